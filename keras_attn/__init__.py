@@ -1,0 +1,25 @@
+"""Attention layers, and attention models that were trained here, for Keras and TensorFlow.
+
+>>> import keras_attn
+>>> "cifar10_attention_net" in keras_attn.zoo.list()
+True
+"""
+
+from keras_attn import _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "data": [],
+        "explain": [],
+        "export": [],
+        "layers": [],
+        "models": [],
+        "ops": [],
+        "tasks": [],
+        "training": [],
+        "zoo": [],
+    },
+)

@@ -1,0 +1,34 @@
+"""Pure functions on tensors, over `keras.ops`: no layer, no variable, no file."""
+
+from keras_attn.ops.attention import attend, attention
+from keras_attn.ops.masks import band_mask, combine, length_mask, padding_mask
+from keras_attn.ops.normalizers import (
+    NORMALIZERS,
+    entmax15,
+    normalized_sigmoid,
+    sigmoid,
+    softmax,
+    softmax1,
+    sparsemax,
+)
+from keras_attn.ops.positions import alibi_bias, alibi_slopes, rotary, sinusoidal
+
+__all__ = [
+    "NORMALIZERS",
+    "alibi_bias",
+    "alibi_slopes",
+    "attend",
+    "attention",
+    "band_mask",
+    "combine",
+    "entmax15",
+    "length_mask",
+    "normalized_sigmoid",
+    "padding_mask",
+    "rotary",
+    "sigmoid",
+    "sinusoidal",
+    "softmax",
+    "softmax1",
+    "sparsemax",
+]

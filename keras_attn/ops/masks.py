@@ -1,0 +1,103 @@
+"""Attention masks: boolean, True = attend, of rank 4, broadcastable to `(B, N, T, S)`.
+
+`B` is the batch, `N` the heads, `T` the queries and `S` the keys. A dimension in which
+a mask does not vary has size 1, and stays so: a padding mask never grows to `T x S`.
+"""
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def padding_mask(mask: Tensor) -> Tensor:
+    """A `(B, S)` padding mask (True = a real position) as an attention mask.
+
+    Args:
+        mask: tensor `(B, S)`; numbers are cast to boolean.
+
+    Returns:
+        Boolean tensor `(B, 1, 1, S)`.
+
+    Raises:
+        ValueError: `mask` is not of rank 2.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tuple(padding_mask(np.array([[1, 1, 0]])).shape)
+    (1, 1, 1, 3)
+    """
+    if len(mask.shape) != 2:
+        raise ValueError(
+            "`mask` must have shape (batch, keys), True where a position is real. "
+            f"Received: shape {tuple(mask.shape)}."
+        )
+    return ops.cast(mask, "bool")[:, None, None, :]
+
+
+def length_mask(lengths: Tensor, maximum: int) -> Tensor:
+    """A `(B, S)` padding mask for sequences of the given lengths, padded at the end.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(length_mask(np.array([1, 3]), 3)).tolist()
+    [[True, False, False], [True, True, True]]
+    """
+    return ops.arange(maximum)[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def band_mask(
+    query_length: int | Tensor,
+    key_length: int | Tensor,
+    *,
+    is_causal: bool = False,
+    window: int | None = None,
+    q_offset: int | Tensor = 0,
+) -> Tensor | None:
+    """The mask of causal and windowed attention.
+
+    Query `t` stands at position `t + q_offset` among the keys: with a cache of `C`
+    earlier keys, `q_offset` is `C`.
+
+    Args:
+        query_length: number of queries, `T`.
+        key_length: number of keys, `S`.
+        is_causal: attend to positions up to and including the query's own.
+        window: with `is_causal`, the number of keys seen, the query's own included;
+            without, keys at a distance below `window` on either side.
+        q_offset: integer or scalar integer tensor, the position of the first query.
+
+    Returns:
+        Boolean tensor `(1, 1, T, S)`, or None where nothing is masked.
+
+    Raises:
+        ValueError: `window` is below 1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(band_mask(2, 3, is_causal=True, window=2, q_offset=1)).astype(int)[0, 0].tolist()
+    [[1, 1, 0], [0, 1, 1]]
+    """
+    if window is not None and window < 1:
+        raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
+    if not is_causal and window is None:
+        return None
+    query_positions = ops.arange(query_length)[:, None] + ops.cast(q_offset, "int32")
+    distance = query_positions - ops.arange(key_length)[None, :]
+    allowed = distance >= 0 if is_causal else distance > -(window or 0)
+    if window is not None:
+        allowed = ops.logical_and(allowed, distance < window)
+    return allowed[None, None]
+
+
+def combine(*masks: Tensor | None) -> Tensor | None:
+    """The positions that every mask allows; None stands for a mask that allows all."""
+    combined = None
+    for mask in masks:
+        if mask is not None:
+            combined = mask if combined is None else ops.logical_and(combined, mask)
+    return combined

@@ -1,0 +1,106 @@
+"""Positions: what tells attention the order of its keys. Pure functions, float32."""
+
+import math
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def sinusoidal(positions: Tensor, dim: int, *, max_wavelength: float = 10_000.0) -> Tensor:
+    """Sinusoidal position encoding (Vaswani et al., arXiv:1706.03762).
+
+    Args:
+        positions: tensor of positions, any shape `(...)`.
+        dim: size of the encoding, even.
+        max_wavelength: longest wavelength, in positions, over 2 pi.
+
+    Returns:
+        float32 tensor `(..., dim)`: sine and cosine interleaved, the fastest first.
+
+    Raises:
+        ValueError: `dim` is odd or not positive.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(sinusoidal(np.array([0, 1]), 4))[0].tolist()
+    [0.0, 1.0, 0.0, 1.0]
+    """
+    angles = _angles(positions, dim, max_wavelength)
+    paired = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
+    return ops.reshape(paired, (*ops.shape(angles)[:-1], dim))
+
+
+def rotary(x: Tensor, positions: Tensor, *, max_wavelength: float = 10_000.0) -> Tensor:
+    """Rotary position embedding, in halves (Su et al., arXiv:2104.09864).
+
+    Feature `i` is paired with feature `i + H / 2` (the convention of GPT-NeoX and
+    Llama), not with its neighbour. The product of a rotated query and a rotated key
+    depends on their positions through the difference alone.
+
+    Args:
+        x: queries or keys, `(B, T, N, H)` with `H` even.
+        positions: integer tensor `(T,)` or `(B, T)`.
+        max_wavelength: longest wavelength, in positions, over 2 pi.
+
+    Returns:
+        Tensor with the shape and dtype of `x`; angles are computed in float32.
+
+    Raises:
+        ValueError: `H` is odd.
+    """
+    angles = ops.expand_dims(_angles(positions, x.shape[-1], max_wavelength), axis=-2)
+    sine, cosine = ops.sin(angles), ops.cos(angles)
+    first, second = ops.split(ops.cast(x, "float32"), 2, axis=-1)
+    rotated = [first * cosine - second * sine, second * cosine + first * sine]
+    return ops.cast(ops.concatenate(rotated, axis=-1), x.dtype)
+
+
+def alibi_slopes(num_heads: int) -> list[float]:
+    """The slope of each head of ALiBi: `2 ** (-8 i / n)` for a power of two.
+
+    For other numbers of heads the slopes of the power of two below come first, then
+    every second slope of the power of two above, as in the authors' code.
+
+    Example:
+
+    >>> alibi_slopes(4)
+    [0.25, 0.0625, 0.015625, 0.00390625]
+    """
+    if num_heads < 1:
+        raise ValueError(f"`num_heads` must be a positive integer. Received: {num_heads!r}.")
+    power = 2 ** int(math.log2(num_heads))
+    slopes = [2.0 ** (-8.0 * (i + 1) / power) for i in range(power)]
+    between = [2.0 ** (-4.0 * (i + 1) / power) for i in range(0, 2 * power, 2)]
+    return slopes + between[: num_heads - power]
+
+
+def alibi_bias(
+    num_heads: int,
+    query_length: int | Tensor,
+    key_length: int | Tensor,
+    *,
+    q_offset: int | Tensor = 0,
+) -> Tensor:
+    """ALiBi: scores fall linearly with distance (Press et al., arXiv:2108.12409).
+
+    Returns:
+        float32 tensor `(1, N, T, S)`, to pass as `bias` to `attention`.
+    """
+    distance = (
+        ops.arange(query_length)[:, None]
+        + ops.cast(q_offset, "int32")
+        - ops.arange(key_length)[None, :]
+    )
+    slopes = ops.convert_to_tensor(alibi_slopes(num_heads), dtype="float32")
+    return -slopes[None, :, None, None] * ops.cast(ops.abs(distance), "float32")[None, None]
+
+
+def _angles(positions: Tensor, dim: int, max_wavelength: float) -> Tensor:
+    if dim < 2 or dim % 2:
+        raise ValueError(f"The position encoding's size must be even. Received: {dim!r}.")
+    exponents = ops.arange(0, dim, 2, dtype="float32") / dim
+    frequencies = ops.exp(-math.log(max_wavelength) * exponents)
+    return ops.cast(positions, "float32")[..., None] * frequencies
