@@ -1,0 +1,258 @@
+"""Convolution blocks: the stages on which attention stands."""
+
+from typing import Any
+
+import keras
+from keras import initializers
+
+from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank
+
+Tensor = Any
+
+POOLS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class ConvBlock(keras.layers.Layer):
+    """Convolution, pooling, batch normalization, activation, in that order.
+
+    Pooling stands before the normalization, where it costs a quarter of what it saves
+    (Page, "How to train your ResNet", 2019; Jordan, arXiv:2404.00498).
+
+    Args:
+        filters: channels of the output.
+        kernel_size: side of the square kernel.
+        strides: stride of the convolution along both sides.
+        pool: None, `"max"` or `"average"`: halves both sides, rounded down.
+        activation: name of a Keras activation, or None.
+        padding: `"same"` or `"valid"`.
+        momentum: how much the moving statistics of the normalization keep a step.
+        epsilon: added to the variance in the normalization.
+        kernel_initializer: initializer of the convolution's kernel.
+
+    Call arguments:
+        inputs: float tensor `(B, H, W, C)`.
+
+    Returns:
+        Tensor `(B, H', W', filters)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tuple(ConvBlock(8, pool="max")(np.ones((2, 6, 10, 3), "float32")).shape)
+    (2, 3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        strides: int = 1,
+        pool: str | None = None,
+        activation: Any = "relu",
+        padding: str = "same",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        kernel_initializer: Any = "he_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        positive(self, filters=filters, kernel_size=kernel_size, strides=strides)
+        _check_pool(self, "pool", pool, (None, *POOLS))
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.pool = pool
+        self.activation = keras.activations.get(activation)
+        self.padding = padding
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.kernel_initializer = initializers.get(kernel_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.convolution = keras.layers.Conv2D(
+            self.filters,
+            self.kernel_size,
+            strides=self.strides,
+            padding=self.padding,
+            use_bias=False,
+            kernel_initializer=fresh(self.kernel_initializer),
+            data_format="channels_last",
+            name="convolution",
+            dtype=self.dtype_policy,
+        )
+        self.normalization = keras.layers.BatchNormalization(
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            name="normalization",
+            dtype=self.dtype_policy,
+        )
+        self.pooling = _pooling(self.pool, self.dtype_policy)
+        self.convolution.build(input_shape)
+        self.normalization.build((None, None, None, self.filters))
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        x = self.convolution(inputs)
+        if self.pooling is not None:
+            x = self.pooling(x)
+        return self.activation(self.normalization(x, training=training))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        spatial = [
+            _convolved(side, self.kernel_size, self.strides, self.padding)
+            for side in input_shape[1:3]
+        ]
+        if self.pool is not None:
+            spatial = [None if side is None else side // 2 for side in spatial]
+        return (input_shape[0], *spatial, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "pool": self.pool,
+            "activation": keras.activations.serialize(self.activation),
+            "padding": self.padding,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class ResidualBlock(keras.layers.Layer):
+    """Two convolutions beside a shortcut (He et al., arXiv:1512.03385).
+
+    The shortcut is the identity where nothing changes; where the sides are halved it is
+    pooled, and where the channels change it is projected by a 1x1 convolution. The
+    addition therefore always fits.
+
+    Args:
+        filters: channels of the output.
+        downsample: None; `"max"` or `"average"`, which pool after the first
+            convolution; or `"stride"`, a first convolution of stride 2. All three halve
+            both sides, rounded down, so `"stride"` wants even sides.
+        activation: name of a Keras activation, or None.
+        momentum: see `ConvBlock`.
+        epsilon: see `ConvBlock`.
+        kernel_initializer: initializer of the convolutions' kernels.
+
+    Call arguments:
+        inputs: float tensor `(B, H, W, C)`.
+
+    Returns:
+        Tensor `(B, H, W, filters)`, or `(B, H // 2, W // 2, filters)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> block = ResidualBlock(16, downsample="max")
+    >>> tuple(block(np.ones((2, 8, 6, 4), "float32")).shape)
+    (2, 4, 3, 16)
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        downsample: str | None = None,
+        activation: Any = "relu",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        kernel_initializer: Any = "he_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        positive(self, filters=filters)
+        _check_pool(self, "downsample", downsample, (None, *POOLS, "stride"))
+        self.filters = filters
+        self.downsample = downsample
+        self.activation = keras.activations.get(activation)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.kernel_initializer = initializers.get(kernel_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        strided = self.downsample == "stride"
+        if strided and any(side is not None and side % 2 for side in input_shape[1:3]):
+            raise ValueError(
+                'ResidualBlock: downsample="stride" needs even sides, so that the shortcut fits. '
+                f'Received: inputs {tuple(input_shape)}. Use downsample="max" or "average".'
+            )
+        pool = None if strided else self.downsample
+        common = {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "dtype": self.dtype_policy,
+        }
+
+        def block(name: str, kernel_size: int = 3, **settings: Any) -> ConvBlock:
+            initializer = fresh(self.kernel_initializer)
+            return ConvBlock(
+                self.filters,
+                kernel_size,
+                kernel_initializer=initializer,
+                name=name,
+                **settings,
+                **common,
+            )
+
+        self.first = block(
+            "first", strides=2 if strided else 1, pool=pool, activation=self.activation
+        )
+        self.second = block("second", activation=None)
+        self.pooling = _pooling("average" if strided else pool, self.dtype_policy)
+        self.projection = None
+        if input_shape[-1] != self.filters:
+            self.projection = block("projection", kernel_size=1, activation=None)
+            self.projection.build(input_shape)
+        self.first.build(input_shape)
+        self.second.build(self.first.compute_output_shape(input_shape))
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        residual = self.second(self.first(inputs, training=training), training=training)
+        shortcut = inputs if self.pooling is None else self.pooling(inputs)
+        if self.projection is not None:
+            shortcut = self.projection(shortcut, training=training)
+        return self.activation(residual + shortcut)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        batch, *spatial, _ = input_shape
+        if self.downsample is not None:
+            spatial = [None if side is None else side // 2 for side in spatial]
+        return (batch, *spatial, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "downsample": self.downsample,
+            "activation": keras.activations.serialize(self.activation),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _check_pool(
+    layer: keras.layers.Layer, name: str, value: Any, accepted: tuple[str | None, ...]
+) -> None:
+    if value not in accepted:
+        raise ValueError(
+            f"{type(layer).__name__}: `{name}` must be one of {', '.join(map(repr, accepted))}. "
+            f"Received: {value!r}."
+        )
+
+
+def _pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:
+    return None if kind is None else POOLS[kind](2, name="pooling", dtype=dtype)
+
+
+def _convolved(side: int | None, kernel: int, stride: int, padding: str) -> int | None:
+    if side is None:
+        return None
+    reach = side if padding == "same" else side - kernel + 1
+    return -(-reach // stride)

@@ -1,0 +1,156 @@
+"""Input layers that learn statistics of the images instead of gradients."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn.layers._sublayers import PACKAGE, positive, rank
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class ImageNormalization(keras.layers.Layer):
+    """`(images - mean) / deviation`, for each channel; learned by `adapt`.
+
+    Until `adapt` is called mean and deviation are the middle and a quarter of the range
+    of uint8, so that an untrained model sees inputs of a sane size.
+
+    Call arguments:
+        inputs: images `(B, H, W, C)` in 0..255, integer or float.
+
+    Returns:
+        Float tensor `(B, H, W, C)`.
+
+    Example:
+
+    >>> layer = ImageNormalization()
+    >>> layer.adapt(np.array([0, 100], "uint8").reshape(2, 1, 1, 1))
+    >>> np.asarray(layer(np.array([[[[100]]]], "uint8"))).item()
+    1.0
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.autocast = False  # integers stay exact until they are subtracted from
+
+    def build(self, input_shape: Any) -> None:
+        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        for name, start in (("mean", 127.5), ("deviation", 63.75)):
+            weight = self.add_weight(
+                name=name,
+                shape=(input_shape[-1],),
+                initializer=keras.initializers.Constant(start),
+                dtype="float32",
+                trainable=False,
+            )
+            setattr(self, name, weight)
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Set mean and deviation to those of `images`, an array `(N, H, W, C)`."""
+        if not self.built:
+            self.build(images.shape)
+            self.built = True
+        axes = (0, 1, 2)
+        self.mean.assign(images.mean(axes, dtype="float64").astype("float32"))
+        deviation = images.std(axes, dtype="float64").astype("float32")
+        self.deviation.assign(np.maximum(deviation, 1e-3))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        normalized = (ops.cast(inputs, "float32") - self.mean) / self.deviation
+        return ops.cast(normalized, self.compute_dtype)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class PatchWhitening(keras.layers.Layer):
+    """A frozen convolution that whitens image patches (Jordan, arXiv:2404.00498).
+
+    Its filters are the eigenvectors of the covariance of the images' patches, scaled to
+    unit variance, and their negatives, so that an activation loses nothing. `adapt`
+    computes them; until then they are a random orthonormal basis and its negative. Only
+    the bias is trained.
+
+    Args:
+        kernel_size: side of the square patches, `k`.
+        epsilon: added to the eigenvalues before their square root is divided by.
+        seed: seed of the random basis.
+
+    Call arguments:
+        inputs: float tensor `(B, H, W, C)`, normalized.
+
+    Returns:
+        Tensor `(B, H - k + 1, W - k + 1, 2 * k * k * C)`.
+
+    Example:
+
+    >>> layer = PatchWhitening(kernel_size=2)
+    >>> images = np.random.default_rng(0).normal(size=(64, 9, 8, 3)).astype("float32")
+    >>> layer.adapt(images)
+    >>> tuple(layer(images).shape)
+    (64, 8, 7, 24)
+    """
+
+    def __init__(
+        self, kernel_size: int = 2, epsilon: float = 5e-4, seed: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        positive(self, kernel_size=kernel_size)
+        self.kernel_size = kernel_size
+        self.epsilon = epsilon
+        self.seed = seed
+
+    def build(self, input_shape: Any) -> None:
+        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        size = self.kernel_size**2 * input_shape[-1]
+        random = np.random.default_rng(self.seed).normal(size=(size, size))
+        basis = np.linalg.qr(random)[0]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, self.kernel_size, input_shape[-1], 2 * size),
+            initializer=lambda shape, dtype: ops.cast(self._filters(basis, shape), dtype),
+            trainable=False,
+        )
+        self.bias = self.add_weight(name="bias", shape=(2 * size,), initializer="zeros")
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Set the filters to whiten the patches of `images`, float `(N, H, W, C)`."""
+        if not self.built:
+            self.build(images.shape)
+            self.built = True
+        size = self.kernel_size
+        patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+        patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[-1])
+        covariance = np.cov(patches, rowvar=False, dtype="float64")
+        values, vectors = np.linalg.eigh(covariance)
+        whitening = (vectors / np.sqrt(values + self.epsilon)).T[::-1]
+        self.kernel.assign(self._filters(whitening, self.kernel.shape))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.conv(inputs, self.kernel, padding="valid", data_format="channels_last") + (
+            ops.cast(self.bias, inputs.dtype)
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        batch, *spatial, channels = input_shape
+        lost = self.kernel_size - 1
+        spatial = [None if side is None else side - lost for side in spatial]
+        return (batch, *spatial, 2 * self.kernel_size**2 * channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "epsilon": self.epsilon,
+            "seed": self.seed,
+        }
+
+    @staticmethod
+    def _filters(basis: np.ndarray, shape: Any) -> np.ndarray:
+        """Rows of `basis` and their negatives as the filters of a convolution."""
+        both = np.concatenate([basis, -basis]).astype("float32")
+        return both.T.reshape(shape)

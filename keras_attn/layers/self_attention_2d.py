@@ -1,0 +1,178 @@
+"""Self-attention over the positions of a feature map."""
+
+import math
+from typing import Any
+
+import keras
+from keras import initializers, ops
+
+from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank, rate
+from keras_attn.ops import attention, normalizers
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class SelfAttention2D(keras.layers.Layer):
+    """Self-attention over a feature map, with a residual that starts closed (SAGAN).
+
+    Every position attends to all `H x W` positions: queries, keys and values are 1x1
+    convolutions of the map, and the result is added to it, `x + gamma * attended`, with
+    `gamma` a learned scalar that starts at 0 (Zhang et al., arXiv:1805.08318). As in the
+    authors' code values have half the channels and a 1x1 convolution brings them back;
+    unlike it, scores are scaled by `1 / sqrt(key size)`.
+
+    Args:
+        key_channels: channels of queries and keys together over all heads; None is
+            `max(1, C // 8)`, rounded up to a multiple of `num_heads`.
+        value_channels: channels of the values; None is `max(1, C // 2)`, rounded alike.
+        num_heads: number of heads, which divides both.
+        normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
+        dropout: rate at which attention weights are dropped in training.
+        use_bias: whether the 1x1 convolutions have biases.
+        kernel_initializer: initializer of the convolutions' kernels.
+        gamma_initializer: initializer of `gamma`.
+        seed: integer that makes the dropout repeatable.
+
+    Call arguments:
+        inputs: float tensor `(B, H, W, C)`.
+        return_attention_scores: also return the weights.
+
+    Returns:
+        Tensor `(B, H, W, C)`; with `return_attention_scores` a pair of it and the
+        weights `(B, num_heads, H * W, H * W)`, positions in row-major order.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = SelfAttention2D(num_heads=2)
+    >>> output, scores = layer(np.ones((1, 4, 6, 32), "float32"), return_attention_scores=True)
+    >>> tuple(output.shape), tuple(scores.shape)
+    ((1, 4, 6, 32), (1, 2, 24, 24))
+    """
+
+    def __init__(
+        self,
+        key_channels: int | None = None,
+        value_channels: int | None = None,
+        num_heads: int = 1,
+        normalizer: str = "softmax",
+        dropout: float = 0.0,
+        use_bias: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        gamma_initializer: Any = "zeros",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        positive(self, num_heads=num_heads)
+        for name, value in (("key_channels", key_channels), ("value_channels", value_channels)):
+            if value is not None:
+                positive(self, **{name: value})
+                if value % num_heads:
+                    raise ValueError(
+                        f"SelfAttention2D: `{name}` must be a multiple of `num_heads`. "
+                        f"Received: {name}={value}, num_heads={num_heads}."
+                    )
+        rate(self, dropout=dropout)
+        normalizers.get(normalizer)
+        self.key_channels = key_channels
+        self.value_channels = value_channels
+        self.num_heads = num_heads
+        self.normalizer = normalizer
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
+
+    def build(self, input_shape: Any) -> None:
+        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        channels = input_shape[-1]
+        if channels is None:
+            raise ValueError(
+                f"SelfAttention2D: the channels of `inputs` must be known. Received: {input_shape}."
+            )
+        key = self.key_channels or self._rounded(channels // 8)
+        value = self.value_channels or self._rounded(channels // 2)
+        self.query_conv = self._convolution("query", key)
+        self.key_conv = self._convolution("key", key)
+        self.value_conv = self._convolution("value", value)
+        self.output_conv = self._convolution("attention_output", channels)
+        for convolution in (self.query_conv, self.key_conv, self.value_conv):
+            convolution.build(input_shape)
+        self.output_conv.build((*input_shape[:-1], value))
+        self.gamma = self.add_weight(
+            name="gamma", shape=(), initializer=fresh(self.gamma_initializer)
+        )
+
+    def call(
+        self,
+        inputs: Tensor,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        batch, height, width, _ = ops.shape(inputs)
+
+        def sequence(x: Tensor) -> Tensor:
+            """`(B, H, W, N * size)` -> `(B, H * W, N, size)`."""
+            size = x.shape[-1] // self.num_heads
+            return ops.reshape(x, (batch, height * width, self.num_heads, size))
+
+        attended, scores = attention(
+            sequence(self.query_conv(inputs)),
+            sequence(self.key_conv(inputs)),
+            sequence(self.value_conv(inputs)),
+            normalizer=self.normalizer,
+            dropout=self.dropout if training else 0.0,
+            seed=self.seed_generator,
+            return_weights=True,
+        )
+        values = attended.shape[-1] * self.num_heads
+        attended = self.output_conv(ops.reshape(attended, (batch, height, width, values)))
+        output = inputs + ops.cast(self.gamma, attended.dtype) * attended
+        return (output, scores) if return_attention_scores else output
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def compute_output_spec(
+        self, inputs: Any, return_attention_scores: bool = False, training: bool | None = None
+    ) -> Any:
+        output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        sides = inputs.shape[1:3]
+        positions = None if None in sides else math.prod(sides)
+        scores = (inputs.shape[0], self.num_heads, positions, positions)
+        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "key_channels": self.key_channels,
+            "value_channels": self.value_channels,
+            "num_heads": self.num_heads,
+            "normalizer": self.normalizer,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "seed": self.seed,
+        }
+
+    def _rounded(self, channels: int) -> int:
+        """The smallest positive multiple of `num_heads` that is at least `channels`."""
+        return max(1, math.ceil(channels / self.num_heads)) * self.num_heads
+
+    def _convolution(self, name: str, filters: int) -> keras.layers.Conv2D:
+        return keras.layers.Conv2D(
+            filters,
+            kernel_size=1,
+            use_bias=self.use_bias,
+            kernel_initializer=fresh(self.kernel_initializer),
+            data_format="channels_last",
+            name=name,
+            dtype=self.dtype_policy,
+        )
