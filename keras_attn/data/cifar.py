@@ -1,0 +1,115 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), through TensorFlow Datasets or an array file."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_attn.data.splits import ImageData, Split, cut_validation
+
+CIFAR10_LABELS = tuple(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"])
+CIFAR100_LABELS = tuple(
+    ["apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm"]
+)
+VALIDATION_SIZE = 5_000
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A data set is not on disk; the message says where it was sought and how to get it."""
+
+
+def cifar10(data_dir: str | os.PathLike[str] | None = None) -> ImageData:
+    """CIFAR-10: 45,000 + 5,000 + 10,000 images of 10 classes, see `keras_attn.data.load`."""
+    return _cifar("cifar10", CIFAR10_LABELS, data_dir)
+
+
+def cifar100(data_dir: str | os.PathLike[str] | None = None) -> ImageData:
+    """CIFAR-100: as CIFAR-10, of 100 classes."""
+    return _cifar("cifar100", CIFAR100_LABELS, data_dir)
+
+
+def _cifar(
+    name: str, label_names: tuple[str, ...], data_dir: str | os.PathLike[str] | None
+) -> ImageData:
+    if data_dir is not None and pathlib.Path(data_dir).suffix == ".npz":
+        read = functools.partial(_from_arrays, name, pathlib.Path(data_dir))
+    else:
+        read = functools.partial(_from_tfds, name, data_dir)
+
+    @functools.cache
+    def training() -> tuple[Split, Split]:
+        return cut_validation(read("train"), VALIDATION_SIZE)
+
+    readers = {
+        "train": lambda: training()[0],
+        "validation": lambda: training()[1],
+        "test": functools.cache(lambda: read("test")),
+    }
+    return ImageData(name, label_names, readers)
+
+
+def _from_tfds(name: str, data_dir: str | os.PathLike[str] | None, split: str) -> Split:
+    folder = pathlib.Path(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    ).expanduser()
+    # Looked for by hand: asked for a data set that is absent, tfds goes to the network.
+    if not any(folder.glob(f"{name}/*/dataset_info.json")):
+        where = f", data_dir={str(folder)!r}" if data_dir is not None else ""
+        raise DatasetNotFoundError(
+            f"The data set {name!r} is not in {folder}. On a machine with internet access "
+            f"fetch it once, with\n\n"
+            f"    python -c \"import tensorflow_datasets as t; t.load('{name}'{where})\"\n\n"
+            f"and copy {folder / name} to this machine if it is another one; or give the "
+            "folder that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR), or a .npz file "
+            "made by `keras_attn.data.save_arrays`."
+        )
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {name!r} needs tensorflow-datasets: pip install 'keras-attn[train]'. "
+            f"The import failed with: {error}"
+        ) from error
+    arrays: Any = tfds.as_numpy(
+        tfds.load(name, split=split, data_dir=str(folder), batch_size=-1, download=False)
+    )
+    return Split(arrays["image"], arrays["label"].astype("int32"))
+
+
+def _from_arrays(name: str, path: pathlib.Path, split: str) -> Split:
+    if not path.is_file():
+        raise DatasetNotFoundError(
+            f"The array file {path} of {name!r} does not exist. Make it, on a machine that has "
+            f"the data set, with `keras_attn.data.save_arrays({name!r}, {str(path)!r})`."
+        )
+    with np.load(path, allow_pickle=False) as arrays:
+        return Split(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+
+
+def write_arrays(splits: Mapping[str, Split], path: pathlib.Path) -> None:
+    """Write an uncompressed array file that `data_dir` accepts."""
+    train, validation = splits["train"], splits["validation"]
+    # Undo the cut, so that the file holds what the data set itself does.
+    held_out = _held_out(len(train) + len(validation))
+    images = np.empty((len(held_out), *train.images.shape[1:]), "uint8")
+    labels = np.empty(len(held_out), "int32")
+    images[~held_out], images[held_out] = train.images, validation.images
+    labels[~held_out], labels[held_out] = train.labels, validation.labels
+    test = splits["test"]
+    np.savez(
+        path,
+        train_images=images,
+        train_labels=labels,
+        test_images=test.images,
+        test_labels=test.labels,
+    )
+
+
+def _held_out(size: int) -> np.ndarray:
+    indices = Split(np.zeros((size, 1, 1, 1), "uint8"), np.arange(size, dtype="int32"))
+    held_out = np.zeros(size, bool)
+    held_out[cut_validation(indices, VALIDATION_SIZE)[1].labels] = True
+    return held_out

@@ -1,0 +1,65 @@
+"""A small convolutional network with one attention: a stage to compare mechanisms on."""
+
+from typing import Annotated, Literal
+
+import keras
+from annotated_types import Ge, Gt, Lt
+
+from keras_attn.layers import ConvBlock, SelfAttention2D
+from keras_attn.models._config import GLOBAL_POOLS, AttentionKind, config
+
+
+@config
+class SmallAttentionCNNConfig:
+    """What a `small_attention_cnn` is made of.
+
+    Attributes:
+        num_classes: number of classes.
+        image_size: side of the square images.
+        filters: channels of the two convolutions.
+        attention: normalizer of the attention, or `"none"` for the twin without it.
+        num_heads: heads of the attention.
+        pool: how the positions are pooled.
+        dropout: rate before the classifier.
+    """
+
+    num_classes: Annotated[int, Gt(1)] = 10
+    image_size: Annotated[int, Ge(4)] = 32
+    filters: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (32, 64)
+    attention: AttentionKind = "softmax"
+    num_heads: Annotated[int, Gt(0)] = 1
+    pool: Literal["max", "average"] = "max"
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+
+def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
+    """Two convolutions with pooling, attention over the positions, a linear head.
+
+    A position of the last feature map sees 10 pixels of the image; attention is the only
+    way from one part of it to another before the positions are pooled.
+
+    Args:
+        config: what the network is made of.
+
+    Returns:
+        A functional model: float images `(B, image_size, image_size, 3)`, normalized, to
+        logits `(B, num_classes)`.
+
+    Example:
+
+    >>> small_attention_cnn(SmallAttentionCNNConfig(num_classes=4)).output.shape
+    (None, 4)
+    """
+    images = keras.Input((config.image_size, config.image_size, 3), name="images")
+    x = images
+    for index, filters in enumerate(config.filters):
+        x = ConvBlock(filters, pool="max", name=f"stage_{index + 1}")(x)
+    if config.attention != "none":
+        x = SelfAttention2D(
+            num_heads=config.num_heads, normalizer=config.attention, name="attention"
+        )(x)
+    x = GLOBAL_POOLS[config.pool](name="pool")(x)
+    if config.dropout:
+        x = keras.layers.Dropout(config.dropout, name="dropout")(x)
+    logits = keras.layers.Dense(config.num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(images, logits, name="small_attention_cnn")
