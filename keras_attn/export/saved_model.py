@@ -1,0 +1,67 @@
+"""SavedModels of plain TensorFlow ops, from any function of raw input.
+
+This room knows nothing of tasks: it is given a function, the layer that owns the
+function's variables, and the signature. Tasks call it, and therefore stand above it.
+"""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def write_saved_model(
+    path: str | os.PathLike[str],
+    function: Callable[..., dict[str, Any]],
+    owner: keras.layers.Layer,
+    **inputs: Any,
+) -> pathlib.Path:
+    """Write `function` as a SavedModel with the signatures `serving_default` and `serve`.
+
+    The folder is written beside its final place and moved there when it is whole.
+
+    Args:
+        path: folder to write; it may exist if it is empty.
+        function: from tensors of raw input to a dictionary of named tensors.
+        owner: the layer whose variables `function` uses.
+        **inputs: `tf.TensorSpec` of each argument of `function`, by name.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        FileExistsError: `path` exists and is not an empty folder.
+        RuntimeError: the Keras backend is not TensorFlow.
+    """
+    path = pathlib.Path(path)
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "SavedModels are written by TensorFlow, and this process runs Keras on "
+            f"{keras.backend.backend()!r}. Save the model, then load and export it in a process "
+            "with KERAS_BACKEND=tensorflow."
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(
+            f"Export writes a new folder, and {str(path)!r} exists and is not an empty folder. "
+            "Choose another path (serving systems count versions: serving/1, serving/2), or "
+            "remove it first."
+        )
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in owner.variables]
+    specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
+    module.serve = tf.function(function, input_signature=None, autograph=False)
+    concrete = module.serve.get_concrete_function(**specs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        whole = pathlib.Path(folder, "model")
+        signatures = {"serving_default": concrete, "serve": concrete}
+        tf.saved_model.save(module, str(whole), signatures=signatures)
+        if path.exists():
+            path.rmdir()
+        whole.rename(path)
+    return path

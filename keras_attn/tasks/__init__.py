@@ -1,0 +1,9 @@
+"""What a user holds: models that go from raw input to answers."""
+
+from keras_attn.tasks.image_classifier import (
+    Classification,
+    ImageClassifier,
+    from_architecture,
+)
+
+__all__ = ["Classification", "ImageClassifier", "from_architecture"]

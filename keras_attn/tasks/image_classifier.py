@@ -1,0 +1,255 @@
+"""Image classification: from images to labels with scores."""
+
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn import models
+from keras_attn.data import decode_image
+from keras_attn.export import write_saved_model
+from keras_attn.layers import ImageNormalization
+
+Tensor = Any
+
+
+class Classification(NamedTuple):
+    """The answer for one image.
+
+    Attributes:
+        label: the most probable label.
+        score: its probability, in [0, 1].
+        probabilities: the probability of every label.
+    """
+
+    label: str
+    score: float
+    probabilities: dict[str, float]
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class ImageClassifier(keras.Model):
+    """A network with its preprocessing and its labels: images in, answers out.
+
+    It is a `keras.Model`: `fit`, `evaluate`, `predict` and `save` work on uint8 images of
+    the network's size, with integer labels, and give logits. It comes compiled with Adam;
+    compile it again to choose otherwise. `classify` and the exported SavedModel take
+    images of any size, and give labels.
+
+    Args:
+        network: a model from normalized float images `(B, H, W, 3)` to logits `(B, C)`.
+        label_names: the name of each of the `C` labels.
+
+    Call arguments:
+        inputs: images `(B, H, W, 3)` with values in 0..255, uint8 or float, of the
+            network's size.
+
+    Returns:
+        float32 logits `(B, C)`.
+
+    Raises:
+        ValueError: the number of labels is not that of the network's outputs.
+
+    Example:
+
+    >>> from keras_attn import data, models
+    >>> network = models.build("small_attention_cnn", num_classes=4)
+    >>> classifier = ImageClassifier(network, data.LABELS["shapes"])
+    >>> answer = classifier.classify(np.zeros((32, 32, 3), "uint8"))
+    >>> answer.label in {"red", "green", "blue", "yellow"}
+    True
+    """
+
+    def __init__(
+        self, network: keras.Model, label_names: tuple[str, ...] | list[str], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if network.output_shape[-1] != len(label_names):
+            raise ValueError(
+                "ImageClassifier needs one name for each output of the network. Received: "
+                f"{len(label_names)} names for {network.output_shape[-1]} outputs."
+            )
+        self.network = network
+        self.label_names = tuple(label_names)
+        self.image_shape = tuple(network.input_shape[1:])
+        self.normalization = ImageNormalization(name="normalization")
+        self.build((None, *self.image_shape))
+        self.compile(
+            optimizer=keras.optimizers.Adam(1e-3),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        self.normalization.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        return self.network(self.normalization(inputs), training=training)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (input_shape[0], len(self.label_names))
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Learn the statistics of the inputs: mean, deviation and, if any, whitening.
+
+        Call it once, on training images, before a new model's `fit`.
+
+        Args:
+            images: uint8 array `(N, H, W, 3)`; the first 5,000 are used.
+        """
+        sample = np.asarray(images[:5_000])
+        self._check_images(sample)
+        self.normalization.adapt(sample)
+        normalized = ops.convert_to_numpy(self.normalization(sample))
+        for layer in self.network.layers:
+            if hasattr(layer, "adapt"):
+                layer.adapt(normalized)
+
+    def preprocess(self, images: Tensor, *rest: Any) -> Any:
+        """Resize images to the network's size; for `tf.data.Dataset.map` among others.
+
+        Args:
+            images: uint8 tensor `(B, H, W, 3)` or `(H, W, 3)`.
+            *rest: labels and whatever else a data set's elements hold, passed on.
+
+        Returns:
+            float32 images in 0..255, of the network's size, and the rest.
+        """
+        resized = ops.image.resize(
+            ops.cast(images, "float32"),
+            self.image_shape[:2],
+            interpolation="bilinear",
+            antialias=True,
+            data_format="channels_last",
+        )
+        return (resized, *rest) if rest else resized
+
+    def classify(self, images: Any, batch_size: int = 256) -> Classification | list[Classification]:
+        """Label images of any size.
+
+        Args:
+            images: a uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image
+                file; or a list of such paths and arrays, of whatever sizes.
+            batch_size: images at a time.
+
+        Returns:
+            A `Classification` for a single image, a list of them for a batch or a list.
+
+        Raises:
+            TypeError: the images are not uint8.
+            ValueError: the images have another shape, or a file is not an image.
+            FileNotFoundError: there is no such file.
+        """
+        if isinstance(images, str | os.PathLike):
+            return self._classify_one(decode_image(images))
+        if isinstance(images, list | tuple):
+            arrays = [decode_image(x) if isinstance(x, str | os.PathLike) else x for x in images]
+            return [self._classify_one(array) for array in arrays]
+        array = np.asarray(images)
+        if array.ndim == 3:
+            return self._classify_one(array)
+        self._check_images(array)
+        answers = []
+        for start in range(0, len(array), batch_size):
+            probabilities = self._probabilities(array[start : start + batch_size])
+            answers += [self._answer(row) for row in ops.convert_to_numpy(probabilities)]
+        return answers
+
+    def export(self, filepath: str | os.PathLike[str], **kwargs: Any) -> pathlib.Path:
+        """Write a SavedModel that takes uint8 images `(B, H, W, 3)` of any size.
+
+        Its signature `serving_default` (and `serve`) takes `images` and returns `label`
+        (string), `score` (float32) and `probabilities` (float32, `(B, C)`). It runs
+        wherever TensorFlow does, without keras and keras_attn.
+
+        Args:
+            filepath: the folder to write.
+            **kwargs: none is accepted.
+
+        Raises:
+            TypeError: an argument of Keras's own `export` was given.
+            FileExistsError: the folder exists and is not empty.
+        """
+        if kwargs:
+            raise TypeError(
+                "ImageClassifier.export writes a TensorFlow SavedModel and takes a path alone. "
+                f"Received: {', '.join(kwargs)}. For other formats export `.network`."
+            )
+        import tensorflow as tf
+
+        names = list(self.label_names)
+
+        def serve(images: Any) -> dict[str, Any]:
+            probabilities = self._probabilities(images)
+            best = tf.argmax(probabilities, axis=-1)
+            return {
+                "label": tf.gather(tf.constant(names), best),
+                "score": tf.reduce_max(probabilities, axis=-1),
+                "probabilities": probabilities,
+            }
+
+        spec = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        return write_saved_model(filepath, serve, self, images=spec)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "label_names": list(self.label_names),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageClassifier":
+        network = keras.saving.deserialize_keras_object(config.pop("network"), custom_objects)
+        return cls(network, **config)
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        return ops.softmax(self(self.preprocess(images), training=False))
+
+    def _classify_one(self, image: Any) -> Classification:
+        array = np.asarray(image)[None]
+        self._check_images(array)
+        return self._answer(ops.convert_to_numpy(self._probabilities(array))[0])
+
+    def _answer(self, probabilities: np.ndarray) -> Classification:
+        best = int(probabilities.argmax())
+        named = dict(zip(self.label_names, map(float, probabilities), strict=True))
+        return Classification(self.label_names[best], float(probabilities[best]), named)
+
+    def _check_images(self, images: np.ndarray) -> None:
+        received = f"Received: {images.dtype} of shape {images.shape}."
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise ValueError(
+                "Images must have shape (height, width, 3) or (batch, height, width, 3), or be "
+                f"paths of image files. {received}"
+            )
+        if images.shape[-1] != 3:
+            step = {
+                1: "Repeat a grey image over three channels: np.repeat(images, 3, axis=-1).",
+                4: "Drop the alpha channel: images[..., :3].",
+            }.get(images.shape[-1], "Put the channels last.")
+            raise ValueError(f"Images must have 3 channels, red, green and blue. {received} {step}")
+        if images.dtype != np.uint8:
+            raise TypeError(
+                f"Images must be uint8, with values in 0..255. {received} Floats in 0..1 "
+                "become that by (images * 255).round().astype('uint8')."
+            )
+
+
+def from_architecture(
+    architecture: str, label_names: tuple[str, ...], **settings: Any
+) -> ImageClassifier:
+    """An `ImageClassifier` of an architecture of `keras_attn.models`, with fresh weights.
+
+    Example:
+
+    >>> from_architecture("small_attention_cnn", ("cat", "dog")).output_shape
+    (None, 2)
+    """
+    network = models.build(architecture, num_classes=len(label_names), **settings)
+    return ImageClassifier(network, label_names)
