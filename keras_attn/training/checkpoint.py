@@ -1,0 +1,134 @@
+"""Checkpoints that are whole or not there, and training that goes on from them.
+
+A checkpoint is two files: weights (with those of the optimizer, its averages and the
+random generators), and `state.json`, which names them with their SHA-256. The second is
+replaced only when the first is complete, so that a kill at any moment leaves a pair that
+fits.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import keras
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used; the message says why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Where a run stands.
+
+    Attributes:
+        epoch: epochs that are done.
+        weights: name of the file of weights.
+        sha256: its digest.
+        digest: that of the recipe, see `Recipe.digest`.
+        variant: the recipe's variant, or "".
+        seed: the run's seed.
+        seconds: wall time of training so far.
+    """
+
+    epoch: int
+    weights: str
+    sha256: str
+    digest: str
+    variant: str
+    seed: int
+    seconds: float
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes a checkpoint at the end of each epoch, and removes the one before.
+
+    Args:
+        folder: where checkpoints lie.
+        digest: the recipe's digest.
+        variant: the recipe's variant, or "".
+        seed: the run's seed.
+        seconds: wall time of earlier pieces of this run.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, digest: str, variant: str, seed: int, seconds: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.identity = {"digest": digest, "variant": variant, "seed": seed}
+        self.started = time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, earlier pieces included."""
+        return time.monotonic() - self.started
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the state after `epoch`."""
+        name = f"epoch-{epoch + 1:04d}.weights.h5"
+        path = self.folder / name
+        save_weights(self.model, path)
+        state = State(epoch + 1, name, sha256(path), seconds=self.seconds, **self.identity)
+        write_text(self.folder / "state.json", json.dumps(dataclasses.asdict(state), indent=2))
+        for old in self.folder.glob("epoch-*.weights.h5"):
+            if old.name != name:
+                old.unlink()
+
+
+def restore(
+    model: keras.Model, folder: pathlib.Path, digest: str, variant: str, seed: int
+) -> State:
+    """Load the last checkpoint in `folder` into a compiled and built model.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is of another run.
+    """
+    again = "Start afresh without --resume, in a new folder or after removing this one."
+    try:
+        state = State(**json.loads((folder / "state.json").read_text()))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} holds no checkpoint to resume. {again}") from error
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / 'state.json'} cannot be read: {error}. {again}"
+        ) from error
+    here = {"digest": digest, "variant": variant, "seed": seed}
+    differing = [name for name, value in here.items() if getattr(state, name) != value]
+    if differing:
+        raise CheckpointError(
+            f"The checkpoint in {folder} is of another run: its {', '.join(differing)} differ(s) "
+            f"from what was asked for (a recipe's digest changes with any of its numbers). {again}"
+        )
+    path = folder / state.weights
+    if not path.is_file() or sha256(path) != state.sha256:
+        raise CheckpointError(f"{path} is missing or damaged: not the file written. {again}")
+    model.load_weights(path)
+    return state
+
+
+def save_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Write a `.weights.h5` file that appears under its name only when it is whole."""
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        model.save_weights(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Replace a text file at once: a reader sees the old one or the new one."""
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

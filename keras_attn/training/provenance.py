@@ -1,0 +1,70 @@
+"""Where a number comes from: the code, the machine, the packages."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import keras
+
+PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "tensorflow-datasets")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions and hardware of this process, for a results file.
+
+    The commit ends in `+changes` where the checkout has uncommitted changes to tracked
+    files, and is None outside a checkout.
+    """
+    return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
+
+
+def _commit() -> str | None:
+    folder = pathlib.Path(__file__).parent
+    try:
+        head = _run(["git", "rev-parse", "HEAD"], folder)
+        changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+changes" if changed else head
+
+
+def _run(command: list[str], folder: pathlib.Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "backend": keras.backend.backend()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _hardware() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": model, "cores": cores, "accelerators": _accelerators()}
+
+
+def _accelerators() -> list[str]:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        details = [tf.config.experimental.get_device_details(device) for device in devices]
+        return [detail.get("device_name", "GPU") for detail in details]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    return []

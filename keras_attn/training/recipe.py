@@ -1,0 +1,187 @@
+"""Recipes: everything that makes a training run, in one validated TOML file.
+
+This module is read to list and describe entries, and imports no Keras.
+"""
+
+import hashlib
+import os
+import pathlib
+import tomllib
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the file, the key and the remedy."""
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Augmentation(_Section):
+    """Random changes to training images; 0 or false switches one off.
+
+    Attributes:
+        flip: mirror half of the images left to right.
+        shift: move by up to this many pixels along both sides, reflecting at the border.
+        cutout: side in pixels of a square that is greyed out.
+        mixup: `alpha` of the beta distribution that images are mixed by.
+        cutmix: `alpha` of the beta distribution that sizes the exchanged rectangles.
+    """
+
+    flip: bool = False
+    shift: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0)] = 0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+
+
+class Optimizer(_Section):
+    """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
+
+    It applies to kernels alone, not to biases and normalizations.
+    """
+
+    name: Literal["sgd", "adamw"]
+    learning_rate: Positive
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 0.0
+
+
+class Schedule(_Section):
+    """The learning rate over training: a linear warm-up, then a decay.
+
+    Attributes:
+        warmup_epochs: epochs from 0 to the full rate; may be a fraction.
+        decay: the shape of the way down.
+        final_fraction: the last rate, as a fraction of the full one.
+    """
+
+    warmup_epochs: NonNegative = 0.0
+    decay: Literal["linear", "cosine", "constant"] = "cosine"
+    final_fraction: Fraction = 0.0
+
+
+class Training(_Section):
+    """How long, in what pieces, and at what precision.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: images a step, over all replicas.
+        label_smoothing: share of the target that is spread over all classes.
+        ema: how much the exponential moving average of the weights keeps a step, or 0
+            for none; the average is what is evaluated and kept.
+        precision: a Keras dtype policy.
+        seeds: the seeds of the published runs.
+    """
+
+    epochs: Count
+    batch_size: Count
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+
+
+class Recipe(_Section):
+    """A model, its data and its training.
+
+    Attributes:
+        task: what the model does.
+        description: one line for lists.
+        dataset: a name that `keras_attn.data.load` knows.
+        architecture: a key of `keras_attn.models.ARCHITECTURES`.
+        model: settings of the architecture; checked when the model is built.
+        variants: named changes to `model`, trained beside it for comparison.
+        notes: what a reader of the card should know, in Markdown.
+    """
+
+    task: Literal["image_classification"]
+    description: str
+    dataset: Literal["cifar10", "cifar100", "shapes"]
+    architecture: str
+    model: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = {}
+    notes: str = ""
+    augmentation: Augmentation = Augmentation()
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    training: Training
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        if self.schedule.warmup_epochs > self.training.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs ({self.schedule.warmup_epochs}) must not exceed "
+                f"training.epochs ({self.training.epochs})"
+            )
+        if self.augmentation.mixup and self.augmentation.cutmix:
+            raise ValueError("augmentation: choose mixup or cutmix, not both")
+        return self
+
+    def settings(self, variant: str | None = None) -> dict[str, Any]:
+        """The architecture's settings, of a variant if one is named.
+
+        Raises:
+            RecipeError: the recipe has no such variant.
+        """
+        if variant is None:
+            return dict(self.model)
+        if variant not in self.variants:
+            accepted = ", ".join(map(repr, self.variants)) or "none"
+            raise RecipeError(f"The recipe has no variant {variant!r}. It has: {accepted}.")
+        return {**self.model, **self.variants[variant]}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that the weights depend on (not of words and seeds)."""
+        content = self.model_dump_json(
+            exclude={"description": True, "notes": True, "training": {"seeds"}}
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RecipeError: the file is not TOML, or a key is unknown, missing or of an impossible
+            value; the message names each.
+    """
+    path = pathlib.Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from error
+    try:
+        return Recipe.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise RecipeError(_explained(path, error)) from error
+
+
+def _explained(path: pathlib.Path, error: pydantic.ValidationError) -> str:
+    lines = [f"{path}: {error.error_count()} value(s) cannot be used:"]
+    for problem in error.errors():
+        *parents, last = problem["loc"] or ("recipe",)
+        key = ".".join(map(str, (*parents, last)))
+        if problem["type"] == "extra_forbidden":
+            section: Any = Recipe
+            for name in parents:
+                section = section.model_fields[name].annotation
+            lines.append(f"  {key}: unknown key. Accepted here: {', '.join(section.model_fields)}.")
+        elif problem["type"] == "missing":
+            lines.append(f"  {key}: missing.")
+        elif problem["type"] == "value_error":
+            lines.append(f"  {problem['ctx']['error']}.")
+        else:
+            lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
+    return "\n".join(lines)

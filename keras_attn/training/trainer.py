@@ -1,0 +1,244 @@
+"""From a recipe to a trained classifier, by `model.fit`."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_attn import data
+from keras_attn.explain import cost
+from keras_attn.tasks import ImageClassifier, from_architecture
+from keras_attn.training import checkpoint, strategies
+from keras_attn.training.learner import Learner, augmentations
+from keras_attn.training.optimizers import build_optimizer
+from keras_attn.training.provenance import provenance
+from keras_attn.training.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Attributes:
+        classifier: the trained classifier.
+        record: what is written of it: seed, code, machine, cost, metrics.
+        folder: where weights, logs and `record.json` lie.
+    """
+
+    classifier: ImageClassifier
+    record: dict[str, Any]
+    folder: pathlib.Path
+
+
+def train(
+    recipe: Recipe,
+    folder: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    dataset: data.ImageData | None = None,
+    strategy: str | Any = "none",
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+) -> Run:
+    """Train a recipe's model, keeping a checkpoint an epoch, and evaluate it.
+
+    The validation split is looked at after every epoch; the test split is read once, at
+    the end, and decides nothing.
+
+    Args:
+        recipe: what to train, see `load_recipe`.
+        folder: new or empty folder for the run's files.
+        variant: a variant of the recipe to train instead of its model.
+        seed: seed of the run; None is the first of the recipe.
+        resume: go on from the last checkpoint in `folder`.
+        data_dir: see `keras_attn.data.load`.
+        dataset: use this data set in place of the recipe's.
+        strategy: `"none"`, `"one_device"`, `"mirrored"`, or a `tf.distribute.Strategy`. The
+            recipe's batch size is that of all replicas together.
+        tensorboard: also write TensorBoard logs, under `folder/tensorboard`.
+        verbose: see `keras.Model.fit`.
+
+    Returns:
+        The classifier with its final weights, and the record of the run.
+
+    Raises:
+        FileExistsError: `folder` holds files, and `resume` is false.
+        CheckpointError: the checkpoint in `folder` is damaged or of another run.
+        DatasetNotFoundError: the data set is not on disk.
+        ValueError: no strategy has that name.
+    """
+    scope = strategies.scope(strategy)
+    folder = pathlib.Path(folder)
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"The run's folder {str(folder)!r} is not empty. Give --resume to go on with the run "
+            "in it, or another folder."
+        )
+    seed = recipe.training.seeds[0] if seed is None else seed
+    dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
+    training, validation = dataset["train"], dataset["validation"]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    keras.utils.set_random_seed(seed)
+    settings = recipe.training
+    steps = len(training) // settings.batch_size
+    with scope:
+        with dtype_policy(settings.precision):
+            classifier = from_architecture(
+                recipe.architecture, dataset.label_names, **recipe.settings(variant)
+            )
+        classifier.adapt(training.images)
+        learner = _compiled(classifier, recipe, seed, steps)
+        learner.optimizer.build(learner.trainable_variables)
+
+    identity = {"digest": recipe.digest, "variant": variant or "", "seed": seed}
+    done, seconds = 0, 0.0
+    if resume:
+        state = checkpoint.restore(learner, folder, **identity)
+        done, seconds = state.epoch, state.seconds
+    keeper = checkpoint.Checkpoint(folder, seconds=seconds, **identity)
+    if done < settings.epochs:
+        learner.fit(
+            data.training_batches(
+                training,
+                settings.batch_size,
+                seed=seed,
+                epochs=settings.epochs,
+                initial_epoch=done,
+            ),
+            epochs=settings.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,  # the batches are shuffled already
+            validation_data=(validation.images, validation.labels),
+            validation_batch_size=500,
+            callbacks=_callbacks(keeper, folder, recipe, done, tensorboard),
+            verbose=verbose,
+        )
+        seconds = keeper.seconds
+    elif settings.ema:
+        learner.optimizer.finalize_variable_values(learner.trainable_variables)
+    checkpoint.save_weights(bare(classifier), folder / "model.weights.h5")
+    record = {
+        "variant": variant or "",
+        "seed": seed,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "recipe_digest": recipe.digest,
+        "epochs": settings.epochs,
+        "train_seconds": round(seconds, 1),
+        **_cost(classifier, steps * settings.batch_size * settings.epochs),
+        "metrics": {name: evaluate(classifier, dataset[name]) for name in ("validation", "test")},
+        "weights_sha256": checkpoint.sha256(folder / "model.weights.h5"),
+        "data": {"name": dataset.name, "train_sha256": training.fingerprint},
+        **provenance(),
+    }
+    checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
+    return Run(classifier, record, folder)
+
+
+def evaluate(classifier: ImageClassifier, split: data.Split) -> dict[str, Any]:
+    """Accuracy and cross-entropy of a classifier on a split, in its own precision.
+
+    Returns:
+        `accuracy` in [0, 1], `loss` in nats, and the number of `examples`.
+    """
+    loss, accuracy = classifier.evaluate(split.images, split.labels, batch_size=500, verbose=0)
+    return {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
+
+
+def bare(classifier: ImageClassifier) -> ImageClassifier:
+    """A copy without optimizer, whose weights file is the model's and nothing else."""
+    copy = ImageClassifier.from_config(classifier.get_config())
+    copy.set_weights(classifier.get_weights())
+    return copy
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Make `name` the policy of the layers that are built inside the block."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _compiled(classifier: ImageClassifier, recipe: Recipe, seed: int, steps: int) -> Learner:
+    learner = Learner(classifier, augmentations(recipe.augmentation, seed))
+    learner.compile(
+        optimizer=build_optimizer(recipe, steps),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.training.label_smoothing
+        ),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=compile_mode(),
+    )
+    return learner
+
+
+def compile_mode() -> bool | str:
+    """Whether `fit` compiles with XLA: not on a CPU under TensorFlow, where it is slower.
+
+    `benchmarks/training_step.py` measures both.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def _callbacks(
+    keeper: checkpoint.Checkpoint,
+    folder: pathlib.Path,
+    recipe: Recipe,
+    done: int,
+    tensorboard: bool,
+) -> list[keras.callbacks.Callback]:
+    # The checkpoint holds weights and averages as they are in the middle of training, and
+    # must come before the callback that exchanges the two; the best weights come after.
+    callbacks: list[keras.callbacks.Callback] = [keeper]
+    if recipe.training.ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    callbacks += [
+        keras.callbacks.ModelCheckpoint(
+            folder / "best.weights.h5",
+            monitor="val_accuracy",
+            mode="max",
+            save_best_only=True,
+            save_weights_only=True,
+            initial_value_threshold=_best_so_far(folder / "log.csv") if done else None,
+        ),
+        keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0),
+    ]
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+    return callbacks
+
+
+def _best_so_far(log: pathlib.Path) -> float | None:
+    lines = log.read_text().splitlines() if log.is_file() else []
+    if len(lines) < 2:
+        return None
+    column = lines[0].split(",").index("val_accuracy")
+    return max(float(line.split(",")[column]) for line in lines[1:])
+
+
+def _cost(classifier: ImageClassifier, images: int) -> dict[str, Any]:
+    """Parameters, and FLOPs: a training step is a forward pass and twice that backward."""
+    spent = cost(classifier.network)
+    return {
+        "parameters": spent.parameters,
+        "forward_flops": spent.flops,
+        "train_flops": 3 * spent.flops * images,
+    }
