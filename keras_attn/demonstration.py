@@ -1,0 +1,100 @@
+"""The demo: the whole walk, from images to a served SavedModel, in about a minute."""
+
+import pathlib
+import time
+from typing import Any
+
+import rich.box
+from rich.console import Console
+from rich.table import Table
+
+from keras_attn import data, training, zoo
+from keras_attn.training import Run
+
+ENTRY = "shapes_small_attention_cnn"
+TWIN = "no_attention"
+
+
+def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
+    """Train an entry and its twin without attention, compare, export, serve one answer.
+
+    Args:
+        folder: new folder for all that is made.
+        console: where to print.
+
+    Returns:
+        The test accuracy of both, and the answer that the SavedModel gave.
+
+    Raises:
+        FileExistsError: the folder exists and is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"The demo writes a new folder, and {str(folder)!r} is not empty. Remove it, or name "
+            "another: keras-attn demo --out DIR."
+        )
+    started = time.monotonic()
+    recipe = zoo.describe(ENTRY).recipe
+    dataset = data.load(recipe.dataset)
+    console.print(
+        f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds three "
+        "colored figures and a white one; the answer is the color of the figure that has the "
+        "white one's shape."
+    )
+    runs = {}
+    for variant, title in ((None, "with attention"), (TWIN, "its twin without attention")):
+        console.print(f"\n[bold]Training[/] {ENTRY}, {title}")
+        runs[title] = training.train(
+            recipe, folder / (variant or "attention"), variant=variant, dataset=dataset, verbose=1
+        )
+    _compare(runs, console)
+
+    test = dataset["test"]
+    serving = runs["with attention"].classifier.export(folder / "serving" / "1")
+    answer = serve(serving, test.images[:1])
+    truth = dataset.label_names[test.labels[0]]
+    console.print(
+        f"[bold]Served[/] by plain TensorFlow from the SavedModel: {answer['label']} "
+        f"({answer['score']:.3f}); the truth is {truth}.\n"
+    )
+    _tell_where(folder, runs, serving, console)
+    console.print(f"Done in {time.monotonic() - started:.0f} s.")
+    accuracies = {title: run.record["metrics"]["test"]["accuracy"] for title, run in runs.items()}
+    return {"accuracy": accuracies, "answer": answer}
+
+
+def serve(path: pathlib.Path, images: Any) -> dict[str, Any]:
+    """Ask a SavedModel for the label and score of the first image, as a server would."""
+    import tensorflow as tf
+
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    answers = signature(images=tf.constant(images))
+    label: bytes = answers["label"][0].numpy()
+    return {"label": label.decode(), "score": float(answers["score"][0])}
+
+
+def _compare(runs: dict[str, Run], console: Console) -> None:
+    table = Table("model", "parameters", "test accuracy", "seconds", box=rich.box.SIMPLE)
+    for title, run_ in runs.items():
+        record = run_.record
+        table.add_row(
+            title,
+            f"{record['parameters']:,}",
+            f"{100 * record['metrics']['test']['accuracy']:.1f} %",
+            f"{record['train_seconds']:.0f}",
+        )
+    console.print(table)
+
+
+def _tell_where(
+    folder: pathlib.Path, runs: dict[str, Run], serving: pathlib.Path, console: Console
+) -> None:
+    places = {
+        "weights": runs["with attention"].folder / "model.weights.h5",
+        "training log": runs["with attention"].folder / "log.csv",
+        "record of the run": runs["with attention"].folder / "record.json",
+        "SavedModel": serving,
+        "everything": folder,
+    }
+    for name, path in places.items():
+        console.print(f"  {name:<18} {path}", highlight=False)

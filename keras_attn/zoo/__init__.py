@@ -1,0 +1,14 @@
+"""The zoo: prebuilt models, by name. Listing and describing load no TensorFlow."""
+
+from keras_attn.zoo.registry import Entry, describe, register
+from keras_attn.zoo.registry import list_ as list  # noqa: A004
+
+__all__ = ["Entry", "WeightsError", "build", "describe", "list", "register"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("WeightsError", "build"):
+        from keras_attn.zoo import building
+
+        return getattr(building, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

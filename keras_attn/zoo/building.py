@@ -1,0 +1,82 @@
+"""From an entry to a task model with its weights."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from keras_attn import data
+from keras_attn.tasks import ImageClassifier, from_architecture
+from keras_attn.zoo import registry
+
+
+class WeightsError(ValueError):
+    """Weights that are damaged or do not fit; the message says which, and what to do."""
+
+
+def build(
+    name: str,
+    weights: str | os.PathLike[str] | None = "zoo",
+    *,
+    label_names: Sequence[str] | None = None,
+    **overrides: Any,
+) -> ImageClassifier:
+    """Build an entry's model: a Keras model, ready to fit, evaluate, save and export.
+
+    Args:
+        name: an entry, see `keras_attn.zoo.list`.
+        weights: `"zoo"` for those that come with the entry; a path of a `.weights.h5`
+            file; or None for fresh ones.
+        label_names: labels of your own, for fresh weights; None are those of the data set.
+        **overrides: settings of the architecture to change, such as `attention="none"`.
+
+    Raises:
+        ValueError: no entry has that name; an override is unknown or impossible.
+        WeightsError: the weights are missing, damaged, or do not fit the overrides.
+
+    Example:
+
+    >>> from keras_attn import zoo
+    >>> model = zoo.build("cifar10_attention_net")
+    >>> model.label_names[:2]
+    ('airplane', 'automobile')
+    """
+    entry = registry.describe(name)
+    recipe = entry.recipe
+    model = from_architecture(
+        recipe.architecture,
+        tuple(label_names or data.LABELS[recipe.dataset]),
+        **{**recipe.model, **overrides},
+    )
+    if weights is None:
+        return model
+    own = weights == "zoo"
+    path = entry.weights if own else pathlib.Path(weights)
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}.")
+    if own:
+        _check_digest(path, entry.results["weights"]["sha256"])
+    changed = [*overrides, *(["label_names"] if label_names else [])]
+    expected = entry.results["weights"]["parameters"] if own else model.count_params()
+    try:
+        if model.count_params() != expected:
+            raise ValueError(f"{model.count_params()} parameters, where the file has {expected}")
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = f"with {', '.join(changed)} changed" if changed else "as it is built"
+        raise WeightsError(
+            f"The weights {path} do not fit the model {name!r} {reason}: {error}. Pass "
+            "weights=None for fresh weights, or leave its settings as they are."
+        ) from error
+    return model
+
+
+def _check_digest(path: pathlib.Path, expected: str) -> None:
+    with path.open("rb") as file:
+        received = hashlib.file_digest(file, "sha256").hexdigest()
+    if received != expected:
+        raise WeightsError(
+            f"The weights {path} are damaged: their SHA-256 is {received}, and results.json says "
+            f"{expected}. Restore the file (git checkout, or install the package again)."
+        )

@@ -1,0 +1,109 @@
+"""From finished runs to an entry's results, weights, card and the README's table."""
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from keras_attn.training.checkpoint import sha256, write_text
+from keras_attn.zoo import cards, registry
+
+WEIGHTS_FILE = "model.weights.h5"
+MAX_BYTES = 25_000_000
+
+
+def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.Entry:
+    """Record runs of an entry, and ship the weights that did best on validation data.
+
+    A run replaces the recorded one of the same variant and seed. Runs of an earlier
+    recipe are dropped. Weights are taken from runs of the entry itself, not of variants.
+
+    Args:
+        name: the entry.
+        folders: folders of runs, as written by `keras_attn.training.train`.
+
+    Raises:
+        FileNotFoundError: a folder holds no finished run.
+        ValueError: a run was of another recipe, its weights are not those recorded, or
+            they are too large to ship.
+    """
+    entry = registry.describe(name)
+    digest = entry.recipe.digest
+    recorded = [run for run in entry.results.get("runs", []) if run["recipe_digest"] == digest]
+    runs = {(run["variant"], run["seed"]): run for run in recorded}
+    sources: dict[tuple[str, int], pathlib.Path] = {}
+    for folder in map(pathlib.Path, folders):
+        record = _record(folder)
+        if record["recipe_digest"] != digest:
+            raise ValueError(f"{folder}: the run is not of the recipe that {name!r} has now.")
+        key = (record["variant"], record["seed"])
+        runs[key], sources[key] = record, folder / WEIGHTS_FILE
+    best = max(
+        (run for run in runs.values() if not run["variant"]),
+        key=lambda run: (run["metrics"]["validation"]["accuracy"], -run["seed"]),
+        default=None,
+    )
+    if best is None:
+        raise ValueError(f"No run of {name!r} itself is given, only of its variants.")
+    source = sources.get(("", best["seed"]))
+    if source is not None:
+        _ship(source, entry.folder / WEIGHTS_FILE, best["weights_sha256"])
+    results = {
+        "weights": {
+            "file": WEIGHTS_FILE,
+            "sha256": best["weights_sha256"],
+            "bytes": (entry.folder / WEIGHTS_FILE).stat().st_size,
+            "parameters": best["parameters"],
+            "seed": best["seed"],
+        },
+        "runs": [runs[key] for key in sorted(runs)],
+    }
+    write_text(entry.folder / "results.json", json.dumps(results, indent=2))
+    return registry.describe(name)
+
+
+def stale_pages(*, write: bool) -> list[pathlib.Path]:
+    """The generated pages of the catalogue that are not what they should be.
+
+    Args:
+        write: bring them up to date.
+    """
+    catalogue = registry.catalogue()
+    entries = [entry for entry in registry.entries() if entry.folder.parent == catalogue]
+    pages = {entry.folder / "README.md": cards.card(entry) for entry in entries}
+    readme = catalogue.parent / "README.md"
+    pages[readme] = cards.in_page(readme.read_text(encoding="utf-8"), cards.table(entries))
+    stale = [path for path, text in pages.items() if not _holds(path, text)]
+    if write:
+        for path in stale:
+            write_text(path, pages[path])
+    return stale
+
+
+def _record(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "record.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no finished run: there is no record.json. If training was "
+            "interrupted, finish it with --resume."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _ship(source: pathlib.Path, target: pathlib.Path, digest: str) -> None:
+    if sha256(source) != digest:
+        raise ValueError(f"{source} is not the file that its record.json names.")
+    if source.stat().st_size > MAX_BYTES:
+        raise ValueError(
+            f"{source} has {source.stat().st_size:,} bytes; an entry's weights may have "
+            f"{MAX_BYTES:,}, so that the package carries them."
+        )
+    partial = target.with_name(f"partial-{target.name}")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
+
+
+def _holds(path: pathlib.Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
