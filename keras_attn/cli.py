@@ -16,7 +16,7 @@ from keras_attn.zoo import cards
 
 app = typer.Typer(
     name="keras-attn",
-    help="Attention models for Keras, trained from scratch: list, train, evaluate, predict, export.",
+    help="Attention models for Keras, trained from scratch, from the command line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

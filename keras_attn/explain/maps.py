@@ -70,12 +70,12 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
             f"The model {model.name!r} has no SelfAttention2D layer to read attention from. "
             f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
         )
-    features = keras.Model(network.inputs, [layer.input for layer in layers])(inputs)
+    inputs_of_attention = [layer.input for layer in layers]
+    features = keras.Model(network.inputs, inputs_of_attention)(inputs)
     found = []
-    for layer, map_ in zip(layers, features if len(layers) > 1 else [features], strict=True):
-        map_ = map_[0] if isinstance(map_, list) else map_
-        _, scores = layer(map_, return_attention_scores=True)
-        height, width = map_.shape[1:3]
+    for layer, feature_map in zip(layers, features, strict=True):
+        _, scores = layer(feature_map, return_attention_scores=True)
+        height, width = feature_map.shape[1:3]
         shape = (len(images), layer.num_heads, height, width, height, width)
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
         found.append(AttentionMap(layer.name, weights))

@@ -127,7 +127,7 @@ class ResidualBlock(keras.layers.Layer):
     """Two convolutions beside a shortcut (He et al., arXiv:1512.03385).
 
     The shortcut is the identity where nothing changes; where the sides are halved it is
-    pooled, and where the channels change it is projected by a 1x1 convolution. The
+    averaged, and where the channels change it is projected by a 1x1 convolution. The
     addition therefore always fits.
 
     Args:
@@ -204,7 +204,7 @@ class ResidualBlock(keras.layers.Layer):
             "first", strides=2 if strided else 1, pool=pool, activation=self.activation
         )
         self.second = block("second", activation=None)
-        self.pooling = _pooling("average" if strided else pool, self.dtype_policy)
+        self.pooling = _pooling("average" if self.downsample else None, self.dtype_policy)
         self.projection = None
         if input_shape[-1] != self.filters:
             self.projection = block("projection", kernel_size=1, activation=None)

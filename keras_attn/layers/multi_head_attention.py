@@ -10,6 +10,16 @@ from keras_attn.ops import attention, normalizers, padding_mask
 
 Tensor = Any
 
+_KERAS_ONLY = (
+    "attention_axes",
+    "use_gate",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+)
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class MultiHeadAttention(keras.layers.Layer):
@@ -186,7 +196,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     @classmethod
     def from_keras(cls, layer: keras.layers.MultiHeadAttention) -> Self:
-        """This layer with the settings and, if it is built, the weights of a Keras one.
+        """Take over the settings and, if it is built, the weights of a Keras layer.
 
         Raises:
             ValueError: `layer` uses what has no equal here (`attention_axes`,
@@ -194,12 +204,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """
         config = layer.get_config()
         shape = config["output_shape"]
-        unequal = [
-            name
-            for name in ("attention_axes", "use_gate", "kernel_regularizer", "bias_regularizer")
-            + ("activity_regularizer", "kernel_constraint", "bias_constraint")
-            if config.get(name)
-        ]
+        unequal = [name for name in _KERAS_ONLY if config.get(name)]
         # A built Keras layer reports the axes that it derived: (1,) is the only case here.
         if tuple(config.get("attention_axes") or ()) == (1,):
             unequal.remove("attention_axes")
@@ -226,13 +231,15 @@ class MultiHeadAttention(keras.layers.Layer):
         return ours
 
     def _projection(self, name: str, size: int) -> keras.layers.EinsumDense:
-        return keras.layers.EinsumDense(
+        projection = keras.layers.EinsumDense(
             "btd,dnh->btnh",
             output_shape=(None, self.num_heads, size),
             bias_axes="nh" if self.use_bias else None,
             name=name,
             **self._common(),
         )
+        projection.supports_masking = True  # or Keras warns that it destroys the input's mask
+        return projection
 
     def _common(self) -> dict[str, Any]:
         return {

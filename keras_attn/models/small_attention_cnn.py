@@ -19,7 +19,9 @@ class SmallAttentionCNNConfig:
         filters: channels of the two convolutions.
         attention: normalizer of the attention, or `"none"` for the twin without it.
         num_heads: heads of the attention.
-        pool: how the positions are pooled.
+        key_channels: channels of queries and keys together, a multiple of `num_heads`.
+        pool: how the positions are pooled. An average leaves relations between parts to
+            the attention; a maximum is itself a little relational.
         dropout: rate before the classifier.
     """
 
@@ -28,7 +30,8 @@ class SmallAttentionCNNConfig:
     filters: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (32, 64)
     attention: AttentionKind = "softmax"
     num_heads: Annotated[int, Gt(0)] = 1
-    pool: Literal["max", "average"] = "max"
+    key_channels: Annotated[int, Gt(0)] = 32
+    pool: Literal["max", "average"] = "average"
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
 
 
@@ -36,7 +39,8 @@ def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
     """Two convolutions with pooling, attention over the positions, a linear head.
 
     A position of the last feature map sees 10 pixels of the image; attention is the only
-    way from one part of it to another before the positions are pooled.
+    way from one part of it to another before the positions are pooled. Its `gamma` starts
+    at 1, open, since there is no deep network here to protect from it.
 
     Args:
         config: what the network is made of.
@@ -56,7 +60,11 @@ def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
         x = ConvBlock(filters, pool="max", name=f"stage_{index + 1}")(x)
     if config.attention != "none":
         x = SelfAttention2D(
-            num_heads=config.num_heads, normalizer=config.attention, name="attention"
+            key_channels=config.key_channels,
+            num_heads=config.num_heads,
+            normalizer=config.attention,
+            gamma_initializer="ones",
+            name="attention",
         )(x)
     x = GLOBAL_POOLS[config.pool](name="pool")(x)
     if config.dropout:

@@ -150,6 +150,13 @@ def attend(
             "(batch, keys, heads, size). "
             f"Received: {tuple(scores.shape)} and {tuple(value.shape)}."
         )
+    fits = _same(scores.shape[0], value.shape[0]) and _same(scores.shape[3], value.shape[1])
+    if not fits or scores.shape[1] % value.shape[2]:
+        raise ValueError(
+            "`value` must have the batch size (axis 0) and the number of keys (axis 1) of "
+            "`scores`, and a number of heads (axis 2) that divides theirs. "
+            f"Received: scores {tuple(scores.shape)}, value {tuple(value.shape)}."
+        )
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"`dropout` must be a rate in [0, 1). Received: {dropout!r}.")
     if dropout > 0.0 and seed is None:

@@ -50,8 +50,8 @@ def length_mask(lengths: Tensor, maximum: int) -> Tensor:
 
 
 def band_mask(
-    query_length: int | Tensor,
-    key_length: int | Tensor,
+    query_length: int | Tensor | None,
+    key_length: int | Tensor | None,
     *,
     is_causal: bool = False,
     window: int | None = None,
@@ -74,7 +74,7 @@ def band_mask(
         Boolean tensor `(1, 1, T, S)`, or None where nothing is masked.
 
     Raises:
-        ValueError: `window` is below 1.
+        ValueError: `window` is below 1, or a length is not known.
 
     Example:
 
@@ -82,10 +82,16 @@ def band_mask(
     >>> np.asarray(band_mask(2, 3, is_causal=True, window=2, q_offset=1)).astype(int)[0, 0].tolist()
     [[1, 1, 0], [0, 1, 1]]
     """
-    if window is not None and window < 1:
+    if window is not None and (isinstance(window, bool) or window < 1 or window % 1):
         raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
     if not is_causal and window is None:
         return None
+    if query_length is None or key_length is None:
+        raise ValueError(
+            "Causal and windowed attention need the lengths of queries and keys, and those of "
+            "symbolic inputs are not known yet. Call it inside a layer, or build the model with "
+            f"fixed lengths. Received: {query_length} queries, {key_length} keys."
+        )
     query_positions = ops.arange(query_length)[:, None] + ops.cast(q_offset, "int32")
     distance = query_positions - ops.arange(key_length)[None, :]
     allowed = distance >= 0 if is_causal else distance > -(window or 0)

@@ -9,7 +9,6 @@ fits.
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import time
 from typing import Any
@@ -116,7 +115,7 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     partial = path.with_name(f"partial-{path.name}")
     try:
         model.save_weights(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -125,7 +124,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Replace a text file at once: a reader sees the old one or the new one."""
     partial = path.with_name(f"partial-{path.name}")
     partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def sha256(path: pathlib.Path) -> str:

@@ -1,4 +1,4 @@
-"""The model that is fitted: a classifier behind its augmentation."""
+"""The model that is fitted: a classifier behind its augmentation, and its average."""
 
 from typing import Any
 
@@ -13,27 +13,75 @@ Tensor = Any
 class Learner(keras.Model):
     """A classifier as it is trained: augmented images in, soft targets for the loss.
 
-    Weights are shared with `classifier`, which is what is kept in the end.
+    Weights are shared with `classifier`, which is what is kept in the end. With `average`
+    it also keeps an exponential moving average of all of them, those of normalization
+    included, updated by the training step like the statistics of a batch normalization:
+    under every backend and strategy, and saved with the rest. (The average of a Keras
+    optimizer leaves the normalization's statistics out, and they then do not fit.)
 
     Args:
-        classifier: a model from uint8 images to logits `(B, C)`.
+        classifier: a built model from uint8 images to logits `(B, C)`.
         augmentations: layers applied to float images in training, in order.
+        average: how much the average keeps a step, in [0, 1); 0 for none. In the first
+            steps it keeps less, so that it does not remember the initial weights.
     """
 
     def __init__(
-        self, classifier: keras.Model, augmentations: list[keras.layers.Layer], **kwargs: Any
+        self,
+        classifier: keras.Model,
+        augmentations: list[keras.layers.Layer],
+        average: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.classifier = classifier
         self.augmentations = augmentations
+        self.average = average
+        if average:
+            self.steps = self.add_weight(
+                name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
+            )
+            self.averages = [
+                self.add_weight(
+                    name=f"average_{index}",
+                    shape=weight.shape,
+                    initializer="zeros",
+                    dtype="float32",
+                    trainable=False,
+                )
+                for index, weight in enumerate(self.averaged)
+            ]
         self.built = True
 
+    @property
+    def averaged(self) -> list[keras.Variable]:
+        """The classifier's weights that are averaged: all but random generators' states."""
+        return self.classifier.weights
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        if training and self.augmentations:
-            inputs = ops.cast(inputs, "float32")
-            for layer in self.augmentations:
-                inputs = layer(inputs, training=True)
-        return self.classifier(inputs, training=training)
+        if not training:
+            return self.classifier(inputs, training=False)
+        if self.average:
+            self._update_averages()
+        inputs = ops.cast(inputs, "float32")
+        for layer in self.augmentations:
+            inputs = layer(inputs, training=True)
+        return self.classifier(inputs, training=True)
+
+    def exchange(self) -> None:
+        """Exchange the weights with their averages, exactly; a second call undoes it."""
+        for weight, average in zip(self.averaged, self.averages, strict=True):
+            value = ops.convert_to_numpy(weight.value)
+            weight.assign(ops.convert_to_numpy(average.value))
+            average.assign(value)
+
+    def _update_averages(self) -> None:
+        """Take in the weights as they stand before this step."""
+        keep = ops.minimum(self.average, self.steps / (self.steps + 9.0))
+        for weight, average in zip(self.averaged, self.averages, strict=True):
+            value = ops.cast(weight.value, "float32")
+            average.assign(keep * average + (1.0 - keep) * value)
+        self.steps.assign(self.steps + 1.0)
 
     def compute_loss(
         self,
@@ -50,6 +98,40 @@ class Learner(keras.Model):
         return super().compute_loss(
             x=x, y=targets, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
+
+
+class EvaluateAverages(keras.callbacks.Callback):
+    """Puts the averages in the weights' place to evaluate, and for what follows an epoch.
+
+    From the end of an epoch to the beginning of the next, and after training, the
+    classifier holds the averages. A callback that needs the weights as they are trained
+    must come before this one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exchanged = False
+
+    def _hold_averages(self, wanted: bool) -> None:
+        if wanted != self.exchanged:
+            self.model.exchange()
+            self.exchanged = wanted
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Train on the weights."""
+        self._hold_averages(False)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Evaluate the averages."""
+        self._hold_averages(True)
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Show the callbacks before this one the weights."""
+        self._hold_averages(False)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the callbacks after this one the averages; keep them if this was the end."""
+        self._hold_averages(True)
 
 
 def augmentations(settings: recipe.Augmentation, seed: int) -> list[keras.layers.Layer]:

@@ -69,27 +69,23 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The recipe's optimizer, with its schedule over the whole training."""
     settings, schedule, training = recipe.optimizer, recipe.schedule, recipe.training
-    common = {
-        "learning_rate": WarmupDecay(
-            settings.learning_rate,
-            warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
-            total_steps=training.epochs * steps_per_epoch,
-            decay=schedule.decay,
-            final_fraction=schedule.final_fraction,
-        ),
-        "use_ema": training.ema > 0,
-        "ema_momentum": training.ema or 0.99,
-    }
+    rate = WarmupDecay(
+        settings.learning_rate,
+        warmup_steps=round(schedule.warmup_epochs * steps_per_epoch),
+        total_steps=training.epochs * steps_per_epoch,
+        decay=schedule.decay,
+        final_fraction=schedule.final_fraction,
+    )
     if settings.name == "sgd":
         optimizer = keras.optimizers.SGD(
+            learning_rate=rate,
             momentum=settings.momentum,
             nesterov=settings.momentum > 0,
             weight_decay=settings.weight_decay or None,
-            **common,
         )
     else:
         optimizer = keras.optimizers.AdamW(
-            beta_1=settings.momentum, weight_decay=settings.weight_decay, **common
+            learning_rate=rate, beta_1=settings.momentum, weight_decay=settings.weight_decay
         )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

@@ -15,7 +15,7 @@ from keras_attn import data
 from keras_attn.explain import cost
 from keras_attn.tasks import ImageClassifier, from_architecture
 from keras_attn.training import checkpoint, strategies
-from keras_attn.training.learner import Learner, augmentations
+from keras_attn.training.learner import EvaluateAverages, Learner, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
 from keras_attn.training.recipe import Recipe
@@ -126,7 +126,7 @@ def train(
         )
         seconds = keeper.seconds
     elif settings.ema:
-        learner.optimizer.finalize_variable_values(learner.trainable_variables)
+        learner.exchange()
     checkpoint.save_weights(bare(classifier), folder / "model.weights.h5")
     record = {
         "variant": variant or "",
@@ -174,7 +174,8 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def _compiled(classifier: ImageClassifier, recipe: Recipe, seed: int, steps: int) -> Learner:
-    learner = Learner(classifier, augmentations(recipe.augmentation, seed))
+    layers = augmentations(recipe.augmentation, seed)
+    learner = Learner(classifier, layers, average=recipe.training.ema)
     learner.compile(
         optimizer=build_optimizer(recipe, steps),
         loss=keras.losses.CategoricalCrossentropy(
@@ -209,7 +210,7 @@ def _callbacks(
     # must come before the callback that exchanges the two; the best weights come after.
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if recipe.training.ema:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        callbacks.append(EvaluateAverages())
     callbacks += [
         keras.callbacks.ModelCheckpoint(
             folder / "best.weights.h5",
