@@ -1,0 +1,49 @@
+"""Which tests can run here."""
+
+import os
+import pathlib
+
+import keras
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    on_disk = any(pathlib.Path(folder).expanduser().glob("cifar10/*/dataset_info.json"))
+    backend = keras.backend.backend()
+    for item in items:
+        if "data" in item.keywords and not on_disk:
+            item.add_marker(pytest.mark.skip(reason=f"CIFAR-10 is not in {folder}"))
+        if "tensorflow" in item.keywords and backend != "tensorflow":
+            item.add_marker(pytest.mark.skip(reason=f"the backend is {backend}"))
+
+
+@pytest.fixture(scope="session")
+def shapes():
+    """A small drawn data set."""
+    from keras_attn import data
+
+    return data.shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
+
+
+@pytest.fixture
+def small_recipe():
+    """A recipe that trains in a second or two."""
+    from keras_attn.training import Recipe
+
+    return Recipe.model_validate(
+        {
+            "task": "image_classification",
+            "description": "small",
+            "dataset": "shapes",
+            "architecture": "small_attention_cnn",
+            "model": {"filters": (4, 8), "key_channels": 4},
+            "variants": {"no_attention": {"attention": "none"}},
+            "augmentation": {"flip": True, "shift": 2, "cutout": 6, "mixup": 0.2},
+            "optimizer": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 0.001},
+            "schedule": {"warmup_epochs": 1.0, "decay": "linear", "final_fraction": 0.1},
+            "training": {"epochs": 3, "batch_size": 32, "label_smoothing": 0.1, "ema": 0.9},
+        }
+    )

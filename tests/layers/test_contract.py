@@ -1,0 +1,182 @@
+"""The contract that every exported layer keeps. A new layer needs a case here."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import layers
+from tests.conftest import ROOT
+
+# name -> (settings, shapes of the inputs), with all dimensions distinct.
+CASES = {
+    "ConvBlock": ({"filters": 7, "pool": "max", "activation": "gelu"}, [(2, 8, 6, 5)]),
+    "ImageNormalization": ({}, [(2, 8, 6, 3)]),
+    "MultiHeadAttention": (
+        {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
+        [(2, 4, 7), (2, 6, 9)],
+    ),
+    "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
+    "ResidualBlock": (
+        {"filters": 7, "downsample": "average", "activation": "silu"},
+        [(2, 8, 6, 5)],
+    ),
+    "SelfAttention2D": (
+        {"num_heads": 3, "normalizer": "entmax15", "gamma_initializer": "ones", "use_bias": True},
+        [(2, 4, 6, 16)],
+    ),
+}
+NOT_DIFFERENTIATED = {"ImageNormalization"}  # has no trained weight
+every_layer = pytest.mark.parametrize("name", layers.__all__)
+
+
+def make(name, /, **more):
+    settings, _ = CASES[name]
+    return getattr(layers, name)(**settings, **more)
+
+
+def inputs_of(name, dtype="float32"):
+    random = np.random.default_rng(0)
+    return [ops.cast(random.normal(size=shape), dtype) for shape in CASES[name][1]]
+
+
+def randomized(layer, inputs):
+    """The layer built, with every trained weight drawn, so that nothing is zero."""
+    layer(*inputs)
+    random = np.random.default_rng(1)
+    for weight in layer.trainable_weights:
+        weight.assign(random.normal(0.0, 0.5, weight.shape))
+    return layer
+
+
+def functional(name):
+    inputs = [keras.Input(shape[1:]) for shape in CASES[name][1]]
+    return keras.Model(inputs, make(name, name="layer")(*inputs))
+
+
+def array(x):
+    return ops.convert_to_numpy(ops.cast(x, "float32"))
+
+
+def test_every_layer_has_a_case():
+    assert set(CASES) == set(layers.__all__)
+
+
+@every_layer
+def test_config_round_trip(name):
+    layer = make(name, name="mine", dtype="mixed_bfloat16")
+    config = layer.get_config()
+    again = type(layer).from_config(config)
+    assert again.get_config() == config
+    for argument, value in CASES[name][0].items():
+        assert config[argument] == value or not isinstance(config[argument], int | float | str)
+
+
+@every_layer
+def test_no_constructor_argument_is_missing_from_the_config(name):
+    import inspect
+
+    signature = inspect.signature(getattr(layers, name).__init__)
+    arguments = set(signature.parameters) - {"self", "kwargs"}
+    assert arguments <= set(make(name).get_config())
+
+
+@every_layer
+def test_symbolic_shape_is_the_eager_shape(name):
+    layer, inputs = make(name), inputs_of(name)
+    symbolic = layer(*[keras.KerasTensor(x.shape) for x in inputs])
+    eager = make(name)(*inputs)
+    assert tuple(symbolic.shape) == tuple(eager.shape)
+    unknown_batch = make(name)(*[keras.KerasTensor((None, *x.shape[1:])) for x in inputs])
+    assert tuple(unknown_batch.shape) == (None, *eager.shape[1:])
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_every_precision_is_finite_and_keeps_its_dtype(name, policy):
+    layer = make(name, dtype=policy)
+    output = layer(*inputs_of(name))
+    assert keras.backend.standardize_dtype(output.dtype) == layer.compute_dtype
+    assert np.isfinite(array(output)).all()
+    exact = make(name)
+    exact(*inputs_of(name))
+    exact.set_weights(layer.get_weights())
+    np.testing.assert_allclose(array(output), array(exact(*inputs_of(name))), atol=0.15, rtol=0.1)
+
+
+@every_layer
+@pytest.mark.tensorflow
+def test_eager_equals_graph_equals_xla(name):
+    import tensorflow as tf
+
+    inputs = inputs_of(name)
+    layer = randomized(make(name), inputs)
+    eager = array(layer(*inputs))
+    unknown = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in inputs]
+    graph = tf.function(layer.__call__, input_signature=unknown)
+    compiled = tf.function(layer.__call__, jit_compile=True)
+    np.testing.assert_allclose(array(graph(*inputs)), eager, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(array(compiled(*inputs)), eager, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(layers.__all__) - NOT_DIFFERENTIATED))
+@pytest.mark.tensorflow
+def test_gradients_reach_every_weight_and_input(name):
+    import tensorflow as tf
+
+    inputs = inputs_of(name)
+    layer = randomized(make(name), inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = ops.sum(ops.square(layer(*inputs, training=True) - 0.3) ** 2)
+    gradients = tape.gradient(loss, [*layer.trainable_weights, *inputs])
+    for target, gradient in zip([*layer.trainable_weights, *inputs], gradients, strict=True):
+        assert gradient is not None, target
+        values = array(tf.convert_to_tensor(gradient))
+        assert np.isfinite(values).all()
+        assert np.abs(values).max() > 1e-7, target
+
+
+@pytest.mark.parametrize("name", ["MultiHeadAttention", "ResidualBlock", "SelfAttention2D"])
+def test_sublayers_of_one_shape_do_not_start_equal(name):
+    square = {
+        "MultiHeadAttention": ({"num_heads": 2, "key_dim": 3}, [(2, 4, 8), (2, 4, 8)]),
+        "ResidualBlock": ({"filters": 8}, [(2, 6, 6, 8)]),
+        "SelfAttention2D": ({"key_channels": 8, "value_channels": 8}, [(2, 4, 4, 8)]),
+    }
+    settings, shapes = square[name]
+    initializer = keras.initializers.GlorotUniform()  # one object draws the same at each call
+    layer = getattr(layers, name)(**settings, kernel_initializer=initializer)
+    layer(*[np.ones(shape, "float32") for shape in shapes])
+    kernels = [array(weight) for weight in layer.weights if weight.name == "kernel"]
+    pairs = [(a, b) for i, a in enumerate(kernels) for b in kernels[:i] if a.shape == b.shape]
+    assert pairs
+    assert all(not np.allclose(a, b) for a, b in pairs)
+
+
+@pytest.mark.tensorflow
+def test_layers_load_in_a_fresh_process(tmp_path):
+    expected = {}
+    for name in layers.__all__:
+        model = functional(name)
+        randomized(model, [inputs_list(name)])
+        model.save(tmp_path / f"{name}.keras")
+        expected[name] = array(model(inputs_list(name)))
+    np.savez(tmp_path / "expected.npz", **expected)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.layers.load_layers", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted(layers.__all__)
+
+
+def inputs_list(name):
+    inputs = inputs_of(name)
+    return inputs if len(inputs) > 1 else inputs[0]
