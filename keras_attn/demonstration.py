@@ -37,7 +37,7 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     recipe = zoo.describe(ENTRY).recipe
     dataset = data.load(recipe.dataset)
     console.print(
-        f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds three "
+        f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds two "
         "colored figures and a white one; the answer is the color of the figure that has the "
         "white one's shape."
     )

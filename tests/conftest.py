@@ -28,9 +28,13 @@ def shapes():
     return data.shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe():
     """A recipe that trains in a second or two."""
+    return make_small_recipe()
+
+
+def make_small_recipe():
     from keras_attn.training import Recipe
 
     return Recipe.model_validate(

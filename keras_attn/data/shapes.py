@@ -1,10 +1,11 @@
 """`shapes`: a drawn data set in which the answer is a relation between distant parts.
 
-Each 32x32 image shows three solid figures, of different kinds and colours, and one
-small white figure, the key. The label is the colour of the figure whose kind is the
-key's. No single place holds the answer, and neither does a count of the parts: one must
-go from the key to the figure that it matches. That is what attention does, and what a
-small convolutional network with a linear head cannot.
+Each 32x32 image shows two solid figures, of different kinds and colors, and a white one,
+the key. The label is the color of the figure whose kind is the key's. No single place
+holds the answer, and neither does a count of the parts: one must go from the key to the
+figure that it matches. That is what attention does, and what a small convolutional
+network with a linear head on averages cannot: it can tell which two colors are there,
+and guess.
 """
 
 import functools
@@ -23,6 +24,7 @@ COLORS = {
 SIZES = {"train": 8_000, "validation": 1_000, "test": 2_000}
 
 SIDE = 32
+FIGURES = 2  # colored ones in an image
 _CELLS = np.array([(6, 6), (6, 26), (26, 6), (26, 26)])  # far apart: no 10 pixels show two
 _RADIUS = 4.0
 _JITTER = 1.5
@@ -68,9 +70,9 @@ def draw(count: int, random: np.random.Generator) -> Split:
 
 def _draw(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(count)
-    kinds = _permutations(count, len(KINDS), random)[:, :3]
-    colors = _permutations(count, len(COLORS), random)[:, :3]
-    match = random.integers(0, 3, count)
+    kinds = _permutations(count, len(KINDS), random)[:, :FIGURES]
+    colors = _permutations(count, len(COLORS), random)[:, :FIGURES]
+    match = random.integers(0, FIGURES, count)
     cells = _CELLS[_permutations(count, len(_CELLS), random)]
     centres = (cells + random.uniform(-_JITTER, _JITTER, cells.shape)).astype("float32")
     palette = np.array([*COLORS.values(), _KEY_COLOR], "float32")
@@ -80,7 +82,7 @@ def _draw(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     white = np.full((count, 1), len(COLORS))
     drawn_kinds = np.concatenate([kinds, kinds[rows, match][:, None]], axis=1)
     drawn_colors = np.concatenate([colors, white], axis=1)
-    for figure in range(4):
+    for figure in range(FIGURES + 1):
         image, y, x = np.nonzero(_figures(drawn_kinds[:, figure], centres[:, figure]))
         images[image, y, x] = palette[drawn_colors[image, figure]]
     images += _NOISE * random.standard_normal(images.shape, "float32")

@@ -160,6 +160,13 @@ class ImageClassifier(keras.Model):
             answers += [self._answer(row) for row in ops.convert_to_numpy(probabilities)]
         return answers
 
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Save the whole model, as `keras.Model.save` does."""
+        if self.optimizer is not None and not self.optimizer.built:
+            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
+            self.optimizer.build(self.trainable_variables)
+        super().save(filepath, *args, **kwargs)
+
     def export(self, filepath: str | os.PathLike[str], **kwargs: Any) -> pathlib.Path:
         """Write a SavedModel that takes uint8 images `(B, H, W, 3)` of any size.
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn.training import augmentation, recipe
@@ -132,6 +133,28 @@ class EvaluateAverages(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the callbacks after this one the averages; keep them if this was the end."""
         self._hold_averages(True)
+
+
+class SeedEpochs(keras.callbacks.Callback):
+    """Starts every random generator of the model anew at each epoch.
+
+    Keras saves no random state. Here it is a function of the run's seed and the epoch, so
+    that a resumed run draws what it would have drawn.
+
+    Args:
+        seed: the run's seed.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the generators' states."""
+        states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
+        for index, state in enumerate(states):
+            drawn = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
+            state.assign(np.array([drawn >> 1, 0]))  # fits the signed type of some backends
 
 
 def augmentations(settings: recipe.Augmentation, seed: int) -> list[keras.layers.Layer]:

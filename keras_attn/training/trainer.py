@@ -15,7 +15,7 @@ from keras_attn import data
 from keras_attn.explain import cost
 from keras_attn.tasks import ImageClassifier, from_architecture
 from keras_attn.training import checkpoint, strategies
-from keras_attn.training.learner import EvaluateAverages, Learner, augmentations
+from keras_attn.training.learner import EvaluateAverages, Learner, SeedEpochs, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
 from keras_attn.training.recipe import Recipe
@@ -121,7 +121,7 @@ def train(
             shuffle=False,  # the batches are shuffled already
             validation_data=(validation.images, validation.labels),
             validation_batch_size=500,
-            callbacks=_callbacks(keeper, folder, recipe, done, tensorboard),
+            callbacks=[SeedEpochs(seed), *_callbacks(keeper, folder, recipe, done, tensorboard)],
             verbose=verbose,
         )
         seconds = keeper.seconds

@@ -1,0 +1,82 @@
+"""SavedModels, as their users meet them."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_attn import data, zoo
+from keras_attn.tasks import from_architecture
+
+pytestmark = pytest.mark.tensorflow
+CLIENT = pathlib.Path(__file__).with_name("saved_model_client.py")
+
+
+def ask(folder):
+    done = subprocess.run(
+        [sys.executable, str(CLIENT), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [dict(np.load(path)) for path in sorted(folder.glob("answers-*.npz"))]
+
+
+@pytest.mark.parametrize("name", zoo.list(task="image_classification"))
+def test_every_entry_runs_without_keras_and_answers_the_same(name, tmp_path):
+    model = zoo.build(name, weights="zoo" if zoo.describe(name).pretrained else None)
+    random = np.random.default_rng(0)
+    batches = [
+        random.integers(0, 256, shape).astype("uint8")
+        for shape in [(3, 32, 32, 3), (1, 41, 57, 3), (2, 1, 1, 3), (0, 32, 32, 3)]
+    ]
+    for index, images in enumerate(batches):
+        np.save(tmp_path / f"images-{index}.npy", images)
+    assert model.export(tmp_path / "model") == tmp_path / "model"
+    for images, answers in zip(batches, ask(tmp_path), strict=True):
+        assert set(answers) == {"label", "score", "probabilities"}
+        assert answers["probabilities"].shape == (len(images), len(model.label_names))
+        for index, expected in enumerate(model.classify(images)):
+            assert answers["label"][index] == expected.label
+            np.testing.assert_allclose(
+                answers["probabilities"][index], list(expected.probabilities.values()), atol=1e-5
+            )
+            assert answers["score"][index] == pytest.approx(expected.score, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return from_architecture("small_attention_cnn", data.LABELS["shapes"], filters=(4, 8))
+
+
+def test_a_folder_that_holds_something_is_left_alone(classifier, tmp_path):
+    kept = tmp_path / "notes.txt"
+    kept.write_text("mine")
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        classifier.export(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_used_and_parents_are_made(classifier, tmp_path):
+    classifier.export(tmp_path / "a" / "b" / "1")
+    (tmp_path / "empty").mkdir()
+    classifier.export(tmp_path / "empty")
+    assert (tmp_path / "empty" / "saved_model.pb").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]
+
+
+def test_an_export_that_fails_leaves_nothing(classifier, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        classifier.export(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_of_keras_are_refused_and_not_ignored(classifier, tmp_path):
+    with pytest.raises(TypeError, match="format"):
+        classifier.export(tmp_path / "model", format="onnx")

@@ -1,0 +1,257 @@
+"""Training runs: what they leave, that they repeat, and that they survive."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn import data, training
+from keras_attn.tasks import from_architecture
+from keras_attn.training.learner import EvaluateAverages, Learner
+from keras_attn.training.optimizers import WarmupDecay, build_optimizer
+from tests.conftest import ROOT
+
+
+def weights_of(run):
+    return [np.asarray(w) for w in run.classifier.get_weights()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small_recipe, shapes):
+    """One uninterrupted run, which several tests look at."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return training.train(small_recipe, folder, dataset=shapes, verbose=0)
+
+
+def test_a_run_leaves_weights_logs_and_a_record(finished, shapes):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert {"model.weights.h5", "best.weights.h5", "log.csv", "record.json"} <= names
+    assert not [name for name in names if name.startswith("partial")]
+    record = json.loads((finished.folder / "record.json").read_text())
+    assert record == finished.record
+    assert record["seed"] == 0
+    assert record["epochs"] == 3
+    assert record["train_seconds"] > 0
+    assert record["versions"]["keras"] == keras.__version__
+    assert record["hardware"]["cores"] >= 1
+    assert record["data"]["train_sha256"] == shapes["train"].fingerprint
+    assert record["train_flops"] == 3 * record["forward_flops"] * 192 * 3
+    assert set(record["metrics"]) == {"validation", "test"}
+    log = (finished.folder / "log.csv").read_text().splitlines()
+    assert len(log) == 4
+
+
+def test_the_record_holds_the_accuracy_of_the_weights_that_are_kept(finished, shapes):
+    fresh = from_architecture(
+        "small_attention_cnn", shapes.label_names, filters=(4, 8), key_channels=4
+    )
+    fresh.load_weights(finished.folder / "model.weights.h5")
+    split = shapes["test"]
+    predicted = fresh.predict(split.images, verbose=0).argmax(-1)
+    assert finished.record["metrics"]["test"]["accuracy"] == pytest.approx(
+        np.mean(predicted == split.labels)
+    )
+
+
+def test_a_run_repeats_bit_for_bit_by_its_seed(finished, small_recipe, shapes, tmp_path):
+    again = training.train(small_recipe, tmp_path / "again", dataset=shapes, verbose=0)
+    other = training.train(small_recipe, tmp_path / "other", dataset=shapes, seed=9, verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(weights_of(finished)[0], weights_of(other)[0])
+
+
+# Keras's CSVLogger leaves its file open where training raises.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    finished, small_recipe, shapes, tmp_path
+):
+    class Interrupt(Exception):
+        pass
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 14:  # in the third epoch
+                raise Interrupt
+
+    from keras_attn.training import trainer
+
+    original = trainer._callbacks
+    try:
+        trainer._callbacks = lambda *arguments: [*original(*arguments), Stop()]
+        with pytest.raises(Interrupt):
+            training.train(small_recipe, tmp_path / "run", dataset=shapes, verbose=0)
+    finally:
+        trainer._callbacks = original
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["epoch"] == 2
+    resumed = training.train(small_recipe, tmp_path / "run", dataset=shapes, resume=True, verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert resumed.record["metrics"] == finished.record["metrics"]
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
+
+
+def test_a_killed_run_leaves_a_whole_checkpoint_and_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "tests.training.train_small", str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / "state.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "record.json").exists()
+    done = subprocess.run(
+        [*command, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((folder / "record.json").read_text())["epochs"] == 30
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_a_damaged_checkpoint_is_refused(finished, small_recipe, shapes, tmp_path, damage):
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (weights,) = folder.glob("epoch-*.weights.h5")
+    content = bytearray(weights.read_bytes())
+    if damage == "truncate":
+        weights.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(content)
+    else:
+        weights.unlink()
+    with pytest.raises(training.CheckpointError, match="missing or damaged"):
+        training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+
+
+def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
+    with pytest.raises(training.CheckpointError, match="seed"):
+        training.train(small_recipe, finished.folder, dataset=shapes, seed=1, resume=True)
+    changed = small_recipe.model_copy(
+        update={"optimizer": small_recipe.optimizer.model_copy(update={"learning_rate": 0.5})}
+    )
+    with pytest.raises(training.CheckpointError, match="digest"):
+        training.train(changed, finished.folder, dataset=shapes, resume=True)
+
+
+def test_resuming_nothing_and_overwriting_something_are_refused(
+    finished, small_recipe, shapes, tmp_path
+):
+    with pytest.raises(training.CheckpointError, match="no checkpoint"):
+        training.train(small_recipe, tmp_path / "new", dataset=shapes, resume=True)
+    with pytest.raises(FileExistsError, match="--resume"):
+        training.train(small_recipe, finished.folder, dataset=shapes)
+
+
+def test_a_finished_run_that_is_resumed_changes_nothing(finished, small_recipe, shapes):
+    again = training.train(small_recipe, finished.folder, dataset=shapes, resume=True, verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_strategies_train(small_recipe, shapes, tmp_path, name):
+    run = training.train(small_recipe, tmp_path / "run", dataset=shapes, strategy=name, verbose=0)
+    assert run.record["epochs"] == 3
+
+
+def test_unknown_strategy_suggests_a_near_one(small_recipe, tmp_path):
+    with pytest.raises(ValueError, match="Did you mean 'mirrored'"):
+        training.train(small_recipe, tmp_path / "run", strategy="miror")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
+    recipe = small_recipe.model_copy(update={"dataset": "cifar10"})
+    with pytest.raises(data.DatasetNotFoundError):
+        training.train(recipe, tmp_path / "run", data_dir=tmp_path / "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+def test_averages_are_those_of_all_weights(shapes):
+    keras.utils.set_random_seed(0)
+    classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
+    learner = Learner(classifier, [], average=0.5)
+    learner.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    split, seen, expected = shapes["train"], [], None
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append([np.array(w) for w in classifier.get_weights()])
+
+    learner.fit(
+        split.images, split.labels, batch_size=48, epochs=1, verbose=0, callbacks=[Record()]
+    )
+    for step, weights in enumerate(seen):
+        keep = min(0.5, step / (step + 9))
+        expected = (
+            weights
+            if expected is None
+            else [keep * a + (1 - keep) * w for a, w in zip(expected, weights, strict=True)]
+        )
+    current = classifier.get_weights()
+    learner.exchange()
+    for average, wanted in zip(classifier.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(average, wanted, atol=1e-5, rtol=1e-4)
+    learner.exchange()
+    for again, before in zip(classifier.get_weights(), current, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
+def test_validation_sees_the_averages_and_training_the_weights(shapes):
+    classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
+    learner = Learner(classifier, [], average=0.9)
+    learner.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    held = {}
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            held["training"] = [np.array(w) for w in classifier.get_weights()]
+            held["averages"] = [np.array(w) for w in learner.averages]
+
+        def on_test_batch_end(self, batch, logs=None):
+            held["test"] = [np.array(w) for w in classifier.get_weights()]
+
+    split = shapes["train"]
+    learner.fit(
+        split.images,
+        split.labels,
+        batch_size=64,
+        epochs=2,
+        verbose=0,
+        validation_data=(split.images, split.labels),
+        callbacks=[EvaluateAverages(), Look()],
+    )
+    for tested, average in zip(held["test"], held["averages"], strict=True):
+        np.testing.assert_array_equal(tested, average)
+    for kept, average in zip(classifier.get_weights(), held["averages"], strict=True):
+        np.testing.assert_array_equal(kept, average)
+    assert not np.array_equal(held["training"][2], held["averages"][2])
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine", "constant"])
+def test_schedules_warm_up_and_end_where_they_should(decay):
+    schedule = WarmupDecay(2.0, warmup_steps=4, total_steps=20, decay=decay, final_fraction=0.1)
+    rates = [float(schedule(step)) for step in range(21)]
+    assert rates[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert rates[20] == pytest.approx(2.0 if decay == "constant" else 0.2)
+    assert rates[12] == pytest.approx(2.0 if decay == "constant" else 1.1)
+    assert WarmupDecay.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_weight_decay_acts_on_kernels_alone(small_recipe):
+    optimizer = build_optimizer(small_recipe, 6)
+    classifier = from_architecture("small_attention_cnn", ("a", "b"))
+    optimizer.build(classifier.trainable_variables)
+    decayed = [v for v in classifier.trainable_variables if optimizer._use_weight_decay(v)]
+    assert decayed
+    assert {v.name for v in decayed} == {"kernel"}
