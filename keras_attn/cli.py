@@ -182,11 +182,12 @@ def publish(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
 ) -> None:
     """Record runs in an entry, ship the best weights, and write its card anew."""
-    from keras_attn.zoo import publishing
+    from keras_attn.zoo import publishing, registry
 
     entry = publishing.publish(name, runs)
-    publishing.stale_pages(write=True)
     rich.print(Markdown(cards.card(entry)))
+    if entry.folder.parent == registry.catalogue():
+        publishing.stale_pages(write=True)
 
 
 @app.command("cards")

@@ -3,7 +3,7 @@
 import functools
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def _cifar(
     def training() -> tuple[Split, Split]:
         return cut_validation(read("train"), VALIDATION_SIZE)
 
-    readers = {
+    readers: dict[str, Callable[[], Split]] = {
         "train": lambda: training()[0],
         "validation": lambda: training()[1],
         "test": functools.cache(lambda: read("test")),

@@ -43,7 +43,7 @@ class Split:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the bytes of images and labels, in order."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         digest.update(self.labels.astype("<i4").tobytes())
         return digest.hexdigest()
 

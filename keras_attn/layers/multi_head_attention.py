@@ -19,6 +19,10 @@ _KERAS_ONLY = (
     "kernel_constraint",
     "bias_constraint",
 )
+_SHARED = (
+    *("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "seed"),
+    *("kernel_initializer", "bias_initializer", "name", "dtype", "trainable"),
+)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -216,10 +220,8 @@ class MultiHeadAttention(keras.layers.Layer):
                 f"from_keras: {layer.name!r} uses {', '.join(unequal)}, which this layer does not "
                 "have. Rebuild it without, or keep the Keras layer."
             )
-        names = ("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "seed", "name")
-        names += ("kernel_initializer", "bias_initializer", "dtype", "trainable")
         ours = cls(
-            **{name: config[name] for name in names},
+            **{name: config[name] for name in _SHARED},
             output_shape=shape,
             window=config.get("sliding_window"),
         )

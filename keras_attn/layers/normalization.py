@@ -50,9 +50,7 @@ class ImageNormalization(keras.layers.Layer):
 
     def adapt(self, images: np.ndarray) -> None:
         """Set mean and deviation to those of `images`, an array `(N, H, W, C)`."""
-        if not self.built:
-            self.build(images.shape)
-            self.built = True
+        _build_once(self, images.shape)
         axes = (0, 1, 2)
         self.mean.assign(images.mean(axes, dtype="float64").astype("float32"))
         deviation = images.std(axes, dtype="float64").astype("float32")
@@ -119,9 +117,7 @@ class PatchWhitening(keras.layers.Layer):
 
     def adapt(self, images: np.ndarray) -> None:
         """Set the filters to whiten the patches of `images`, float `(N, H, W, C)`."""
-        if not self.built:
-            self.build(images.shape)
-            self.built = True
+        _build_once(self, images.shape)
         size = self.kernel_size
         patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
         patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[-1])
@@ -154,3 +150,9 @@ class PatchWhitening(keras.layers.Layer):
         """Rows of `basis` and their negatives as the filters of a convolution."""
         both = np.concatenate([basis, -basis]).astype("float32")
         return both.T.reshape(shape)
+
+
+def _build_once(layer: Any, shape: Any) -> None:
+    if not layer.built:
+        layer.build(shape)
+        layer.built = True

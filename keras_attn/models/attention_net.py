@@ -1,6 +1,6 @@
 """A residual network with self-attention on its last feature map."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 from annotated_types import Ge, Gt, Lt, MinLen
@@ -77,7 +77,10 @@ def attention_net(config: AttentionNetConfig) -> keras.Model:
     (None, 8, 8, 32)
     """
     images = keras.Input((config.image_size, config.image_size, 3), name="images")
-    common = {"activation": config.activation, "momentum": config.batch_norm_momentum}
+    common: dict[str, Any] = {
+        "activation": config.activation,
+        "momentum": config.batch_norm_momentum,
+    }
     if config.stem == "whitening":
         x = PatchWhitening(name="whitening")(images)
         x = keras.layers.Activation(config.activation, name="stem")(x)

@@ -2,7 +2,8 @@
 
 import os
 import pathlib
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
 
 import keras
 import numpy as np
@@ -128,6 +129,17 @@ class ImageClassifier(keras.Model):
             data_format="channels_last",
         )
         return (resized, *rest) if rest else resized
+
+    @overload
+    def classify(self, images: str | os.PathLike[str]) -> Classification: ...
+
+    @overload
+    def classify(self, images: Sequence[Any]) -> list[Classification]: ...
+
+    @overload
+    def classify(
+        self, images: np.ndarray, batch_size: int = 256
+    ) -> Classification | list[Classification]: ...
 
     def classify(self, images: Any, batch_size: int = 256) -> Classification | list[Classification]:
         """Label images of any size.

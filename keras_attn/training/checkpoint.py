@@ -11,6 +11,7 @@ import hashlib
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -59,7 +60,7 @@ class Checkpoint(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.identity = {"digest": digest, "variant": variant, "seed": seed}
+        self.digest, self.variant, self.seed = digest, variant, seed
         self.started = time.monotonic() - seconds
 
     @property
@@ -72,11 +73,42 @@ class Checkpoint(keras.callbacks.Callback):
         name = f"epoch-{epoch + 1:04d}.weights.h5"
         path = self.folder / name
         save_weights(self.model, path)
-        state = State(epoch + 1, name, sha256(path), seconds=self.seconds, **self.identity)
+        state = State(
+            epoch=epoch + 1,
+            weights=name,
+            sha256=sha256(path),
+            digest=self.digest,
+            variant=self.variant,
+            seed=self.seed,
+            seconds=self.seconds,
+        )
         write_text(self.folder / "state.json", json.dumps(dataclasses.asdict(state), indent=2))
         for old in self.folder.glob("epoch-*.weights.h5"):
             if old.name != name:
                 old.unlink()
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the epoch that was best on validation data.
+
+    Args:
+        path: the `.weights.h5` file to write.
+        model: a function that gives the model whose weights to keep, without optimizer.
+        best: the best validation accuracy of earlier pieces of this run.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, model: Callable[[], keras.Model], best: float = -1.0
+    ) -> None:
+        super().__init__()
+        self.path, self.make_model, self.best = path, model, best
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the weights if this epoch was the best."""
+        accuracy = (logs or {})["val_accuracy"]
+        if accuracy > self.best:
+            self.best = accuracy
+            save_weights(self.make_model(), self.path)
 
 
 def restore(

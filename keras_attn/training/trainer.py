@@ -100,12 +100,12 @@ def train(
         learner = _compiled(classifier, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
 
-    identity = {"digest": recipe.digest, "variant": variant or "", "seed": seed}
+    identity = (recipe.digest, variant or "", seed)
     done, seconds = 0, 0.0
     if resume:
-        state = checkpoint.restore(learner, folder, **identity)
+        state = checkpoint.restore(learner, folder, *identity)
         done, seconds = state.epoch, state.seconds
-    keeper = checkpoint.Checkpoint(folder, seconds=seconds, **identity)
+    keeper = checkpoint.Checkpoint(folder, *identity, seconds=seconds)
     if done < settings.epochs:
         learner.fit(
             data.training_batches(
@@ -121,7 +121,10 @@ def train(
             shuffle=False,  # the batches are shuffled already
             validation_data=(validation.images, validation.labels),
             validation_batch_size=500,
-            callbacks=[SeedEpochs(seed), *_callbacks(keeper, folder, recipe, done, tensorboard)],
+            callbacks=[
+                SeedEpochs(seed),
+                *_callbacks(keeper, classifier, recipe, done, tensorboard),
+            ],
             verbose=verbose,
         )
         seconds = keeper.seconds
@@ -201,36 +204,34 @@ def compile_mode() -> bool | str:
 
 def _callbacks(
     keeper: checkpoint.Checkpoint,
-    folder: pathlib.Path,
+    classifier: ImageClassifier,
     recipe: Recipe,
     done: int,
     tensorboard: bool,
 ) -> list[keras.callbacks.Callback]:
     # The checkpoint holds weights and averages as they are in the middle of training, and
     # must come before the callback that exchanges the two; the best weights come after.
+    folder, log = keeper.folder, keeper.folder / "log.csv"
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if recipe.training.ema:
         callbacks.append(EvaluateAverages())
     callbacks += [
-        keras.callbacks.ModelCheckpoint(
+        checkpoint.BestWeights(
             folder / "best.weights.h5",
-            monitor="val_accuracy",
-            mode="max",
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=_best_so_far(folder / "log.csv") if done else None,
+            lambda: bare(classifier),
+            best=_best_so_far(log) if done else -1.0,
         ),
-        keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0),
+        keras.callbacks.CSVLogger(log, append=done > 0),
     ]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     return callbacks
 
 
-def _best_so_far(log: pathlib.Path) -> float | None:
+def _best_so_far(log: pathlib.Path) -> float:
     lines = log.read_text().splitlines() if log.is_file() else []
     if len(lines) < 2:
-        return None
+        return -1.0
     column = lines[0].split(",").index("val_accuracy")
     return max(float(line.split(",")[column]) for line in lines[1:])
 

@@ -1,9 +1,15 @@
 """The zoo: prebuilt models, by name. Listing and describing load no TensorFlow."""
 
+from typing import TYPE_CHECKING
+
 from keras_attn.zoo.registry import Entry, describe, register
 from keras_attn.zoo.registry import list_ as list  # noqa: A004
 
 __all__ = ["Entry", "WeightsError", "build", "describe", "list", "register"]
+
+
+if TYPE_CHECKING:
+    from keras_attn.zoo.building import WeightsError, build
 
 
 def __getattr__(name: str) -> object:

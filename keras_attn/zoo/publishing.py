@@ -15,7 +15,7 @@ MAX_BYTES = 25_000_000
 
 
 def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.Entry:
-    """Record runs of an entry, and ship the weights that did best on validation data.
+    """Record runs of an entry, ship the weights best on validation data, write its card.
 
     A run replaces the recorded one of the same variant and seed. Runs of an earlier
     recipe are dropped. Weights are taken from runs of the entry itself, not of variants.
@@ -61,7 +61,9 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         "runs": [runs[key] for key in sorted(runs)],
     }
     write_text(entry.folder / "results.json", json.dumps(results, indent=2))
-    return registry.describe(name)
+    published = registry.describe(name)
+    write_text(entry.folder / "README.md", cards.card(published))
+    return published
 
 
 def stale_pages(*, write: bool) -> list[pathlib.Path]:
@@ -69,11 +71,19 @@ def stale_pages(*, write: bool) -> list[pathlib.Path]:
 
     Args:
         write: bring them up to date.
+
+    Raises:
+        RuntimeError: the package is installed, and there is no README to hold the table.
     """
     catalogue = registry.catalogue()
+    readme = catalogue.parent / "README.md"
+    if not readme.is_file():
+        raise RuntimeError(
+            f"The generated pages belong to a checkout, and {catalogue} is not in one. Run this "
+            "from the checkout's root: python -m keras_attn cards."
+        )
     entries = [entry for entry in registry.entries() if entry.folder.parent == catalogue]
     pages = {entry.folder / "README.md": cards.card(entry) for entry in entries}
-    readme = catalogue.parent / "README.md"
     pages[readme] = cards.in_page(readme.read_text(encoding="utf-8"), cards.table(entries))
     stale = [path for path, text in pages.items() if not _holds(path, text)]
     if write:

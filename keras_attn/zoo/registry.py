@@ -94,7 +94,7 @@ def list_(pattern: str = "*", task: str | None = None, pretrained: bool | None =
     ['cifar10_attention_net']
     """
     found = list(entries())
-    tasks = sorted({entry.recipe.task for entry in found})
+    tasks: list[str] = sorted({entry.recipe.task for entry in found})
     if task is not None and task not in tasks:
         raise ValueError(_unknown("task", task, tasks))
     return [

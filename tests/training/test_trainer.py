@@ -132,6 +132,44 @@ def test_a_damaged_checkpoint_is_refused(finished, small_recipe, shapes, tmp_pat
         training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
 
 
+def test_the_best_weights_load_into_a_classifier(finished, shapes):
+    import csv
+
+    with (finished.folder / "log.csv").open() as log:
+        best = max(float(row["val_accuracy"]) for row in csv.DictReader(log))
+    classifier = from_architecture(
+        "small_attention_cnn", shapes.label_names, filters=(4, 8), key_channels=4
+    )
+    classifier.load_weights(finished.folder / "best.weights.h5")
+    received = training.evaluate(classifier, shapes["validation"])
+    assert received["accuracy"] == pytest.approx(best, abs=1e-6)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_whole(
+    finished, small_recipe, shapes, tmp_path
+):
+    import shutil
+
+    from keras_attn.training import checkpoint
+
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    before = (folder / "state.json").read_text()
+
+    class Full(keras.Model):
+        def save_weights(self, path, *_, **__):
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+
+    keeper = checkpoint.Checkpoint(folder, small_recipe.digest, "", 0)
+    keeper.set_model(Full())
+    with pytest.raises(OSError, match="No space left"):
+        keeper.on_epoch_end(3)
+    assert (folder / "state.json").read_text() == before
+    assert not list(folder.glob("partial-*"))
+    training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+
+
 def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
     with pytest.raises(training.CheckpointError, match="seed"):
         training.train(small_recipe, finished.folder, dataset=shapes, seed=1, resume=True)

@@ -1,0 +1,138 @@
+"""The command line, as it is typed."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_attn import __version__, data
+from tests.conftest import ROOT
+
+NAME = "shapes_small_attention_cnn"
+
+
+def run(*arguments, cwd=ROOT, code=0):
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_attn", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr[-3000:] + done.stdout[-3000:]
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else " ".join(done.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images")
+    split = data.load("shapes")["test"].take(slice(0, 3))
+    for index, image in enumerate(split.images):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return folder, [data.LABELS["shapes"][label] for label in split.labels]
+
+
+def test_version():
+    assert run("--version").strip() == __version__
+
+
+def test_list_and_show():
+    assert NAME in run("list")
+    assert NAME not in run("list", "cifar10_*")
+    shown = run("show", NAME)
+    assert "Results" in shown
+    assert "learning_rate = 0.005" in shown
+
+
+def test_list_loads_no_framework():
+    script = (
+        "import sys\nfrom keras_attn.cli import app\n"
+        "try: app(['list'])\nexcept SystemExit: pass\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_predict_labels_image_files(images):
+    folder, _ = images
+    printed = run("predict", NAME, *sorted(folder.glob("*.png")))
+    lines = [line for line in printed.splitlines() if ".png" in line]
+    assert len(lines) == 3
+    assert all(any(label in line for label in data.LABELS["shapes"]) for line in lines)
+
+
+def test_evaluate_prints_the_figure_of_the_card():
+    printed = run("evaluate", NAME)
+    figure = printed.split("The card says ")[1].split(" %")[0]
+    assert f"{figure} %" in printed.split("The card says ")[0]
+
+
+@pytest.mark.tensorflow
+def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
+    folder, _ = images
+    run("export", NAME, tmp_path / "serving" / "1")
+    script = (
+        "import sys, tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "png = tf.io.decode_png(tf.io.read_file(sys.argv[2]), channels=3)\n"
+        "answer = model(images=png[None])\n"
+        "print(answer['label'][0].numpy().decode(), float(answer['score'][0]))\n"
+        "assert 'keras_attn' not in sys.modules\n"
+    )
+    served = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "serving" / "1"), str(folder / "0.png")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    ).stdout.split()
+    line = next(x for x in run("predict", NAME, folder / "0.png").splitlines() if ".png" in x)
+    assert served[0] in line
+    assert f"{float(served[1]):.3f}" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("show", "cifar10_atention_net"), "Did you mean 'cifar10_attention_net'"),
+        (("list", "--task", "sentimnt"), "Unknown task"),
+        (("train", NAME, "--strategy", "mirorred"), "Did you mean 'mirrored'"),
+        (("train", NAME, "--variant", "none"), "'no_attention'"),
+        (("evaluate", NAME, "--split", "valid"), "'validation'"),
+        (("predict", NAME, "absent.png"), "no image file"),
+        (("predict", NAME, "README.md"), "not an image"),
+        (("evaluate", "cifar10_attention_net", "--data-dir", "nowhere"), "tensorflow_datasets"),
+        (("export", NAME, "tests"), "not an empty folder"),
+        (("evaluate", NAME, "--weights", "absent.weights.h5"), "no weights file"),
+        (("--catalogue", "docs", "list"), "no catalogue"),
+    ],
+)
+def test_mistakes_get_one_message_and_no_traceback(arguments, match):
+    message = run(*arguments, code=1)
+    assert match in message
+    assert message.count("error:") == 1
+    assert not (ROOT / "runs").exists() or "train" not in arguments
+
+
+@pytest.mark.tensorflow
+def test_demo(tmp_path):
+    printed = run("demo", "--out", tmp_path / "demo")
+    assert "with attention" in printed
+    for path in ("attention/model.weights.h5", "attention/record.json", "serving/1/saved_model.pb"):
+        assert (tmp_path / "demo" / path).is_file()
+    import json
+
+    with_, without = (
+        json.loads((tmp_path / "demo" / name / "record.json").read_text())["metrics"]["test"]
+        for name in ("attention", "no_attention")
+    )
+    assert with_["accuracy"] > without["accuracy"] + 0.15
+    assert "not empty" in run("demo", "--out", tmp_path / "demo", code=1)
+    assert np.isfinite(with_["loss"])

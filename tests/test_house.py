@@ -1,0 +1,70 @@
+"""What holds for the repository as a whole."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import keras_attn
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_two_sh_blocks_install_and_run():
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.M | re.S)
+    assert "keras-attn demo" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+def test_the_version_is_stated_once_more_and_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == keras_attn.__version__
+    assert f"## [{keras_attn.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_python_examples_of_the_readme_run(tmp_path):
+    from PIL import Image
+
+    blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
+    assert blocks
+    Image.new("RGB", (64, 48), (90, 120, 200)).save(tmp_path / "photo.png")
+    script = "\n".join(blocks)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", script],
+        cwd=tmp_path,
+        env={**__import__("os").environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_every_public_name_is_documented():
+    undocumented = []
+    for room in (
+        "data",
+        "explain",
+        "export",
+        "layers",
+        "models",
+        "ops",
+        "tasks",
+        "training",
+        "zoo",
+    ):
+        module = getattr(keras_attn, room)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if callable(value) and not (value.__doc__ or "").strip():
+                undocumented.append(f"{room}.{name}")
+    assert undocumented == []
+
+
+@pytest.mark.parametrize("room", ["data", "layers", "ops", "tasks", "training", "zoo"])
+def test_unknown_names_are_attribute_errors(room):
+    with pytest.raises(AttributeError):
+        _ = getattr(keras_attn, room).no_such_name
