@@ -70,10 +70,11 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
             f"The model {model.name!r} has no SelfAttention2D layer to read attention from. "
             f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
         )
-    inputs_of_attention = [layer.input for layer in layers]
-    features = keras.Model(network.inputs, inputs_of_attention)(inputs)
+    attended = {layer.name: layer.input for layer in layers}
+    features = keras.Model(network.inputs, attended)(inputs)
     found = []
-    for layer, feature_map in zip(layers, features, strict=True):
+    for layer in layers:
+        feature_map = features[layer.name]
         _, scores = layer(feature_map, return_attention_scores=True)
         height, width = feature_map.shape[1:3]
         shape = (len(images), layer.num_heads, height, width, height, width)

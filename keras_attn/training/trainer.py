@@ -74,6 +74,7 @@ def train(
         FileExistsError: `folder` holds files, and `resume` is false.
         CheckpointError: the checkpoint in `folder` is damaged or of another run.
         DatasetNotFoundError: the data set is not on disk.
+        RecipeError: the recipe has no such variant.
         ValueError: no strategy has that name.
     """
     scope = strategies.scope(strategy)
@@ -84,6 +85,7 @@ def train(
             "in it, or another folder."
         )
     seed = recipe.training.seeds[0] if seed is None else seed
+    model_settings = recipe.settings(variant)
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
     training, validation = dataset["train"], dataset["validation"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def train(
     with scope:
         with dtype_policy(settings.precision):
             classifier = from_architecture(
-                recipe.architecture, dataset.label_names, **recipe.settings(variant)
+                recipe.architecture, dataset.label_names, **model_settings
             )
         classifier.adapt(training.images)
         learner = _compiled(classifier, recipe, seed, steps)

@@ -58,10 +58,12 @@ def build(
     if own:
         _check_digest(path, entry.results["weights"]["sha256"])
     changed = [*overrides, *(["label_names"] if label_names else [])]
-    expected = entry.results["weights"]["parameters"] if own else model.count_params()
+    expected = entry.results["weights"]["parameters"] if own else model.network.count_params()
     try:
-        if model.count_params() != expected:
-            raise ValueError(f"{model.count_params()} parameters, where the file has {expected}")
+        if model.network.count_params() != expected:
+            raise ValueError(
+                f"{model.network.count_params():,} parameters, where the file has {expected:,}"
+            )
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         reason = f"with {', '.join(changed)} changed" if changed else "as it is built"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attn import data, zoo
+from keras_attn.data.shapes import COLORS
 from keras_attn.explain import AttentionMap, attention_maps, plot_attention
 from keras_attn.tasks import from_architecture
 
@@ -40,7 +41,7 @@ def test_the_trained_model_looks_from_the_key_to_its_match():
     split = data.load("shapes")["test"]
     images, labels = split.images[:200], split.labels[:200]
     maps = attention_maps(zoo.build("shapes_small_attention_cnn"), images)[0]
-    palette = np.array(list(data.shapes.__globals__["COLORS"].values()), float)
+    palette = np.array(list(COLORS.values()), float)
     corners = [(1, 1), (1, 6), (6, 1), (6, 6)]  # of the 8x8 map
     pixels = [(6, 6), (6, 26), (26, 6), (26, 26)]
     hits = total = 0

@@ -1,16 +1,21 @@
 """Run in a process of its own: a SavedModel's user, who has TensorFlow and nothing of ours."""
 
 import importlib.abc
+import importlib.machinery
 import pathlib
 import sys
 
 
-class Refuse(importlib.abc.MetaPathFinder):
-    """Makes some packages impossible to import."""
+class Refuse(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Makes some packages impossible to import. (TensorFlow looks for keras, lazily.)"""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("keras", "keras_attn", "tf_keras"):
-            raise ImportError(f"{name} is not installed here")
+            return importlib.machinery.ModuleSpec(name, self, origin=__file__)
+        return None
+
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} is not installed here")
 
 
 def main(folder):
@@ -18,7 +23,12 @@ def main(folder):
     import numpy as np
     import tensorflow as tf
 
-    assert "keras" not in sys.modules
+    for name in ("keras", "keras_attn"):
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+        raise AssertionError(f"{name} could be imported")
     loaded = tf.saved_model.load(str(folder / "model"))
     assert sorted(loaded.signatures) == ["serve", "serving_default"]
     serve = loaded.signatures["serving_default"]
