@@ -5,7 +5,12 @@
 True
 """
 
+from typing import TYPE_CHECKING
+
 from keras_attn import _lazy
+
+if TYPE_CHECKING:
+    from keras_attn import data, explain, export, layers, models, ops, tasks, training, zoo
 
 __version__ = "0.1.0"
 

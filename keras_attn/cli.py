@@ -22,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_settings = {"traceback": False}
+
 Name = Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")]
 DataDir = Annotated[
     pathlib.Path | None,
@@ -41,7 +43,9 @@ Catalogue = Annotated[
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     catalogue: Catalogue = None,
+    traceback: Annotated[bool, typer.Option(help="Show where an error arose.")] = False,
 ) -> None:
+    _settings["traceback"] = traceback
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -74,7 +78,7 @@ def show(name: Name) -> None:
     """Show an entry's card and recipe."""
     entry = zoo.describe(name)
     rich.print(Markdown(cards.card(entry)))
-    rich.print((entry.folder / "recipe.toml").read_text(encoding="utf-8"))
+    typer.echo((entry.folder / "recipe.toml").read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -111,7 +115,7 @@ def train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     _metrics_table(run.record["metrics"])
-    rich.print(f"Weights, logs and record: {run.folder}")
+    typer.echo(f"Weights, logs and record: {run.folder}")
 
 
 @app.command()
@@ -161,7 +165,7 @@ def export(
 ) -> None:
     """Write a SavedModel that takes raw input and needs TensorFlow alone."""
     path = zoo.build(name, weights=weights or "zoo").export(folder)
-    rich.print(f"SavedModel: {path}  (signature serving_default: images uint8 (B, H, W, 3))")
+    typer.echo(f"SavedModel: {path}  (signature serving_default: images uint8 (B, H, W, 3))")
 
 
 @app.command()
@@ -199,7 +203,7 @@ def write_cards(
 
     stale = publishing.stale_pages(write=not check)
     for path in stale:
-        rich.print(f"{'stale' if check else 'written'}: {path}")
+        typer.echo(f"{'stale' if check else 'written'}: {path}")
     if check and stale:
         raise typer.Exit(1)
 
@@ -210,10 +214,11 @@ def main() -> None:
     try:
         app()
     except (ValueError, TypeError, OSError, RuntimeError, ImportError, KeyError) as error:
-        if os.environ.get("KERAS_ATTN_TRACEBACK"):
+        if _settings["traceback"]:
             raise
         message = error.args[0] if isinstance(error, KeyError) else error
-        Console(stderr=True).print("[bold red]error:[/]", rich.markup.escape(str(message)))
+        typer.secho("error:", fg="red", bold=True, nl=False, err=True)
+        typer.echo(f" {message}", err=True)
         sys.exit(1)
 
 

@@ -97,4 +97,4 @@ def _tell_where(
         "everything": folder,
     }
     for name, path in places.items():
-        console.print(f"  {name:<18} {path}", highlight=False)
+        console.print(f"  {name:<18} {path}", markup=False, highlight=False, soft_wrap=True)

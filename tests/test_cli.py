@@ -50,7 +50,11 @@ def test_list_and_show():
     assert NAME not in run("list", "cifar10_*")
     shown = run("show", NAME)
     assert "Results" in shown
-    assert "learning_rate = 0.005" in shown
+    import tomllib
+
+    recipe = tomllib.loads(shown[shown.index("task =") :])
+    assert recipe["optimizer"]["learning_rate"] == 0.005
+    assert recipe["variants"]["no_attention"] == {"attention": "none"}
 
 
 def test_list_loads_no_framework():

@@ -1,10 +1,10 @@
 """Data sets: real ones through TensorFlow Datasets, and `shapes`, drawn on the spot."""
 
-import difflib
 import os
 import pathlib
 from collections.abc import Callable
 
+from keras_attn._names import unknown
 from keras_attn.data.batches import training_batches
 from keras_attn.data.cifar import (
     CIFAR10_LABELS,
@@ -55,12 +55,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageData
     (1000, 32, 32, 3)
     """
     if name not in _LOADERS:
-        near = difflib.get_close_matches(str(name), _LOADERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"Unknown data set: received {name!r}.{hint} "
-            f"Accepted: {', '.join(map(repr, _LOADERS))}."
-        )
+        raise ValueError(unknown("data set", name, _LOADERS))
     return _LOADERS[name](data_dir)
 
 
@@ -69,15 +64,17 @@ def save_arrays(
     path: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write a data set as one `.npz` file, for machines without TensorFlow Datasets.
+    """Write CIFAR-10 or CIFAR-100 as one `.npz` file, for machines without TFDS.
 
     Raises:
-        ValueError: `path` does not end in `.npz`, or no data set has that name.
+        ValueError: `path` does not end in `.npz`, or the data set is drawn, or unknown.
     """
     path = pathlib.Path(path)
+    if name == "shapes":
+        raise ValueError("'shapes' is drawn wherever it is loaded, and needs no array file.")
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz. Received: {str(path)!r}.")
-    write_arrays(load(name, data_dir), path)
+    write_arrays(name, load(name, data_dir), path)
 
 
 __all__ = [

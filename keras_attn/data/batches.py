@@ -36,8 +36,8 @@ def training_batches(
         initial_epoch: number of the first epoch.
 
     Returns:
-        On TensorFlow a `tf.data.Dataset` of all the epochs' batches in a row, elsewhere a
-        `keras.utils.PyDataset` of an epoch's. Pass either to `fit` with
+        The batches of all epochs in a row: on TensorFlow a `tf.data.Dataset`, elsewhere a
+        `keras.utils.PyDataset`. Pass either to `fit` with `shuffle=False` and
         `steps_per_epoch=len(split) // batch_size`.
 
     Raises:
@@ -49,7 +49,7 @@ def training_batches(
             f"Received: {batch_size!r}."
         )
     if keras.backend.backend() != "tensorflow":
-        return _EpochBatches(split, batch_size, seed, initial_epoch)
+        return _EpochBatches(split, batch_size, seed, epochs, initial_epoch)
     import tensorflow as tf
 
     steps = len(split) // batch_size
@@ -71,23 +71,21 @@ def training_batches(
 
 
 class _EpochBatches(keras.utils.PyDataset):
-    """The same batches for backends without TensorFlow."""
+    """The same batches, of all epochs in a row, for backends without TensorFlow."""
 
-    def __init__(self, split: Split, batch_size: int, seed: int, epoch: int) -> None:
+    def __init__(
+        self, split: Split, batch_size: int, seed: int, epochs: int, initial_epoch: int
+    ) -> None:
         super().__init__()
         self.split, self.batch_size, self.seed = split, batch_size, seed
-        self._start(epoch)
-
-    def _start(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.order = epoch_order(len(self.split), self.seed, epoch)
+        self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.steps = len(split) // batch_size
 
     def __len__(self) -> int:
-        return len(self.split) // self.batch_size
+        return self.steps * (self.epochs - self.initial_epoch)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        epoch, step = divmod(index, self.steps)
+        order = epoch_order(len(self.split), self.seed, self.initial_epoch + epoch)
+        rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         return self.split.images[rows], self.split.labels[rows]
-
-    def on_epoch_end(self) -> None:
-        self._start(self.epoch + 1)

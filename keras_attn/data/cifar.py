@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -97,11 +98,20 @@ def _from_arrays(name: str, path: pathlib.Path, split: str) -> Split:
             f"The array file {path} of {name!r} does not exist. Make it, on a machine that has "
             f"the data set, with `keras_attn.data.save_arrays({name!r}, {str(path)!r})`."
         )
-    with np.load(path, allow_pickle=False) as arrays:
-        return Split(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            holds = str(arrays["name"])
+            found = Split(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged, or was not made by `keras_attn.data.save_arrays`: {error}."
+        ) from error
+    if holds != name:
+        raise ValueError(f"{path} holds the data set {holds!r}, and {name!r} was asked for.")
+    return found
 
 
-def write_arrays(splits: Mapping[str, Split], path: pathlib.Path) -> None:
+def write_arrays(name: str, splits: Mapping[str, Split], path: pathlib.Path) -> None:
     """Write an uncompressed array file that `data_dir` accepts."""
     train, validation = splits["train"], splits["validation"]
     # Undo the cut, so that the file holds what the data set itself does.
@@ -113,6 +123,7 @@ def write_arrays(splits: Mapping[str, Split], path: pathlib.Path) -> None:
     test = splits["test"]
     np.savez(
         path,
+        name=name,
         train_images=images,
         train_labels=labels,
         test_images=test.images,

@@ -36,21 +36,14 @@ def write_saved_model(
         FileExistsError: `path` exists and is not an empty folder.
         RuntimeError: the Keras backend is not TensorFlow.
     """
-    path = pathlib.Path(path)
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "SavedModels are written by TensorFlow, and this process runs Keras on "
-            f"{keras.backend.backend()!r}. Save the model, then load and export it in a process "
-            "with KERAS_BACKEND=tensorflow."
-        )
+    tf = import_tensorflow()
+    path = pathlib.Path(path).absolute()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(
             f"Export writes a new folder, and {str(path)!r} exists and is not an empty folder. "
             "Choose another path (serving systems count versions: serving/1, serving/2), or "
             "remove it first."
         )
-    import tensorflow as tf
-
     module = tf.Module()
     module.variables_ = [variable.value for variable in owner.variables]
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
@@ -65,3 +58,20 @@ def write_saved_model(
             path.rmdir()
         whole.rename(path)
     return path
+
+
+def import_tensorflow() -> Any:
+    """The module `tensorflow`, which alone writes SavedModels.
+
+    Raises:
+        RuntimeError: the Keras backend is another.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "SavedModels are written by TensorFlow, and this process runs Keras on "
+            f"{keras.backend.backend()!r}. Save the model, then load and export it in a process "
+            "with KERAS_BACKEND=tensorflow."
+        )
+    import tensorflow as tf
+
+    return tf

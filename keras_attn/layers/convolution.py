@@ -248,7 +248,11 @@ def _check_pool(
 
 
 def _pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:
-    return None if kind is None else POOLS[kind](2, name="pooling", dtype=dtype)
+    return (
+        None
+        if kind is None
+        else POOLS[kind](2, data_format="channels_last", name="pooling", dtype=dtype)
+    )
 
 
 def _convolved(side: int | None, kernel: int, stride: int, padding: str) -> int | None:

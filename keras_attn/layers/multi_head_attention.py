@@ -172,9 +172,15 @@ class MultiHeadAttention(keras.layers.Layer):
         query: Any,
         value: Any,
         key: Any = None,
+        padding_mask: Any = None,
+        attention_mask: Any = None,
         return_attention_scores: bool = False,
-        **unused_masks: Any,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+        key_mask: Any = None,
+        value_mask: Any = None,
     ) -> Any:
+        self._check_pairs(attention_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         output = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -252,20 +258,22 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def _mask(self, padding: Tensor | None, pairs: Tensor | None) -> Tensor | None:
         """One mask of rank 4 from a padding mask and a mask over pairs."""
+        self._check_pairs(pairs)
         if pairs is not None:
             pairs = ops.cast(pairs, "bool")
-            if len(pairs.shape) not in (3, 4):
-                raise ValueError(
-                    f"{self.name}: `attention_mask` must have shape (batch, queries, keys) or "
-                    f"(batch, heads, queries, keys). Received: shape {tuple(pairs.shape)}. A "
-                    "(batch, keys) mask is a `padding_mask`: pass it as that."
-                )
-            if len(pairs.shape) == 3:
-                pairs = pairs[:, None]
+            pairs = pairs[:, None] if len(pairs.shape) == 3 else pairs
         if padding is None:
             return pairs
         padding = padding_mask(padding)
         return padding if pairs is None else ops.logical_and(padding, pairs)
+
+    def _check_pairs(self, pairs: Tensor | None) -> None:
+        if pairs is not None and len(pairs.shape) not in (3, 4):
+            raise ValueError(
+                f"{self.name}: `attention_mask` must have shape (batch, queries, keys) or "
+                f"(batch, heads, queries, keys). Received: shape {tuple(pairs.shape)}. A "
+                "(batch, keys) mask is a `padding_mask`: pass it as that."
+            )
 
 
 def _projections(layer: Any) -> list[Any]:

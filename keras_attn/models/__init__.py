@@ -1,11 +1,13 @@
 """Architectures: a frozen config, and the function that builds a `keras.Model` from it."""
 
-import difflib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import pydantic
 
+from keras_attn._names import unknown
 from keras_attn.models.attention_net import AttentionNetConfig, attention_net
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, small_attention_cnn
 
@@ -13,6 +15,37 @@ ARCHITECTURES: dict[str, tuple[type, Callable[[Any], keras.Model]]] = {
     "attention_net": (AttentionNetConfig, attention_net),
     "small_attention_cnn": (SmallAttentionCNNConfig, small_attention_cnn),
 }
+
+
+def configure(architecture: str, **settings: Any) -> Any:
+    """The checked config of an architecture.
+
+    Raises:
+        ValueError: no architecture has that name, or a setting is unknown or impossible;
+            the message names each, and what is accepted.
+
+    Example:
+
+    >>> configure("small_attention_cnn", num_classes=3).filters
+    (32, 64)
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(unknown("architecture", architecture, ARCHITECTURES))
+    config = ARCHITECTURES[architecture][0]
+    try:
+        return config(**settings)
+    except pydantic.ValidationError as error:
+        accepted = [field.name for field in dataclasses.fields(config)]
+        lines = [f"The settings of {architecture!r} cannot be used:"]
+        for problem in error.errors():
+            key = ".".join(map(str, problem["loc"]))
+            if problem["type"] == "unexpected_keyword_argument":
+                lines.append(f"  {unknown('setting', key, accepted)}")
+            elif problem["type"] == "value_error":
+                lines.append(f"  {problem['ctx']['error']}")
+            else:
+                lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
+        raise ValueError("\n".join(lines)) from error
 
 
 def build(architecture: str, **settings: Any) -> keras.Model:
@@ -23,22 +56,15 @@ def build(architecture: str, **settings: Any) -> keras.Model:
         **settings: values for its config; the others keep their defaults.
 
     Raises:
-        ValueError: no architecture has that name, or a setting is unknown or impossible.
+        ValueError: as `configure`.
 
     Example:
 
     >>> build("small_attention_cnn", attention="sigmoid", num_classes=3).output.shape
     (None, 3)
     """
-    if architecture not in ARCHITECTURES:
-        near = difflib.get_close_matches(str(architecture), ARCHITECTURES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"Unknown architecture: received {architecture!r}.{hint} "
-            f"Accepted: {', '.join(map(repr, ARCHITECTURES))}."
-        )
-    config, function = ARCHITECTURES[architecture]
-    return function(config(**settings))
+    config = configure(architecture, **settings)
+    return ARCHITECTURES[architecture][1](config)
 
 
 __all__ = [
@@ -47,5 +73,6 @@ __all__ = [
     "SmallAttentionCNNConfig",
     "attention_net",
     "build",
+    "configure",
     "small_attention_cnn",
 ]

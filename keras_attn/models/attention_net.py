@@ -98,7 +98,7 @@ def attention_net(config: AttentionNetConfig) -> keras.Model:
         x = SelfAttention2D(
             num_heads=config.num_heads, normalizer=config.attention, name="attention"
         )(x)
-    x = GLOBAL_POOLS[config.pool](name="pool")(x)
+    x = GLOBAL_POOLS[config.pool](data_format="channels_last", name="pool")(x)
     x = keras.layers.Dense(config.num_classes, use_bias=False, dtype="float32", name="head")(x)
     logits = keras.layers.Rescaling(config.logit_scale, dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="attention_net")

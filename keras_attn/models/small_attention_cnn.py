@@ -66,7 +66,7 @@ def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
             gamma_initializer="ones",
             name="attention",
         )(x)
-    x = GLOBAL_POOLS[config.pool](name="pool")(x)
+    x = GLOBAL_POOLS[config.pool](data_format="channels_last", name="pool")(x)
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, name="dropout")(x)
     logits = keras.layers.Dense(config.num_classes, dtype="float32", name="logits")(x)

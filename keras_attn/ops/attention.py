@@ -44,8 +44,8 @@ def attention(
             attention) query head `n` uses key head `n // (N // K)`.
         value: float tensor `(B, S, K, V)`.
         mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`; True = attend;
-            numbers are cast to boolean. A padding mask is `(B, 1, 1, S)`, see
-            `keras_attn.ops.padding_mask`.
+            numbers are cast to boolean (a mask of 0 and -inf to add is a `bias`). A padding
+            mask is `(B, 1, 1, S)`, see `keras_attn.ops.padding_mask`.
         bias: float tensor of rank 4 that broadcasts to `(B, N, T, S)`, added to the
             scaled scores. To exclude a position use `mask`, not a bias of -inf.
         scale: factor on the scores; None is `1 / sqrt(H)`.

@@ -9,11 +9,12 @@ it (True = attend). All of them keep the same three promises:
 - gradients are finite for finite scores, masked or not.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
 from keras import ops
+
+from keras_attn._names import unknown
 
 Tensor = Any
 Normalizer = Callable[..., Tensor]
@@ -121,10 +122,7 @@ def get(name: str) -> Normalizer:
     """
     if name in NORMALIZERS:
         return NORMALIZERS[name]
-    near = difflib.get_close_matches(str(name), NORMALIZERS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    accepted = ", ".join(repr(known) for known in NORMALIZERS)
-    raise ValueError(f"Unknown `normalizer`: received {name!r}.{hint} Accepted: {accepted}.")
+    raise ValueError(unknown("normalizer", name, NORMALIZERS))
 
 
 def _zero_outside(mask: Tensor, weights: Tensor) -> Tensor:

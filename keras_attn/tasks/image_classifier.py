@@ -11,8 +11,9 @@ from keras import ops
 
 from keras_attn import models
 from keras_attn.data import decode_image
-from keras_attn.export import write_saved_model
-from keras_attn.layers import ImageNormalization
+from keras_attn.export import import_tensorflow, write_saved_model
+from keras_attn.layers import ImageNormalization, PatchWhitening
+from keras_attn.tasks.compilation import compile_mode
 
 Tensor = Any
 
@@ -68,6 +69,11 @@ class ImageClassifier(keras.Model):
         self, network: keras.Model, label_names: tuple[str, ...] | list[str], **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if isinstance(label_names, str) or len(set(label_names)) != len(label_names):
+            raise ValueError(
+                f"`label_names` must be a list of different names. Received: {label_names!r}."
+            )
+        self.autocast = False  # uint8 values stay exact until they are normalized
         if network.output_shape[-1] != len(label_names):
             raise ValueError(
                 "ImageClassifier needs one name for each output of the network. Received: "
@@ -76,13 +82,13 @@ class ImageClassifier(keras.Model):
         self.network = network
         self.label_names = tuple(label_names)
         self.image_shape = tuple(network.input_shape[1:])
-        self.normalization = ImageNormalization(name="normalization")
+        self.normalization = ImageNormalization(name="normalization", dtype=self.dtype_policy)
         self.build((None, *self.image_shape))
         self.compile(
             optimizer=keras.optimizers.Adam(1e-3),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+            jit_compile=compile_mode(),
         )
 
     def build(self, input_shape: Any) -> None:
@@ -101,14 +107,20 @@ class ImageClassifier(keras.Model):
         Call it once, on training images, before a new model's `fit`.
 
         Args:
-            images: uint8 array `(N, H, W, 3)`; the first 5,000 are used.
+            images: uint8 array `(N, H, W, 3)`; at most 5,000 of them, drawn, are used.
+
+        Raises:
+            TypeError, ValueError: they are not such an array, or there are none.
         """
-        sample = np.asarray(images[:5_000])
-        self._check_images(sample)
+        images = np.asarray(images)
+        self._check_images(images)
+        if not len(images):
+            raise ValueError("`adapt` needs images to learn from. Received: none.")
+        sample = images[np.random.default_rng(0).permutation(len(images))[:5_000]]
         self.normalization.adapt(sample)
         normalized = ops.convert_to_numpy(self.normalization(sample))
         for layer in self.network.layers:
-            if hasattr(layer, "adapt"):
+            if isinstance(layer, PatchWhitening):
                 layer.adapt(normalized)
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
@@ -199,8 +211,7 @@ class ImageClassifier(keras.Model):
                 "ImageClassifier.export writes a TensorFlow SavedModel and takes a path alone. "
                 f"Received: {', '.join(kwargs)}. For other formats export `.network`."
             )
-        import tensorflow as tf
-
+        tf = import_tensorflow()
         names = list(self.label_names)
 
         def serve(images: Any) -> dict[str, Any]:
@@ -229,8 +240,9 @@ class ImageClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageClassifier":
-        network = keras.saving.deserialize_keras_object(config.pop("network"), custom_objects)
-        return cls(network, **config)
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        rest = {name: value for name, value in config.items() if name != "network"}
+        return cls(network, **rest)
 
     def _probabilities(self, images: Tensor) -> Tensor:
         return ops.softmax(self(self.preprocess(images), training=False))

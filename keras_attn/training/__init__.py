@@ -1,6 +1,21 @@
 """Training: from a recipe to weights and a record of how they came about."""
 
+from typing import TYPE_CHECKING
+
 from keras_attn import _lazy
+
+if TYPE_CHECKING:
+    from keras_attn.training.augmentation import (
+        CutMix,
+        Cutout,
+        Mixup,
+        RandomFlip,
+        RandomShift,
+    )
+    from keras_attn.training.checkpoint import CheckpointError
+    from keras_attn.training.optimizers import WarmupDecay
+    from keras_attn.training.recipe import Recipe, RecipeError, load_recipe
+    from keras_attn.training.trainer import Run, evaluate, train
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,

@@ -56,6 +56,11 @@ class RandomShift(_Augmentation):
 
     def augment(self, images: Tensor) -> Tensor:
         batch, height, width, _ = ops.shape(images)
+        if self.pixels >= min(height, width):
+            raise ValueError(
+                "RandomShift must move by less than the images' sides. "
+                f"Received: pixels={self.pixels}, images of {height} x {width}."
+            )
         rows = self._selection(batch, height, images.dtype)
         columns = self._selection(batch, width, images.dtype)
         # Selecting by products with one-hot rows is exact, and faster than gathering.

@@ -111,13 +111,11 @@ class BestWeights(keras.callbacks.Callback):
             save_weights(self.make_model(), self.path)
 
 
-def restore(
-    model: keras.Model, folder: pathlib.Path, digest: str, variant: str, seed: int
-) -> State:
-    """Load the last checkpoint in `folder` into a compiled and built model.
+def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int) -> State:
+    """Where the run in `folder` stands, its weights being whole.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or it is of another run.
+        CheckpointError: there is no checkpoint, it is damaged, or it is of another run.
     """
     again = "Start afresh without --resume, in a new folder or after removing this one."
     try:
@@ -138,7 +136,6 @@ def restore(
     path = folder / state.weights
     if not path.is_file() or sha256(path) != state.sha256:
         raise CheckpointError(f"{path} is missing or damaged: not the file written. {again}")
-    model.load_weights(path)
     return state
 
 

@@ -24,6 +24,8 @@ def provenance() -> dict[str, Any]:
 def _commit() -> str | None:
     folder = pathlib.Path(__file__).parent
     try:
+        # Fails where this file is no part of the checkout that happens to surround it.
+        _run(["git", "ls-files", "--error-unmatch", pathlib.Path(__file__).name], folder)
         head = _run(["git", "rev-parse", "HEAD"], folder)
         changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
     except (OSError, subprocess.CalledProcessError):
@@ -67,4 +69,8 @@ def _accelerators() -> list[str]:
         import jax
 
         return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return []

@@ -23,7 +23,9 @@ class RecipeError(ValueError):
 
 
 class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
 
 
 class Augmentation(_Section):
@@ -142,9 +144,13 @@ class Recipe(_Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that the weights depend on (not of words and seeds)."""
+        """SHA-256 of what the recipe states, words and seeds left out.
+
+        Defaults are left out too, so that a new key does not make old runs another's.
+        """
         content = self.model_dump_json(
-            exclude={"description": True, "notes": True, "training": {"seeds"}}
+            exclude={"description": True, "notes": True, "training": {"seeds"}},
+            exclude_defaults=True,
         )
         return hashlib.sha256(content.encode()).hexdigest()
 

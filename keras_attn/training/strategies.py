@@ -1,10 +1,11 @@
 """Distribution strategies by name."""
 
 import contextlib
-import difflib
 from typing import Any
 
 import keras
+
+from keras_attn._names import unknown
 
 STRATEGIES = ("none", "one_device", "mirrored")
 
@@ -20,12 +21,7 @@ def strategy(name: str) -> Any:
         ValueError: no strategy has that name, or the backend is not TensorFlow.
     """
     if name not in STRATEGIES:
-        near = difflib.get_close_matches(str(name), STRATEGIES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"Unknown strategy: received {name!r}.{hint} "
-            f"Accepted: {', '.join(map(repr, STRATEGIES))}."
-        )
+        raise ValueError(unknown("strategy", name, STRATEGIES))
     if name == "none":
         return None
     if keras.backend.backend() != "tensorflow":
@@ -48,6 +44,6 @@ def scope(strategy_or_name: str | Any) -> contextlib.AbstractContextManager[Any]
     Args:
         strategy_or_name: a name, see `strategy`, or a `tf.distribute.Strategy`.
     """
-    if isinstance(strategy_or_name, str):
+    if not hasattr(strategy_or_name, "scope"):
         strategy_or_name = strategy(strategy_or_name)
     return contextlib.nullcontext() if strategy_or_name is None else strategy_or_name.scope()

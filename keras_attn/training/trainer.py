@@ -11,14 +11,14 @@ from typing import Any
 
 import keras
 
-from keras_attn import data
+from keras_attn import data, models
 from keras_attn.explain import cost
-from keras_attn.tasks import ImageClassifier, from_architecture
+from keras_attn.tasks import ImageClassifier, compile_mode, from_architecture
 from keras_attn.training import checkpoint, strategies
 from keras_attn.training.learner import EvaluateAverages, Learner, SeedEpochs, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
-from keras_attn.training.recipe import Recipe
+from keras_attn.training.recipe import Recipe, RecipeError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,38 +85,38 @@ def train(
             "in it, or another folder."
         )
     seed = recipe.training.seeds[0] if seed is None else seed
-    model_settings = recipe.settings(variant)
+    _check_settings(recipe, variant)
+    identity = (recipe.digest, variant or "", seed)
+    state = checkpoint.read_state(folder, *identity) if resume else None
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
     training, validation = dataset["train"], dataset["validation"]
-    folder.mkdir(parents=True, exist_ok=True)
-
-    keras.utils.set_random_seed(seed)
     settings = recipe.training
     steps = len(training) // settings.batch_size
+    done = 0 if state is None else state.epoch
+    batches = data.training_batches(
+        training, settings.batch_size, seed=seed, epochs=settings.epochs, initial_epoch=done
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = provenance()
+
+    keras.utils.set_random_seed(seed)
     with scope:
         with dtype_policy(settings.precision):
             classifier = from_architecture(
-                recipe.architecture, dataset.label_names, **model_settings
+                recipe.architecture, dataset.label_names, **recipe.settings(variant)
             )
         classifier.adapt(training.images)
         learner = _compiled(classifier, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
 
-    identity = (recipe.digest, variant or "", seed)
-    done, seconds = 0, 0.0
-    if resume:
-        state = checkpoint.restore(learner, folder, *identity)
-        done, seconds = state.epoch, state.seconds
+    seconds = 0.0
+    if state is not None:
+        learner.load_weights(folder / state.weights)
+        seconds = state.seconds
     keeper = checkpoint.Checkpoint(folder, *identity, seconds=seconds)
     if done < settings.epochs:
         learner.fit(
-            data.training_batches(
-                training,
-                settings.batch_size,
-                seed=seed,
-                epochs=settings.epochs,
-                initial_epoch=done,
-            ),
+            batches,
             epochs=settings.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
@@ -144,7 +144,7 @@ def train(
         "metrics": {name: evaluate(classifier, dataset[name]) for name in ("validation", "test")},
         "weights_sha256": checkpoint.sha256(folder / "model.weights.h5"),
         "data": {"name": dataset.name, "train_sha256": training.fingerprint},
-        **provenance(),
+        **origin,
     }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(classifier, record, folder)
@@ -181,8 +181,13 @@ def dtype_policy(name: str) -> Iterator[None]:
 def _compiled(classifier: ImageClassifier, recipe: Recipe, seed: int, steps: int) -> Learner:
     layers = augmentations(recipe.augmentation, seed)
     learner = Learner(classifier, layers, average=recipe.training.ema)
+    optimizer = build_optimizer(recipe, steps)
+    if recipe.training.precision == "mixed_float16":
+        # Keras wraps it by the policy of the model that is compiled, and the learner's own
+        # is float32, for the averages' sake.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     learner.compile(
-        optimizer=build_optimizer(recipe, steps),
+        optimizer=optimizer,
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.training.label_smoothing
         ),
@@ -192,16 +197,14 @@ def _compiled(classifier: ImageClassifier, recipe: Recipe, seed: int, steps: int
     return learner
 
 
-def compile_mode() -> bool | str:
-    """Whether `fit` compiles with XLA: not on a CPU under TensorFlow, where it is slower.
-
-    `benchmarks/training_step.py` measures both.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
+def _check_settings(recipe: Recipe, variant: str | None) -> None:
+    """Refuse, before anything is read or written, a model that cannot be built."""
+    for name in {None, variant, *recipe.variants}:
+        try:
+            models.configure(recipe.architecture, **recipe.settings(name))
+        except ValueError as error:
+            where = "[model]" if name is None else f"[variants.{name}]"
+            raise RecipeError(f"The recipe's {where}: {error}") from error
 
 
 def _callbacks(
@@ -234,8 +237,10 @@ def _best_so_far(log: pathlib.Path) -> float:
     lines = log.read_text().splitlines() if log.is_file() else []
     if len(lines) < 2:
         return -1.0
-    column = lines[0].split(",").index("val_accuracy")
-    return max(float(line.split(",")[column]) for line in lines[1:])
+    columns = lines[0].split(",")
+    rows = [dict(zip(columns, line.split(","), strict=False)) for line in lines[1:]]
+    # A kill may have cut the last row.
+    return max(float(row.get("val_accuracy") or -1.0) for row in rows)
 
 
 def _cost(classifier: ImageClassifier, images: int) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def build(
         **overrides: settings of the architecture to change, such as `attention="none"`.
 
     Raises:
-        ValueError: no entry has that name; an override is unknown or impossible.
+        ValueError: no entry has that name; an override is unknown or impossible; labels
+            are given for the trained weights.
         WeightsError: the weights are missing, damaged, or do not fit the overrides.
 
     Example:
@@ -42,6 +43,11 @@ def build(
     >>> model.label_names[:2]
     ('airplane', 'automobile')
     """
+    if label_names is not None and weights == "zoo":
+        raise ValueError(
+            f"The trained weights of {name!r} know the labels of its data set. Pass weights=None "
+            f"to train for labels of your own. Received: label_names={label_names!r}."
+        )
     entry = registry.describe(name)
     recipe = entry.recipe
     model = from_architecture(

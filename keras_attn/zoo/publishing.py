@@ -48,13 +48,19 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     if best is None:
         raise ValueError(f"No run of {name!r} itself is given, only of its variants.")
     source = sources.get(("", best["seed"]))
+    target = entry.folder / WEIGHTS_FILE
     if source is not None:
-        _ship(source, entry.folder / WEIGHTS_FILE, best["weights_sha256"])
+        _ship(source, target, best["weights_sha256"])
+    elif not (target.is_file() and sha256(target) == best["weights_sha256"]):
+        raise ValueError(
+            f"Of the runs of {name!r}, that of seed {best['seed']} is now the best on validation "
+            "data, and its weights are not those shipped. Give its folder as well."
+        )
     results = {
         "weights": {
             "file": WEIGHTS_FILE,
             "sha256": best["weights_sha256"],
-            "bytes": (entry.folder / WEIGHTS_FILE).stat().st_size,
+            "bytes": target.stat().st_size,
             "parameters": best["parameters"],
             "seed": best["seed"],
         },

@@ -5,7 +5,6 @@ that it names and a generated card, `README.md`.
 """
 
 import dataclasses
-import difflib
 import fnmatch
 import functools
 import importlib.resources
@@ -16,6 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from keras_attn._names import unknown
 from keras_attn.training.recipe import Recipe, load_recipe
 
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
@@ -96,7 +96,7 @@ def list_(pattern: str = "*", task: str | None = None, pretrained: bool | None =
     found = list(entries())
     tasks: list[str] = sorted({entry.recipe.task for entry in found})
     if task is not None and task not in tasks:
-        raise ValueError(_unknown("task", task, tasks))
+        raise ValueError(unknown("task", task, tasks))
     return [
         entry.name
         for entry in found
@@ -119,7 +119,7 @@ def describe(name: str) -> Entry:
     """
     folders = _folders()
     if name not in folders:
-        raise ValueError(_unknown("entry", name, sorted(folders)))
+        raise ValueError(unknown("entry", name, sorted(folders)))
     return Entry(name, folders[name])
 
 
@@ -174,9 +174,3 @@ def _folders() -> dict[str, pathlib.Path]:
 
 def _entries_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return {path.parent.name: path.parent for path in folder.glob("*/recipe.toml")}
-
-
-def _unknown(kind: str, name: str, accepted: list[str]) -> str:
-    near = difflib.get_close_matches(str(name), accepted, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"Unknown {kind}: received {name!r}.{hint} Accepted: {', '.join(map(repr, accepted))}."

@@ -87,14 +87,12 @@ def test_other_backends_get_the_same_batches(shapes):
     from keras_attn.data.batches import _EpochBatches
 
     split = shapes["train"]
-    arrays = _EpochBatches(split, 50, seed=3, epoch=0)
-    dataset = list(data.training_batches(split, 50, seed=3, epochs=2))
-    for epoch in range(2):
-        for step in range(len(arrays)):
-            images, labels = arrays[step]
-            np.testing.assert_array_equal(images, dataset[3 * epoch + step][0])
-            np.testing.assert_array_equal(labels, dataset[3 * epoch + step][1])
-        arrays.on_epoch_end()
+    arrays = _EpochBatches(split, 50, seed=3, epochs=4, initial_epoch=2)
+    dataset = list(data.training_batches(split, 50, seed=3, epochs=4, initial_epoch=2))
+    assert len(arrays) == len(dataset) == 6
+    for index, (images, labels) in enumerate(dataset):
+        np.testing.assert_array_equal(arrays[index][0], images)
+        np.testing.assert_array_equal(arrays[index][1], labels)
 
 
 @pytest.mark.tensorflow
@@ -158,11 +156,17 @@ def test_array_files_hold_what_they_were_made_of(tmp_path, shapes, monkeypatch):
     )
     train, validation = data.cut_validation(original, 40)
     splits = {"train": train, "validation": validation, "test": shapes["test"]}
-    cifar.write_arrays(splits, tmp_path / "arrays.npz")
+    cifar.write_arrays("cifar10", splits, tmp_path / "arrays.npz")
     again = data.load("cifar10", tmp_path / "arrays.npz")
     assert {name: again[name].fingerprint for name in again} == {
         name: split.fingerprint for name, split in splits.items()
     }
+    with pytest.raises(ValueError, match="holds the data set 'cifar10'"):
+        data.load("cifar100", tmp_path / "arrays.npz")["train"]
+    content = (tmp_path / "arrays.npz").read_bytes()
+    (tmp_path / "arrays.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        data.load("cifar10", tmp_path / "arrays.npz")["train"]
 
 
 def test_a_missing_array_file_is_named(tmp_path):

@@ -111,6 +111,19 @@ def test_a_padding_mask_given_as_attention_mask_is_refused():
         MultiHeadAttention(2, 4)(VALUE, VALUE, attention_mask=REAL)
 
 
+def test_masks_are_checked_and_taken_by_position_in_functional_models():
+    inputs, real = keras.Input((S, D)), keras.Input((S,), dtype="bool")
+    layer = MultiHeadAttention(2, 4)
+    model = keras.Model([inputs, real], layer(inputs, inputs, inputs, real))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model([VALUE, REAL])),
+        ops.convert_to_numpy(layer(VALUE, VALUE, padding_mask=REAL)),
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match="is a `padding_mask`"):
+        layer(inputs, inputs, attention_mask=real)
+
+
 @pytest.mark.parametrize(
     "settings", [{"num_heads": 0}, {"key_dim": 2.5}, {"dropout": 1.0}, {"normalizer": "sofmax"}]
 )

@@ -69,6 +69,19 @@ def test_impossible_settings_are_refused(settings, match):
         models.build("attention_net", **settings)
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_global_data_format_changes_nothing(name):
+    import keras
+
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = models.build(name)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert model.count_params() == models.build(name).count_params()
+    assert model.get_layer("pool").output.shape == models.build(name).get_layer("pool").output.shape
+
+
 def test_configs_do_not_change():
     config = models.AttentionNetConfig()
     with pytest.raises(AttributeError):

@@ -96,6 +96,11 @@ def test_labels_must_fit_the_network(classifier):
         ImageClassifier(classifier.network, LABELS[:3])
 
 
+def test_nothing_is_learned_of_no_images(classifier):
+    with pytest.raises(ValueError, match="needs images"):
+        classifier.adapt(np.zeros((0, 32, 32, 3), "uint8"))
+
+
 def test_it_saves_and_loads_as_a_keras_model(classifier, shapes, tmp_path):
     classifier.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

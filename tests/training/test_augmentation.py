@@ -60,6 +60,11 @@ def test_shift_moves_and_reflects():
     assert len(seen) == 25
 
 
+def test_a_shift_beyond_the_image_is_refused():
+    with pytest.raises(ValueError, match="less than the images' sides"):
+        changed(RandomShift(6, seed=0))
+
+
 def test_cutout_greys_one_square():
     for before, after in zip(IMAGES, changed(Cutout(3, seed=0)), strict=True):
         cut = (after != before).any(-1)

@@ -185,6 +185,7 @@ def test_resuming_nothing_and_overwriting_something_are_refused(
 ):
     with pytest.raises(training.CheckpointError, match="no checkpoint"):
         training.train(small_recipe, tmp_path / "new", dataset=shapes, resume=True)
+    assert not (tmp_path / "new").exists()
     with pytest.raises(FileExistsError, match="--resume"):
         training.train(small_recipe, finished.folder, dataset=shapes)
 
@@ -196,10 +197,59 @@ def test_a_finished_run_that_is_resumed_changes_nothing(finished, small_recipe, 
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["one_device", "mirrored"])
-def test_strategies_train(small_recipe, shapes, tmp_path, name):
-    run = training.train(small_recipe, tmp_path / "run", dataset=shapes, strategy=name, verbose=0)
+def test_one_device_trains(small_recipe, shapes, tmp_path):
+    run = training.train(
+        small_recipe, tmp_path / "run", dataset=shapes, strategy="one_device", verbose=0
+    )
     assert run.record["epochs"] == 3
+
+
+@pytest.mark.tensorflow
+def test_mirrored_trains_on_two_devices_that_stay_equal(tmp_path):
+    command = [sys.executable, "-m", "tests.training.train_mirrored", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split()[-1] == "equal"
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_keeps_float32_weights(
+    small_recipe, shapes, tmp_path, precision
+):
+    recipe = small_recipe.model_copy(
+        update={"training": small_recipe.training.model_copy(update={"precision": precision})}
+    )
+    run = training.train(recipe, tmp_path / "run", dataset=shapes, verbose=0)
+    assert {w.dtype for w in run.classifier.weights} == {"float32"}
+    assert np.isfinite(run.record["metrics"]["test"]["loss"])
+    assert run.classifier.network.get_layer("stage_1").compute_dtype == precision[6:]
+
+
+def test_float16_scales_its_loss(small_recipe, shapes):
+    from keras_attn.training import trainer
+
+    training_ = small_recipe.training.model_copy(update={"precision": "mixed_float16"})
+    recipe = small_recipe.model_copy(update={"training": training_})
+    classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
+    learner = trainer._compiled(classifier, recipe, 0, 6)
+    assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"filtres": (4, 8)}},
+        {"variants": {"no_attention": {"attention": "nothing"}}},
+        {"architecture": "small_attention_cn"},
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused_before_anything_is_made(
+    small_recipe, tmp_path, change
+):
+    recipe = small_recipe.model_copy(update=change)
+    with pytest.raises(training.RecipeError, match=r"(?s)recipe's \[.*(Accepted|Received)"):
+        training.train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_strategy_suggests_a_near_one(small_recipe, tmp_path):

@@ -40,14 +40,14 @@ def test_entries_are_named_for_data_and_architecture(name):
 
 
 @every_entry
-@pytest.mark.parametrize("variant", [None, "no_attention"])
-def test_entries_and_their_variants_build(name, variant):
+def test_entries_and_their_variants_build(name):
     recipe = zoo.describe(name).recipe
-    model = from_architecture(
-        recipe.architecture, data.LABELS[recipe.dataset], **recipe.settings(variant)
-    )
-    layers = [layer.name for layer in model.network.layers]
-    assert ("attention" in layers) == (variant is None)
+    for variant in (None, *recipe.variants):
+        model = from_architecture(
+            recipe.architecture, data.LABELS[recipe.dataset], **recipe.settings(variant)
+        )
+        layers = [layer.name for layer in model.network.layers]
+        assert ("attention" in layers) == (variant != cards.TWIN)
 
 
 @every_trained_entry
@@ -184,7 +184,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"filters": (32, 48)}, {"attention": "none"}, {"label_names": ["a", "b"]}]
+    "overrides", [{"filters": (32, 48)}, {"attention": "none"}, {"key_channels": 8}]
 )
 def test_overrides_that_change_shapes_refuse_the_weights(overrides):
     with pytest.raises(zoo.WeightsError, match=rf"{next(iter(overrides))} changed.*weights=None"):
@@ -195,6 +195,16 @@ def test_overrides_that_change_shapes_refuse_the_weights(overrides):
 def test_overrides_that_change_no_shape_keep_the_weights():
     model = zoo.build("shapes_small_attention_cnn", attention="sigmoid", num_heads=2)
     assert model.network.get_layer("attention").normalizer == "sigmoid"
+
+
+def test_labels_of_ones_own_need_fresh_weights():
+    with pytest.raises(ValueError, match="weights=None"):
+        zoo.build("shapes_small_attention_cnn", label_names=["a", "b", "c", "d"])
+    model = zoo.build("shapes_small_attention_cnn", weights=None, label_names=["a", "b"])
+    assert model.label_names == ("a", "b")
+    for labels in ("ab", ["a", "a"]):
+        with pytest.raises(ValueError, match="different names"):
+            zoo.build("shapes_small_attention_cnn", weights=None, label_names=labels)
 
 
 def test_unknown_overrides_are_refused():
@@ -251,6 +261,14 @@ def test_publishing_records_runs_and_ships_the_best(small_recipe, shapes, tmp_pa
     # A second publication with one run replaces that run alone.
     again = publishing.publish("shapes_tiny", [runs[1].folder])
     assert len(again.results["runs"]) == 3
+    # A run that falls behind one whose weights are not at hand is not published.
+    (worse,) = (run for run in runs[:2] if run.record == best.record)
+    record = json.loads((worse.folder / "record.json").read_text())
+    record["metrics"]["validation"]["accuracy"] = 0.0
+    (worse.folder / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="Give its folder as well"):
+        publishing.publish("shapes_tiny", [worse.folder])
+    assert zoo.build("shapes_tiny").built
 
 
 def test_publishing_refuses_what_is_no_run_of_the_recipe(entry, tmp_path):
