@@ -122,7 +122,7 @@ def get(name: str) -> Normalizer:
     """
     if name in NORMALIZERS:
         return NORMALIZERS[name]
-    raise ValueError(unknown("normalizer", name, NORMALIZERS))
+    raise ValueError(unknown("`normalizer`", name, NORMALIZERS))
 
 
 def _zero_outside(mask: Tensor, weights: Tensor) -> Tensor:

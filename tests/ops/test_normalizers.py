@@ -195,7 +195,7 @@ def test_get_finds_a_normalizer_by_name(name):
 
 
 def test_get_suggests_a_near_name():
-    with pytest.raises(ValueError, match=r"received 'sofmax'\. Did you mean 'softmax'\?"):
+    with pytest.raises(ValueError, match=r"received 'sofmax'\. Did you mean 'softmax'"):
         normalizers.get("sofmax")
 
 

@@ -265,6 +265,7 @@ def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.tensorflow  # on JAX the variables are not at hand within an epoch
 def test_averages_are_those_of_all_weights(shapes):
     keras.utils.set_random_seed(0)
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
@@ -295,6 +296,7 @@ def test_averages_are_those_of_all_weights(shapes):
         np.testing.assert_array_equal(again, before)
 
 
+@pytest.mark.tensorflow
 def test_validation_sees_the_averages_and_training_the_weights(shapes):
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
     learner = Learner(classifier, [], average=0.9)
