@@ -87,8 +87,8 @@ def _use(entry: Entry) -> str:
         "```python\n"
         "import keras_attn\n\n"
         f'model = keras_attn.zoo.build("{entry.name}")\n'
-        'model.classify("photo.png")    # label, score, probabilities\n'
-        'model.export("serving/1")      # a SavedModel that takes uint8 images\n'
+        'model.classify("photo.png")  # label, score, probabilities\n'
+        'model.export("serving/1")  # a SavedModel that takes uint8 images\n'
         "```"
     )
 
