@@ -9,8 +9,8 @@ def unknown(kind: str, received: object, accepted: Iterable[str]) -> str:
 
     Example:
 
-    >>> unknown("fruit", "aple", ["apple", "pear"])
-    "Unknown fruit: received 'aple'. Did you mean 'apple'? Accepted: 'apple', 'pear'."
+    >>> unknown("fruit", "aple", ["apple", "melon"])
+    "Unknown fruit: received 'aple'. Did you mean 'apple'? Accepted: 'apple', 'melon'."
     """
     accepted = list(accepted)
     near = difflib.get_close_matches(str(received), accepted, n=3, cutoff=0.5)

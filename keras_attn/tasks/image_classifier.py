@@ -65,9 +65,7 @@ class ImageClassifier(keras.Model):
     True
     """
 
-    def __init__(
-        self, network: keras.Model, label_names: tuple[str, ...] | list[str], **kwargs: Any
-    ) -> None:
+    def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if isinstance(label_names, str) or len(set(label_names)) != len(label_names):
             raise ValueError(
@@ -278,14 +276,14 @@ class ImageClassifier(keras.Model):
 
 
 def from_architecture(
-    architecture: str, label_names: tuple[str, ...], **settings: Any
+    architecture: str, label_names: Sequence[str], **settings: Any
 ) -> ImageClassifier:
     """An `ImageClassifier` of an architecture of `keras_attn.models`, with fresh weights.
 
     Example:
 
-    >>> from_architecture("small_attention_cnn", ("cat", "dog")).output_shape
-    (None, 2)
+    >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
+    ('cat', 'dog')
     """
     network = models.build(architecture, num_classes=len(label_names), **settings)
     return ImageClassifier(network, label_names)

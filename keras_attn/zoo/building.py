@@ -52,7 +52,7 @@ def build(
     recipe = entry.recipe
     model = from_architecture(
         recipe.architecture,
-        tuple(label_names or data.LABELS[recipe.dataset]),
+        data.LABELS[recipe.dataset] if label_names is None else label_names,
         **{**recipe.model, **overrides},
     )
     if weights is None:
