@@ -14,9 +14,9 @@ def pytest_collection_modifyitems(items):
     on_disk = any(pathlib.Path(folder).expanduser().glob("cifar10/*/dataset_info.json"))
     backend = keras.backend.backend()
     for item in items:
-        if "data" in item.keywords and not on_disk:
+        if item.get_closest_marker("data") and not on_disk:
             item.add_marker(pytest.mark.skip(reason=f"CIFAR-10 is not in {folder}"))
-        if "tensorflow" in item.keywords and backend != "tensorflow":
+        if item.get_closest_marker("tensorflow") and backend != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"the backend is {backend}"))
 
 
