@@ -75,17 +75,15 @@ def test_all_weights_together_fit_the_wheel():
     assert sum(entry.results["weights"]["bytes"] for entry in entries) < 100_000_000
 
 
-@every_trained_entry
+@pytest.mark.parametrize("name", zoo.list("shapes_*", pretrained=True))
 def test_weights_give_the_accuracy_that_is_recorded(name):
-    entry = zoo.describe(name)
-    if entry.recipe.dataset != "shapes":
-        pytest.skip("the real data sets have a test of their own")
     _check_accuracy(name)
 
 
 @pytest.mark.data
-def test_cifar10_weights_give_the_accuracy_that_is_recorded():
-    _check_accuracy("cifar10_attention_net")
+@pytest.mark.parametrize("name", zoo.list("cifar10_*", pretrained=True))
+def test_weights_give_the_accuracy_that_is_recorded_on_real_data(name):
+    _check_accuracy(name)
 
 
 def test_the_first_entry_reached_what_it_was_made_for():
