@@ -1,6 +1,7 @@
 """Pure functions on tensors, over `keras.ops`: no layer, no variable, no file."""
 
-from keras_attn.ops.attention import attend, attention
+from keras_attn.ops.attention import attention
+from keras_attn.ops.full import attend
 from keras_attn.ops.masks import band_mask, combine, length_mask, padding_mask
 from keras_attn.ops.normalizers import (
     NORMALIZERS,

@@ -4,15 +4,25 @@ Shapes are written with `B` the batch, `T` the queries, `S` the keys, `N` the qu
 heads, `K` the key heads (`K` divides `N`) and `H` the size of a head.
 """
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_attn.ops import masks, normalizers
+from keras_attn._names import unknown
+from keras_attn.ops import chunked, full, masks, native, normalizers
+from keras_attn.ops._call import Call
+from keras_attn.ops._checks import check_dropout, check_shapes, checked_bias, checked_mask
 
 Tensor = Any
+
+IMPLEMENTATIONS = ("auto", "full", "chunked", "native")
+
+# Scores over batch and heads from which the streaming path is at least as fast in training
+# (benchmarks/attention.py); with a band it has half of the blocks to compute, or fewer.
+CROSSOVER = 2**24
+BANDED_CROSSOVER = 2**22
 
 
 def attention(
@@ -30,6 +40,7 @@ def attention(
     dropout: float = 0.0,
     seed: int | keras.random.SeedGenerator | None = None,
     implementation: str = "auto",
+    chunk_size: int | None = None,
     return_weights: bool = False,
 ) -> Any:
     """Scaled dot-product attention (Vaswani et al., arXiv:1706.03762).
@@ -58,7 +69,14 @@ def attention(
             `"sparsemax"` or `"entmax15"`, see `keras_attn.ops.normalizers`.
         dropout: rate in [0, 1) at which weights are dropped.
         seed: integer or `keras.random.SeedGenerator`, needed with `dropout`.
-        implementation: `"auto"` or `"full"` (builds all `B x N x T x S` scores).
+        implementation: `"full"` builds all `B x N x T x S` scores. `"chunked"` computes
+            them in blocks, forward and again in the gradient, with memory linear in the
+            length, and leaves out blocks that `is_causal` or `window` empties; it has all but
+            `sparsemax`, `entmax15` and the weights. `"native"` is PyTorch's fused kernel.
+            `"auto"` takes the one that was measured to be better at these sizes. All give
+            the same output, up to rounding and to which weights dropout draws.
+        chunk_size: queries and keys in a block of the streaming path, which is then taken;
+            None suits them to a cache.
         return_weights: also return the weights, as they were before dropout.
 
     Returns:
@@ -78,188 +96,91 @@ def attention(
     ((1, 3, 2, 4), (1, 2, 3, 3))
     """
     query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-    _check_shapes(query.shape, key.shape, value.shape)
-    if implementation != "auto" and implementation not in IMPLEMENTATIONS:
-        accepted = ", ".join(repr(name) for name in ("auto", *IMPLEMENTATIONS))
-        raise ValueError(
-            f"Unknown `implementation`: received {implementation!r}. Accepted: {accepted}."
-        )
+    check_shapes(query.shape, key.shape, value.shape)
+    check_dropout(dropout, seed)
+    masks.check_window(window)
+    normalizers.get(normalizer)
     scores_shape = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
-    band = masks.band_mask(
-        ops.shape(query)[1],
-        ops.shape(key)[1],
+    call = Call(
+        query=query,
+        key=key,
+        value=value,
+        mask=checked_mask(mask, scores_shape),
+        bias=checked_bias(bias, scores_shape),
+        scale=query.shape[-1] ** -0.5 if scale is None else scale,
         is_causal=is_causal,
         window=window,
         q_offset=q_offset,
-    )
-    compute = IMPLEMENTATIONS["full" if implementation == "auto" else implementation]
-    return compute(
-        query,
-        key,
-        value,
-        mask=masks.combine(_checked_mask(mask, scores_shape), band),
-        bias=_checked_bias(bias, scores_shape),
-        scale=query.shape[-1] ** -0.5 if scale is None else scale,
         normalizer=normalizer,
         dropout=dropout,
         seed=seed,
-        return_weights=return_weights,
     )
+    path = _select(call, implementation, chunk_size, return_weights)
+    if path == "full":
+        return full.full(call, return_weights)
+    if path == "chunked":
+        return chunked.chunked(call, chunk_size)
+    return native.native(call) if path == "native" else _by_size(call)
 
 
-def attend(
-    scores: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    *,
-    normalizer: str = "softmax",
-    dropout: float = 0.0,
-    seed: int | keras.random.SeedGenerator | None = None,
-    return_weights: bool = False,
-) -> Any:
-    """Attention from scores of any origin (additive, bilinear, ...) to the output.
-
-    Args:
-        scores: float tensor `(B, N, T, S)`.
-        value: float tensor `(B, S, K, V)`, `K` dividing `N`.
-        mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`, True = attend.
-        normalizer: see `attention`.
-        dropout: see `attention`.
-        seed: see `attention`.
-        return_weights: see `attention`.
-
-    Returns:
-        Tensor `(B, T, N, V)` in the dtype of `value`; with `return_weights` a pair of
-        it and the weights `(B, N, T, S)`, before dropout.
-
-    Raises:
-        ValueError: as `attention`.
-
-    Example:
-
-    >>> import numpy as np
-    >>> output = attend(np.zeros((2, 1, 3, 5)), np.ones((2, 5, 1, 4), "float32"))
-    >>> tuple(output.shape)
-    (2, 3, 1, 4)
-    """
-    normalize = normalizers.get(normalizer)
-    scores, value = ops.convert_to_tensor(scores), ops.convert_to_tensor(value)
-    if len(scores.shape) != 4 or len(value.shape) != 4:
+def _select(
+    call: Call, implementation: str, chunk_size: int | None, return_weights: bool
+) -> str | None:
+    """The path to take; None where the sizes decide."""
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(unknown("`implementation`", implementation, IMPLEMENTATIONS))
+    if chunk_size is not None:
+        _check_chunk_size(chunk_size, implementation)
+    refusals = {
+        "full": None,
+        "chunked": _streaming_refusal(call, return_weights),
+        "native": "it has no weights to return" if return_weights else native.refusal(call),
+    }
+    wanted = "chunked" if implementation == "auto" and chunk_size is not None else implementation
+    if wanted == "auto":
+        if refusals["native"] is None:
+            return "native"
+        return "full" if refusals["chunked"] else None
+    if refusals[wanted]:
+        asked = f"implementation={implementation!r}, chunk_size={chunk_size}"
         raise ValueError(
-            "`scores` must have shape (batch, heads, queries, keys) and `value` "
-            "(batch, keys, heads, size). "
-            f"Received: {tuple(scores.shape)} and {tuple(value.shape)}."
+            f"The path asked for ({asked}) cannot compute this: {refusals[wanted]}. Leave both "
+            "out, and a path that can is taken."
         )
-    fits = _same(scores.shape[0], value.shape[0]) and _same(scores.shape[3], value.shape[1])
-    if not fits or scores.shape[1] % value.shape[2]:
+    return wanted
+
+
+def _streaming_refusal(call: Call, return_weights: bool) -> str | None:
+    """Why the streaming path cannot compute this call, or None where it can."""
+    if return_weights:
+        return "it never holds the weights that `return_weights` asks for"
+    if call.normalizer not in chunked.NORMALIZERS:
+        return f"{call.normalizer!r} needs whole rows of scores"
+    if any(isinstance(x, keras.KerasTensor) for x in vars(call).values()):
+        return "the inputs are symbolic; it runs inside a layer"
+    return None
+
+
+def _by_size(call: Call) -> Tensor:
+    """The full path or the streaming one, whichever was measured to be better at this size."""
+    batch, queries, heads, _ = ops.shape(call.query)
+    sizes = (batch, heads, queries, ops.shape(call.key)[1])
+    crossover = BANDED_CROSSOVER if call.banded else CROSSOVER
+    if all(isinstance(size, int) for size in sizes):
+        path = chunked.chunked if math.prod(sizes) >= crossover else full.full
+        return path(call)
+    scores = math.prod(ops.cast(size, "float32") for size in sizes)
+    return ops.cond(scores >= crossover, lambda: chunked.chunked(call), lambda: full.full(call))
+
+
+def _check_chunk_size(chunk_size: int, implementation: str) -> None:
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
         raise ValueError(
-            "`value` must have the batch size (axis 0) and the number of keys (axis 1) of "
-            "`scores`, and a number of heads (axis 2) that divides theirs. "
-            f"Received: scores {tuple(scores.shape)}, value {tuple(value.shape)}."
+            f"`chunk_size` must be a positive integer or None. Received: {chunk_size!r}."
         )
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"`dropout` must be a rate in [0, 1). Received: {dropout!r}.")
-    if dropout > 0.0 and seed is None:
+    if implementation not in ("auto", "chunked"):
         raise ValueError(
-            "`dropout` needs a `seed`: pass an integer or a `keras.random.SeedGenerator` "
-            "(a layer keeps one of its own). Received: seed=None."
-        )
-    mask = _checked_mask(mask, scores.shape)
-    weights = normalize(ops.cast(scores, "float32"), mask)
-    dropped = keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
-    heads, key_heads = scores.shape[1], value.shape[2]
-    values = ops.transpose(ops.cast(value, "float32"), (0, 2, 1, 3))
-    output = _ungroup(ops.matmul(_group(dropped, key_heads), values), heads, key_heads)
-    output = ops.cast(ops.transpose(output, (0, 2, 1, 3)), value.dtype)
-    return (output, ops.cast(weights, value.dtype)) if return_weights else output
-
-
-def _full(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    mask: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    **rest: Any,
-) -> Any:
-    """Attention over the whole matrix of scores."""
-    heads, key_heads = query.shape[2], key.shape[2]
-    queries = ops.transpose(ops.cast(query, "float32") * scale, (0, 2, 1, 3))
-    keys = ops.transpose(ops.cast(key, "float32"), (0, 2, 3, 1))
-    scores = _ungroup(ops.matmul(_group(queries, key_heads), keys), heads, key_heads)
-    if bias is not None:
-        scores = scores + ops.cast(bias, "float32")
-    return attend(scores, value, mask, **rest)
-
-
-# `auto` chooses among these; a streaming and a native path stand here beside `full`.
-IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {"full": _full}
-
-
-def _group(x: Tensor, key_heads: int) -> Tensor:
-    """`(B, N, T, X)` -> `(B, K, N / K * T, X)`: the queries that share a key head."""
-    batch, heads, length, size = ops.shape(x)
-    if heads == key_heads:
-        return x
-    return ops.reshape(x, (batch, key_heads, heads // key_heads * length, size))
-
-
-def _ungroup(x: Tensor, heads: int, key_heads: int) -> Tensor:
-    """`(B, K, N / K * T, X)` -> `(B, N, T, X)`."""
-    if heads == key_heads:
-        return x
-    batch, _, length, size = ops.shape(x)
-    return ops.reshape(x, (batch, heads, length // (heads // key_heads), size))
-
-
-def _check_shapes(query: tuple, key: tuple, value: tuple) -> None:
-    received = f"Received: query {tuple(query)}, key {tuple(key)}, value {tuple(value)}."
-    if not len(query) == len(key) == len(value) == 4:
-        raise ValueError(
-            f"`query`, `key` and `value` must have shape (batch, length, heads, size). {received}"
-        )
-    if query[-1] != key[-1]:
-        raise ValueError(f"`query` and `key` must have heads of one size (last axis). {received}")
-    if key[2] != value[2] or query[2] % key[2]:
-        raise ValueError(
-            "`key` and `value` must have the same number of heads (axis 2), and it must "
-            f"divide that of `query`. {received}"
-        )
-    if not _same(key[1], value[1]):
-        raise ValueError(f"`key` and `value` must have one length (axis 1). {received}")
-    if not (_same(query[0], key[0]) and _same(key[0], value[0])):
-        raise ValueError(f"`query`, `key` and `value` must have one batch size. {received}")
-
-
-def _same(a: int | None, b: int | None) -> bool:
-    return a is None or b is None or a == b
-
-
-def _checked_mask(mask: Tensor | None, scores: tuple) -> Tensor | None:
-    if mask is None:
-        return None
-    mask = ops.convert_to_tensor(mask)
-    _check_broadcasts("mask", mask.shape, scores)
-    return ops.cast(mask, "bool")
-
-
-def _checked_bias(bias: Tensor | None, scores: tuple) -> Tensor | None:
-    if bias is not None:
-        bias = ops.convert_to_tensor(bias)
-        _check_broadcasts("bias", bias.shape, scores)
-    return bias
-
-
-def _check_broadcasts(name: str, shape: tuple, scores: tuple) -> None:
-    fits = len(shape) == 4 and all(
-        s == 1 or _same(s, n) for s, n in zip(shape, scores, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"`{name}` must have rank 4 and broadcast to the scores' shape (batch, heads, "
-            f"queries, keys) = {tuple(scores)}. Received: shape {tuple(shape)}. A padding mask "
-            "(batch, keys) becomes one by `keras_attn.ops.padding_mask`; a (queries, keys) "
-            "mask by `mask[None, None]`."
+            "`chunk_size` belongs to the streaming path. Received: "
+            f"chunk_size={chunk_size} with implementation={implementation!r}. Leave it out, or "
+            "pass implementation='chunked'."
         )

@@ -82,8 +82,7 @@ def band_mask(
     >>> np.asarray(band_mask(2, 3, is_causal=True, window=2, q_offset=1)).astype(int)[0, 0].tolist()
     [[1, 1, 0], [0, 1, 1]]
     """
-    if window is not None and (isinstance(window, bool) or window < 1 or window % 1):
-        raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
+    check_window(window)
     if not is_causal and window is None:
         return None
     if query_length is None or key_length is None:
@@ -98,6 +97,12 @@ def band_mask(
     if window is not None:
         allowed = ops.logical_and(allowed, distance < window)
     return allowed[None, None]
+
+
+def check_window(window: int | None) -> None:
+    """Refuse a window that is neither None nor a positive integer."""
+    if window is not None and (isinstance(window, bool) or window < 1 or window % 1):
+        raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
 
 
 def combine(*masks: Tensor | None) -> Tensor | None:

@@ -43,9 +43,7 @@ def softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     >>> np.asarray(weights).tolist()
     [[0.5, 0.5, 0.0, 0.0]]
     """
-    if mask is None:
-        return ops.softmax(scores, axis=-1)
-    return _zero_outside(mask, ops.softmax(ops.where(mask, scores, FLOOR), axis=-1))
+    return zero_dead(weights("softmax", scores, mask), mask)
 
 
 def softmax1(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -54,10 +52,7 @@ def softmax1(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     The added 1 is a key of score 0 and value 0: weights sum to less than 1, and to
     nearly 0 where every score is very negative (Miller, "Attention is off by one", 2023).
     """
-    masked = scores if mask is None else ops.where(mask, scores, FLOOR)
-    top = ops.stop_gradient(ops.maximum(ops.max(masked, axis=-1, keepdims=True), 0.0))
-    exponentials = ops.exp(masked - top)
-    return exponentials / (ops.exp(-top) + ops.sum(exponentials, axis=-1, keepdims=True))
+    return zero_dead(weights("softmax1", scores, mask), mask)
 
 
 def sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -68,10 +63,7 @@ def sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     the sequence length). Counting only the allowed keys makes padding, and the unused
     end of a decoding cache, change nothing.
     """
-    allowed = ops.ones_like(scores, dtype="bool")
-    allowed = allowed if mask is None else ops.logical_and(allowed, mask)
-    count = ops.sum(ops.cast(allowed, scores.dtype), axis=-1, keepdims=True)
-    return _zero_outside(allowed, ops.sigmoid(scores - ops.log(ops.maximum(count, 1.0))))
+    return zero_dead(weights("sigmoid", scores, mask), mask)
 
 
 def normalized_sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -80,7 +72,7 @@ def normalized_sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     Computed as the softmax of `log sigmoid(s)`, which does not underflow where every
     score is very negative.
     """
-    return softmax(ops.log_sigmoid(scores), mask)
+    return zero_dead(weights("normalized_sigmoid", scores, mask), mask)
 
 
 def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -88,7 +80,7 @@ def sparsemax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Martins and Astudillo, "From softmax to sparsemax", arXiv:1602.02068.
     """
-    return _project(scores, mask, power=1)
+    return zero_dead(weights("sparsemax", scores, mask), mask)
 
 
 def entmax15(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -96,7 +88,7 @@ def entmax15(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Peters, Niculae and Martins, arXiv:1905.05702.
     """
-    return _project(scores / 2.0, mask, power=2)
+    return zero_dead(weights("entmax15", scores, mask), mask)
 
 
 NORMALIZERS: dict[str, Normalizer] = {
@@ -125,11 +117,66 @@ def get(name: str) -> Normalizer:
     raise ValueError(unknown("`normalizer`", name, NORMALIZERS))
 
 
-def _zero_outside(mask: Tensor, weights: Tensor) -> Tensor:
-    return ops.where(mask, weights, ops.zeros_like(weights))
+def weights(name: str, scores: Tensor, mask: Tensor | None) -> Tensor:
+    """The weights by the normalizer called `name`, but in dead rows whatever comes.
+
+    A row in which everything is masked is for `zero_dead`, where it costs least.
+    """
+    scores = scores if mask is None else floored(scores, mask)
+    return _FORMULAS[name](scores, mask)
 
 
-def _project(scores: Tensor, mask: Tensor | None, power: int) -> Tensor:
+def floored(scores: Tensor, mask: Tensor) -> Tensor:
+    """Scores with those outside the mask so low that their weight is exactly 0.
+
+    A sum, not a choice: its gradient costs nothing, and the mask keeps its own shape.
+    """
+    return scores + ops.where(mask, 0.0, ops.cast(FLOOR, scores.dtype))
+
+
+def biased(scores: Tensor, bias: Tensor) -> Tensor:
+    """Scores with a bias added; one of -inf excludes, as a mask does."""
+    return ops.maximum(scores + ops.cast(bias, scores.dtype), FLOOR)
+
+
+def zero_dead(x: Tensor, mask: Tensor | None) -> Tensor:
+    """`x` `(..., X)` with rows of zeros where the mask `(..., S)` allows nothing."""
+    return x if mask is None else ops.where(ops.any(mask, axis=-1, keepdims=True), x, 0.0)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    if scores.shape[-1] == 1:  # which Keras warns of, and is a decoder's first step
+        return ops.exp(scores - scores)
+    return ops.softmax(scores, axis=-1)
+
+
+def _softmax1(scores: Tensor, mask: Tensor | None) -> Tensor:
+    top = ops.stop_gradient(ops.maximum(ops.max(scores, axis=-1, keepdims=True), 0.0))
+    exponentials = ops.exp(scores - top)
+    return exponentials / (ops.exp(-top) + ops.sum(exponentials, axis=-1, keepdims=True))
+
+
+def _sigmoid(scores: Tensor, mask: Tensor | None) -> Tensor:
+    count = scores.shape[-1]
+    if count is None:
+        count = ops.sum(ops.ones_like(scores), axis=-1, keepdims=True)
+    if mask is not None:
+        allowed = ops.sum(ops.cast(mask, scores.dtype), axis=-1, keepdims=True)
+        count = allowed * count if mask.shape[-1] == 1 else allowed
+    return ops.sigmoid(scores - ops.log(ops.maximum(ops.cast(count, scores.dtype), 1.0)))
+
+
+_FORMULAS: dict[str, Normalizer] = {
+    "softmax": lambda scores, mask: _softmax(scores),
+    "softmax1": _softmax1,
+    "sigmoid": _sigmoid,
+    "normalized_sigmoid": lambda scores, mask: _softmax(ops.log_sigmoid(scores)),
+    "sparsemax": lambda scores, mask: _project(scores, power=1),
+    "entmax15": lambda scores, mask: _project(scores / 2.0, power=2),
+}
+
+
+def _project(scores: Tensor, power: int) -> Tensor:
     """`max(scores - threshold, 0) ** power`, with the threshold at which it sums to 1.
 
     With the row's maximum at 0 the threshold is in [-1, 0), and the sum falls, convex,
@@ -138,15 +185,12 @@ def _project(scores: Tensor, mask: Tensor | None, power: int) -> Tensor:
     alone is differentiated: it leaves the threshold in place and has the derivative of
     the implicit function, so that no custom gradient is needed.
     """
-    if mask is not None:
-        scores = ops.where(mask, scores, FLOOR)
     shifted = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
     threshold, fixed = -1.0, ops.stop_gradient(shifted)
     for _ in range(NEWTON_STEPS):
         threshold = _newton_step(fixed, threshold, power)
     threshold = _newton_step(shifted, threshold, power)
-    weights = _excess(shifted, threshold, power)
-    return weights if mask is None else _zero_outside(mask, weights)
+    return _excess(shifted, threshold, power)
 
 
 def _excess(shifted: Tensor, threshold: Tensor, power: int) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn.ops import NORMALIZERS, attend, attention, padding_mask
-from keras_attn.ops.attention import IMPLEMENTATIONS
+from keras_attn.ops.chunked import NORMALIZERS as STREAMED
 from tests.ops import oracles
 from tests.ops.oracles import B, N, S, T
 
@@ -23,24 +23,38 @@ BANDS = [
 ]
 
 
+# Blocks of two queries and two keys: several of each, the last ones padded.
+BLOCKS = {"implementation": "chunked", "chunk_size": 2}
+every_path = pytest.mark.parametrize("path", [{}, BLOCKS], ids=["full", "chunked"])
+
+
+BOTH = pytest.param(
+    "mask bias scale",
+    marks=pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras takes one there"),
+)
+
+
+def paths(normalizer):
+    return [{}, BLOCKS] if normalizer in STREAMED else [{}]
+
+
+every_normalizer_and_path = pytest.mark.parametrize(
+    ("normalizer", "path"),
+    [(name, path) for name in NORMALIZERS for path in paths(name)],
+    ids=lambda x: x if isinstance(x, str) else x.get("implementation", "full"),
+)
+
+
 def assert_equals_oracle(query, key, value, **arguments):
-    """Output and weights, the output also without weights returned."""
-    output, weights = attention(query, key, value, return_weights=True, **arguments)
-    arguments.pop("implementation", None)
+    """Output and weights of the full path, and the output of every path."""
     expected = oracles.attention(query, key, value, **arguments)
     close = {"rtol": 2e-5, "atol": 2e-6}
+    output, weights = attention(query, key, value, return_weights=True, **arguments)
     np.testing.assert_allclose(oracles.numpy(weights), expected[1], **close)
     np.testing.assert_allclose(oracles.numpy(output), expected[0], **close)
-    alone = attention(query, key, value, **arguments)
-    np.testing.assert_array_equal(oracles.numpy(alone), oracles.numpy(output))
-
-
-@pytest.mark.parametrize("implementation", ["auto", *IMPLEMENTATIONS])
-def test_every_implementation_equals_the_oracle(implementation):
-    mask = oracles.random_mask(B, 1, T, S)
-    assert_equals_oracle(
-        *oracles.inputs(2), mask=mask, is_causal=True, q_offset=2, implementation=implementation
-    )
+    for path in paths(arguments.get("normalizer", "softmax")):
+        alone = attention(query, key, value, **path, **arguments)
+        np.testing.assert_allclose(oracles.numpy(alone), expected[0], **close)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])
@@ -89,32 +103,35 @@ def test_bias_is_added_to_the_scaled_scores(shape):
     assert_equals_oracle(*oracles.inputs(), bias=bias, scale=0.3, normalizer="softmax1")
 
 
-def test_a_lone_query_and_a_lone_key():
-    assert_equals_oracle(*oracles.inputs(keys=1, queries=1), normalizer="entmax15")
-
-
 @every_normalizer
-def test_a_row_that_may_attend_to_nothing_is_exactly_zero(normalizer):
+def test_a_lone_query_and_a_lone_key(normalizer):
+    assert_equals_oracle(*oracles.inputs(keys=1, queries=1), normalizer=normalizer)
+
+
+@every_normalizer_and_path
+def test_a_row_that_may_attend_to_nothing_is_exactly_zero(normalizer, path):
     mask = oracles.random_mask(B, 1, T, S)
     dead = ~mask[:, 0].any(axis=-1)
     output, weights = attention(
         *oracles.inputs(), mask=mask, normalizer=normalizer, return_weights=True
     )
     assert dead.any()
+    alone = attention(*oracles.inputs(), mask=mask, normalizer=normalizer, **path)
     assert not oracles.numpy(output)[dead].any()
+    assert not oracles.numpy(alone)[dead].any()
     assert not oracles.numpy(weights).swapaxes(1, 2)[dead].any()
     assert oracles.numpy(output)[~dead].all()
 
 
 @pytest.mark.parametrize("mask_shape", [(B, 1, T, S), None], ids=["some dead", "all dead"])
 @pytest.mark.parametrize("argument", ["query", "key", "value"])
-@every_normalizer
-def test_gradients_are_finite_where_rows_attend_to_nothing(normalizer, argument, mask_shape):
+@every_normalizer_and_path
+def test_gradients_are_finite_where_rows_attend_to_nothing(normalizer, path, argument, mask_shape):
     mask = oracles.random_mask(*mask_shape) if mask_shape else np.zeros((1, 1, 1, S), bool)
     tensors = dict(zip(("query", "key", "value"), oracles.inputs(), strict=True))
 
     def loss(x):
-        output = attention(**{**tensors, argument: x}, mask=mask, normalizer=normalizer)
+        output = attention(**{**tensors, argument: x}, mask=mask, normalizer=normalizer, **path)
         return ops.sum(ops.square(output))
 
     gradient = oracles.gradient(loss, tensors[argument])
@@ -123,8 +140,8 @@ def test_gradients_are_finite_where_rows_attend_to_nothing(normalizer, argument,
 
 
 @pytest.mark.parametrize("argument", ["query", "key", "value", "bias"])
-@every_normalizer
-def test_gradients_equal_finite_differences(normalizer, argument):
+@every_normalizer_and_path
+def test_gradients_equal_finite_differences(normalizer, path, argument):
     """Along a random direction, grouped and masked; away from the sparse normalizers' kinks."""
     names, rng = ("query", "key", "value"), np.random.default_rng(7)
     tensors = dict(zip(names, oracles.inputs(2), strict=True))
@@ -135,7 +152,7 @@ def test_gradients_equal_finite_differences(normalizer, argument):
     direction, step = rng.normal(size=tensors[argument].shape), 1e-4
 
     def loss(x):
-        output = attention(**{**tensors, argument: x}, **fixed)
+        output = attention(**{**tensors, argument: x}, **fixed, **path)
         return ops.sum(ops.multiply(output, cotangent))
 
     def exact(x):
@@ -147,21 +164,21 @@ def test_gradients_equal_finite_differences(normalizer, argument):
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
-@every_normalizer
-def test_padding_changes_no_real_position(normalizer):
+@every_normalizer_and_path
+def test_padding_changes_no_real_position(normalizer, path):
     query, key, value = oracles.inputs()
     garbage = [1e3 * x for x in oracles.inputs(keys=4, seed=9)[1:]]
     padded = [np.concatenate(pair, axis=1) for pair in zip((key, value), garbage, strict=True)]
     mask = padding_mask(np.repeat(np.arange(S + 4)[None] < S, B, axis=0))
     whole = attention(query, key, value, normalizer=normalizer)
-    masked = attention(query, *padded, mask=mask, normalizer=normalizer)
+    masked = attention(query, *padded, mask=mask, normalizer=normalizer, **path)
     unmasked = attention(query, *padded, normalizer=normalizer)
     np.testing.assert_allclose(oracles.numpy(masked), oracles.numpy(whole), atol=1e-6)
     assert np.abs(oracles.numpy(unmasked) - oracles.numpy(whole)).max() > 0.1
 
 
-@every_normalizer
-def test_the_future_changes_no_past(normalizer):
+@every_normalizer_and_path
+def test_the_future_changes_no_past(normalizer, path):
     query, key, value = oracles.inputs(queries=S)
     seen = 3
     late_key, late_value = key.copy(), value.copy()
@@ -170,7 +187,7 @@ def test_the_future_changes_no_past(normalizer):
 
     def output(*key_value, is_causal):
         return oracles.numpy(
-            attention(query, *key_value, is_causal=is_causal, normalizer=normalizer)
+            attention(query, *key_value, is_causal=is_causal, normalizer=normalizer, **path)
         )
 
     before, after = (output(*kv, is_causal=True) for kv in ((key, value), (late_key, late_value)))
@@ -181,8 +198,8 @@ def test_the_future_changes_no_past(normalizer):
 
 
 @pytest.mark.parametrize("window", [None, 2])
-@every_normalizer
-def test_steps_over_a_cache_equal_the_whole(normalizer, window):
+@every_normalizer_and_path
+def test_steps_over_a_cache_equal_the_whole(normalizer, path, window):
     """The cache is of fixed size: its end holds garbage until it is written."""
     query, key, value = oracles.inputs(2, queries=S)
     arguments = {"is_causal": True, "window": window, "normalizer": normalizer}
@@ -191,12 +208,13 @@ def test_steps_over_a_cache_equal_the_whole(normalizer, window):
         written = (np.arange(S) < stop)[None, :, None, None]
         cache = [np.where(written, x, np.float32(77.0)) for x in (key, value)]
         offset = ops.convert_to_tensor(start)
-        step = attention(query[:, start:stop], *cache, q_offset=offset, **arguments)
+        step = attention(query[:, start:stop], *cache, q_offset=offset, **arguments, **path)
         np.testing.assert_allclose(oracles.numpy(step), whole[:, start:stop], atol=1e-6)
 
 
-@pytest.mark.parametrize("names", ["", "mask", "bias", "scale", "mask bias scale"])
-def test_agrees_with_keras(names):
+@every_path
+@pytest.mark.parametrize("names", ["", "mask", "bias", "scale", BOTH])
+def test_agrees_with_keras(names, path):
     """Keras is right where every row may attend to something and heads are not grouped."""
     query, key, value = oracles.inputs()
     value = value[..., : oracles.H]  # which must be of the size of a query for JAX
@@ -205,7 +223,7 @@ def test_agrees_with_keras(names):
     bias = rng.normal(size=(B, N, T, S)).astype("float32")
     available = {"mask": mask, "bias": bias, "scale": 0.7}
     arguments = {name: available[name] for name in names.split()}
-    ours = attention(query, key, value, **arguments)
+    ours = attention(query, key, value, **arguments, **path)
     theirs = ops.dot_product_attention(query, key, value, **arguments)
     np.testing.assert_allclose(oracles.numpy(ours), oracles.numpy(theirs), atol=2e-6)
 

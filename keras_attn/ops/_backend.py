@@ -1,0 +1,159 @@
+"""What streaming needs and `keras.ops` cannot say, on every backend.
+
+`keras.ops.fori_loop` runs ten iterations at once on TensorFlow, and would hold ten blocks
+of scores; what a loop writes into is another container on each backend; and
+`keras.ops.matmul` has no transposed operands, which would copy a block of scores.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+class Stack:
+    """Blocks of one shape, which a loop reads and replaces by number.
+
+    On TensorFlow a `TensorArray`, on PyTorch a list, elsewhere a tensor with the blocks
+    along axis 0, which the compiler updates in place.
+    """
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    @classmethod
+    def empty(cls, count: int | Tensor, shape: tuple) -> Self:
+        """`count` float32 blocks of `shape`, each to be written before it is read."""
+        if keras.backend.backend() != "tensorflow":
+            return cls.zeros(count, shape)
+        import tensorflow as tf
+
+        known = [size if isinstance(size, int) else None for size in shape]
+        return cls(tf.TensorArray("float32", count, element_shape=known, clear_after_read=False))
+
+    @classmethod
+    def zeros(cls, count: int | Tensor, shape: tuple) -> Self:
+        """`count` float32 blocks of `shape`, all zero."""
+        zeros = ops.zeros((count, *shape), "float32")
+        if keras.backend.backend() == "tensorflow":
+            return cls(cls.empty(count, shape).items.unstack(zeros))
+        return cls(list(zeros) if keras.backend.backend() == "torch" else zeros)
+
+    def read(self, i: int | Tensor) -> Tensor:
+        return self.items.read(i) if hasattr(self.items, "read") else self.items[i]
+
+    def write(self, i: int | Tensor, block: Tensor) -> Self:
+        """The stack with block `i` replaced; the old one is not to be used again."""
+        if isinstance(self.items, list):
+            self.items[i] = block
+            return self
+        write = getattr(self.items, "write", None)
+        return type(self)(write(i, block) if write else self.items.at[i].set(block))
+
+    def stacked(self) -> Tensor:
+        """All blocks as one tensor, along a new axis 0."""
+        if hasattr(self.items, "stack"):
+            return self.items.stack()
+        return ops.stack(self.items) if isinstance(self.items, list) else self.items
+
+
+def fori_loop(
+    start: int | Tensor,
+    stop: int | Tensor,
+    body: Callable[[Any, tuple], tuple],
+    carry: tuple,
+) -> tuple:
+    """`for i in range(start, stop): carry = body(i, carry)`; the carry may hold stacks."""
+    known = isinstance(start, int) and isinstance(stop, int)
+    if (known and stop - start <= 1) or _is_eager(carry):
+        for i in range(int(start), int(stop)):
+            carry = body(i, carry)
+        return carry
+    stacks = [isinstance(x, Stack) for x in carry]
+
+    def dressed(carry: tuple) -> tuple:
+        return tuple(Stack(x) if is_stack else x for x, is_stack in zip(carry, stacks, strict=True))
+
+    def step(i: Tensor, carry: tuple) -> tuple:
+        return _bare(body(i, dressed(carry)))
+
+    if keras.backend.backend() == "jax":
+        return dressed(ops.fori_loop(start, stop, step, _bare(carry)))
+    import tensorflow as tf
+
+    _, last = tf.while_loop(
+        lambda i, _: i < stop,
+        lambda i, carry: (i + 1, step(i, carry)),
+        (ops.cast(start, "int32"), _bare(carry)),
+        parallel_iterations=1,
+    )
+    return dressed(last)
+
+
+def with_gradient(
+    forward: Callable[[tuple, tuple], tuple],
+    backward: Callable[[tuple, tuple, Any, Tensor], tuple],
+    inputs: tuple,
+    fixed: tuple,
+) -> Tensor:
+    """The output of `forward`, differentiated by `backward`.
+
+    Args:
+        forward: `(inputs, fixed) -> (output, kept)`.
+        backward: `(inputs, fixed, kept, upstream) -> gradients`, one for each input.
+        inputs: the tensors to differentiate by.
+        fixed: other tensors, or None. JAX allows none to be closed over.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def output_and_kept(inputs: tuple, fixed: tuple) -> tuple:
+            output, kept = forward(inputs, fixed)
+            return output, (inputs, fixed, kept)
+
+        run = jax.custom_vjp(lambda inputs, fixed: forward(inputs, fixed)[0])
+        run.defvjp(output_and_kept, lambda kept, upstream: (backward(*kept, upstream), None))
+        return run(inputs, fixed)
+
+    @ops.custom_gradient
+    def run(*inputs: Tensor) -> tuple:
+        output, kept = forward(inputs, fixed)
+        kept = tuple(ops.stop_gradient(x) for x in kept)
+
+        def gradient(*received: Tensor, upstream: Tensor | None = None) -> tuple:
+            # PyTorch passes the inputs and `upstream`, TensorFlow the upstream alone.
+            return backward(inputs, fixed, kept, received[0] if upstream is None else upstream)
+
+        return output, gradient
+
+    return run(*inputs)
+
+
+def _bare(carry: tuple) -> tuple:
+    return tuple(x.items if isinstance(x, Stack) else x for x in carry)
+
+
+def _is_eager(carry: tuple) -> bool:
+    """Whether the loop can run now, and need not be traced or compiled."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.executing_eagerly()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(_bare(carry)))
+    return True
+
+
+def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """`a @ b`, either of them transposed in its last two axes."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    a = ops.swapaxes(a, -1, -2) if transpose_a else a
+    return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)

@@ -1,0 +1,118 @@
+"""Attention over the whole matrix of scores."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.ops import masks, normalizers
+from keras_attn.ops._call import Call
+from keras_attn.ops._checks import check_dropout, checked_mask, same
+
+Tensor = Any
+
+
+def full(call: Call, return_weights: bool = False) -> Any:
+    """Attention as `keras_attn.ops.attention` defines it, from all `B x N x T x S` scores."""
+    heads, key_heads = call.query.shape[2], call.key.shape[2]
+    queries = ops.transpose(ops.cast(call.query, "float32") * call.scale, (0, 2, 1, 3))
+    keys = ops.transpose(ops.cast(call.key, "float32"), (0, 2, 3, 1))
+    scores = _ungroup(ops.matmul(_group(queries, key_heads), keys), heads, key_heads)
+    if call.bias is not None:
+        scores = normalizers.biased(scores, call.bias)
+    band = masks.band_mask(
+        ops.shape(call.query)[1],
+        ops.shape(call.key)[1],
+        is_causal=call.is_causal,
+        window=call.window,
+        q_offset=call.q_offset,
+    )
+    return attend(
+        scores,
+        call.value,
+        masks.combine(call.mask, band),
+        normalizer=call.normalizer,
+        dropout=call.dropout,
+        seed=call.seed,
+        return_weights=return_weights,
+    )
+
+
+def attend(
+    scores: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    normalizer: str = "softmax",
+    dropout: float = 0.0,
+    seed: int | keras.random.SeedGenerator | None = None,
+    return_weights: bool = False,
+) -> Any:
+    """Attention from scores of any origin (additive, bilinear, ...) to the output.
+
+    Args:
+        scores: float tensor `(B, N, T, S)`.
+        value: float tensor `(B, S, K, V)`, `K` dividing `N`.
+        mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`, True = attend.
+        normalizer: see `attention`.
+        dropout: see `attention`.
+        seed: see `attention`.
+        return_weights: see `attention`.
+
+    Returns:
+        Tensor `(B, T, N, V)` in the dtype of `value`; with `return_weights` a pair of
+        it and the weights `(B, N, T, S)`, before dropout.
+
+    Raises:
+        ValueError: as `attention`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> output = attend(np.zeros((2, 1, 3, 5)), np.ones((2, 5, 1, 4), "float32"))
+    >>> tuple(output.shape)
+    (2, 3, 1, 4)
+    """
+    normalizers.get(normalizer)
+    scores, value = ops.convert_to_tensor(scores), ops.convert_to_tensor(value)
+    if len(scores.shape) != 4 or len(value.shape) != 4:
+        raise ValueError(
+            "`scores` must have shape (batch, heads, queries, keys) and `value` "
+            "(batch, keys, heads, size). "
+            f"Received: {tuple(scores.shape)} and {tuple(value.shape)}."
+        )
+    fits = same(scores.shape[0], value.shape[0]) and same(scores.shape[3], value.shape[1])
+    if not fits or scores.shape[1] % value.shape[2]:
+        raise ValueError(
+            "`value` must have the batch size (axis 0) and the number of keys (axis 1) of "
+            "`scores`, and a number of heads (axis 2) that divides theirs. "
+            f"Received: scores {tuple(scores.shape)}, value {tuple(value.shape)}."
+        )
+    check_dropout(dropout, seed)
+    mask = checked_mask(mask, scores.shape)
+    weights = normalizers.weights(normalizer, ops.cast(scores, "float32"), mask)
+    dropped = keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
+    heads, key_heads = scores.shape[1], value.shape[2]
+    values = ops.transpose(ops.cast(value, "float32"), (0, 2, 1, 3))
+    output = _ungroup(ops.matmul(_group(dropped, key_heads), values), heads, key_heads)
+    output = ops.transpose(normalizers.zero_dead(output, mask), (0, 2, 1, 3))
+    output = ops.cast(output, value.dtype)
+    if not return_weights:
+        return output
+    return output, ops.cast(normalizers.zero_dead(weights, mask), value.dtype)
+
+
+def _group(x: Tensor, key_heads: int) -> Tensor:
+    """`(B, N, T, X)` -> `(B, K, N / K * T, X)`: the queries that share a key head."""
+    batch, heads, length, size = ops.shape(x)
+    if heads == key_heads:
+        return x
+    return ops.reshape(x, (batch, key_heads, heads // key_heads * length, size))
+
+
+def _ungroup(x: Tensor, heads: int, key_heads: int) -> Tensor:
+    """`(B, K, N / K * T, X)` -> `(B, N, T, X)`."""
+    if heads == key_heads:
+        return x
+    batch, _, length, size = ops.shape(x)
+    return ops.reshape(x, (batch, heads, length // (heads // key_heads), size))

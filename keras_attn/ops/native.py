@@ -1,0 +1,60 @@
+"""The backend's own fused attention, where it computes the same.
+
+PyTorch has one for the CPU and for GPUs. TensorFlow has none, and that of JAX (cuDNN)
+takes half precision on GPUs alone; there the streaming path is the one to use.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.ops._call import Call
+
+Tensor = Any
+
+
+def refusal(call: Call) -> str | None:
+    """Why the fused kernel cannot compute this call, or None where it can."""
+    if keras.backend.backend() != "torch":
+        return f"the backend is {keras.backend.backend()}, which has no fused kernel to use"
+    reasons = {
+        f"normalizer={call.normalizer!r}": call.normalizer != "softmax",
+        "a dropout that can be repeated": call.dropout > 0.0,
+        f"window={call.window}": call.window is not None,
+        "is_causal with a mask": call.is_causal and call.mask is not None,
+        "is_causal with a bias": call.is_causal and call.bias is not None,
+        "is_causal with a q_offset": call.is_causal
+        and not (isinstance(call.q_offset, int) and call.q_offset == 0),
+    }
+    named = [reason for reason, holds in reasons.items() if holds]
+    return f"it has no {' and no '.join(named)}" if named else None
+
+
+def native(call: Call) -> Tensor:
+    """Attention as `keras_attn.ops.attention` defines it, by PyTorch's fused kernel."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    alive, added = None, call.bias
+    if call.mask is not None:
+        alive = ops.any(call.mask, axis=-1, keepdims=True)
+        # Rows that may attend to nothing attend to all, and are zeroed afterwards.
+        allowed = ops.logical_or(call.mask, ops.logical_not(alive))
+        added = allowed
+        if call.bias is not None:
+            bias = ops.cast(call.bias, call.query.dtype)
+            added = ops.where(allowed, bias, -float("inf"))
+    elif added is not None:
+        added = ops.cast(added, call.query.dtype)
+    query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (call.query, call.key, call.value))
+    output = scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=added,
+        is_causal=call.is_causal,
+        scale=call.scale,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    output = output if alive is None else ops.where(alive, output, 0.0)
+    return ops.cast(ops.transpose(output, (0, 2, 1, 3)), call.value.dtype)

@@ -1,0 +1,355 @@
+"""The streaming path: its blocks, its gradient, its dropout, and where it is taken."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn.ops import attention, chunked, padding_mask
+from keras_attn.ops import attention as public_attention
+from tests.ops import oracles
+from tests.ops.oracles import B, H, N, V
+
+T, S = 7, 11
+every_streamed = pytest.mark.parametrize("normalizer", chunked.NORMALIZERS)
+needs_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="the backend is not jax")
+
+
+def streamed(*tensors, chunk_size=3, **arguments):
+    return attention(*tensors, implementation="chunked", chunk_size=chunk_size, **arguments)
+
+
+def inputs(key_heads=N, seed=0):
+    return oracles.inputs(key_heads, keys=S, queries=T, seed=seed)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 5, 8, 11, 100, None])
+@every_streamed
+def test_every_size_of_blocks_equals_the_oracle(normalizer, chunk_size):
+    arguments = {
+        "mask": oracles.random_mask(B, N, T, S),
+        "bias": np.random.default_rng(3).normal(size=(1, N, T, S)).astype("float32"),
+        "is_causal": True,
+        "window": 5,
+        "q_offset": 4,
+        "normalizer": normalizer,
+    }
+    output = oracles.numpy(streamed(*inputs(2), chunk_size=chunk_size, **arguments))
+    expected, _ = oracles.attention(*inputs(2), **arguments)
+    np.testing.assert_allclose(output, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(B, N, T, S), (1, 1, T, 1), (B, 1, 1, S), (1, N, 1, 1)], ids=str)
+@pytest.mark.parametrize("argument", ["query", "key", "value", "bias"])
+@every_streamed
+def test_gradients_equal_those_of_the_full_path(normalizer, argument, shape):
+    tensors = dict(zip(("query", "key", "value"), inputs(2), strict=True))
+    tensors["bias"] = np.random.default_rng(3).normal(size=shape).astype("float32")
+    fixed = {"mask": oracles.random_mask(B, 1, T, S), "window": 6, "normalizer": normalizer}
+    cotangent = np.random.default_rng(4).normal(size=(B, T, N, V)).astype("float32")
+
+    def loss(x, **path):
+        output = attention(**{**tensors, argument: x}, **fixed, **path)
+        return ops.sum(ops.multiply(output, cotangent))
+
+    expected = oracles.gradient(lambda x: loss(x, implementation="full"), tensors[argument])
+    got = oracles.gradient(lambda x: loss(x, chunk_size=3), tensors[argument])
+    constant = argument == "bias" and shape[-1] == 1  # shifts whole rows, which softmax ignores
+    assert np.abs(expected).max() > 1e-3 or (normalizer == "softmax" and constant)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("path", [{"implementation": "full"}, {"chunk_size": 3}], ids=str)
+def test_a_bias_of_minus_infinity_excludes_as_a_mask_does(path):
+    allowed = oracles.random_mask(B, N, T, S)
+    bias = np.where(allowed, 0.0, -np.inf).astype("float32")
+    got = attention(*inputs(), bias=bias, **path)
+    expected = oracles.numpy(attention(*inputs(), mask=allowed))
+    some = allowed.any(axis=-1).swapaxes(1, 2)
+    np.testing.assert_allclose(oracles.numpy(got)[some], expected[some], atol=1e-6)
+    assert np.isfinite(oracles.numpy(got)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "visited"),
+    [
+        ({}, 16),
+        ({"is_causal": True}, 10),
+        ({"is_causal": True, "window": 3}, 7),
+        ({"is_causal": True, "q_offset": -9}, 1),
+        ({"window": 3}, 10),
+    ],
+    ids=str,
+)
+def test_blocks_that_the_band_empties_are_not_computed(arguments, visited, monkeypatch):
+    blocks = []
+    scores = chunked._Passes._scores
+
+    def counted(self, i, j, *rest):
+        blocks.append((int(i), int(j)))
+        return scores(self, i, j, *rest)
+
+    monkeypatch.setattr(chunked._Passes, "_scores", counted)
+    streamed(*oracles.inputs(keys=12, queries=12), chunk_size=3, **arguments)
+    assert len(blocks) == len(set(blocks)) == visited
+
+
+# Dropout.
+
+
+def dropped(normalizer="softmax", seed=5, rate=0.4):
+    """The weights that dropout leaves, read off with the identity as value; and all of them."""
+    query, key, _ = inputs()
+    value = np.broadcast_to(np.eye(S, dtype="float32")[None, :, None], (B, S, N, S))
+    output = streamed(query, key, value, dropout=rate, seed=seed, normalizer=normalizer)
+    _, weights = attention(query, key, value, normalizer=normalizer, return_weights=True)
+    return oracles.numpy(output).swapaxes(1, 2), oracles.numpy(weights)
+
+
+@every_streamed
+def test_dropout_drops_weights_and_scales_those_it_keeps(normalizer):
+    left, weights = dropped(normalizer)
+    factors = left / weights
+    np.testing.assert_allclose(factors, np.where(factors > 0.5, 1 / 0.6, 0.0), atol=1e-4)
+    assert 0.5 < (factors > 0.5).mean() < 0.7
+    blocks = [factors[:, :, t : t + 3, s : s + 3] for t in (0, 3) for s in (0, 4)]
+    assert not any(np.allclose(a, b) for i, a in enumerate(blocks) for b in blocks[:i])
+
+
+@pytest.mark.parametrize("argument", ["query", "key", "value"])
+@every_streamed
+def test_the_gradient_drops_the_same_weights(normalizer, argument):
+    left, weights = dropped(normalizer)
+    factors = (left / weights).astype("float32")
+    tensors = dict(zip(("query", "key", "value"), inputs(), strict=True))
+    cotangent = np.random.default_rng(4).normal(size=(B, T, N, V)).astype("float32")
+
+    def stream(x):
+        output = streamed(**{**tensors, argument: x}, dropout=0.4, seed=5, normalizer=normalizer)
+        return ops.sum(ops.multiply(output, cotangent))
+
+    def explicit(x):
+        query, key, value = {**tensors, argument: x}.values()
+        _, weights = attention(query, key, value, normalizer=normalizer, return_weights=True)
+        output = ops.einsum("bnts,bsnv->btnv", ops.multiply(weights, factors), value)
+        return ops.sum(ops.multiply(output, cotangent))
+
+    x = tensors[argument]
+    np.testing.assert_allclose(
+        oracles.gradient(stream, x), oracles.gradient(explicit, x), rtol=1e-4, atol=2e-5
+    )
+
+
+def test_dropout_differs_between_calls_of_one_generator_and_repeats_with_a_seed():
+    generator = keras.random.SeedGenerator(5)
+    first, second = (dropped(seed=generator)[0] for _ in range(2))
+    assert (first != second).any()
+    np.testing.assert_array_equal(dropped(seed=5)[0], dropped(seed=5)[0])
+
+
+# Precision.
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_accumulates_in_float32(dtype):
+    """2999 equal weights in blocks of 100: a running sum in half precision would drift."""
+    query, key, value = oracles.inputs(keys=2999, batch=1, queries=1)
+    tensors = [ops.cast(x, dtype) for x in (0.0 * query, key, np.abs(value))]
+    output = streamed(*tensors, chunk_size=100)
+    assert keras.backend.standardize_dtype(output.dtype) == dtype
+    expected, _ = oracles.attention(*[oracles.numpy(x) for x in tensors])
+    rounding = 1.05 * 2.0 ** (-11 if dtype == "float16" else -8)
+    np.testing.assert_allclose(oracles.numpy(output), expected, rtol=rounding)
+
+
+@pytest.mark.parametrize("offset", [-80.0, 0.0, 80.0])
+def test_scores_that_differ_by_hundreds_between_blocks(offset):
+    query, key, value = inputs()
+    key = key * np.linspace(0.0, 60.0, S, dtype="float32")[None, :, None, None]
+    bias = np.full((1, 1, 1, 1), offset, "float32")
+    expected, _ = oracles.attention(query, key, value, bias=bias)
+    output = oracles.numpy(streamed(query, key, value, bias=bias))
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
+# Graphs.
+
+
+def outputs_and_gradients(query, key, value, real, offset, **path):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch([query, key, value])
+        output = attention(
+            query, key, value, mask=padding_mask(real), is_causal=True, q_offset=offset, **path
+        )
+        loss = tf.reduce_sum(output**2)
+    return output, *tape.gradient(loss, [query, key, value])
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@every_streamed
+def test_graph_with_unknown_batch_and_length_equals_eager(normalizer, jit_compile):
+    import tensorflow as tf
+
+    path = {"implementation": "chunked", "chunk_size": 3, "normalizer": normalizer}
+    specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, H), (2, H), (2, V))]
+    specs += [tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([], tf.int32)]
+    function = tf.function(
+        lambda *arguments: outputs_and_gradients(*arguments, **path),
+        input_signature=specs,
+        jit_compile=jit_compile,
+    )
+    for batch, queries, keys in ((2, 7, 11), (3, 4, 6)):
+        tensors = [tf.constant(x) for x in oracles.inputs(2, keys, queries, batch)]
+        arguments = *tensors, oracles.random_mask(batch, keys), tf.constant(2)
+        expected = outputs_and_gradients(*arguments, implementation="full", normalizer=normalizer)
+        for got, exact in zip(function(*arguments), expected, strict=True):
+            np.testing.assert_allclose(got, exact, atol=2e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("crossover", [1, 10**9], ids=["chunked", "full"])
+def test_auto_chooses_at_run_time_where_lengths_are_unknown(crossover, monkeypatch):
+    import tensorflow as tf
+
+    taken = []
+    module = __import__("sys").modules[public_attention.__module__]
+    monkeypatch.setattr(module, "BANDED_CROSSOVER", crossover)
+    for name in ("chunked", "full"):
+        room = getattr(module, name)
+        path = getattr(room, name)
+
+        def watched(call, name=name, path=path):
+            output = path(call)
+            with tf.control_dependencies([tf.py_function(taken.append, [name], [])]):
+                return tf.identity(output)
+
+        monkeypatch.setattr(room, name, watched)
+    specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, H), (2, H), (2, V))]
+    specs += [tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([], tf.int32)]
+    function = tf.function(outputs_and_gradients, input_signature=specs)
+    arguments = *map(tf.constant, inputs(2)), oracles.random_mask(B, S), tf.constant(2)
+    expected = outputs_and_gradients(*arguments, implementation="full")
+    taken.clear()
+    for got, exact in zip(function(*arguments), expected, strict=True):
+        np.testing.assert_allclose(got, exact, atol=1e-5)
+    assert [x.numpy() for x in taken] == [b"chunked" if crossover == 1 else b"full"]
+
+
+@pytest.mark.tensorflow
+def test_no_tensor_of_the_graph_is_as_large_as_the_scores():
+    import tensorflow as tf
+
+    length = 96
+    spec = tf.TensorSpec([1, length, 1, 4])
+
+    @tf.function(input_signature=[spec] * 3)
+    def step(query, key, value):
+        real = tf.ones((1, length), tf.bool)
+        return outputs_and_gradients(query, key, value, real, 0, chunk_size=16)
+
+    def largest(graph):
+        sizes = [x.shape.num_elements() or 0 for op in graph.get_operations() for x in op.outputs]
+        return max(sizes)
+
+    concrete = step.get_concrete_function()
+    functions = [
+        concrete.graph._get_function(f.signature.name)
+        for f in concrete.graph.as_graph_def().library.function
+    ]
+    graphs = [concrete.graph, *[f.graph for f in functions if hasattr(f, "graph")]]
+    assert len(graphs) > 4
+    assert max(map(largest, graphs)) <= length * 16
+
+
+@pytest.mark.tensorflow
+def test_a_saved_model_streams_any_length(tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.run = tf.function(
+        lambda x, real: streamed(x, x, x, mask=padding_mask(real), is_causal=True),
+        input_signature=[tf.TensorSpec([None, None, N, H]), tf.TensorSpec([None, None], tf.bool)],
+    )
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    for length in (1, 5, 13):
+        x = oracles.inputs(queries=length)[0]
+        real = oracles.random_mask(B, length)
+        expected, _ = oracles.attention(x, x, x, mask=real[:, None, None], is_causal=True)
+        np.testing.assert_allclose(loaded.run(x, real), expected, atol=1e-5)
+
+
+@needs_jax
+@every_streamed
+def test_jax_differentiates_and_compiles_it(normalizer):
+    import jax
+
+    def loss(tensors, path):
+        query, key, value = tensors
+        mask = padding_mask(ops.any(key != 0.0, axis=(2, 3)))
+        output = attention(
+            query, key, value, mask=mask, is_causal=True, normalizer=normalizer, **path
+        )
+        return ops.sum(ops.square(output))
+
+    tensors = [jax.numpy.asarray(x) for x in inputs(2)]
+    tensors[1] = tensors[1].at[:, 2].set(0.0)
+    expected = jax.grad(loss)(tensors, {"implementation": "full"})
+    path = {"chunk_size": 3}
+    for function in (
+        jax.grad(lambda t: loss(t, path)),
+        jax.jit(jax.grad(lambda t: loss(t, path))),
+        jax.grad(jax.jit(lambda t: loss(t, path))),
+    ):
+        for got, exact in zip(function(tensors), expected, strict=True):
+            np.testing.assert_allclose(got, exact, atol=1e-5)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"implementation": "chunked", "normalizer": "sparsemax"}, "needs whole rows of scores"),
+        ({"implementation": "chunked", "return_weights": True}, "never holds the weights"),
+        ({"chunk_size": 4, "return_weights": True}, "never holds the weights"),
+        ({"chunk_size": 0}, "`chunk_size` must be a positive integer or None. Received: 0"),
+        ({"chunk_size": 4, "implementation": "full"}, "belongs to the streaming path"),
+        ({"implementation": "native", "normalizer": "sigmoid"}, "no (fused|normalizer)"),
+        ({"implementation": "native", "return_weights": True}, "no weights to return"),
+        ({"implementation": "chunkd"}, "Did you mean 'chunked'"),
+    ],
+    ids=str,
+)
+def test_refuses_what_a_path_does_not_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        attention(*inputs(), **arguments)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the backend is not torch")
+@pytest.mark.parametrize("key_heads", [1, 2, 4])
+@pytest.mark.parametrize("names", ["", "mask", "bias", "mask bias", "is_causal"])
+def test_the_native_kernel_equals_the_oracle_and_the_full_gradient(names, key_heads):
+    available = {
+        "mask": oracles.random_mask(B, 1, T, S),
+        "bias": np.random.default_rng(3).normal(size=(1, N, T, S)).astype("float32"),
+        "is_causal": True,
+    }
+    arguments = {name: available[name] for name in names.split()}
+    query, key, value = inputs(key_heads)
+    expected, _ = oracles.attention(query, key, value, **arguments)
+    got = oracles.numpy(attention(query, key, value, implementation="native", **arguments))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    dead = ~(arguments.get("mask", np.ones((B, 1, 1, S), bool))).any(-1)[:, 0]
+    assert not got[np.broadcast_to(dead, got.shape[:2])].any()
+
+    def loss(x, path):
+        output = attention(query, x, value, implementation=path, **arguments)
+        return ops.sum(ops.square(output))
+
+    gradients = [oracles.gradient(lambda x, p=p: loss(x, p), key) for p in ("native", "full")]
+    np.testing.assert_allclose(*gradients, atol=1e-4)
