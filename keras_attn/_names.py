@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def unknown(kind: str, received: object, accepted: Iterable[str]) -> str:
+def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
     """A message that names what was received, what is near, and what is accepted.
 
     Example:
@@ -13,7 +13,8 @@ def unknown(kind: str, received: object, accepted: Iterable[str]) -> str:
     "Unknown fruit: received 'aple'. Did you mean 'apple'? Accepted: 'apple', 'melon'."
     """
     accepted = list(accepted)
-    near = difflib.get_close_matches(str(received), accepted, n=3, cutoff=0.5)
+    names = [name for name in accepted if isinstance(name, str)]
+    near = difflib.get_close_matches(str(received), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     listed = ", ".join(map(repr, accepted)) or "none"
     return f"Unknown {kind}: received {received!r}.{hint} Accepted: {listed}."

@@ -12,10 +12,11 @@ from keras_attn.ops.normalizers import (
     softmax1,
     sparsemax,
 )
-from keras_attn.ops.positions import alibi_bias, alibi_slopes, rotary, sinusoidal
+from keras_attn.ops.positions import alibi, alibi_bias, alibi_slopes, rotary, sinusoidal
 
 __all__ = [
     "NORMALIZERS",
+    "alibi",
     "alibi_bias",
     "alibi_slopes",
     "attend",

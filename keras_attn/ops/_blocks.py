@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -158,6 +159,21 @@ class Pairs:
     def _place(self, i: Int, j: Int, step_i: Int, step_j: Int) -> tuple[Int, Int]:
         rows, columns = self.axes
         return (0 if rows is ONE else i * step_i, 0 if columns is ONE else j * step_j)
+
+
+class Positional:
+    """A bias that is a function of positions, and its blocks; nothing in it is learned."""
+
+    def __init__(self, bias: Callable[[Tensor, Tensor], Tensor], key_heads: int, band: Band):
+        self.bias, self.key_heads, self.band = bias, key_heads, band
+
+    def block(self, i: Int, j: Int) -> Tensor:
+        """The part for query block `i` and key block `j`, `(1, K, N / K, rows, columns)`."""
+        queries = self.band.queries.positions(i) + self.band.q_offset
+        bias = self.bias(queries, self.band.keys.positions(j))
+        heads = bias.shape[1]
+        groups = (self.key_heads, heads // self.key_heads) if heads != 1 else (1, 1)
+        return ops.reshape(bias, (bias.shape[0], *groups, *ops.shape(bias)[2:]))
 
 
 ONE = Axis(1, 1, 1)  # an axis in which a mask or a bias does not vary

@@ -1,6 +1,7 @@
 """The arguments of one call of attention, checked."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 Tensor = Any
@@ -14,7 +15,7 @@ class Call:
     key: Tensor
     value: Tensor
     mask: Tensor | None
-    bias: Tensor | None
+    bias: Tensor | Callable[[Tensor, Tensor], Tensor] | None
     scale: float
     is_causal: bool
     window: int | None

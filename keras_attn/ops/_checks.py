@@ -39,7 +39,7 @@ def checked_mask(mask: Tensor | None, scores: tuple) -> Tensor | None:
 
 
 def checked_bias(bias: Tensor | None, scores: tuple) -> Tensor | None:
-    if bias is not None:
+    if bias is not None and not callable(bias):
         bias = ops.convert_to_tensor(bias)
         _check_broadcasts("bias", bias.shape, scores)
     return bias

@@ -5,6 +5,7 @@ heads, `K` the key heads (`K` divides `N`) and `H` the size of a head.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -31,7 +32,7 @@ def attention(
     value: Tensor,
     *,
     mask: Tensor | None = None,
-    bias: Tensor | None = None,
+    bias: Tensor | Callable[[Tensor, Tensor], Tensor] | None = None,
     scale: float | None = None,
     is_causal: bool = False,
     window: int | None = None,
@@ -58,7 +59,9 @@ def attention(
             numbers are cast to boolean (a mask of 0 and -inf to add is a `bias`). A padding
             mask is `(B, 1, 1, S)`, see `keras_attn.ops.padding_mask`.
         bias: float tensor of rank 4 that broadcasts to `(B, N, T, S)`, added to the
-            scaled scores. To exclude a position use `mask`, not a bias of -inf.
+            scaled scores. Or a function without learned parameters, which gives the bias
+            `(1, N, t, s)` for integer positions `(t,)` of queries and `(s,)` of keys, and
+            which the streaming path asks for one block at a time.
         scale: factor on the scores; None is `1 / sqrt(H)`.
         is_causal: a query attends to keys up to and including its own position.
         window: attend only to near keys: `window` keys, its own included, if causal;

@@ -21,11 +21,12 @@ import keras
 from keras import ops
 
 from keras_attn.ops._backend import Stack, fori_loop, matmul, with_gradient
-from keras_attn.ops._blocks import Axis, Band, Int, Pairs, block_sides, padded
+from keras_attn.ops._blocks import Axis, Band, Int, Pairs, Positional, block_sides, padded
 from keras_attn.ops._call import Call
 from keras_attn.ops.normalizers import FLOOR, biased, floored, softmax
 
 Tensor = Any
+Bias = Pairs | Positional | None
 
 # The sum of exponentials before the first block, as a logarithm: softmax1 has a key of
 # score 0 and value 0 that is always there. The sigmoid judges each key on its own.
@@ -41,7 +42,8 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
     rows, columns = block_sides(batch * heads, queries, keys, call.banded, chunk_size)
     axes = Axis.cut(queries, rows), Axis.cut(keys, columns)
     scores = batch, heads, queries, keys
-    inputs = (query, key, value) if call.bias is None else (query, key, value, call.bias)
+    positional = callable(call.bias)
+    learned = () if positional or call.bias is None else (call.bias,)
     # Two numbers of this call; those of a block follow from its place.
     seed = keras.random.randint((2,), 0, 2**30, "int32", call.seed) if call.dropout else None
     known_offset = isinstance(call.q_offset, int)
@@ -53,8 +55,10 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
         group = heads // key_heads
         return _Passes(group, band, mask, call.scale, call.normalizer, call.dropout, seed)
 
-    def paired(band: Band, bias: Tensor | None = None) -> Pairs | None:
-        return None if bias is None else Pairs(bias, scores, key_heads, band)
+    def paired(band: Band, *learned: Tensor) -> Bias:
+        if positional:
+            return Positional(call.bias, key_heads, band)
+        return Pairs(*learned, scores, key_heads, band) if learned else None
 
     def forward(inputs: tuple, fixed: tuple) -> tuple:
         of_call = passes(*fixed)
@@ -68,7 +72,7 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
         return tuple(ops.cast(g, x.dtype) for g, x in zip(gradients, inputs, strict=True))
 
     fixed = call.mask, None if known_offset else ops.cast(call.q_offset, "int32"), seed
-    return with_gradient(forward, backward, inputs, fixed)
+    return with_gradient(forward, backward, (query, key, value, *learned), fixed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,7 @@ class _Passes:
     dropout: float
     seed: Tensor | None
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Pairs | None) -> tuple:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Bias) -> tuple:
         """The output `(B, T, N, V)`, and a residual for each query, `(count, B, K, R, 1)`."""
         queries, keys, values = self._cut(query, key, value)
         attend = self._attend_sigmoid if self.normalizer == "sigmoid" else self._attend_softmax
@@ -103,13 +107,14 @@ class _Passes:
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        bias: Pairs | None,
+        bias: Bias,
         output: Tensor,
         residuals: Tensor,
         upstream: Tensor,
     ) -> list[Tensor]:
         """The gradients by query, key, value and bias, if there is one; float32."""
         rows, columns, group = self.band.queries, self.band.keys, self.group
+        learned = bias if isinstance(bias, Pairs) else None
         queries, keys, values = self._cut(query, key, value)
         upstream = ops.cast(upstream, "float32")
         means = ops.sum(upstream * ops.cast(output, "float32"), axis=-1, keepdims=True)
@@ -133,8 +138,8 @@ class _Passes:
                 by_query = by_query + matmul(by_scores, keys[j])
                 by_keys = by_keys.write(j, by_keys.read(j) + by_key)
                 by_values = by_values.write(j, by_values.read(j) + by_value)
-                if bias is not None:
-                    by_bias = [bias.add(by_bias[0], i, j, self._paired(by_scores))]
+                if learned is not None:
+                    by_bias = [learned.add(by_bias[0], i, j, self._paired(by_scores))]
                 return by_query, by_keys, by_values, *by_bias
 
             by_queries, *others = carry
@@ -143,19 +148,19 @@ class _Passes:
 
         stacks = [Stack.empty(rows.count, ops.shape(queries)[1:])]
         stacks += [Stack.zeros(columns.count, ops.shape(x)[1:]) for x in (keys, values)]
-        stacks += [] if bias is None else [bias.gradients()]
+        stacks += [] if learned is None else [learned.gradients()]
         by_query, by_key, by_value, *by_bias = fori_loop(0, rows.count, row, tuple(stacks))
         return [
             self._joined(by_query.stacked(), rows, group) * self.scale,
             self._joined(by_key.stacked(), columns),
             self._joined(by_value.stacked(), columns),
-            *([] if bias is None else [bias.joined(by_bias[0])]),
+            *([] if learned is None else [learned.joined(by_bias[0])]),
         ]
 
     # One block of queries over all of its keys.
 
     def _attend_softmax(
-        self, i: Int, query: Tensor, keys: Tensor, values: Tensor, bias: Pairs | None
+        self, i: Int, query: Tensor, keys: Tensor, values: Tensor, bias: Bias
     ) -> tuple[Tensor, Tensor]:
         """The output `(B, K, R, V)`, and the logarithm of the sum of exponentials."""
 
@@ -177,7 +182,7 @@ class _Passes:
         return ops.where(dead, 0.0, output), ops.where(dead, -FLOOR, total)
 
     def _attend_sigmoid(
-        self, i: Int, query: Tensor, keys: Tensor, values: Tensor, bias: Pairs | None
+        self, i: Int, query: Tensor, keys: Tensor, values: Tensor, bias: Bias
     ) -> tuple[Tensor, Tensor]:
         """The output `(B, K, R, V)`, and the logarithm of the number of keys allowed."""
         column = ops.zeros_like(query[..., :1])
@@ -216,7 +221,13 @@ class _Passes:
     # One block of scores.
 
     def _scores(
-        self, i: Int, j: Int, query: Tensor, key: Tensor, bias: Pairs | None, banded: bool
+        self,
+        i: Int,
+        j: Int,
+        query: Tensor,
+        key: Tensor,
+        bias: Bias,
+        banded: bool,
     ) -> Tensor:
         """Scores `(B, K, R, C)`, far below any other where a key is not allowed."""
         scores = matmul(query, key, transpose_b=True)

@@ -19,7 +19,7 @@ def full(call: Call, return_weights: bool = False) -> Any:
     keys = ops.transpose(ops.cast(call.key, "float32"), (0, 2, 3, 1))
     scores = _ungroup(ops.matmul(_group(queries, key_heads), keys), heads, key_heads)
     if call.bias is not None:
-        scores = normalizers.biased(scores, call.bias)
+        scores = normalizers.biased(scores, _bias(call))
     band = masks.band_mask(
         ops.shape(call.query)[1],
         ops.shape(call.key)[1],
@@ -100,6 +100,13 @@ def attend(
     if not return_weights:
         return output
     return output, ops.cast(normalizers.zero_dead(weights, mask), value.dtype)
+
+
+def _bias(call: Call) -> Tensor:
+    if not callable(call.bias):
+        return call.bias
+    queries, keys = (ops.arange(ops.shape(x)[1]) for x in (call.query, call.key))
+    return call.bias(queries + call.q_offset, keys)
 
 
 def _group(x: Tensor, key_heads: int) -> Tensor:

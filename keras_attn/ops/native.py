@@ -22,6 +22,7 @@ def refusal(call: Call) -> str | None:
         f"normalizer={call.normalizer!r}": call.normalizer != "softmax",
         "a dropout that can be repeated": call.dropout > 0.0,
         f"window={call.window}": call.window is not None,
+        "bias that is a function": callable(call.bias),
         "is_causal with a mask": call.is_causal and call.mask is not None,
         "is_causal with a bias": call.is_causal and call.bias is not None,
         "is_causal with a q_offset": call.is_causal

@@ -1,6 +1,7 @@
 """Positions: what tells attention the order of its keys. Pure functions, float32."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -77,6 +78,30 @@ def alibi_slopes(num_heads: int) -> list[float]:
     return slopes + between[: num_heads - power]
 
 
+def alibi(num_heads: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """ALiBi: scores fall linearly with distance (Press et al., arXiv:2108.12409).
+
+    Returns:
+        A function from integer positions `(T,)` of queries and `(S,)` of keys to the bias
+        `(1, N, T, S)`, float32: what `attention` takes as `bias`, and streams.
+
+    Example:
+
+    >>> import numpy as np
+    >>> bias = alibi(2)(np.array([3]), np.arange(4))
+    >>> np.asarray(bias)[0, 0].tolist()
+    [[-0.1875, -0.125, -0.0625, 0.0]]
+    """
+    slopes = alibi_slopes(num_heads)
+
+    def bias(queries: Tensor, keys: Tensor) -> Tensor:
+        queries, keys = (ops.cast(x, "int32") for x in (queries, keys))
+        distance = ops.cast(ops.abs(queries[:, None] - keys[None, :]), "float32")
+        return -ops.convert_to_tensor(slopes, "float32")[None, :, None, None] * distance[None, None]
+
+    return bias
+
+
 def alibi_bias(
     num_heads: int,
     query_length: int | Tensor,
@@ -84,18 +109,13 @@ def alibi_bias(
     *,
     q_offset: int | Tensor = 0,
 ) -> Tensor:
-    """ALiBi: scores fall linearly with distance (Press et al., arXiv:2108.12409).
+    """The whole bias of `alibi` for queries that start at position `q_offset`.
 
     Returns:
-        float32 tensor `(1, N, T, S)`, to pass as `bias` to `attention`.
+        float32 tensor `(1, N, T, S)`.
     """
-    distance = (
-        ops.arange(query_length)[:, None]
-        + ops.cast(q_offset, "int32")
-        - ops.arange(key_length)[None, :]
-    )
-    slopes = ops.convert_to_tensor(alibi_slopes(num_heads), dtype="float32")
-    return -slopes[None, :, None, None] * ops.cast(ops.abs(distance), "float32")[None, None]
+    queries = ops.arange(query_length) + ops.cast(q_offset, "int32")
+    return alibi(num_heads)(queries, ops.arange(key_length))
 
 
 def _angles(positions: Tensor, dim: int, max_wavelength: float) -> Tensor:

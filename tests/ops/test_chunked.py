@@ -59,6 +59,28 @@ def test_gradients_equal_those_of_the_full_path(normalizer, argument, shape):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("heads", [1, N])
+@pytest.mark.parametrize("path", [{"implementation": "full"}, {"chunk_size": 3}], ids=str)
+def test_a_bias_may_be_a_function_of_positions(path, heads):
+    slopes = np.linspace(0.1, 0.7, heads).astype("float32")[None, :, None, None]
+
+    def bias(queries, keys):
+        return ops.multiply(slopes, ops.cast(keys[None] - 2 * queries[:, None], "float32"))
+
+    whole = slopes * (np.arange(S)[None] - 2.0 * (np.arange(T)[:, None] + 4)).astype("float32")
+    output = attention(*inputs(2), bias=bias, is_causal=True, q_offset=4, **path)
+    expected, _ = oracles.attention(*inputs(2), bias=whole, is_causal=True, q_offset=4)
+    np.testing.assert_allclose(oracles.numpy(output), expected, rtol=1e-4, atol=1e-5)
+
+    def loss(x, bias, **path):
+        query, _, value = inputs(2)
+        return ops.sum(ops.square(attention(query, x, value, bias=bias, q_offset=4, **path)))
+
+    got = oracles.gradient(lambda x: loss(x, bias, **path), inputs(2)[1])
+    dense = oracles.gradient(lambda x: loss(x, whole, implementation="full"), inputs(2)[1])
+    np.testing.assert_allclose(got, dense, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("path", [{"implementation": "full"}, {"chunk_size": 3}], ids=str)
 def test_a_bias_of_minus_infinity_excludes_as_a_mask_does(path):
     allowed = oracles.random_mask(B, N, T, S)
