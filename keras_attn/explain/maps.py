@@ -16,19 +16,20 @@ class AttentionMap:
 
     Attributes:
         layer: the layer's name.
-        weights: float32 array `(B, num_heads, H, W, H, W)`: the weight that the query at
-            the first `(row, column)` gives to the key at the second.
+        weights: float32 array `(B, num_heads, H, W, H', W')`: the weight that the query at
+            the first `(row, column)` gives to the key at the second. There are fewer keys,
+            `H' = H // downsample`, in a layer that pools them.
     """
 
     layer: str
     weights: np.ndarray
 
     def query(self, row: int, column: int, image: int = 0) -> np.ndarray:
-        """What one position attends to, the mean over heads: `(H, W)`."""
+        """What one position attends to, the mean over heads: `(H', W')`."""
         return self.weights[image, :, row, column].mean(axis=0)
 
     def received(self, image: int = 0) -> np.ndarray:
-        """How much attention each position gets from all, the mean over heads: `(H, W)`."""
+        """How much attention each key gets from all, the mean over heads: `(H', W')`."""
         return self.weights[image].mean(axis=(0, 1, 2))
 
     def entropy(self) -> np.ndarray:
@@ -77,7 +78,8 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
         feature_map = features[layer.name]
         _, scores = layer(feature_map, return_attention_scores=True)
         height, width = feature_map.shape[1:3]
-        shape = (len(images), layer.num_heads, height, width, height, width)
+        keys = (height // layer.downsample, width // layer.downsample)
+        shape = (len(images), layer.num_heads, height, width, *keys)
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
         found.append(AttentionMap(layer.name, weights))
     return found

@@ -1,15 +1,36 @@
 """Keras layers: attention, and the blocks on which it stands."""
 
+from keras_attn.layers.attention import Attention
+from keras_attn.layers.attention_decoder import AttentionDecoder
+from keras_attn.layers.attention_pooling import AttentionPooling
 from keras_attn.layers.convolution import ConvBlock, ResidualBlock
+from keras_attn.layers.gates import CBAM, EfficientChannelAttention, SqueezeExcite
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
 from keras_attn.layers.normalization import ImageNormalization, PatchWhitening
+from keras_attn.layers.positions import (
+    PositionEmbedding,
+    RelativePositionBias,
+    SinusoidalPositionEncoding,
+)
 from keras_attn.layers.self_attention_2d import SelfAttention2D
+from keras_attn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
 
 __all__ = [
+    "CBAM",
+    "Attention",
+    "AttentionDecoder",
+    "AttentionPooling",
     "ConvBlock",
+    "EfficientChannelAttention",
     "ImageNormalization",
     "MultiHeadAttention",
     "PatchWhitening",
+    "PositionEmbedding",
+    "RelativePositionBias",
     "ResidualBlock",
     "SelfAttention2D",
+    "SinusoidalPositionEncoding",
+    "SqueezeExcite",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
 ]

@@ -1,9 +1,12 @@
 """What layers share when they make sublayers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import initializers
+
+from keras_attn._names import unknown
 
 PACKAGE = "keras_attn"
 
@@ -34,6 +37,13 @@ def rate(layer: keras.layers.Layer, **arguments: float) -> None:
             raise ValueError(
                 f"{type(layer).__name__}: `{name}` must be a rate in [0, 1). Received: {value!r}."
             )
+
+
+def choice(layer: keras.layers.Layer, accepted: Iterable[str | None], **arguments: Any) -> None:
+    """Refuse constructor arguments that are not among the accepted names, by name."""
+    for name, value in arguments.items():
+        if value not in accepted:
+            raise ValueError(f"{type(layer).__name__}: {unknown(f'`{name}`', value, accepted)}")
 
 
 def rank(layer: keras.layers.Layer, expected: int, layout: str, **shapes: Any) -> None:

@@ -5,24 +5,16 @@ from typing import Any, Self
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank, rate
-from keras_attn.ops import attention, normalizers, padding_mask
+from keras_attn.layers._from_keras import projections, settings_of
+from keras_attn.layers._masks import check_pairs, joined_mask
+from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
+from keras_attn.layers.positions import RelativePositionBias
+from keras_attn.ops import alibi, attention, normalizers, rotary
 
 Tensor = Any
+Projected = dict[str, Tensor]
 
-_KERAS_ONLY = (
-    "attention_axes",
-    "use_gate",
-    "kernel_regularizer",
-    "bias_regularizer",
-    "activity_regularizer",
-    "kernel_constraint",
-    "bias_constraint",
-)
-_SHARED = (
-    *("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "seed"),
-    *("kernel_initializer", "bias_initializer", "name", "dtype", "trainable"),
-)
+POSITIONS = (None, "rotary", "alibi", "relative")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -32,8 +24,11 @@ class MultiHeadAttention(keras.layers.Layer):
     Arguments, their order and the shapes of the variables are those of
     `keras.layers.MultiHeadAttention`, so that weights copy over (see `from_keras`).
     What differs: padding is an argument of its own; a query that may attend to nothing
-    gives exactly 0 before the output projection, on every path; nothing is accepted
-    and then ignored.
+    gives exactly 0 before the output projection, on every path; long sequences stream,
+    with memory linear in the length; nothing is accepted and then ignored.
+
+    To decode step by step give a call the `cache` of `make_cache` and the number of
+    positions in it; for cross-attention, `project` the memory once and `attend` to it.
 
     Args:
         num_heads: number of heads, `N`.
@@ -43,6 +38,12 @@ class MultiHeadAttention(keras.layers.Layer):
         use_bias: whether the projections have biases.
         output_shape: size of the output's last axis; None is that of the query.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
+        num_kv_heads: number of heads of keys and values, a divisor of `num_heads`; None is
+            `num_heads`, 1 is multi-query attention (Ainslie et al., arXiv:2305.13245).
+        qk_norm: whether queries and keys are brought to a learned scale by RMS
+            normalization of each head (Henry et al., arXiv:2010.04245).
+        position: None; `"rotary"` (arXiv:2104.09864), `"alibi"` (arXiv:2108.12409) or
+            `"relative"` (`RelativePositionBias`, which holds all `N x T x S` biases).
         window: attend only to near positions, see `keras_attn.ops.attention`.
         kernel_initializer: initializer of the projections' kernels.
         bias_initializer: initializer of the projections' biases.
@@ -58,10 +59,15 @@ class MultiHeadAttention(keras.layers.Layer):
             must be allowed by both.
         return_attention_scores: also return the weights `(B, N, T, S)`.
         use_causal_mask: a query attends to positions up to its own.
+        cache: keys and values of earlier positions, as `make_cache` makes it, to which
+            those of `value` are added. Attention is causal then, and `padding_mask` is
+            about the positions of the cache, `(B, length)`.
+        cache_index: how many positions the cache holds, an integer or integer scalar.
 
     Returns:
-        Tensor `(B, T, output_shape)`, and the weights before dropout if asked for.
-        The output carries the query's mask on; no mask is altered.
+        Tensor `(B, T, output_shape)`; the weights before dropout if asked for; the cache
+        with the new positions, if one is given. The output carries the query's mask on;
+        no mask is altered.
 
     Example:
 
@@ -83,6 +89,9 @@ class MultiHeadAttention(keras.layers.Layer):
         use_bias: bool = True,
         output_shape: int | None = None,
         normalizer: str = "softmax",
+        num_kv_heads: int | None = None,
+        qk_norm: bool = False,
+        position: str | None = None,
         window: int | None = None,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
@@ -92,7 +101,20 @@ class MultiHeadAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         value_dim = key_dim if value_dim is None else value_dim
+        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         positive(self, num_heads=num_heads, key_dim=key_dim, value_dim=value_dim)
+        positive(self, num_kv_heads=num_kv_heads)
+        if num_heads % num_kv_heads:
+            raise ValueError(
+                "MultiHeadAttention: `num_kv_heads` must divide `num_heads`. Received: "
+                f"num_kv_heads={num_kv_heads}, num_heads={num_heads}."
+            )
+        choice(self, POSITIONS, position=position)
+        if position == "rotary" and key_dim % 2:
+            raise ValueError(
+                'MultiHeadAttention: position="rotary" needs an even `key_dim`. Received: '
+                f"key_dim={key_dim}."
+            )
         if output_shape is not None:
             positive(self, output_shape=output_shape)
         if window is not None:
@@ -106,6 +128,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.use_bias = use_bias
         self.output_size = output_shape
         self.normalizer = normalizer
+        self.num_kv_heads = num_kv_heads
+        self.qk_norm = qk_norm
+        self.position = position
         self.window = window
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -116,9 +141,9 @@ class MultiHeadAttention(keras.layers.Layer):
         key_shape = value_shape if key_shape is None else key_shape
         rank(self, 3, "(batch, length, features)", query=query_shape)
         rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
-        self.query_dense = self._projection("query", self.key_dim)
-        self.key_dense = self._projection("key", self.key_dim)
-        self.value_dense = self._projection("value", self.value_dim)
+        self.query_dense = self._projection("query", self.num_heads, self.key_dim)
+        self.key_dense = self._projection("key", self.num_kv_heads, self.key_dim)
+        self.value_dense = self._projection("value", self.num_kv_heads, self.value_dim)
         self.output_dense = keras.layers.EinsumDense(
             "btnh,nhd->btd",
             output_shape=(None, self.output_size or query_shape[-1]),
@@ -130,6 +155,15 @@ class MultiHeadAttention(keras.layers.Layer):
         self.key_dense.build(key_shape)
         self.value_dense.build(value_shape)
         self.output_dense.build((*query_shape[:2], self.num_heads, self.value_dim))
+        self.query_norm, self.key_norm, self.relative_bias = None, None, None
+        if self.qk_norm:
+            self.query_norm = self._normalization("query_norm", self.num_heads)
+            self.key_norm = self._normalization("key_norm", self.num_kv_heads)
+        if self.position == "relative":
+            self.relative_bias = RelativePositionBias(
+                self.num_heads, name="relative_bias", dtype=self.dtype_policy
+            )
+            self.relative_bias.build(query_shape, key_shape)
 
     def call(
         self,
@@ -141,26 +175,87 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
+        cache: Projected | None = None,
+        cache_index: int | Tensor | None = None,
         key_mask: Tensor | None = None,  # Keras fills these two in from the tensors
         value_mask: Tensor | None = None,
     ) -> Any:
-        key = value if key is None else key
-        if padding_mask is None:
+        self._check_cache(cache, cache_index, query.shape[1], value.shape[1])
+        if padding_mask is None and cache is None:
             padding_mask = key_mask if key_mask is not None else value_mask
-        output, scores = attention(
-            self.query_dense(query),
-            self.key_dense(key),
-            self.value_dense(value),
-            mask=self._mask(padding_mask, attention_mask),
+        start = 0 if cache is None else cache_index
+        projected = self.project(value, key, start=start)
+        if cache is not None:
+            projected = {
+                name: ops.slice_update(
+                    kept, (0, start, 0, 0), ops.cast(projected[name], kept.dtype)
+                )
+                for name, kept in cache.items()
+            }
+        attended = self.attend(
+            query,
+            projected,
+            padding_mask=padding_mask,
+            attention_mask=attention_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+            use_causal_mask=use_causal_mask or cache is not None,
+            q_offset=start,
+        )
+        if cache is None:
+            return attended
+        return (*attended, projected) if return_attention_scores else (attended, projected)
+
+    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
+        """An empty cache for `length` positions: keys and values `(B, length, K, size)`."""
+        shape = (batch_size, length, self.num_kv_heads)
+        sizes = {"key": self.key_dim, "value": self.value_dim}
+        return {name: ops.zeros((*shape, size), self.compute_dtype) for name, size in sizes.items()}
+
+    def project(
+        self, value: Tensor, key: Tensor | None = None, start: int | Tensor = 0
+    ) -> Projected:
+        """Keys and values in their heads, `(B, S, K, size)`, from position `start` on.
+
+        What `attend` takes: a decoder projects the memory of its cross-attention once.
+        """
+        keys = self.key_dense(value if key is None else key)
+        keys = keys if self.key_norm is None else self.key_norm(keys)
+        return {"key": self._rotated(keys, start), "value": self.value_dense(value)}
+
+    def attend(
+        self,
+        query: Tensor,
+        projected: Projected,
+        *,
+        padding_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        use_causal_mask: bool = False,
+        q_offset: int | Tensor = 0,
+    ) -> Any:
+        """As a call, with keys and values from `project`, and the first query's position."""
+        queries = self.query_dense(query)
+        queries = queries if self.query_norm is None else self.query_norm(queries)
+        attended = attention(
+            self._rotated(queries, q_offset),
+            projected["key"],
+            projected["value"],
+            mask=joined_mask(self.name, padding_mask, attention_mask),
+            bias=self._bias(query, projected["key"], q_offset),
             is_causal=use_causal_mask,
             window=self.window,
+            q_offset=q_offset,
             normalizer=self.normalizer,
             dropout=self.dropout if training else 0.0,
             seed=self.seed_generator,
-            return_weights=True,
+            return_weights=return_attention_scores,
         )
-        output = self.output_dense(output)
-        return (output, scores) if return_attention_scores else output
+        if not return_attention_scores:
+            return self.output_dense(attended)
+        output, scores = attended
+        return self.output_dense(output), scores
 
     def compute_output_shape(
         self, query_shape: Any, value_shape: Any, key_shape: Any = None
@@ -177,16 +272,22 @@ class MultiHeadAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
+        cache: Any = None,
+        cache_index: Any = None,
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        self._check_pairs(attention_mask)
+        check_pairs(self.name, attention_mask)
+        self._check_cache(cache, cache_index, query.shape[1], value.shape[1])
         shape = self.compute_output_shape(query.shape, value.shape)
-        output = keras.KerasTensor(shape, dtype=self.compute_dtype)
-        if not return_attention_scores:
-            return output
-        scores = (query.shape[0], self.num_heads, query.shape[1], value.shape[1])
-        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+        results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
+        if return_attention_scores:
+            keys = value.shape[1] if cache is None else cache["key"].shape[1]
+            scores = (query.shape[0], self.num_heads, query.shape[1], keys)
+            results.append(keras.KerasTensor(scores, dtype=self.compute_dtype))
+        if cache is not None:
+            results.append({name: keras.KerasTensor(x.shape, x.dtype) for name, x in cache.items()})
+        return tuple(results) if len(results) > 1 else results[0]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -198,6 +299,9 @@ class MultiHeadAttention(keras.layers.Layer):
             "use_bias": self.use_bias,
             "output_shape": self.output_size,
             "normalizer": self.normalizer,
+            "num_kv_heads": self.num_kv_heads,
+            "qk_norm": self.qk_norm,
+            "position": self.position,
             "window": self.window,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
@@ -212,42 +316,30 @@ class MultiHeadAttention(keras.layers.Layer):
             ValueError: `layer` uses what has no equal here (`attention_axes`,
                 `use_gate`, an output of several axes, regularizers, constraints).
         """
-        config = layer.get_config()
-        shape = config["output_shape"]
-        unequal = [name for name in _KERAS_ONLY if config.get(name)]
-        # A built Keras layer reports the axes that it derived: (1,) is the only case here.
-        if tuple(config.get("attention_axes") or ()) == (1,):
-            unequal.remove("attention_axes")
-        if isinstance(shape, tuple | list):
-            unequal += ["output_shape"] if len(shape) != 1 else []
-            shape = shape[0]
-        if unequal:
-            raise ValueError(
-                f"from_keras: {layer.name!r} uses {', '.join(unequal)}, which this layer does not "
-                "have. Rebuild it without, or keep the Keras layer."
-            )
-        ours = cls(
-            **{name: config[name] for name in _SHARED},
-            output_shape=shape,
-            window=config.get("sliding_window"),
-        )
+        ours = cls(**settings_of(layer))
         if layer.built:
             build_config = layer.get_build_config() or {}
             ours.build(**build_config["shapes_dict"])
             ours.built = True
-            ours.set_weights([w for dense in _projections(layer) for w in dense.get_weights()])
+            ours.set_weights([w for dense in projections(layer) for w in dense.get_weights()])
         return ours
 
-    def _projection(self, name: str, size: int) -> keras.layers.EinsumDense:
+    def _projection(self, name: str, heads: int, size: int) -> keras.layers.EinsumDense:
         projection = keras.layers.EinsumDense(
             "btd,dnh->btnh",
-            output_shape=(None, self.num_heads, size),
+            output_shape=(None, heads, size),
             bias_axes="nh" if self.use_bias else None,
             name=name,
             **self._common(),
         )
         projection.supports_masking = True  # or Keras warns that it destroys the input's mask
         return projection
+
+    def _normalization(self, name: str, heads: int) -> keras.layers.RMSNormalization:
+        normalization = keras.layers.RMSNormalization(name=name, dtype=self.dtype_policy)
+        normalization.supports_masking = True
+        normalization.build((None, None, heads, self.key_dim))
+        return normalization
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -256,25 +348,33 @@ class MultiHeadAttention(keras.layers.Layer):
             "dtype": self.dtype_policy,
         }
 
-    def _mask(self, padding: Tensor | None, pairs: Tensor | None) -> Tensor | None:
-        """One mask of rank 4 from a padding mask and a mask over pairs."""
-        self._check_pairs(pairs)
-        if pairs is not None:
-            pairs = ops.cast(pairs, "bool")
-            pairs = pairs[:, None] if len(pairs.shape) == 3 else pairs
-        if padding is None:
-            return pairs
-        padding = padding_mask(padding)
-        return padding if pairs is None else ops.logical_and(padding, pairs)
+    def _rotated(self, heads: Tensor, start: int | Tensor) -> Tensor:
+        if self.position != "rotary":
+            return heads
+        return rotary(heads, ops.arange(ops.shape(heads)[1]) + start)
 
-    def _check_pairs(self, pairs: Tensor | None) -> None:
-        if pairs is not None and len(pairs.shape) not in (3, 4):
+    def _bias(self, query: Tensor, keys: Tensor, q_offset: int | Tensor) -> Any:
+        if self.relative_bias is not None:
+            return self.relative_bias(query, keys, q_offset=q_offset)
+        return alibi(self.num_heads) if self.position == "alibi" else None
+
+    def _check_cache(self, cache: Any, index: Any, queries: Any, values: Any) -> None:
+        if (cache is None) != (index is None):
             raise ValueError(
-                f"{self.name}: `attention_mask` must have shape (batch, queries, keys) or "
-                f"(batch, heads, queries, keys). Received: shape {tuple(pairs.shape)}. A "
-                "(batch, keys) mask is a `padding_mask`: pass it as that."
+                f"{self.name}: `cache` and `cache_index` go together. Received: "
+                f"cache={'None' if cache is None else 'a cache'}, cache_index={index!r}."
             )
-
-
-def _projections(layer: Any) -> list[Any]:
-    return [layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense]
+        if cache is None:
+            return
+        length = cache["key"].shape[1]
+        if isinstance(index, int) and queries is not None and index + queries > length:
+            raise ValueError(
+                f"{self.name}: the cache has {length} positions; {queries} more do not fit after "
+                f"cache_index={index}. Make a longer one with `make_cache`."
+            )
+        if queries != values:
+            raise ValueError(
+                f"{self.name}: with a cache `query` and `value` are the same new positions. "
+                f"Received: lengths {queries} and {values}. For cross-attention use `project` and "
+                "`attend`."
+            )

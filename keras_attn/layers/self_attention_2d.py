@@ -20,13 +20,17 @@ class SelfAttention2D(keras.layers.Layer):
     convolutions of the map, and the result is added to it, `x + gamma * attended`, with
     `gamma` a learned scalar that starts at 0 (Zhang et al., arXiv:1805.08318). As in the
     authors' code values have half the channels and a 1x1 convolution brings them back;
-    unlike it, scores are scaled by `1 / sqrt(key size)`.
+    unlike it, scores are scaled by `1 / sqrt(key size)`, and keys and values are pooled
+    only if `downsample` says so. Large maps stream, with memory linear in `H x W`.
 
     Args:
         key_channels: channels of queries and keys together over all heads; None is
             `max(1, C // 8)`, rounded up to a multiple of `num_heads`.
         value_channels: channels of the values; None is `max(1, C // 2)`, rounded alike.
         num_heads: number of heads, which divides both.
+        downsample: side of the squares of positions over which keys and values are
+            max-pooled, so that there are fewer; 2 in the authors' code. What is left over
+            at the lower and right border is left out.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
         dropout: rate at which attention weights are dropped in training.
         use_bias: whether the 1x1 convolutions have biases.
@@ -40,7 +44,8 @@ class SelfAttention2D(keras.layers.Layer):
 
     Returns:
         Tensor `(B, H, W, C)`; with `return_attention_scores` a pair of it and the
-        weights `(B, num_heads, H * W, H * W)`, positions in row-major order.
+        weights `(B, num_heads, H * W, H' * W')`, positions in row-major order, with `H' =
+        H // downsample` and `W'` likewise.
 
     Example:
 
@@ -56,6 +61,7 @@ class SelfAttention2D(keras.layers.Layer):
         key_channels: int | None = None,
         value_channels: int | None = None,
         num_heads: int = 1,
+        downsample: int = 1,
         normalizer: str = "softmax",
         dropout: float = 0.0,
         use_bias: bool = False,
@@ -65,7 +71,7 @@ class SelfAttention2D(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, num_heads=num_heads)
+        positive(self, num_heads=num_heads, downsample=downsample)
         for name, value in (("key_channels", key_channels), ("value_channels", value_channels)):
             if value is not None:
                 positive(self, **{name: value})
@@ -79,6 +85,7 @@ class SelfAttention2D(keras.layers.Layer):
         self.key_channels = key_channels
         self.value_channels = value_channels
         self.num_heads = num_heads
+        self.downsample = downsample
         self.normalizer = normalizer
         self.dropout = dropout
         self.use_bias = use_bias
@@ -93,6 +100,11 @@ class SelfAttention2D(keras.layers.Layer):
         if channels is None:
             raise ValueError(
                 f"SelfAttention2D: the channels of `inputs` must be known. Received: {input_shape}."
+            )
+        if any(side is not None and side < self.downsample for side in input_shape[1:3]):
+            raise ValueError(
+                f"SelfAttention2D: downsample={self.downsample} leaves no keys of so small a map. "
+                f"Received: inputs {tuple(input_shape)}."
             )
         key = self.key_channels or self._rounded(channels // 8)
         value = self.value_channels or self._rounded(channels // 2)
@@ -113,24 +125,18 @@ class SelfAttention2D(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        batch, height, width, _ = ops.shape(inputs)
-
-        def sequence(x: Tensor) -> Tensor:
-            """`(B, H, W, N * size)` -> `(B, H * W, N, size)`."""
-            size = x.shape[-1] // self.num_heads
-            return ops.reshape(x, (batch, height * width, self.num_heads, size))
-
-        attended, scores = attention(
-            sequence(self.query_conv(inputs)),
-            sequence(self.key_conv(inputs)),
-            sequence(self.value_conv(inputs)),
+        attended = attention(
+            self._sequence(self.query_conv(inputs)),
+            self._sequence(self._pooled(self.key_conv(inputs))),
+            self._sequence(self._pooled(self.value_conv(inputs))),
             normalizer=self.normalizer,
             dropout=self.dropout if training else 0.0,
             seed=self.seed_generator,
-            return_weights=True,
+            return_weights=return_attention_scores,
         )
+        attended, scores = attended if return_attention_scores else (attended, None)
         values = attended.shape[-1] * self.num_heads
-        attended = self.output_conv(ops.reshape(attended, (batch, height, width, values)))
+        attended = self.output_conv(ops.reshape(attended, (*ops.shape(inputs)[:3], values)))
         output = inputs + ops.cast(self.gamma, attended.dtype) * attended
         return (output, scores) if return_attention_scores else output
 
@@ -144,8 +150,11 @@ class SelfAttention2D(keras.layers.Layer):
         if not return_attention_scores:
             return output
         sides = inputs.shape[1:3]
-        positions = None if None in sides else math.prod(sides)
-        scores = (inputs.shape[0], self.num_heads, positions, positions)
+        queries = keys = None
+        if None not in sides:
+            queries = math.prod(sides)
+            keys = math.prod(side // self.downsample for side in sides)
+        scores = (inputs.shape[0], self.num_heads, queries, keys)
         return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -154,6 +163,7 @@ class SelfAttention2D(keras.layers.Layer):
             "key_channels": self.key_channels,
             "value_channels": self.value_channels,
             "num_heads": self.num_heads,
+            "downsample": self.downsample,
             "normalizer": self.normalizer,
             "dropout": self.dropout,
             "use_bias": self.use_bias,
@@ -161,6 +171,16 @@ class SelfAttention2D(keras.layers.Layer):
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "seed": self.seed,
         }
+
+    def _sequence(self, x: Tensor) -> Tensor:
+        """`(B, H, W, N * size)` -> `(B, H * W, N, size)`."""
+        batch, height, width, channels = ops.shape(x)
+        heads = (self.num_heads, channels // self.num_heads)
+        return ops.reshape(x, (batch, height * width, *heads))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        side = self.downsample
+        return x if side == 1 else ops.max_pool(x, side, side, data_format="channels_last")
 
     def _rounded(self, channels: int) -> int:
         """The smallest positive multiple of `num_heads` that is at least `channels`."""

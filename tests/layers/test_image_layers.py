@@ -12,6 +12,7 @@ from keras_attn.layers import (
     ResidualBlock,
     SelfAttention2D,
 )
+from tests.ops import oracles
 
 RANDOM = np.random.default_rng(0)
 MAP = RANDOM.normal(size=(2, 3, 5, 16)).astype("float32")
@@ -42,6 +43,32 @@ def test_self_attention_2d_is_its_closed_form(heads):
     expected = sequence + project(layer.output_conv, np.concatenate(attended, axis=-1))
     np.testing.assert_allclose(numpy(scores), np.stack(expected_scores, 1), atol=1e-5)
     np.testing.assert_allclose(numpy(output), expected.reshape(MAP.shape), atol=1e-4)
+
+
+def test_downsampled_self_attention_2d_has_the_greatest_keys_and_values_of_each_square():
+    layer = SelfAttention2D(num_heads=2, downsample=2, gamma_initializer="ones")
+    output, scores = layer(MAP, return_attention_scores=True)
+    batch, height, width, _ = MAP.shape
+    rows, columns = height // 2, width // 2
+    assert tuple(scores.shape) == (batch, 2, height * width, rows * columns)
+
+    def pooled(convolution):
+        x = (MAP @ numpy(convolution.kernel)[0, 0])[:, : 2 * rows, : 2 * columns]
+        x = x.reshape(batch, rows, 2, columns, 2, -1).max(axis=(2, 4))
+        return x.reshape(batch, rows * columns, 2, -1)
+
+    query = (MAP @ numpy(layer.query_conv.kernel)[0, 0]).reshape(batch, height * width, 2, -1)
+    expected, weights = oracles.attention(query, pooled(layer.key_conv), pooled(layer.value_conv))
+    np.testing.assert_allclose(numpy(scores), weights, atol=1e-5)
+    attended = expected.reshape(batch, height, width, -1) @ numpy(layer.output_conv.kernel)[0, 0]
+    np.testing.assert_allclose(numpy(output), MAP + attended, atol=1e-4)
+    symbolic = layer(keras.KerasTensor(MAP.shape), return_attention_scores=True)
+    assert [tuple(x.shape) for x in symbolic] == [MAP.shape, tuple(scores.shape)]
+
+
+def test_a_map_too_small_to_downsample_is_refused():
+    with pytest.raises(ValueError, match="leaves no keys of so small a map"):
+        SelfAttention2D(downsample=8)(MAP)
 
 
 def test_self_attention_2d_starts_as_the_identity():

@@ -146,3 +146,162 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
     assert not np.allclose(dropped, kept)
     np.testing.assert_array_equal(outputs(1)[0], dropped)
     assert not np.allclose(outputs(2)[0], dropped)
+
+
+# Heads, positions and windows.
+
+
+def array(x):
+    return ops.convert_to_numpy(ops.cast(x, "float32"))
+
+
+def test_key_heads_are_shared_in_order():
+    shared = MultiHeadAttention(4, 3, num_kv_heads=2)
+    output = array(shared(QUERY, VALUE, padding_mask=REAL))
+    whole = MultiHeadAttention(4, 3)
+    whole(QUERY, VALUE)
+    for ours, theirs in zip(whole.weights, shared.weights, strict=True):
+        value = array(theirs)
+        if ours.shape != theirs.shape:  # keys and values: query head n uses head n // 2
+            value = np.repeat(value, 2, axis=-2)
+        ours.assign(value)
+    np.testing.assert_allclose(array(whole(QUERY, VALUE, padding_mask=REAL)), output, atol=1e-5)
+    sizes = [w.shape for w in shared.weights if w.name == "kernel"]
+    assert sizes == [(D, 4, 3), (D, 2, 3), (D, 2, 3), (4, 3, D)]
+
+
+def test_normalized_queries_and_keys_do_not_see_their_scale():
+    layer = MultiHeadAttention(2, 4, use_bias=False, qk_norm=True)
+    scores = [array(layer(x, x, return_attention_scores=True)[1]) for x in (VALUE, 30.0 * VALUE)]
+    np.testing.assert_allclose(*scores, atol=1e-4)
+    assert {w.path.split("/")[-2] for w in layer.weights if w.name == "scale"} == {
+        "query_norm",
+        "key_norm",
+    }
+
+
+@pytest.mark.parametrize("position", ["rotary", "alibi", "relative"])
+def test_positions_count_by_their_difference_alone(position):
+    """The same sequence later in the cache attends alike; without positions order is lost."""
+    layer = MultiHeadAttention(2, 4, position=position)
+    plain = MultiHeadAttention(2, 4)
+    layer(VALUE, VALUE), plain(VALUE, VALUE)
+    if position == "relative":
+        layer.relative_bias.embeddings.assign(RANDOM.normal(size=(32, 2)).astype("float32"))
+    expected = array(layer(VALUE, VALUE, use_causal_mask=True))
+    padded = np.pad(VALUE, [(0, 0), (5, 0), (0, 0)])
+    real = np.broadcast_to(np.arange(S + 5) >= 5, (B, S + 5))
+    later = array(layer(padded, padded, padding_mask=real, use_causal_mask=True))[:, 5:]
+    np.testing.assert_allclose(later, expected, atol=1e-5)
+    shuffled = VALUE[:, ::-1]
+    moved = array(layer(QUERY, shuffled)) - array(layer(QUERY, VALUE))
+    assert np.abs(moved).max() > 1e-3
+    unmoved = array(plain(QUERY, shuffled)) - array(plain(QUERY, VALUE))
+    np.testing.assert_allclose(unmoved, 0.0, atol=1e-5)
+
+
+def test_alibi_is_the_bias_of_its_paper():
+    layer, plain = MultiHeadAttention(2, 4, position="alibi"), MultiHeadAttention(2, 4)
+    plain(VALUE, VALUE)
+    _, scores = layer(VALUE, VALUE, return_attention_scores=True)
+    plain.set_weights(layer.get_weights())
+    _, before = plain(VALUE, VALUE, return_attention_scores=True)
+    distance = np.abs(np.arange(S)[:, None] - np.arange(S))
+    slopes = np.array([2.0**-4, 2.0**-8])[:, None, None]
+    expected = array(before) * np.exp(-slopes * distance)
+    expected /= expected.sum(-1, keepdims=True)
+    np.testing.assert_allclose(array(scores), expected, atol=1e-5)
+
+
+# Decoding.
+
+SETTINGS = [
+    {},
+    {"num_kv_heads": 1, "qk_norm": True, "position": "rotary"},
+    {"position": "alibi", "window": 3},
+    {"position": "relative", "normalizer": "sigmoid"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("left", [0, 2])
+def test_steps_with_a_cache_equal_the_whole(settings, left):
+    """A prompt of four, padded on the left in the second row, then one by one."""
+    layer = MultiHeadAttention(2, 4, **settings)
+    real = np.arange(S)[None] >= np.array([[0], [left]])
+    whole = array(layer(VALUE, VALUE, padding_mask=real, use_causal_mask=True))
+    cache, length = layer.make_cache(B, S + 3), S + 3
+    padding = np.pad(real, [(0, 0), (0, length - S)], constant_values=True)
+    index = 0
+    for size in (4, 1, 1):
+        new = VALUE[:, index : index + size]
+        output, scores, cache = layer(
+            new,
+            new,
+            padding_mask=padding,
+            cache=cache,
+            cache_index=ops.convert_to_tensor(index),
+            return_attention_scores=True,
+        )
+        assert tuple(scores.shape) == (B, 2, size, length)
+        np.testing.assert_allclose(array(output), whole[:, index : index + size], atol=1e-5)
+        index += size
+
+
+def test_a_memory_is_projected_once():
+    layer = MultiHeadAttention(2, 4, num_kv_heads=1)
+    expected = array(layer(QUERY, VALUE, padding_mask=REAL))
+    projected = layer.project(VALUE)
+    for t in range(T):
+        step = layer.attend(QUERY[:, t : t + 1], projected, padding_mask=REAL)
+        np.testing.assert_allclose(array(step)[:, 0], expected[:, t], atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
+    """As an exported search does: the index is a tensor, the cache is carried."""
+    import tensorflow as tf
+
+    layer = MultiHeadAttention(2, 4, position="rotary")
+    expected = array(layer(VALUE, VALUE, use_causal_mask=True))
+    module = tf.Module()
+    module.variables_ = [w.value for w in layer.weights]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, S, D])])
+    def decode(tokens):
+        cache = layer.make_cache(tf.shape(tokens)[0], S)
+        outputs = tf.TensorArray("float32", S, element_shape=[None, 1, D])
+
+        def step(i, outputs, key, value):
+            new = tf.slice(tokens, [0, i, 0], [-1, 1, -1])
+            output, cache = layer(new, new, cache={"key": key, "value": value}, cache_index=i)
+            return i + 1, outputs.write(i, output), cache["key"], cache["value"]
+
+        start = (tf.constant(0), outputs, cache["key"], cache["value"])
+        _, outputs, *_ = tf.while_loop(lambda i, *_: i < S, step, start)
+        return tf.concat(tf.unstack(outputs.stack()), axis=1)
+
+    module.decode = decode
+    np.testing.assert_allclose(decode(VALUE), expected, atol=1e-5)
+    tf.saved_model.save(module, str(tmp_path / "decoder"))
+    loaded = tf.saved_model.load(str(tmp_path / "decoder"))
+    np.testing.assert_allclose(loaded.decode(VALUE), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({"num_kv_heads": 3}, {}, "`num_kv_heads` must divide `num_heads`"),
+        ({"position": "rotery"}, {}, "Did you mean 'rotary'"),
+        ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
+        ({}, {"cache_index": 0}, "go together"),
+        ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
+    ],
+    ids=str,
+)
+def test_refuses_what_it_does_not_do(settings, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        layer = MultiHeadAttention(**{"num_heads": 2, "key_dim": 4, **settings})
+        if "cache" in arguments:
+            arguments["cache"] = layer.make_cache(B, arguments["cache"])
+        layer(VALUE, VALUE, **arguments)

@@ -1,0 +1,226 @@
+"""Pooling by attention: learned queries over a sequence or a feature map."""
+
+import math
+from typing import Any
+
+import keras
+from keras import initializers, ops
+
+from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rate
+from keras_attn.ops import attention, normalizers, padding_mask
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AttentionPooling(keras.layers.Layer):
+    """Learned queries that attend over all positions, and so pool them.
+
+    Multi-head attention whose queries are weights (Lee et al., arXiv:1810.00825; the
+    "attention pooling head" of Zhai et al., arXiv:2106.04560), without the feed-forward
+    block that both add. With `num_queries=None` it stands where a global average
+    pooling stood; queries start small, so that it starts near the average of the values.
+
+    Args:
+        num_queries: number of queries, `Q`; None is one query, and no axis for it.
+        num_heads: number of heads, `N`.
+        key_dim: size of each head for queries and keys; None is `D // num_heads`, at
+            least 1.
+        value_dim: size of each head for values; None is `key_dim`.
+        output_size: size of the output's last axis; None is that of the inputs.
+        normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
+        dropout: rate at which attention weights are dropped in training.
+        use_bias: whether the projections have biases.
+        query_initializer: initializer of the queries `(Q, N, key_dim)`.
+        kernel_initializer: initializer of the projections' kernels.
+        bias_initializer: initializer of the projections' biases.
+        seed: integer that makes the dropout repeatable.
+
+    Call arguments:
+        inputs: float tensor, a sequence `(B, S, D)` or a feature map `(B, H, W, D)`.
+        padding_mask: `(B, S)`, or `(B, H, W)` for a map, True where a position is real.
+            None takes the mask that Keras attached to `inputs`, if there is one.
+        return_attention_scores: also return the weights.
+
+    Returns:
+        Tensor `(B, output_size)`, or `(B, Q, output_size)` with `num_queries`; exactly
+        the bias of the output projection where all is padding. With
+        `return_attention_scores` a pair of it and the weights before dropout,
+        `(B, N, S)` or `(B, N, H, W)`; with `num_queries`, `(B, N, Q, S)` or
+        `(B, N, Q, H, W)`. The output carries no mask, for no position is left.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = AttentionPooling(num_heads=2)
+    >>> output, scores = layer(np.ones((1, 4, 6, 8), "float32"), return_attention_scores=True)
+    >>> tuple(output.shape), tuple(scores.shape)
+    ((1, 8), (1, 2, 4, 6))
+    """
+
+    def __init__(
+        self,
+        num_queries: int | None = None,
+        num_heads: int = 1,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        output_size: int | None = None,
+        normalizer: str = "softmax",
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        query_initializer: Any = "truncated_normal",
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        positive(self, num_heads=num_heads)
+        sizes = {"num_queries": num_queries, "key_dim": key_dim, "value_dim": value_dim}
+        sizes["output_size"] = output_size
+        positive(self, **{name: size for name, size in sizes.items() if size is not None})
+        rate(self, dropout=dropout)
+        normalizers.get(normalizer)
+        self.num_queries = num_queries
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.value_dim = value_dim
+        self.output_size = output_size
+        self.normalizer = normalizer
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.query_initializer = initializers.get(query_initializer)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
+
+    def build(self, inputs_shape: Any) -> None:
+        self._check_rank(inputs_shape)
+        features = inputs_shape[-1]
+        key_dim = self.key_dim or max(1, features // self.num_heads)
+        value_dim = self.value_dim or key_dim
+        self.query = self.add_weight(
+            name="query",
+            shape=(self.num_queries or 1, self.num_heads, key_dim),
+            initializer=fresh(self.query_initializer),
+        )
+        self.key_dense = self._projection("key", "bsd,dnh->bsnh", "nh", (self.num_heads, key_dim))
+        self.value_dense = self._projection(
+            "value", "bsd,dnh->bsnh", "nh", (self.num_heads, value_dim)
+        )
+        self.output_dense = self._projection(
+            "attention_output", "bqnh,nhd->bqd", "d", (self.output_size or features,)
+        )
+        self.key_dense.build((None, None, features))
+        self.value_dense.build((None, None, features))
+        self.output_dense.build((None, None, self.num_heads, value_dim))
+
+    def call(
+        self,
+        inputs: Tensor,
+        padding_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        mask: Tensor | None = None,  # Keras fills this in from the tensor
+    ) -> Any:
+        batch, *spatial, features = ops.shape(inputs)
+        sequence = ops.reshape(inputs, (batch, math.prod(spatial), features))
+        query = ops.cast(self.query, inputs.dtype)[None]
+        attended = attention(
+            ops.broadcast_to(query, (batch, *self.query.shape)),
+            self.key_dense(sequence),
+            self.value_dense(sequence),
+            mask=self._mask(inputs, mask if padding_mask is None else padding_mask),
+            normalizer=self.normalizer,
+            dropout=self.dropout if training else 0.0,
+            seed=self.seed_generator,
+            return_weights=return_attention_scores,
+        )
+        pooled, weights = attended if return_attention_scores else (attended, None)
+        output = self.output_dense(pooled)
+        output = output[:, 0] if self.num_queries is None else output
+        if not return_attention_scores:
+            return output
+        queries = () if self.num_queries is None else (self.num_queries,)
+        return output, ops.reshape(weights, (batch, self.num_heads, *queries, *spatial))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: the axes that a mask was about are gone."""
+
+    def compute_output_shape(self, inputs_shape: Any) -> tuple[int | None, ...]:
+        queries = () if self.num_queries is None else (self.num_queries,)
+        return (inputs_shape[0], *queries, self.output_size or inputs_shape[-1])
+
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        padding_mask: Any = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+        mask: Any = None,
+    ) -> Any:
+        if padding_mask is not None:
+            self._check_padding(inputs.shape, padding_mask.shape)
+        shape = self.compute_output_shape(inputs.shape)
+        output = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        scores = (shape[0], self.num_heads, *shape[1:-1], *inputs.shape[1:-1])
+        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_queries": self.num_queries,
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "output_size": self.output_size,
+            "normalizer": self.normalizer,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "query_initializer": initializers.serialize(self.query_initializer),
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "seed": self.seed,
+        }
+
+    def _projection(
+        self, name: str, equation: str, bias_axes: str, sizes: tuple[int, ...]
+    ) -> keras.layers.EinsumDense:
+        projection = keras.layers.EinsumDense(
+            equation,
+            output_shape=(None, *sizes),
+            bias_axes=bias_axes if self.use_bias else None,
+            kernel_initializer=fresh(self.kernel_initializer),
+            bias_initializer=fresh(self.bias_initializer),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        projection.supports_masking = True  # or Keras warns that it destroys the input's mask
+        return projection
+
+    def _mask(self, inputs: Tensor, padding: Tensor | None) -> Tensor | None:
+        """A mask of rank 4 from one over the positions of a sequence or a map."""
+        if padding is None:
+            return None
+        self._check_padding(inputs.shape, padding.shape)
+        batch, *spatial = ops.shape(padding)
+        return padding_mask(ops.reshape(padding, (batch, math.prod(spatial))))
+
+    def _check_padding(self, inputs_shape: Any, shape: Any) -> None:
+        if len(shape) != len(inputs_shape) - 1:
+            raise ValueError(
+                f"{self.name}: `padding_mask` must have the shape of `inputs` without the last "
+                "axis, (batch, length) or (batch, height, width). Received: padding_mask "
+                f"{tuple(shape)}, inputs {tuple(inputs_shape)}."
+            )
+
+    def _check_rank(self, shape: Any) -> None:
+        if len(shape) not in (3, 4):
+            raise ValueError(
+                f"{self.name}: `inputs` must have shape (batch, length, features) or (batch, "
+                f"height, width, features). Received: shape {tuple(shape)}."
+            )
