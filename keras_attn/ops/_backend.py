@@ -151,7 +151,7 @@ def _is_eager(carry: tuple) -> bool:
 
 def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """`a @ b`, either of them transposed in its last two axes."""
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and not isinstance(a, keras.KerasTensor):
         import tensorflow as tf
 
         return tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)

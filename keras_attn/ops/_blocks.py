@@ -13,10 +13,11 @@ from keras_attn.ops._backend import Stack
 Tensor = Any
 Int = int | Any  # a Python integer where the length is known, else a scalar tensor
 
-# Scores in a block over batch and heads, and the sides of a block: measured, see
-# benchmarks/attention.py. Below the least side the matrix products lose their speed.
-BLOCK_SCORES = 2**21
-MOST_QUERIES, MOST_KEYS, MOST_KEYS_BANDED, LEAST = 512, 2048, 512, 64
+# The sides of a block of scores, and how many it has over batch and heads: measured, see
+# benchmarks/attention.py. A block of a few heads stays in the cache; with many heads it
+# must not, for below the least side the matrix products lose their speed.
+MOST_QUERIES, MOST_KEYS, MOST_KEYS_BANDED, LEAST = 512, 2048, 512, 128
+SCORES_A_HEAD, MOST_SCORES, MOST_SCORES_BANDED = 2**19, 2**24, 2**23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,14 +189,16 @@ def padded(x: Tensor, axis: int, amount: Int) -> Tensor:
     return ops.concatenate([x, ops.zeros(shape, x.dtype)], axis=axis)
 
 
-def block_sides(heads: Int, queries: Int, keys: Int, banded: bool, chunk_size: int | None) -> tuple:
+def block_sides(heads: Int, keys: Int, banded: bool, chunk_size: int | None) -> tuple[Int, Int]:
     """The most queries and the most keys of a block, for `heads` over batch and heads."""
     if chunk_size is not None:
         return chunk_size, chunk_size
-    columns = minimum(MOST_KEYS_BANDED if banded else MOST_KEYS, keys)
-    rows = clip(BLOCK_SCORES // (heads * maximum(columns, 1)), LEAST, MOST_QUERIES)
-    columns = clip(BLOCK_SCORES // (heads * rows), LEAST, columns)
-    return rows, columns
+    most = minimum(
+        SCORES_A_HEAD, maximum(MOST_SCORES_BANDED if banded else MOST_SCORES, heads) // heads
+    )
+    columns = minimum(MOST_KEYS_BANDED if banded else MOST_KEYS, maximum(keys, 1))
+    rows = clip(most // columns, LEAST, MOST_QUERIES)
+    return rows, minimum(maximum(most // rows, LEAST), columns)
 
 
 def ceil_div(a: Int, b: Int) -> Int:

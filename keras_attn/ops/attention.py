@@ -20,10 +20,11 @@ Tensor = Any
 
 IMPLEMENTATIONS = ("auto", "full", "chunked", "native")
 
-# Scores over batch and heads from which the streaming path is at least as fast in training
-# (benchmarks/attention.py); with a band it has half of the blocks to compute, or fewer.
-CROSSOVER = 2**24
-BANDED_CROSSOVER = 2**22
+# From so many scores the streaming path is taken: for each head, where it is as fast as the
+# full path in training (with a band fewer blocks are left to compute), and over batch and
+# heads, where the full path would hold gigabytes. Measured, see benchmarks/attention.py.
+CROSSOVER, BANDED_CROSSOVER = 2**23, 2**21
+TOTAL_CROSSOVER = 2**27
 
 
 def attention(
@@ -170,10 +171,11 @@ def _by_size(call: Call) -> Tensor:
     sizes = (batch, heads, queries, ops.shape(call.key)[1])
     crossover = BANDED_CROSSOVER if call.banded else CROSSOVER
     if all(isinstance(size, int) for size in sizes):
-        path = chunked.chunked if math.prod(sizes) >= crossover else full.full
-        return path(call)
-    scores = math.prod(ops.cast(size, "float32") for size in sizes)
-    return ops.cond(scores >= crossover, lambda: chunked.chunked(call), lambda: full.full(call))
+        large = sizes[2] * sizes[3] >= crossover or math.prod(sizes) >= TOTAL_CROSSOVER
+        return chunked.chunked(call) if large else full.full(call)
+    sizes = [ops.cast(size, "float32") for size in sizes]
+    large = ops.logical_or(sizes[2] * sizes[3] >= crossover, math.prod(sizes) >= TOTAL_CROSSOVER)
+    return ops.cond(large, lambda: chunked.chunked(call), lambda: full.full(call))
 
 
 def _check_chunk_size(chunk_size: int, implementation: str) -> None:
