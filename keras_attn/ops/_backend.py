@@ -114,11 +114,11 @@ def with_gradient(
             output, kept = forward(inputs, fixed)
             return output, (inputs, fixed, kept)
 
-        run = jax.custom_vjp(lambda inputs, fixed: forward(inputs, fixed)[0])
-        run.defvjp(output_and_kept, lambda kept, upstream: (backward(*kept, upstream), None))
-        return run(inputs, fixed)
+        traced = jax.custom_vjp(lambda inputs, fixed: forward(inputs, fixed)[0])
+        traced.defvjp(output_and_kept, lambda kept, upstream: (backward(*kept, upstream), None))
+        return traced(inputs, fixed)
 
-    @ops.custom_gradient
+    @ops.custom_gradient  # type: ignore[call-arg]
     def run(*inputs: Tensor) -> tuple:
         output, kept = forward(inputs, fixed)
         kept = tuple(ops.stop_gradient(x) for x in kept)

@@ -4,7 +4,6 @@ Shapes are written with `B` the batch, `T` the queries, `S` the keys, `N` the qu
 heads, `K` the key heads (`K` divides `N`) and `H` the size of a head.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,8 @@ IMPLEMENTATIONS = ("auto", "full", "chunked", "native")
 # full path in training (with a band fewer blocks are left to compute), and over batch and
 # heads, where the full path would hold gigabytes. Measured, see benchmarks/attention.py.
 CROSSOVER, BANDED_CROSSOVER = 2**23, 2**21
-TOTAL_CROSSOVER = 2**27
+TOTAL_CROSSOVER = 2**28
+LARGE_BATCH = 1024  # of unknown batches, larger ones are not reckoned with
 
 
 def attention(
@@ -168,14 +168,24 @@ def _streaming_refusal(call: Call, return_weights: bool) -> str | None:
 def _by_size(call: Call) -> Tensor:
     """The full path or the streaming one, whichever was measured to be better at this size."""
     batch, queries, heads, _ = ops.shape(call.query)
-    sizes = (batch, heads, queries, ops.shape(call.key)[1])
+    a_head = _product(queries, ops.shape(call.key)[1])
+    in_all = _product(batch * heads, a_head)
     crossover = BANDED_CROSSOVER if call.banded else CROSSOVER
-    if all(isinstance(size, int) for size in sizes):
-        large = sizes[2] * sizes[3] >= crossover or math.prod(sizes) >= TOTAL_CROSSOVER
-        return chunked.chunked(call) if large else full.full(call)
-    sizes = [ops.cast(size, "float32") for size in sizes]
-    large = ops.logical_or(sizes[2] * sizes[3] >= crossover, math.prod(sizes) >= TOTAL_CROSSOVER)
+    if isinstance(a_head, int) and a_head >= crossover:
+        return chunked.chunked(call)
+    if isinstance(a_head, int) and isinstance(in_all, int):
+        return chunked.chunked(call) if in_all >= TOTAL_CROSSOVER else full.full(call)
+    if isinstance(a_head, int) and heads * a_head * LARGE_BATCH < TOTAL_CROSSOVER:
+        return full.full(call)
+    large = ops.logical_or(a_head >= crossover, in_all >= TOTAL_CROSSOVER)
     return ops.cond(large, lambda: chunked.chunked(call), lambda: full.full(call))
+
+
+def _product(a: int | Tensor, b: int | Tensor) -> int | Tensor:
+    """`a * b`, in floating point where it is not known, so that it cannot overflow."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a * b
+    return ops.cast(a, "float32") * ops.cast(b, "float32")
 
 
 def _check_chunk_size(chunk_size: int, implementation: str) -> None:

@@ -42,36 +42,36 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
     rows, columns = block_sides(batch * heads, keys, call.banded, chunk_size)
     axes = Axis.cut(queries, rows), Axis.cut(keys, columns)
     scores = batch, heads, queries, keys
-    positional = callable(call.bias)
-    learned = () if positional or call.bias is None else (call.bias,)
+    learned = () if call.bias is None or callable(call.bias) else (call.bias,)
     # Two numbers of this call; those of a block follow from its place.
     seed = keras.random.randint((2,), 0, 2**30, "int32", call.seed) if call.dropout else None
     known_offset = isinstance(call.q_offset, int)
+    fixed = call.mask, None if known_offset else ops.cast(call.q_offset, "int32"), seed
 
-    def passes(mask: Tensor | None, offset: Tensor | None, seed: Tensor | None) -> "_Passes":
+    def passes(learned: list, fixed: tuple) -> tuple["_Passes", Bias]:
+        mask, offset, seed = fixed
         q_offset = call.q_offset if known_offset else offset
         band = Band(*axes, call.is_causal, call.window, q_offset)
         mask = None if mask is None else Pairs(mask, scores, key_heads, band)
-        group = heads // key_heads
-        return _Passes(group, band, mask, call.scale, call.normalizer, call.dropout, seed)
-
-    def paired(band: Band, *learned: Tensor) -> Bias:
-        if positional:
-            return Positional(call.bias, key_heads, band)
-        return Pairs(*learned, scores, key_heads, band) if learned else None
+        bias: Bias = Pairs(learned[0], scores, key_heads, band) if learned else None
+        if callable(call.bias):
+            bias = Positional(call.bias, key_heads, band)
+        settings = call.scale, call.normalizer, call.dropout, seed
+        return _Passes(heads // key_heads, band, mask, *settings), bias
 
     def forward(inputs: tuple, fixed: tuple) -> tuple:
-        of_call = passes(*fixed)
-        output, residuals = of_call.forward(*inputs[:3], paired(of_call.band, *inputs[3:]))
+        query, key, value, *learned = inputs
+        of_call, bias = passes(learned, fixed)
+        output, residuals = of_call.forward(query, key, value, bias)
         return output, (output, residuals)
 
     def backward(inputs: tuple, fixed: tuple, kept: tuple, upstream: Tensor) -> tuple:
-        of_call = passes(*fixed)
-        bias = paired(of_call.band, *inputs[3:])
-        gradients = of_call.backward(*inputs[:3], bias, *kept, upstream)
+        query, key, value, *learned = inputs
+        of_call, bias = passes(learned, fixed)
+        output, residuals = kept
+        gradients = of_call.backward(query, key, value, bias, output, residuals, upstream)
         return tuple(ops.cast(g, x.dtype) for g, x in zip(gradients, inputs, strict=True))
 
-    fixed = call.mask, None if known_offset else ops.cast(call.q_offset, "int32"), seed
     return with_gradient(forward, backward, (query, key, value, *learned), fixed)
 
 
@@ -267,7 +267,7 @@ class _Passes:
 
     def _keep(self, i: Int, j: Int, query: Tensor, key: Tensor) -> Tensor | None:
         """The factors `(B, K, R, C)` of dropout, the same whenever the block is computed."""
-        if not self.dropout:
+        if self.seed is None:
             return None
         shape = (*ops.shape(query)[:-1], ops.shape(key)[-2])
         place = ops.cast(i * self.band.keys.count + j, "int32")
