@@ -114,11 +114,14 @@ def with_gradient(
             output, kept = forward(inputs, fixed)
             return output, (inputs, fixed, kept)
 
+        def gradients(all_kept: tuple, upstream: Tensor) -> tuple:
+            inputs, fixed, kept = all_kept
+            return backward(inputs, fixed, kept, upstream), None
+
         traced = jax.custom_vjp(lambda inputs, fixed: forward(inputs, fixed)[0])
-        traced.defvjp(output_and_kept, lambda kept, upstream: (backward(*kept, upstream), None))
+        traced.defvjp(output_and_kept, gradients)
         return traced(inputs, fixed)
 
-    @ops.custom_gradient  # type: ignore[call-arg]
     def run(*inputs: Tensor) -> tuple:
         output, kept = forward(inputs, fixed)
         kept = tuple(ops.stop_gradient(x) for x in kept)
@@ -129,7 +132,7 @@ def with_gradient(
 
         return output, gradient
 
-    return run(*inputs)
+    return ops.custom_gradient(run)(*inputs)
 
 
 def _bare(carry: tuple) -> tuple:
