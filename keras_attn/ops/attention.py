@@ -19,9 +19,10 @@ Tensor = Any
 
 IMPLEMENTATIONS = ("auto", "full", "chunked", "native")
 
-# From so many scores the streaming path is taken: for each head, where it is as fast as the
-# full path in training (with a band fewer blocks are left to compute), and over batch and
-# heads, where the full path would hold gigabytes. Measured, see benchmarks/attention.py.
+# From so many scores the streaming path is taken: for each head, where it is about as fast as
+# Keras's attention is and holds a tenth of it (the full path is then the faster by a tenth or
+# so; with a band it is the slower by far); and over batch and heads, where the full path would
+# hold gigabytes. Measured, see benchmarks/attention.py.
 CROSSOVER, BANDED_CROSSOVER = 2**23, 2**21
 TOTAL_CROSSOVER = 2**28
 LARGE_BATCH = 1024  # of unknown batches, larger ones are not reckoned with

@@ -163,7 +163,7 @@ def gradient(function, x):
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.asarray(jax.grad(function)(jax.numpy.asarray(x)))
+        return np.asarray(jax.jit(jax.grad(function))(jax.numpy.asarray(x)))
     if keras.backend.backend() == "torch":
         import torch
 
