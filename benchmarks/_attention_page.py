@@ -54,6 +54,8 @@ def _device(report: dict) -> list[str]:
         of_case |= {(part["measure"], row["pass"], row["candidate"]): row for row in part["rows"]}
     title = "CPU" if report["device"] == "cpu" else report["device"]
     minutes = sum(part["took"] for part in report["parts"].values()) / 60
+    alone = report.get("alone", [])
+    title += f": {', '.join(alone)} without the others" if alone else ""
     lines = [f"## {title}", ""]
     machine = f"{hardware['processor']}, {report['threads']} threads"
     if hardware["accelerators"]:

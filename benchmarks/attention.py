@@ -1,12 +1,14 @@
 """Time and memory of attention: ours, Keras's and PyTorch's, side by side.
 
     python benchmarks/attention.py [--lengths 64 128 ...] [--long] [--seconds-per-case 3]
-                                   [--cases self causal ...] [--resume] [--table]
-                                   [--out benchmarks/results]
+                                   [--cases self causal ...] [--candidates auto keras ...]
+                                   [--resume] [--table] [--out benchmarks/results]
 
 Writes `attention_<device>.json` after every part, and from all such files the page
-`docs/pages/attention_benchmark.md` (into `--out`, if that is another folder). `--table` only
-writes the page; `--resume` keeps the parts that an interrupted run has measured.
+`docs/pages/attention_benchmark.md` (into `--out`, if that is another folder). `--candidates`
+measures these alone, so that what others leave in the memory does not matter, and adds their
+names to that of the file. `--table` only writes the page; `--resume` keeps the parts that an
+interrupted run has measured.
 """
 
 import argparse
@@ -81,7 +83,15 @@ def parts(arguments: argparse.Namespace, dtypes: list[str]) -> list[Part]:
         for name in ("causal long", "long"):
             case = Case(name, arguments.long, arguments.long, is_causal=name.startswith("causal"))
             add(case, ("chunked",), ("training",), "memory")
-    return [part for part in planned if part.case.name in (arguments.cases or [part.case.name])]
+    wanted = [part for part in planned if part.case.name in (arguments.cases or [part.case.name])]
+    if arguments.candidates is None:
+        return wanted
+    few = [tuple(x for x in part.candidates if x in arguments.candidates) for part in wanted]
+    return [
+        dataclasses.replace(part, candidates=names)
+        for part, names in zip(wanted, few, strict=True)
+        if names
+    ]
 
 
 def measured(part: Part, seconds: float, failed: set) -> list[dict]:
@@ -123,6 +133,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--memory-lengths", type=int, nargs="*", default=MEMORY_LENGTHS)
     parser.add_argument("--cases", nargs="+", metavar="NAME", help="such as self, causal, heads")
+    parser.add_argument("--candidates", nargs="+", metavar="NAME", choices=OPS + LAYERS)
     parser.add_argument("--long", type=int, nargs="?", const=65536, default=0, metavar="LENGTH")
     parser.add_argument("--seconds-per-case", type=float, default=3.0)
     parser.add_argument("--resume", action="store_true")
@@ -147,10 +158,11 @@ def run(arguments: argparse.Namespace) -> None:
     accelerators = origin["hardware"]["accelerators"]
     device = accelerators[0] if accelerators else "cpu"
     slug = re.sub(r"[^a-z0-9]+", "_", device.lower()).strip("_")
-    path = arguments.out / f"attention_{slug}.json"
+    names = arguments.candidates or []
+    path = arguments.out / f"attention_{'_'.join([slug, *names])}.json"
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    report = {"device": device, "parts": {}}
+    report = {"device": device, "alone": names, "parts": {}}
     if arguments.resume and path.exists():
         report = json.loads(path.read_text())
         changed = [name for name in origin if _clean(report[name]) != _clean(origin[name])]

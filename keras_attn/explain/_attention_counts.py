@@ -10,7 +10,6 @@ from keras_attn import layers
 from keras_attn.explain._calls import Shape
 from keras_attn.explain._counts import Count, count
 from keras_attn.ops import chunked
-from keras_attn.ops._blocks import Axis, block_sides
 
 FLOAT32 = 4  # bytes
 
@@ -215,10 +214,7 @@ def _attended(
     scores = batch * heads * length * keys
     block = scores
     if streams and scores:
-        sides = block_sides(batch * heads, keys, banded, None)
-        rows, columns = (
-            Axis.cut(n, most).size for n, most in zip((length, keys), sides, strict=True)
-        )
+        rows, columns = chunked.block_shape(batch * heads, length, keys, banded)
         block = batch * heads * rows * columns
     pair = 2 * features * FLOAT32  # what the nonlinearity reads, and what it writes
     held = biases * FLOAT32

@@ -128,11 +128,38 @@ def with_gradient(
 
         def gradient(*received: Tensor, upstream: Tensor | None = None) -> tuple:
             # PyTorch passes the inputs and `upstream`, TensorFlow the upstream alone.
-            return backward(inputs, fixed, kept, received[0] if upstream is None else upstream)
+            upstream = received[0] if upstream is None else upstream
+            return _once(lambda *x: backward(x[1:], fixed, kept, x[0]), upstream, *inputs)
 
         return output, gradient
 
     return ops.custom_gradient(run)(*inputs)
+
+
+def _once(function: Callable[..., tuple], *arguments: Tensor) -> tuple:
+    """What the function returns; its own gradient, which would be wrong, is refused.
+
+    What was kept of the forward pass counts as constant in it. (JAX refuses by itself.)
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.is_grad_enabled():  # as only `create_graph=True` makes it here
+            _refuse_second_order()
+        return function(*arguments)
+
+    @ops.custom_gradient
+    def run(*arguments: Tensor) -> tuple:
+        return function(*arguments), _refuse_second_order
+
+    return run(*arguments)
+
+
+def _refuse_second_order(*_: Any, **__: Any) -> Any:
+    raise RuntimeError(
+        "The streaming path of attention has no second derivative. Pass "
+        "implementation='full' to keras_attn.ops.attention where gradients of gradients are taken."
+    )
 
 
 def _bare(carry: tuple) -> tuple:

@@ -75,6 +75,12 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
     return with_gradient(forward, backward, (query, key, value, *learned), fixed)
 
 
+def block_shape(heads: int, queries: int, keys: int, banded: bool) -> tuple[int, int]:
+    """Queries and keys of a block, for `heads` over batch and heads."""
+    rows, columns = block_sides(heads, keys, banded, None)
+    return Axis.cut(queries, rows).size, Axis.cut(keys, columns).size
+
+
 @dataclasses.dataclass(frozen=True)
 class _Passes:
     """The forward and the backward pass over the blocks of one call."""

@@ -1,6 +1,5 @@
 """Attention over the whole matrix of scores."""
 
-import math
 from typing import Any
 
 import keras
@@ -95,9 +94,13 @@ def attend(
     weights = normalizers.weights(normalizer, ops.cast(scores, "float32"), mask)
     dropped = keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
     heads, key_heads = scores.shape[1], value.shape[2]
-    values = ops.transpose(ops.cast(value, "float32"), (0, 2, 1, 3))
-    output = _ungroup(ops.matmul(_group(dropped, key_heads), values), heads, key_heads)
-    output = ops.transpose(normalizers.zero_dead(output, mask), (0, 2, 1, 3))
+    values = ops.cast(value, "float32")
+    if heads == key_heads and _is_small(*scores.shape[2:]):
+        output = ops.einsum("bnts,bsnv->btnv", normalizers.zero_dead(dropped, mask), values)
+    else:
+        values = ops.transpose(values, (0, 2, 1, 3))
+        output = _ungroup(ops.matmul(_group(dropped, key_heads), values), heads, key_heads)
+        output = ops.transpose(normalizers.zero_dead(output, mask), (0, 2, 1, 3))
     output = ops.cast(output, value.dtype)
     if not return_weights:
         return output
@@ -108,11 +111,14 @@ def _scores(call: Call) -> Tensor:
     """The scaled scores `(B, N, T, S)`, in float32."""
     query, key = ops.cast(call.query, "float32") * call.scale, ops.cast(call.key, "float32")
     heads, key_heads = query.shape[2], key.shape[2]
-    lengths = query.shape[1], key.shape[1]
-    if heads == key_heads and None not in lengths and math.prod(lengths) <= SMALL:
+    if heads == key_heads and _is_small(query.shape[1], key.shape[1]):
         return ops.einsum("btnh,bsnh->bnts", query, key)
     queries, keys = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key))
     return _ungroup(matmul(_group(queries, key_heads), keys, transpose_b=True), heads, key_heads)
+
+
+def _is_small(queries: int | None, keys: int | None) -> bool:
+    return queries is not None and keys is not None and queries * keys <= SMALL
 
 
 def _bias(call: Call) -> Tensor:

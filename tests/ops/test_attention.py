@@ -35,6 +35,9 @@ BOTH = pytest.param(
 
 
 def paths(normalizer):
+    # Blocks compile for seconds on JAX: there one normalizer stands for all.
+    if keras.backend.backend() == "jax" and normalizer != "softmax":
+        return [{}]
     return [{}, BLOCKS] if normalizer in STREAMED else [{}]
 
 

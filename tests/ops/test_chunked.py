@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import attention, chunked, padding_mask
-from keras_attn.ops import attention as public_attention
+from keras_attn.ops import attention, chunked
 from tests.ops import oracles
-from tests.ops.oracles import B, H, N, V
+from tests.ops.oracles import B, N, V
 
 T, S = 7, 11
 every_streamed = pytest.mark.parametrize("normalizer", chunked.NORMALIZERS)
-needs_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="the backend is not jax")
+# A gradient of blocks compiles for seconds on JAX: there one normalizer stands for all.
+streamed_gradients = pytest.mark.parametrize(
+    "normalizer", chunked.NORMALIZERS[: 1 if keras.backend.backend() == "jax" else None]
+)
 
 
 def streamed(*tensors, chunk_size=3, **arguments):
@@ -41,7 +43,7 @@ def test_every_size_of_blocks_equals_the_oracle(normalizer, chunk_size):
 
 @pytest.mark.parametrize("shape", [(B, N, T, S), (1, 1, T, 1), (B, 1, 1, S), (1, N, 1, 1)], ids=str)
 @pytest.mark.parametrize("argument", ["query", "key", "value", "bias"])
-@every_streamed
+@streamed_gradients
 def test_gradients_equal_those_of_the_full_path(normalizer, argument, shape):
     tensors = dict(zip(("query", "key", "value"), inputs(2), strict=True))
     tensors["bias"] = np.random.default_rng(3).normal(size=shape).astype("float32")
@@ -139,7 +141,7 @@ def test_dropout_drops_weights_and_scales_those_it_keeps(normalizer):
 
 
 @pytest.mark.parametrize("argument", ["query", "key", "value"])
-@every_streamed
+@streamed_gradients
 def test_the_gradient_drops_the_same_weights(normalizer, argument):
     left, weights = dropped(normalizer)
     factors = (left / weights).astype("float32")
@@ -194,142 +196,6 @@ def test_scores_that_differ_by_hundreds_between_blocks(offset):
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
-# Graphs.
-
-
-def outputs_and_gradients(query, key, value, real, offset, **path):
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch([query, key, value])
-        output = attention(
-            query, key, value, mask=padding_mask(real), is_causal=True, q_offset=offset, **path
-        )
-        loss = tf.reduce_sum(output**2)
-    return output, *tape.gradient(loss, [query, key, value])
-
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-@every_streamed
-def test_graph_with_unknown_batch_and_length_equals_eager(normalizer, jit_compile):
-    import tensorflow as tf
-
-    path = {"implementation": "chunked", "chunk_size": 3, "normalizer": normalizer}
-    specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, H), (2, H), (2, V))]
-    specs += [tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([], tf.int32)]
-    function = tf.function(
-        lambda *arguments: outputs_and_gradients(*arguments, **path),
-        input_signature=specs,
-        jit_compile=jit_compile,
-    )
-    for batch, queries, keys in ((2, 7, 11), (3, 4, 6)):
-        tensors = [tf.constant(x) for x in oracles.inputs(2, keys, queries, batch)]
-        arguments = *tensors, oracles.random_mask(batch, keys), tf.constant(2)
-        expected = outputs_and_gradients(*arguments, implementation="full", normalizer=normalizer)
-        for got, exact in zip(function(*arguments), expected, strict=True):
-            np.testing.assert_allclose(got, exact, atol=2e-5)
-
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("crossover", [1, 10**9], ids=["chunked", "full"])
-def test_auto_chooses_at_run_time_where_lengths_are_unknown(crossover, monkeypatch):
-    import tensorflow as tf
-
-    taken = []
-    module = __import__("sys").modules[public_attention.__module__]
-    monkeypatch.setattr(module, "BANDED_CROSSOVER", crossover)
-    for name in ("chunked", "full"):
-        room = getattr(module, name)
-        path = getattr(room, name)
-
-        def watched(call, name=name, path=path):
-            output = path(call)
-            with tf.control_dependencies([tf.py_function(taken.append, [name], [])]):
-                return tf.identity(output)
-
-        monkeypatch.setattr(room, name, watched)
-    specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, H), (2, H), (2, V))]
-    specs += [tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([], tf.int32)]
-    function = tf.function(outputs_and_gradients, input_signature=specs)
-    arguments = *map(tf.constant, inputs(2)), oracles.random_mask(B, S), tf.constant(2)
-    expected = outputs_and_gradients(*arguments, implementation="full")
-    taken.clear()
-    for got, exact in zip(function(*arguments), expected, strict=True):
-        np.testing.assert_allclose(got, exact, atol=1e-5)
-    assert [x.numpy() for x in taken] == [b"chunked" if crossover == 1 else b"full"]
-
-
-@pytest.mark.tensorflow
-def test_no_tensor_of_the_graph_is_as_large_as_the_scores():
-    import tensorflow as tf
-
-    length = 96
-    spec = tf.TensorSpec([1, length, 1, 4])
-
-    @tf.function(input_signature=[spec] * 3)
-    def step(query, key, value):
-        real = tf.ones((1, length), tf.bool)
-        return outputs_and_gradients(query, key, value, real, 0, chunk_size=16)
-
-    def largest(graph):
-        sizes = [x.shape.num_elements() or 0 for op in graph.get_operations() for x in op.outputs]
-        return max(sizes)
-
-    concrete = step.get_concrete_function()
-    functions = [
-        concrete.graph._get_function(f.signature.name)
-        for f in concrete.graph.as_graph_def().library.function
-    ]
-    graphs = [concrete.graph, *[f.graph for f in functions if hasattr(f, "graph")]]
-    assert len(graphs) > 4
-    assert max(map(largest, graphs)) <= length * 16
-
-
-@pytest.mark.tensorflow
-def test_a_saved_model_streams_any_length(tmp_path):
-    import tensorflow as tf
-
-    module = tf.Module()
-    module.run = tf.function(
-        lambda x, real: streamed(x, x, x, mask=padding_mask(real), is_causal=True),
-        input_signature=[tf.TensorSpec([None, None, N, H]), tf.TensorSpec([None, None], tf.bool)],
-    )
-    tf.saved_model.save(module, str(tmp_path / "model"))
-    loaded = tf.saved_model.load(str(tmp_path / "model"))
-    for length in (1, 5, 13):
-        x = oracles.inputs(queries=length)[0]
-        real = oracles.random_mask(B, length)
-        expected, _ = oracles.attention(x, x, x, mask=real[:, None, None], is_causal=True)
-        np.testing.assert_allclose(loaded.run(x, real), expected, atol=1e-5)
-
-
-@needs_jax
-@every_streamed
-def test_jax_differentiates_and_compiles_it(normalizer):
-    import jax
-
-    def loss(tensors, path):
-        query, key, value = tensors
-        mask = padding_mask(ops.any(key != 0.0, axis=(2, 3)))
-        output = attention(
-            query, key, value, mask=mask, is_causal=True, normalizer=normalizer, **path
-        )
-        return ops.sum(ops.square(output))
-
-    tensors = [jax.numpy.asarray(x) for x in inputs(2)]
-    tensors[1] = tensors[1].at[:, 2].set(0.0)
-    expected = jax.grad(loss)(tensors, {"implementation": "full"})
-    path = {"chunk_size": 3}
-    for function in (
-        jax.grad(lambda t: loss(t, path)),
-        jax.jit(jax.grad(lambda t: loss(t, path))),
-        jax.grad(jax.jit(lambda t: loss(t, path))),
-    ):
-        for got, exact in zip(function(tensors), expected, strict=True):
-            np.testing.assert_allclose(got, exact, atol=1e-5)
-
-
 # Refusals.
 
 
@@ -350,28 +216,3 @@ def test_jax_differentiates_and_compiles_it(normalizer):
 def test_refuses_what_a_path_does_not_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         attention(*inputs(), **arguments)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the backend is not torch")
-@pytest.mark.parametrize("key_heads", [1, 2, 4])
-@pytest.mark.parametrize("names", ["", "mask", "bias", "mask bias", "is_causal"])
-def test_the_native_kernel_equals_the_oracle_and_the_full_gradient(names, key_heads):
-    available = {
-        "mask": oracles.random_mask(B, 1, T, S),
-        "bias": np.random.default_rng(3).normal(size=(1, N, T, S)).astype("float32"),
-        "is_causal": True,
-    }
-    arguments = {name: available[name] for name in names.split()}
-    query, key, value = inputs(key_heads)
-    expected, _ = oracles.attention(query, key, value, **arguments)
-    got = oracles.numpy(attention(query, key, value, implementation="native", **arguments))
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-    dead = ~(arguments.get("mask", np.ones((B, 1, 1, S), bool))).any(-1)[:, 0]
-    assert not got[np.broadcast_to(dead, got.shape[:2])].any()
-
-    def loss(x, path):
-        output = attention(query, x, value, implementation=path, **arguments)
-        return ops.sum(ops.square(output))
-
-    gradients = [oracles.gradient(lambda x, p=p: loss(x, p), key) for p in ("native", "full")]
-    np.testing.assert_allclose(*gradients, atol=1e-4)
