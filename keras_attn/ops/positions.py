@@ -89,8 +89,8 @@ def alibi(num_heads: int) -> Callable[[Tensor, Tensor], Tensor]:
 
     >>> import numpy as np
     >>> bias = alibi(2)(np.array([3]), np.arange(4))
-    >>> np.asarray(bias)[0, 0].tolist()
-    [[-0.1875, -0.125, -0.0625, 0.0]]
+    >>> np.asarray(bias)[0, 0, 0, :3].tolist()
+    [-0.1875, -0.125, -0.0625]
     """
     slopes = alibi_slopes(num_heads)
 
