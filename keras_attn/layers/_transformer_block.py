@@ -7,7 +7,7 @@ import keras
 from keras import initializers
 
 from keras_attn.layers._sublayers import choice, fresh, positive, rank, rate
-from keras_attn.layers.multi_head_attention import MultiHeadAttention
+from keras_attn.layers.multi_head_attention import MultiHeadAttention, Projected
 
 Tensor = Any
 
@@ -72,6 +72,11 @@ class TransformerBlock(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self._attention("check", 1, self.key_dim or 2)  # refuses its arguments here and now
+
+    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
+        """An empty cache for `length` positions, see `MultiHeadAttention.make_cache`."""
+        self._check_built("make_cache")
+        return self.attention.make_cache(batch_size, length)
 
     def compute_output_shape(self, inputs_shape: Any, *_: Any) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
@@ -145,6 +150,13 @@ class TransformerBlock(keras.layers.Layer):
             "kernel_initializer": fresh(self.kernel_initializer),
             "bias_initializer": fresh(self.bias_initializer),
         }
+
+    def _check_built(self, method: str) -> None:
+        if not self.built:
+            raise ValueError(
+                f"{self.name}: `{method}` needs the block's weights. Call the block before, or "
+                "`build` it."
+            )
 
     def _head_size(self, shape: Any) -> int:
         rank(self, 3, "(batch, length, features)", inputs=shape)

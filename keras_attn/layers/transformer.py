@@ -97,10 +97,6 @@ class TransformerEncoderBlock(TransformerBlock):
         (x,) = self._residual(x, self.feed_forward_norm, self._feed_forward, training)
         return (x, *more) if more else x
 
-    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
-        """An empty cache for `length` positions, see `MultiHeadAttention.make_cache`."""
-        return self.attention.make_cache(batch_size, length)
-
     def compute_output_spec(
         self,
         inputs: Any,
@@ -221,12 +217,9 @@ class TransformerDecoderBlock(TransformerBlock):
             more = [(more[0], *scores), *more[1:]]
         return (x, *more) if more else x
 
-    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
-        """An empty cache for `length` positions, see `MultiHeadAttention.make_cache`."""
-        return self.attention.make_cache(batch_size, length)
-
     def project_memory(self, memory: Tensor) -> Projected:
         """Keys and values of the memory `(B, S, D')`, once a sequence."""
+        self._check_built("project_memory")
         return self.cross_attention.project(ops.cast(memory, self.compute_dtype))
 
     def compute_output_spec(

@@ -132,3 +132,10 @@ def test_a_decoder_wants_one_memory(both):
     projected = block.project_memory(MEMORY) if both else None
     with pytest.raises(ValueError, match="both" if both else "neither"):
         block(INPUTS, MEMORY if both else None, projected_memory=projected)
+
+
+def test_a_block_without_weights_makes_no_cache():
+    with pytest.raises(ValueError, match="`make_cache` needs the block's weights"):
+        TransformerEncoderBlock(2, 12).make_cache(B, T)
+    with pytest.raises(ValueError, match="`project_memory` needs the block's weights"):
+        TransformerDecoderBlock(2, 12).project_memory(MEMORY)
