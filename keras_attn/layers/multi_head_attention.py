@@ -208,6 +208,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
         """An empty cache for `length` positions: keys and values `(B, length, K, size)`."""
+        positive(self, length=length)
         shape = (batch_size, length, self.num_kv_heads)
         sizes = {"key": self.key_dim, "value": self.value_dim}
         return {name: ops.zeros((*shape, size), self.compute_dtype) for name, size in sizes.items()}
@@ -366,6 +367,12 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         if cache is None:
             return
+        if set(cache) != {"key", "value"} or (isinstance(index, int) and index < 0):
+            raise ValueError(
+                f"{self.name}: `cache` is what `make_cache` or the last call gave, with 'key' and "
+                "'value', and `cache_index` is not negative. Received: a cache with "
+                f"{sorted(cache)}, cache_index={index!r}."
+            )
         length = cache["key"].shape[1]
         if isinstance(index, int) and queries is not None and index + queries > length:
             raise ValueError(

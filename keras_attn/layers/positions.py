@@ -73,6 +73,11 @@ class SinusoidalPositionEncoding(_AddedPositions):
 
     def __init__(self, max_wavelength: float = 10_000.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not max_wavelength > 0.0:
+            raise ValueError(
+                "SinusoidalPositionEncoding: `max_wavelength` must be positive. Received: "
+                f"{max_wavelength!r}."
+            )
         self.max_wavelength = max_wavelength
 
     def build(self, input_shape: Any) -> None:

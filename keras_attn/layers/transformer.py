@@ -159,7 +159,13 @@ class TransformerDecoderBlock(TransformerBlock):
     (1, 5, 8)
     """
 
-    def build(self, inputs_shape: Any, memory_shape: Any) -> None:
+    def build(self, inputs_shape: Any, memory_shape: Any = None) -> None:
+        if memory_shape is None:
+            raise ValueError(
+                f"{self.name}: `memory` must be given in the first call, which makes the weights. "
+                "Received: none. A decoder without memory is a TransformerEncoderBlock with "
+                "use_causal_mask=True."
+            )
         rank(self, 3, "(batch, length, features)", memory=memory_shape)
         size = self._head_size(inputs_shape)
         self.attention = self._attention("attention", 1, size)

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_attn.ops._backend import Stack
+from keras_attn.ops._checks import positional_bias
 
 Tensor = Any
 Int = int | Any  # a Python integer where the length is known, else a scalar tensor
@@ -165,16 +166,18 @@ class Pairs:
 class Positional:
     """A bias that is a function of positions, and its blocks; nothing in it is learned."""
 
-    def __init__(self, bias: Callable[[Tensor, Tensor], Tensor], key_heads: int, band: Band):
-        self.bias, self.key_heads, self.band = bias, key_heads, band
+    def __init__(
+        self, bias: Callable[[Tensor, Tensor], Tensor], heads: tuple[int, int], band: Band
+    ) -> None:
+        self.bias, self.heads, self.band = bias, heads, band
 
     def block(self, i: Int, j: Int) -> Tensor:
         """The part for query block `i` and key block `j`, `(1, K, N / K, rows, columns)`."""
         queries = self.band.queries.positions(i) + self.band.q_offset
-        bias = self.bias(queries, self.band.keys.positions(j))
-        heads = bias.shape[1]
-        groups = (self.key_heads, heads // self.key_heads) if heads != 1 else (1, 1)
-        return ops.reshape(bias, (bias.shape[0], *groups, *ops.shape(bias)[2:]))
+        keys = self.band.keys.positions(j)
+        bias = positional_bias(self.bias, math.prod(self.heads), queries, keys)
+        heads = self.heads if bias.shape[1] != 1 else (1, 1)
+        return ops.reshape(bias, (1, *heads, *ops.shape(bias)[2:]))
 
 
 ONE = Axis(1, 1, 1)  # an axis in which a mask or a bias does not vary

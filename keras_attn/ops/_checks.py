@@ -1,7 +1,9 @@
 """What attention refuses, and what it says."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 Tensor = Any
@@ -53,6 +55,35 @@ def _check_broadcasts(name: str, shape: tuple, scores: tuple) -> None:
             f"queries, keys) = {tuple(scores)}. Received: shape {tuple(shape)}. A padding mask "
             "(batch, keys) becomes one by `keras_attn.ops.padding_mask`; a (queries, keys) "
             "mask by `mask[None, None]`."
+        )
+
+
+def positional_bias(
+    bias: Callable[[Tensor, Tensor], Tensor], heads: int, queries: Tensor, keys: Tensor
+) -> Tensor:
+    """What a bias that is a function gives for these positions, if it fits."""
+    given = ops.convert_to_tensor(bias(queries, keys))
+    expected = (1, heads, queries.shape[0], keys.shape[0])
+    if len(given.shape) != 4 or not all(
+        s == 1 or same(s, n) for s, n in zip(given.shape, expected, strict=True)
+    ):
+        raise ValueError(
+            "`bias` is a function: it must return a tensor of rank 4 that broadcasts to (1, heads, "
+            f"queries, keys) = {expected}. Received: shape {tuple(given.shape)}."
+        )
+    return given
+
+
+def check_offset(q_offset: Any) -> None:
+    integer = isinstance(q_offset, int) and not isinstance(q_offset, bool)
+    if not integer and not (
+        hasattr(q_offset, "dtype")
+        and len(q_offset.shape) == 0
+        and "int" in keras.backend.standardize_dtype(q_offset.dtype)
+    ):
+        raise ValueError(
+            "`q_offset` must be an integer or a scalar integer tensor, the position of the first "
+            f"query among the keys. Received: {q_offset!r}."
         )
 
 

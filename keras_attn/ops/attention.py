@@ -13,7 +13,13 @@ from keras import ops
 from keras_attn._names import unknown
 from keras_attn.ops import chunked, full, masks, native, normalizers
 from keras_attn.ops._call import Call
-from keras_attn.ops._checks import check_dropout, check_shapes, checked_bias, checked_mask
+from keras_attn.ops._checks import (
+    check_dropout,
+    check_offset,
+    check_shapes,
+    checked_bias,
+    checked_mask,
+)
 
 Tensor = Any
 
@@ -104,6 +110,7 @@ def attention(
     check_shapes(query.shape, key.shape, value.shape)
     check_dropout(dropout, seed)
     masks.check_window(window)
+    check_offset(q_offset)
     normalizers.get(normalizer)
     scores_shape = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
     call = Call(

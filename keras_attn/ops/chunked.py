@@ -55,7 +55,7 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
         mask = None if mask is None else Pairs(mask, scores, key_heads, band)
         bias: Bias = Pairs(learned[0], scores, key_heads, band) if learned else None
         if callable(call.bias):
-            bias = Positional(call.bias, key_heads, band)
+            bias = Positional(call.bias, (key_heads, heads // key_heads), band)
         settings = call.scale, call.normalizer, call.dropout, seed
         return _Passes(heads // key_heads, band, mask, *settings), bias
 

@@ -8,7 +8,7 @@ from keras import ops
 from keras_attn.ops import masks, normalizers
 from keras_attn.ops._backend import matmul
 from keras_attn.ops._call import Call
-from keras_attn.ops._checks import check_dropout, checked_mask, same
+from keras_attn.ops._checks import check_dropout, checked_mask, positional_bias, same
 
 Tensor = Any
 
@@ -125,7 +125,8 @@ def _bias(call: Call) -> Tensor:
     if not callable(call.bias):
         return call.bias
     queries, keys = (ops.arange(ops.shape(x)[1]) for x in (call.query, call.key))
-    return call.bias(queries + call.q_offset, keys)
+    heads = call.query.shape[2]
+    return positional_bias(call.bias, heads, queries + call.q_offset, keys)
 
 
 def _group(x: Tensor, key_heads: int) -> Tensor:

@@ -54,11 +54,11 @@ def test_separate_key_is_used():
     )
 
 
+@pytest.mark.skipif(
+    "sliding_window" not in keras.layers.MultiHeadAttention(1, 1).get_config(),
+    reason="this Keras has no sliding_window",
+)
 def test_window_equals_keras_where_it_has_one():
-    if "sliding_window" not in keras.layers.MultiHeadAttention.__init__.__annotations__ and (
-        "sliding_window" not in keras.layers.MultiHeadAttention(1, 1).get_config()
-    ):
-        pytest.skip("this Keras has no sliding_window")
     theirs, ours = pair(sliding_window=2)
     np.testing.assert_allclose(
         ops.convert_to_numpy(ours(VALUE, VALUE)),
@@ -296,6 +296,8 @@ def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
         ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
         ({}, {"cache_index": 0}, "go together"),
         ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
+        ({}, {"cache": 9, "cache_index": -1}, "is not negative.*cache_index=-1"),
+        ({}, {"cache": 0, "cache_index": 0}, "`length` must be a positive integer"),
     ],
     ids=str,
 )

@@ -335,3 +335,8 @@ def test_offsets_that_are_not_one_position_are_refused(offset):
 def test_numbers_without_lengths_are_refused():
     with pytest.raises(ValueError, match=r"`key` must have shape \(batch, length, ...\)"):
         RelativePositionBias(2)(SEQUENCE, np.ones(3, "float32"))
+
+
+def test_a_wavelength_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match="`max_wavelength` must be positive"):
+        SinusoidalPositionEncoding(max_wavelength=-1)

@@ -134,6 +134,11 @@ def test_a_decoder_wants_one_memory(both):
         block(INPUTS, MEMORY if both else None, projected_memory=projected)
 
 
+def test_a_decoder_wants_its_memory_first():
+    with pytest.raises(ValueError, match="`memory` must be given in the first call"):
+        TransformerDecoderBlock(2, 12)(INPUTS)
+
+
 def test_a_block_without_weights_makes_no_cache():
     with pytest.raises(ValueError, match="`make_cache` needs the block's weights"):
         TransformerEncoderBlock(2, 12).make_cache(B, T)

@@ -209,6 +209,13 @@ def test_scores_that_differ_by_hundreds_between_blocks(offset):
         ({"chunk_size": 4, "implementation": "full"}, "belongs to the streaming path"),
         ({"implementation": "native", "normalizer": "sigmoid"}, "no (fused|normalizer)"),
         ({"implementation": "native", "return_weights": True}, "no weights to return"),
+        ({"q_offset": 1.5}, "`q_offset` must be an integer or a scalar integer tensor.*1.5"),
+        ({"q_offset": "x"}, "`q_offset` must be an integer"),
+        ({"bias": lambda q, k: np.zeros((3, 5))}, r"`bias` is a function.*\(3, 5\)"),
+        (
+            {"bias": lambda q, k: np.zeros((3, 5)), "chunk_size": 3},
+            r"`bias` is a function.*\(3, 5\)",
+        ),
         ({"implementation": "chunkd"}, "Did you mean 'chunked'"),
     ],
     ids=str,
