@@ -174,6 +174,18 @@ def test_dropout_differs_between_calls_of_one_generator_and_repeats_with_a_seed(
 # Precision.
 
 
+@pytest.mark.parametrize("names", ["mask", "bias"])
+def test_rows_whose_first_keys_weigh_nothing(names):
+    """The sum of exponentials is read off the first 64 keys of a block, where it can be."""
+    query, key, value = oracles.inputs(keys=150)
+    late = (np.arange(150) >= 70)[None, None, None]
+    given = {"mask": late} if names == "mask" else {"bias": np.where(late, 0.0, -300.0)}
+    given = {name: np.asarray(x, "float32") for name, x in given.items()}
+    expected, _ = oracles.attention(query, key, value, **given)
+    output = oracles.numpy(streamed(query, key, value, chunk_size=100, **given))
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_accumulates_in_float32(dtype):
     """2999 equal weights in blocks of 100: a running sum in half precision would drift."""
