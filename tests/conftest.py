@@ -1,5 +1,6 @@
 """Which tests can run here."""
 
+import functools
 import os
 import pathlib
 
@@ -11,13 +12,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def pytest_collection_modifyitems(items):
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    on_disk = any(pathlib.Path(folder).expanduser().glob("cifar10/*/dataset_info.json"))
     backend = keras.backend.backend()
     for item in items:
-        if item.get_closest_marker("data") and not on_disk:
-            item.add_marker(pytest.mark.skip(reason=f"CIFAR-10 is not in {folder}"))
+        for marker in item.iter_markers("data"):
+            name = marker.args[0] if marker.args else "cifar10"
+            if not _on_disk(pathlib.Path(folder).expanduser(), name):
+                item.add_marker(pytest.mark.skip(reason=f"{name} is not in {folder}"))
         if item.get_closest_marker("tensorflow") and backend != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"the backend is {backend}"))
+
+
+@functools.cache
+def _on_disk(folder, name):
+    return any(folder.glob(f"{name}/**/dataset_info.json"))
 
 
 @pytest.fixture(scope="session")

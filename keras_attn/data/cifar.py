@@ -5,11 +5,11 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
-from keras_attn.data.splits import ImageData, Split, cut_validation
+from keras_attn.data._tfds import DatasetNotFoundError, read_tfds
+from keras_attn.data.splits import Dataset, Split, cut_validation
 
 CIFAR10_LABELS = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -28,25 +28,22 @@ _CIFAR100 = """
 """
 CIFAR100_LABELS = tuple(_CIFAR100.split())
 VALIDATION_SIZE = 5_000
+_OTHERWISE = "or a .npz file made by `keras_attn.data.save_arrays`"
 
 
-class DatasetNotFoundError(FileNotFoundError):
-    """A data set is not on disk; the message says where it was sought and how to get it."""
-
-
-def cifar10(data_dir: str | os.PathLike[str] | None = None) -> ImageData:
+def cifar10(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Split]:
     """CIFAR-10: 45,000 + 5,000 + 10,000 images of 10 classes, see `keras_attn.data.load`."""
     return _cifar("cifar10", CIFAR10_LABELS, data_dir)
 
 
-def cifar100(data_dir: str | os.PathLike[str] | None = None) -> ImageData:
+def cifar100(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Split]:
     """CIFAR-100: as CIFAR-10, of 100 classes."""
     return _cifar("cifar100", CIFAR100_LABELS, data_dir)
 
 
 def _cifar(
     name: str, label_names: tuple[str, ...], data_dir: str | os.PathLike[str] | None
-) -> ImageData:
+) -> Dataset[Split]:
     if data_dir is not None and pathlib.Path(data_dir).suffix == ".npz":
         read = functools.partial(_from_arrays, name, pathlib.Path(data_dir))
     else:
@@ -61,34 +58,11 @@ def _cifar(
         "validation": lambda: training()[1],
         "test": functools.cache(lambda: read("test")),
     }
-    return ImageData(name, label_names, readers)
+    return Dataset(name, label_names, readers)
 
 
 def _from_tfds(name: str, data_dir: str | os.PathLike[str] | None, split: str) -> Split:
-    folder = pathlib.Path(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
-    # Looked for by hand: asked for a data set that is absent, tfds goes to the network.
-    if not any(folder.glob(f"{name}/*/dataset_info.json")):
-        where = f", data_dir={str(folder)!r}" if data_dir is not None else ""
-        raise DatasetNotFoundError(
-            f"The data set {name!r} is not in {folder}. On a machine with internet access "
-            f"fetch it once, with\n\n"
-            f"    python -c \"import tensorflow_datasets as t; t.load('{name}'{where})\"\n\n"
-            f"and copy {folder / name} to this machine if it is another one; or give the "
-            "folder that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR), or a .npz file "
-            "made by `keras_attn.data.save_arrays`."
-        )
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {name!r} needs tensorflow-datasets: pip install 'keras-attn[train]'. "
-            f"The import failed with: {error}"
-        ) from error
-    arrays: Any = tfds.as_numpy(
-        tfds.load(name, split=split, data_dir=str(folder), batch_size=-1, download=False)
-    )
+    arrays = read_tfds(name, data_dir, split, otherwise=_OTHERWISE)
     return Split(arrays["image"], arrays["label"].astype("int32"))
 
 

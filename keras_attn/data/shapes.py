@@ -12,7 +12,7 @@ import functools
 
 import numpy as np
 
-from keras_attn.data.splits import ImageData, Split
+from keras_attn.data.splits import Dataset, Split
 
 KINDS = ("disc", "square", "triangle", "cross")
 COLORS = {
@@ -33,7 +33,7 @@ _KEY_COLOR = (250, 250, 250)
 _CHUNK = 500  # images drawn at once: few enough to stay in the cache
 
 
-def shapes(seed: int = 0, sizes: dict[str, int] | None = None) -> ImageData:
+def shapes(seed: int = 0, sizes: dict[str, int] | None = None) -> Dataset[Split]:
     """The data set, drawn from `seed`; needs no file and no network.
 
     Args:
@@ -48,7 +48,7 @@ def shapes(seed: int = 0, sizes: dict[str, int] | None = None) -> ImageData:
         return draw(sizes[split], stream)
 
     readers = {split: functools.partial(read, split) for split in sizes}
-    return ImageData("shapes", tuple(COLORS), readers)
+    return Dataset("shapes", tuple(COLORS), readers)
 
 
 def draw(count: int, random: np.random.Generator) -> Split:

@@ -1,10 +1,10 @@
-"""What a data set is here: named splits of images and labels, as NumPy arrays."""
+"""What a data set is here: named splits of images or texts with labels, as NumPy arrays."""
 
 import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -55,34 +55,131 @@ class Split:
             shuffle: reshuffle at every pass over the data set.
             seed: integer that makes the order repeatable.
         """
-        import tensorflow as tf
-
-        dataset = tf.data.Dataset.range(len(self))
-        if shuffle:
-            dataset = dataset.shuffle(len(self), seed=seed)
-        images, labels = tf.constant(self.images), tf.constant(self.labels)
-        return (
-            dataset.batch(batch_size)
-            .map(lambda indices: (tf.gather(images, indices), tf.gather(labels, indices)))
-            .prefetch(tf.data.AUTOTUNE)
-        )
+        return _batches(self.images, self.labels, batch_size, shuffle, seed)
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageData(Mapping[str, Split]):
-    """A data set: a mapping from split names to `Split`, each read when first asked for.
+class TextSplit:
+    """Texts and their labels.
+
+    Attributes:
+        texts: object array `(N,)` of `str`.
+        labels: int32 array `(N,)`, indices into the data set's label names; -1 is a text
+            whose label nobody gave.
+
+    Raises:
+        ValueError: an array has another shape or dtype, an element is no `str`, or a text
+            holds half a surrogate pair, which no encoding of Unicode can write.
+
+    Example:
+
+    >>> split = TextSplit(np.array(["Good.", "Bad."], dtype=object), np.array([1, 0], "int32"))
+    >>> len(split), split.take([1]).texts.tolist()
+    (2, ['Bad.'])
+    """
+
+    texts: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.texts.ndim != 1 or self.texts.dtype != object:
+            raise ValueError(
+                "A text split's `texts` must be an object array of shape (N,), as "
+                "`np.array(list_of_str, dtype=object)` makes it. Received: "
+                f"{self.texts.dtype} of shape {self.texts.shape}."
+            )
+        if self.labels.shape != self.texts.shape or self.labels.dtype != np.int32:
+            raise ValueError(
+                "A text split needs one int32 label a text (-1: not labelled). Received: "
+                f"{len(self.texts)} texts, {self.labels.dtype} labels of shape "
+                f"{self.labels.shape}."
+            )
+        for index, text in enumerate(self.texts):
+            if not isinstance(text, str):
+                raise ValueError(
+                    f"A text split's `texts` must be str; decode bytes first. Received: "
+                    f"{type(text).__name__} at index {index}."
+                )
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"The text at index {index} holds half a surrogate pair, which UTF-8 cannot "
+                    "write. Decode its bytes with the encoding that it was written in."
+                ) from error
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Any) -> Self:
+        """The examples at `indices` (an index array or a slice)."""
+        return type(self)(self.texts[indices], self.labels[indices])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the texts' lengths and UTF-8 bytes, and of the labels, in order."""
+        digest = hashlib.sha256()
+        for text in self.texts:
+            encoded = text.encode("utf-8")
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+        digest.update(self.labels.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+    def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any:
+        """The split as a `tf.data.Dataset` of `(string texts, int32 labels)` batches.
+
+        Args:
+            batch_size: examples a batch; the last batch may be smaller.
+            shuffle: reshuffle at every pass over the data set.
+            seed: integer that makes the order repeatable.
+        """
+        return _batches(self.texts, self.labels, batch_size, shuffle, seed)
+
+
+def _batches(
+    inputs: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, seed: int
+) -> Any:
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.range(len(labels))
+    if shuffle:
+        dataset = dataset.shuffle(len(labels), seed=seed)
+    all_inputs, all_labels = tf.constant(inputs), tf.constant(labels)
+    return (
+        dataset.batch(batch_size)
+        .map(lambda indices: (tf.gather(all_inputs, indices), tf.gather(all_labels, indices)))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+AnySplit = TypeVar("AnySplit", Split, TextSplit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset(Mapping[str, AnySplit], Generic[AnySplit]):
+    """A data set: a mapping from split names to splits, each read when first asked for.
+
+    A data set of images holds `Split`, one of texts `TextSplit`.
 
     Attributes:
         name: the name under which `keras_attn.data.load` knows it.
         label_names: the name of each label.
         readers: a function for each split that reads it.
+
+    Example:
+
+    >>> texts = TextSplit(np.array(["Good.", "Bad."], dtype=object), np.array([1, 0], "int32"))
+    >>> dataset = Dataset("mine", ("negative", "positive"), {"train": lambda: texts})
+    >>> [dataset.label_names[label] for label in dataset["train"].labels]
+    ['positive', 'negative']
     """
 
     name: str
     label_names: tuple[str, ...]
-    readers: Mapping[str, Callable[[], Split]]
+    readers: Mapping[str, Callable[[], AnySplit]]
 
-    def __getitem__(self, split: str) -> Split:
+    def __getitem__(self, split: str) -> AnySplit:
         if split not in self.readers:
             accepted = ", ".join(map(repr, self.readers))
             raise KeyError(f"{self.name} has no split {split!r}. Accepted: {accepted}.")
@@ -95,7 +192,7 @@ class ImageData(Mapping[str, Split]):
         return len(self.readers)
 
 
-def cut_validation(train: Split, size: int, seed: int = 20_121) -> tuple[Split, Split]:
+def cut_validation(train: AnySplit, size: int, seed: int = 20_121) -> tuple[AnySplit, AnySplit]:
     """Split `train` into what is left to train on and `size` validation examples.
 
     The cut depends on `seed` and the number of examples alone, and is the same on every

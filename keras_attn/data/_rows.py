@@ -1,0 +1,211 @@
+"""Rows of a CSV, TSV or JSON lines file: each with its line, and what is wrong with it."""
+
+import codecs
+import csv
+import dataclasses
+import io
+import json
+import math
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from keras_attn._names import unknown
+
+EMPTY = "empty text"
+NO_LABEL = "missing label"
+RAGGED = "ragged (another number of fields than the header)"
+UNDECODABLE = "undecodable bytes, or NUL"
+MALFORMED = "malformed (no JSON object, or a text or label that is a list or an object)"
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+FIELD_LIMIT = 16 * 2**20  # characters; csv's own limit is 131,072, less than some texts
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # what `surrogateescape` makes of a bad byte
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row: the line where it starts, and its text and label or what is wrong with it."""
+
+    line: int
+    text: str = ""
+    label: str = ""
+    problem: str | None = None
+
+
+def read_rows(
+    path: pathlib.Path, text_column: str, label_column: str, delimiter: str | None, encoding: str
+) -> list[Row]:
+    """All rows of a file, in order; blank lines are none."""
+    suffix = path.suffix.lower()
+    if suffix not in DELIMITERS and suffix not in JSON_LINES:
+        accepted = ", ".join([*DELIMITERS, *JSON_LINES])
+        raise ValueError(
+            f"The name of a table must end in one of {accepted}; the .json ones hold one JSON "
+            f"object a line. Received: {str(path)!r}. Rename or convert the file."
+        )
+    if text_column == label_column:
+        raise ValueError(
+            "`text_column` and `label_column` must be two columns. "
+            f"Received: {text_column!r} for both."
+        )
+    if delimiter is not None and (
+        suffix in JSON_LINES or len(delimiter) != 1 or delimiter in '"\r\n'
+    ):
+        raise ValueError(
+            "`delimiter` is one character, no quote and no line end, for .csv and .tsv files. "
+            f"Received: {delimiter!r} for {str(path)!r}."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no table {str(path)!r}.")
+    content = _decode(path, encoding)
+    if not content.strip():
+        raise ValueError(f"{path} is empty.")
+    # As a file is read: split at \n, \r\n and \r alone, with the ends kept for csv.
+    lines = io.StringIO(content, newline="")
+    if suffix in JSON_LINES:
+        return _json_rows(path, lines, text_column, label_column)
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, FIELD_LIMIT))
+    try:
+        rows = _csv_rows(path, lines, text_column, label_column, delimiter or DELIMITERS[suffix])
+    finally:
+        csv.field_size_limit(limit)
+    return rows
+
+
+def _decode(path: pathlib.Path, encoding: str) -> str:
+    try:
+        codec = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ValueError(
+            f"`encoding` must be one that Python knows, such as 'utf-8', 'latin-1', 'cp1252' or "
+            f"'utf-16'. Received: {encoding!r}."
+        ) from error
+    content = path.read_bytes()
+    if codec == "utf-8" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path} starts as a UTF-16 file does. Read it with encoding='utf-16'.")
+    try:
+        return content.decode("utf-8-sig" if codec == "utf-8" else codec, "surrogateescape")
+    except (UnicodeError, LookupError) as error:  # bytes, or a codec that is not for texts
+        raise ValueError(f"{path} is not a text in {encoding}: {error}.") from error
+
+
+def _csv_rows(
+    path: pathlib.Path, lines: io.StringIO, text_column: str, label_column: str, delimiter: str
+) -> list[Row]:
+    records = _csv_records(path, lines, delimiter)
+    _, header = next(records)
+    header = [name.strip() for name in header]
+    if any("\0" in name or _SURROGATE.search(name) for name in header):
+        raise ValueError(
+            f"The header of {path} holds bytes that are not of the encoding, or NUL. "
+            "Try encoding='cp1252' or 'latin-1', or for NUL 'utf-16-le'."
+        )
+    text, label = (_column(path, header, name) for name in (text_column, label_column))
+    rows = []
+    for line, fields in records:
+        if any("\0" in field or _SURROGATE.search(field) for field in fields):
+            rows.append(Row(line, problem=UNDECODABLE))
+        elif len(fields) != len(header):
+            rows.append(Row(line, problem=RAGGED))
+        else:
+            rows.append(_row(line, fields[text], fields[label]))
+    return rows
+
+
+def _csv_records(
+    path: pathlib.Path, lines: io.StringIO, delimiter: str
+) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(
+                f"{path}: the row that starts on line {start} is not well quoted ({error}). A "
+                "field that starts with a quote must end with one, and a quote inside it is "
+                "written twice. Mend that line, or write the file as JSON lines (.jsonl)."
+            ) from error
+        if fields:
+            yield start, fields
+
+
+def _column(path: pathlib.Path, header: list[str], name: str) -> int:
+    if name not in header:
+        message = unknown(f"column of {path.name}", name, header)
+        for delimiter in ";\t,|":
+            if len(header) == 1 and delimiter in header[0]:
+                message += f" The header looks as if the delimiter were {delimiter!r}: give it."
+        raise ValueError(f"{message} Columns are chosen by `text_column` and `label_column`.")
+    if header.count(name) > 1:
+        raise ValueError(
+            f"{path} has {header.count(name)} columns named {name!r}. Rename all but one."
+        )
+    return header.index(name)
+
+
+def _json_rows(
+    path: pathlib.Path, lines: io.StringIO, text_column: str, label_column: str
+) -> list[Row]:
+    rows = []
+    columns: dict[str, None] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if not columns and line.lstrip().startswith("["):
+            raise ValueError(
+                f"{path} holds a JSON array; one JSON object a line is read. Convert it, for "
+                f"example with: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+            )
+        if "\0" in line or _SURROGATE.search(line):
+            rows.append(Row(number, problem=UNDECODABLE))
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):  # not JSON, or a number or nest too long
+            record = None
+        if not isinstance(record, dict):
+            rows.append(Row(number, problem=MALFORMED))
+            continue
+        columns.update(dict.fromkeys(record))
+        rows.append(_json_row(number, record.get(text_column), record.get(label_column)))
+    for name in (text_column, label_column):
+        if columns and name not in columns:
+            _column(path, list(columns), name)
+    return rows
+
+
+def _json_row(line: int, text: Any, label: Any) -> Row:
+    if isinstance(text, dict | list) or isinstance(label, dict | list):
+        return Row(line, problem=MALFORMED)
+    text, label = _name(text), _name(label)
+    if any("\0" in field or _SURROGATE.search(field) for field in (text, label)):
+        return Row(line, problem=UNDECODABLE)  # written as an escape such as \u0000
+    return _row(line, text, label)
+
+
+def _name(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Tools that know no missing integer write 1.0 for 1; both are one label.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _row(line: int, text: str, label: str) -> Row:
+    text, label = text.strip(), label.strip()
+    if not text:
+        return Row(line, problem=EMPTY)
+    if not label:
+        return Row(line, problem=NO_LABEL)
+    return Row(line, text, label)

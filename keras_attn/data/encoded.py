@@ -1,0 +1,165 @@
+"""Texts as ids, and batches of them in which little is padding."""
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_attn.data.batches import epoch_order
+
+POOL = 50  # batches that are sorted by length together: more is less padding, less chance
+MULTIPLE = 64  # lengths are padded to a multiple, so that graphs are compiled for a few
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedTexts:
+    """The ids of texts, one after another, and their labels.
+
+    Attributes:
+        ids: int32 array `(sum of lengths, G)`, the words of all texts in a row.
+        row_splits: int64 array `(N + 1,)`: text `i` is `ids[row_splits[i]:row_splits[i + 1]]`.
+        labels: int32 array `(N,)`.
+    """
+
+    ids: np.ndarray
+    row_splits: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of words of each text."""
+        return np.diff(self.row_splits)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.ids[self.row_splits[index] : self.row_splits[index + 1]]
+
+    def batch(self, rows: np.ndarray, multiple: int = MULTIPLE) -> tuple[np.ndarray, np.ndarray]:
+        """The ids `(B, T, G)` of some texts, padded with 0, and their labels `(B,)`.
+
+        Args:
+            rows: which texts.
+            multiple: `T` is the longest length, rounded up to a multiple of it.
+        """
+        longest = max(1, int(self.lengths[rows].max(initial=0)))
+        padded = np.zeros((len(rows), -(-longest // multiple) * multiple, self.ids.shape[1]), "i4")
+        for target, row in zip(padded, rows, strict=True):
+            ids = self[row]
+            target[: len(ids)] = ids
+        return padded, self.labels[rows]
+
+
+class EvaluationBatches(keras.utils.PyDataset):
+    """All texts in batches, the shortest first, for `evaluate` and `validation_data`.
+
+    Args:
+        texts: encoded texts.
+        batch_size: texts a batch; the last may have fewer.
+    """
+
+    def __init__(self, texts: EncodedTexts, batch_size: int) -> None:
+        super().__init__()
+        self.texts, self.batch_size = texts, batch_size
+        self.order = texts.lengths.argsort(kind="stable")
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.texts) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        start = index * self.batch_size
+        return self.texts.batch(self.order[start : start + self.batch_size])
+
+
+class TextBatches(keras.utils.PyDataset):
+    """Full training batches of several epochs in a row, of texts of like length.
+
+    An epoch's batches depend on the seed and the epoch alone. Texts are shuffled; within
+    each pool of some batches they are sorted by length; and batches are shuffled again.
+
+    Args:
+        texts: what to train on.
+        batch_size: texts a batch; what does not fill a batch is left out that epoch.
+        seed: integer that, with the epoch, makes the order.
+        epochs: number of the epoch to stop before.
+        initial_epoch: number of the first epoch.
+
+    Raises:
+        ValueError: the texts do not fill one batch.
+    """
+
+    def __init__(
+        self,
+        texts: EncodedTexts,
+        batch_size: int,
+        *,
+        seed: int,
+        epochs: int,
+        initial_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 < batch_size <= len(texts):
+            raise ValueError(
+                f"`batch_size` must be between 1 and the {len(texts)} training examples. "
+                f"Received: {batch_size!r}."
+            )
+        self.texts, self.batch_size, self.seed = texts, batch_size, seed
+        self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.steps = len(texts) // batch_size
+        self._planned: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self.steps * (self.epochs - self.initial_epoch)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, step = divmod(index, self.steps)
+        epoch += self.initial_epoch
+        if self._planned[0] != epoch:
+            self._planned = (epoch, self._plan(epoch))
+        return self.texts.batch(self._planned[1][step])
+
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each batch of an epoch."""
+        order = epoch_order(len(self.texts), self.seed, epoch)[: self.steps * self.batch_size]
+        lengths = self.texts.lengths
+        pool = POOL * self.batch_size
+        batches = []
+        for start in range(0, len(order), pool):
+            rows = order[start : start + pool]
+            rows = rows[lengths[rows].argsort(kind="stable")]
+            batches += np.split(rows, len(rows) // self.batch_size)
+        shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
+        return [batches[i] for i in shuffled]
+
+
+def text_batches(
+    texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int, initial_epoch: int = 0
+) -> Any:
+    """`TextBatches` in the form that `fit` takes on this backend."""
+    return _for_fit(
+        TextBatches(texts, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch)
+    )
+
+
+def evaluation_batches(texts: EncodedTexts, batch_size: int) -> Any:
+    """`EvaluationBatches` in the form that `fit` takes on this backend."""
+    return _for_fit(EvaluationBatches(texts, batch_size))
+
+
+def _for_fit(batches: Any) -> Any:
+    """On TensorFlow a `tf.data.Dataset`: Keras takes all batches to be as long as the first."""
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    signature = (
+        tf.TensorSpec((None, None, batches.texts.ids.shape[1]), tf.int32),
+        tf.TensorSpec((None,), tf.int32),
+    )
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (batches[index] for index in range(len(batches))), output_signature=signature
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)

@@ -1,0 +1,62 @@
+"""Lists of distinct strings, and the readable files that hold them: one a line, UTF-8."""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+
+def checked(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
+    """`terms` as a tuple; an error that names the first that a file could not hold."""
+    if isinstance(terms, (str, bytes)):
+        raise TypeError(f"Expected a list of {kind}s. Received one string: {terms!r}.")
+    terms = tuple(terms)
+    seen: set[str] = set()
+    for index, term in enumerate(terms):
+        if not isinstance(term, str):
+            raise TypeError(f"A {kind} must be a str. Received: {term!r}, number {index}.")
+        if not term or "\n" in term or "\r" in term:
+            raise ValueError(
+                f"A {kind} must have at least one character and no line break. "
+                f"Received: {term!r}, number {index}."
+            )
+        if term in seen:
+            raise ValueError(f"The {kind}s must be distinct. Received {term!r} twice.")
+        try:
+            term.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"A {kind} must be valid Unicode. Received: {term!r}.") from error
+        seen.add(term)
+    return terms
+
+
+def write(path: str | os.PathLike[str], terms: Iterable[str]) -> None:
+    """Write `terms`, one a line."""
+    pathlib.Path(path).write_bytes("".join(f"{term}\n" for term in terms).encode("utf-8"))
+
+
+def read(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, ...]:
+    """The strings that `write` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is damaged.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"Could not read the {kind}s from {str(path)!r}: {error.strerror}. Save the model, "
+            "or write the file, again."
+        ) from error
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(path)!r} holds no list of {kind}s: {error}.") from error
+    if lines.pop():
+        raise ValueError(
+            f"{str(path)!r} does not end with a line break: it may be cut short. If it is "
+            "whole, add one."
+        )
+    try:
+        return checked(lines, kind)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
