@@ -357,7 +357,8 @@ def _shifted(x: Tensor, shift: Tensor) -> Tensor:
 
 
 def _shifting(y: Tensor) -> Tensor:
-    return ops.concatenate([y, ops.ones_like(y[..., :2])], axis=-1)
+    ones = ops.ones_like(y[..., :1])
+    return ops.concatenate([y, ones, ones], axis=-1)
 
 
 def _columns(column: Tensor, width: int) -> Tensor:

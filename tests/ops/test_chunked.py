@@ -61,6 +61,26 @@ def test_gradients_equal_those_of_the_full_path(normalizer, argument, shape):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("argument", ["query", "key", "value"])
+def test_gradients_of_heads_of_one_feature(argument):
+    """The columns that carry the residual are two, however few the features are."""
+    random = np.random.default_rng(5)
+    tensors = {
+        name: random.normal(size=(B, length, N, 1)).astype("float32")
+        for name, length in (("query", T), ("key", S), ("value", S))
+    }
+    cotangent = random.normal(size=(B, T, N, 1)).astype("float32")
+
+    def loss(x, **path):
+        return ops.sum(ops.multiply(attention(**{**tensors, argument: x}, **path), cotangent))
+
+    expected = oracles.gradient(lambda x: loss(x, implementation="full"), tensors[argument])
+    got = oracles.gradient(
+        lambda x: loss(x, implementation="chunked", chunk_size=3), tensors[argument]
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("heads", [1, N])
 @pytest.mark.parametrize("path", [{"implementation": "full"}, {"chunk_size": 3}], ids=str)
 def test_a_bias_may_be_a_function_of_positions(path, heads):
