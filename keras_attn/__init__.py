@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
-    from keras_attn import data, explain, export, layers, models, ops, tasks, training, zoo
+    from keras_attn import data, explain, export, layers, models, ops, tasks, text, training, zoo
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "models": [],
         "ops": [],
         "tasks": [],
+        "text": [],
         "training": [],
         "zoo": [],
     },

@@ -158,16 +158,22 @@ def _attention_pooling(
 ) -> Count:
     batch, features = inputs[0], inputs[-1]
     sequence = (batch, math.prod(inputs[1:-1]), features)
-    queries, heads, key_dim = layer.query.shape
-    value_dim = layer.value_dense.kernel.shape[-1]
-    attended = _attended(
+    scored = layer.score != "uniform"
+    queries, heads = layer.num_queries or 1, layer.num_heads
+    key_dim = layer.query.shape[-1] if scored else 0
+    value_dim = layer.value_dense.kernel.shape[-1] if layer.project_values else features
+    total = _attended(
         (batch, heads, queries),
         sequence[1],
         key_dim + value_dim,
         streams=_streams(layer, return_attention_scores),
     )
-    projected = count(layer.key_dense, sequence) + count(layer.value_dense, sequence)
-    return projected + attended + count(layer.output_dense, (batch, queries, heads, value_dim))
+    if scored:
+        total += count(layer.key_dense, sequence)
+    if layer.project_values:
+        total += count(layer.value_dense, sequence)
+        total += count(layer.output_dense, (batch, queries, heads, value_dim))
+    return total
 
 
 @count.register(layers.AttentionDecoder)

@@ -61,6 +61,7 @@ def _nothing(layer: Any, inputs: Any, **_: Any) -> Count:
 
 for _kind in (
     layers.ImageNormalization,
+    layers.NGramEmbedding,
     layers.PositionEmbedding,
     layers.RelativePositionBias,
     layers.SinusoidalPositionEncoding,
@@ -122,6 +123,19 @@ def _cell(layer: Any, inputs: Shape, **_: Any) -> Count:
     return Count(
         inputs[0] * sum(math.prod(k.shape) for k in (layer.kernel, layer.recurrent_kernel))
     )
+
+
+@count.register(keras.layers.GRU)
+@count.register(keras.layers.LSTM)
+def _recurrent(layer: Any, inputs: Shape, **_: Any) -> Count:
+    """A step of its cell for each position."""
+    batch, length, features = inputs
+    return count(layer.cell, (batch * length, features))
+
+
+@count.register(keras.layers.Bidirectional)
+def _bidirectional(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return count(layer.forward_layer, inputs) + count(layer.backward_layer, inputs)
 
 
 @count.register(layers.ConvBlock)

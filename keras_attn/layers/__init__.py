@@ -6,6 +6,7 @@ from keras_attn.layers.attention_pooling import AttentionPooling
 from keras_attn.layers.convolution import ConvBlock, ResidualBlock
 from keras_attn.layers.gates import CBAM, EfficientChannelAttention, SqueezeExcite
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
+from keras_attn.layers.ngram_embedding import NGramEmbedding
 from keras_attn.layers.normalization import ImageNormalization, PatchWhitening
 from keras_attn.layers.positions import (
     PositionEmbedding,
@@ -24,6 +25,7 @@ __all__ = [
     "EfficientChannelAttention",
     "ImageNormalization",
     "MultiHeadAttention",
+    "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
     "RelativePositionBias",

@@ -6,10 +6,11 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rate
+from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rate
 from keras_attn.ops import attention, normalizers, padding_mask
 
 Tensor = Any
+SCORES = ("scaled_dot", "additive", "uniform")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -21,6 +22,11 @@ class AttentionPooling(keras.layers.Layer):
     block that both add. With `num_queries=None` it stands where a global average
     pooling stood; queries start small, so that it starts near the average of the values.
 
+    With `score="additive"`, `project_values=False` it is the word attention of Yang et al.
+    (HAN, NAACL 2016): a learned vector times `tanh` of the projected position, the inputs
+    themselves as values. `score="uniform"` has no queries and no keys, and averages the
+    values: the twin of either without attention.
+
     Args:
         num_queries: number of queries, `Q`; None is one query, and no axis for it.
         num_heads: number of heads, `N`.
@@ -28,6 +34,10 @@ class AttentionPooling(keras.layers.Layer):
             least 1.
         value_dim: size of each head for values; None is `key_dim`.
         output_size: size of the output's last axis; None is that of the inputs.
+        score: `"scaled_dot"`, queries times keys over `sqrt(key_dim)`; `"additive"`,
+            queries times `tanh` of keys; or `"uniform"`, the same for every position.
+        project_values: whether values and output are projected. False pools the inputs
+            themselves, by one head, and takes no `value_dim` and `output_size`.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
         dropout: rate at which attention weights are dropped in training.
         use_bias: whether the projections have biases.
@@ -65,6 +75,8 @@ class AttentionPooling(keras.layers.Layer):
         key_dim: int | None = None,
         value_dim: int | None = None,
         output_size: int | None = None,
+        score: str = "scaled_dot",
+        project_values: bool = True,
         normalizer: str = "softmax",
         dropout: float = 0.0,
         use_bias: bool = True,
@@ -82,11 +94,20 @@ class AttentionPooling(keras.layers.Layer):
         positive(self, **{name: size for name, size in sizes.items() if size is not None})
         rate(self, dropout=dropout)
         normalizers.get(normalizer)
+        choice(self, SCORES, score=score)
+        if not project_values and (num_heads != 1 or value_dim or output_size):
+            raise ValueError(
+                "AttentionPooling: `project_values=False` pools the inputs as they are, by one "
+                "head, and has no sizes of its own. Received: "
+                f"num_heads={num_heads}, value_dim={value_dim}, output_size={output_size}."
+            )
         self.num_queries = num_queries
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.output_size = output_size
+        self.score = score
+        self.project_values = project_values
         self.normalizer = normalizer
         self.dropout = dropout
         self.use_bias = use_bias
@@ -101,21 +122,25 @@ class AttentionPooling(keras.layers.Layer):
         features = inputs_shape[-1]
         key_dim = self.key_dim or max(1, features // self.num_heads)
         value_dim = self.value_dim or key_dim
-        self.query = self.add_weight(
-            name="query",
-            shape=(self.num_queries or 1, self.num_heads, key_dim),
-            initializer=fresh(self.query_initializer),
-        )
-        self.key_dense = self._projection("key", "bsd,dnh->bsnh", "nh", (self.num_heads, key_dim))
-        self.value_dense = self._projection(
-            "value", "bsd,dnh->bsnh", "nh", (self.num_heads, value_dim)
-        )
-        self.output_dense = self._projection(
-            "attention_output", "bqnh,nhd->bqd", "d", (self.output_size or features,)
-        )
-        self.key_dense.build((None, None, features))
-        self.value_dense.build((None, None, features))
-        self.output_dense.build((None, None, self.num_heads, value_dim))
+        if self.score != "uniform":
+            self.query = self.add_weight(
+                name="query",
+                shape=(self.num_queries or 1, self.num_heads, key_dim),
+                initializer=fresh(self.query_initializer),
+            )
+            self.key_dense = self._projection(
+                "key", "bsd,dnh->bsnh", "nh", (self.num_heads, key_dim)
+            )
+            self.key_dense.build((None, None, features))
+        if self.project_values:
+            self.value_dense = self._projection(
+                "value", "bsd,dnh->bsnh", "nh", (self.num_heads, value_dim)
+            )
+            self.output_dense = self._projection(
+                "attention_output", "bqnh,nhd->bqd", "d", (self.output_size or features,)
+            )
+            self.value_dense.build((None, None, features))
+            self.output_dense.build((None, None, self.num_heads, value_dim))
 
     def call(
         self,
@@ -127,19 +152,18 @@ class AttentionPooling(keras.layers.Layer):
     ) -> Any:
         batch, *spatial, features = ops.shape(inputs)
         sequence = ops.reshape(inputs, (batch, math.prod(spatial), features))
-        query = ops.cast(self.query, inputs.dtype)[None]
         attended = attention(
-            ops.broadcast_to(query, (batch, *self.query.shape)),
-            self.key_dense(sequence),
-            self.value_dense(sequence),
+            *self._query_and_key(sequence),
+            self.value_dense(sequence) if self.project_values else sequence[:, :, None],
             mask=self._mask(inputs, mask if padding_mask is None else padding_mask),
+            scale=1.0 if self.score == "additive" else None,
             normalizer=self.normalizer,
             dropout=self.dropout if training else 0.0,
             seed=self.seed_generator,
             return_weights=return_attention_scores,
         )
         pooled, weights = attended if return_attention_scores else (attended, None)
-        output = self.output_dense(pooled)
+        output = self.output_dense(pooled) if self.project_values else pooled[:, :, 0]
         output = output[:, 0] if self.num_queries is None else output
         if not return_attention_scores:
             return output
@@ -178,6 +202,8 @@ class AttentionPooling(keras.layers.Layer):
             "key_dim": self.key_dim,
             "value_dim": self.value_dim,
             "output_size": self.output_size,
+            "score": self.score,
+            "project_values": self.project_values,
             "normalizer": self.normalizer,
             "dropout": self.dropout,
             "use_bias": self.use_bias,
@@ -186,6 +212,18 @@ class AttentionPooling(keras.layers.Layer):
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "seed": self.seed,
         }
+
+    def _query_and_key(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries `(B, Q, N, H)` and keys `(B, S, N, H)`."""
+        batch, length, _ = ops.shape(sequence)
+        if self.score == "uniform":  # every product is 0
+            queries = (batch, self.num_queries or 1, self.num_heads, 1)
+            keys = (batch, length, self.num_heads, 1)
+            return ops.zeros(queries, sequence.dtype), ops.zeros(keys, sequence.dtype)
+        query = ops.cast(self.query, sequence.dtype)[None]
+        key = self.key_dense(sequence)
+        key = ops.tanh(key) if self.score == "additive" else key
+        return ops.broadcast_to(query, (batch, *self.query.shape)), key
 
     def _projection(
         self, name: str, equation: str, bias_axes: str, sizes: tuple[int, ...]

@@ -9,12 +9,23 @@ import pydantic
 
 from keras_attn._names import unknown
 from keras_attn.models.attention_net import AttentionNetConfig, attention_net
+from keras_attn.models.ngram_attention import NGramAttentionConfig, ngram_attention
+from keras_attn.models.recurrent_attention import RecurrentAttentionConfig, recurrent_attention
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, small_attention_cnn
+from keras_attn.models.text_transformer import TextTransformerConfig, text_transformer
 
-ARCHITECTURES: dict[str, tuple[type, Callable[[Any], keras.Model]]] = {
+_Architectures = dict[str, tuple[type, Callable[[Any], keras.Model]]]
+
+IMAGE_ARCHITECTURES: _Architectures = {
     "attention_net": (AttentionNetConfig, attention_net),
     "small_attention_cnn": (SmallAttentionCNNConfig, small_attention_cnn),
 }
+TEXT_ARCHITECTURES: _Architectures = {
+    "ngram_attention": (NGramAttentionConfig, ngram_attention),
+    "recurrent_attention": (RecurrentAttentionConfig, recurrent_attention),
+    "text_transformer": (TextTransformerConfig, text_transformer),
+}
+ARCHITECTURES = {**IMAGE_ARCHITECTURES, **TEXT_ARCHITECTURES}
 
 
 def configure(architecture: str, **settings: Any) -> Any:
@@ -69,10 +80,18 @@ def build(architecture: str, **settings: Any) -> keras.Model:
 
 __all__ = [
     "ARCHITECTURES",
+    "IMAGE_ARCHITECTURES",
+    "TEXT_ARCHITECTURES",
     "AttentionNetConfig",
+    "NGramAttentionConfig",
+    "RecurrentAttentionConfig",
     "SmallAttentionCNNConfig",
+    "TextTransformerConfig",
     "attention_net",
     "build",
     "configure",
+    "ngram_attention",
+    "recurrent_attention",
     "small_attention_cnn",
+    "text_transformer",
 ]

@@ -1,10 +1,20 @@
 """What a user holds: models that go from raw input to answers."""
 
+from keras_attn.tasks.building import from_architecture
+from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
+from keras_attn.tasks.classification import Classification
 from keras_attn.tasks.compilation import compile_mode
-from keras_attn.tasks.image_classifier import (
-    Classification,
-    ImageClassifier,
-    from_architecture,
-)
+from keras_attn.tasks.explanation import TextExplanation
+from keras_attn.tasks.image_classifier import ImageClassifier
+from keras_attn.tasks.text_classifier import TextClassifier
 
-__all__ = ["Classification", "ImageClassifier", "compile_mode", "from_architecture"]
+__all__ = [
+    "Classification",
+    "ImageClassifier",
+    "TextClassifier",
+    "TextExplanation",
+    "compile_mode",
+    "expected_calibration_error",
+    "fit_temperature",
+    "from_architecture",
+]

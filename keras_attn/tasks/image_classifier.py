@@ -3,33 +3,25 @@
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_attn import models
 from keras_attn.data import decode_image
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.layers import ImageNormalization, PatchWhitening
+from keras_attn.tasks.classification import (
+    Classification,
+    answer,
+    check_export_arguments,
+    checked_label_names,
+    served,
+)
 from keras_attn.tasks.compilation import compile_mode
 
 Tensor = Any
-
-
-class Classification(NamedTuple):
-    """The answer for one image.
-
-    Attributes:
-        label: the most probable label.
-        score: its probability, in [0, 1].
-        probabilities: the probability of every label.
-    """
-
-    label: str
-    score: float
-    probabilities: dict[str, float]
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -67,18 +59,10 @@ class ImageClassifier(keras.Model):
 
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(label_names, str) or len(set(label_names)) != len(label_names):
-            raise ValueError(
-                f"`label_names` must be a list of different names. Received: {label_names!r}."
-            )
         self.autocast = False  # uint8 values stay exact until they are normalized
-        if network.output_shape[-1] != len(label_names):
-            raise ValueError(
-                "ImageClassifier needs one name for each output of the network. Received: "
-                f"{len(label_names)} names for {network.output_shape[-1]} outputs."
-            )
+        outputs = network.output_shape[-1]
         self.network = network
-        self.label_names = tuple(label_names)
+        self.label_names = checked_label_names("ImageClassifier", label_names, outputs)
         self.image_shape = tuple(network.input_shape[1:])
         self.normalization = ImageNormalization(name="normalization", dtype=self.dtype_policy)
         self.build((None, *self.image_shape))
@@ -179,7 +163,9 @@ class ImageClassifier(keras.Model):
         answers = []
         for start in range(0, len(array), batch_size):
             probabilities = self._probabilities(array[start : start + batch_size])
-            answers += [self._answer(row) for row in ops.convert_to_numpy(probabilities)]
+            answers += [
+                answer(self.label_names, row) for row in ops.convert_to_numpy(probabilities)
+            ]
         return answers
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
@@ -204,13 +190,8 @@ class ImageClassifier(keras.Model):
             TypeError: an argument of Keras's own `export` was given.
             FileExistsError: the folder exists and is not empty.
         """
-        if kwargs:
-            raise TypeError(
-                "ImageClassifier.export writes a TensorFlow SavedModel and takes a path alone. "
-                f"Received: {', '.join(kwargs)}. For other formats export `.network`."
-            )
+        check_export_arguments("ImageClassifier", kwargs)
         tf = import_tensorflow()
-        names = list(self.label_names)
 
         def serve(images: Any) -> dict[str, Any]:
             # On a CPU TensorFlow's convolutions fail on a batch of none: make it one, of
@@ -219,12 +200,7 @@ class ImageClassifier(keras.Model):
             none = tf.cast(tf.equal(size, 0), tf.int32)
             images = tf.pad(images, [[0, none], [0, none], [0, none], [0, 0]])
             probabilities = self._probabilities(images)[:size]
-            best = tf.argmax(probabilities, axis=-1)
-            return {
-                "label": tf.gather(tf.constant(names), best),
-                "score": tf.reduce_max(probabilities, axis=-1),
-                "probabilities": probabilities,
-            }
+            return served(self.label_names, probabilities)
 
         spec = tf.TensorSpec((None, None, None, 3), tf.uint8)
         return write_saved_model(filepath, serve, self, images=spec)
@@ -248,12 +224,7 @@ class ImageClassifier(keras.Model):
     def _classify_one(self, image: Any) -> Classification:
         array = np.asarray(image)[None]
         self._check_images(array)
-        return self._answer(ops.convert_to_numpy(self._probabilities(array))[0])
-
-    def _answer(self, probabilities: np.ndarray) -> Classification:
-        best = int(probabilities.argmax())
-        named = dict(zip(self.label_names, map(float, probabilities), strict=True))
-        return Classification(self.label_names[best], float(probabilities[best]), named)
+        return answer(self.label_names, ops.convert_to_numpy(self._probabilities(array))[0])
 
     def _check_images(self, images: np.ndarray) -> None:
         received = f"Received: {images.dtype} of shape {images.shape}."
@@ -273,17 +244,3 @@ class ImageClassifier(keras.Model):
                 f"Images must be uint8, with values in 0..255. {received} Floats in 0..1 "
                 "become that by (images * 255).round().astype('uint8')."
             )
-
-
-def from_architecture(
-    architecture: str, label_names: Sequence[str], **settings: Any
-) -> ImageClassifier:
-    """An `ImageClassifier` of an architecture of `keras_attn.models`, with fresh weights.
-
-    Example:
-
-    >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
-    ('cat', 'dog')
-    """
-    network = models.build(architecture, num_classes=len(label_names), **settings)
-    return ImageClassifier(network, label_names)

@@ -1,6 +1,5 @@
 """From texts to the ids that a text model reads."""
 
-import collections
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ import keras
 
 from keras_attn.text import _term_files
 from keras_attn.text._checks import as_strings, at_least
+from keras_attn.text._counting import document_frequencies
 from keras_attn.text.normalization import Normalizer
 from keras_attn.text.truncation import keep_ends
 from keras_attn.text.vocabulary import Vocabulary
@@ -104,17 +104,13 @@ class NGramEncoder(keras.layers.Layer):
         Raises:
             ValueError: they hold no word that occurs in `min_count` of them.
         """
-        counts: list[collections.Counter[bytes]] = [collections.Counter() for _ in self.orders]
-        for batch in _batched(texts):
-            rows = ngrams(self.words(batch, whole=True), self.orders).to_list()
-            for row in rows:
-                for counter, column in zip(counts, zip(*row, strict=True), strict=False):
-                    counter.update(set(column))
+        rows = itertools.chain.from_iterable(
+            self.words(batch, whole=True).to_list() for batch in _batched(texts)
+        )
+        counts = document_frequencies(rows, len(self.orders), self.min_count)
         terms = []
-        for order, (counter, size) in enumerate(zip(counts, self.vocabulary_sizes, strict=True)):
-            del counter[b""]
-            readable = {term.decode(): count for term, count in counter.items()}
-            taken = Vocabulary.from_counts(readable, size, self.min_count).terms
+        for order, (counted, size) in enumerate(zip(counts, self.vocabulary_sizes, strict=True)):
+            taken = Vocabulary.from_counts(counted, size).terms
             if not taken and order == 0:
                 raise ValueError(
                     "The texts hold no word that occurs in at least `min_count` of them, "
@@ -158,8 +154,10 @@ class NGramEncoder(keras.layers.Layer):
         """Ragged ids `(B, None, G)` as a tensor `(B, T, G)`, padded with 0."""
         import tensorflow as tf
 
-        longest = tf.maximum(ids.bounding_shape(axis=1), 1)
-        return ids.to_tensor(0, shape=(None, longest, len(self.orders)))
+        padded = ids.to_tensor(0)
+        missing = tf.maximum(1 - tf.shape(padded)[1], 0)  # where no text has a word
+        padded = tf.pad(padded, [[0, 0], [0, missing], [0, 0]])
+        return tf.ensure_shape(padded, (None, None, len(self.orders)))
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
         return keras.KerasTensor((texts.shape[0], None, len(self.orders)), "int32")

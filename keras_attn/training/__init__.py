@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from keras_attn.training.checkpoint import CheckpointError
     from keras_attn.training.optimizers import WarmupDecay
     from keras_attn.training.recipe import Recipe, RecipeError, load_recipe
-    from keras_attn.training.trainer import Run, evaluate, train
+    from keras_attn.training.trainer import Run, train
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
         "recipe": ["Recipe", "RecipeError", "load_recipe"],
-        "trainer": ["Run", "evaluate", "train"],
+        "trainer": ["Run", "train"],
+        "examples": ["evaluate"],
         "checkpoint": ["CheckpointError"],
         "augmentation": ["CutMix", "Cutout", "Mixup", "RandomFlip", "RandomShift"],
         "optimizers": ["WarmupDecay"],

@@ -16,6 +16,9 @@ from typing import Any
 
 import keras
 
+WEIGHTS_FILE = "model.weights.h5"
+VOCABULARY_FILE = "vocabulary.txt"
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message says why, and what to do."""

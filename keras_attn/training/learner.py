@@ -12,7 +12,7 @@ Tensor = Any
 
 
 class Learner(keras.Model):
-    """A classifier as it is trained: augmented images in, soft targets for the loss.
+    """A classifier as it is trained: augmented images or ids in, soft targets for the loss.
 
     Weights are shared with `classifier`, which is what is kept in the end. With `average`
     it also keeps an exponential moving average of all of them, those of normalization
@@ -21,7 +21,7 @@ class Learner(keras.Model):
     optimizer leaves the normalization's statistics out, and they then do not fit.)
 
     Args:
-        classifier: a built model from uint8 images to logits `(B, C)`.
+        classifier: a built model from uint8 images, or ids of texts, to logits `(B, C)`.
         augmentations: layers applied to float images in training, in order.
         average: how much the average keeps a step, in [0, 1); 0 for none. In the first
             steps it keeps less, so that it does not remember the initial weights.
@@ -64,7 +64,8 @@ class Learner(keras.Model):
             return self.classifier(inputs, training=False)
         if self.average:
             self._update_averages()
-        inputs = ops.cast(inputs, "float32")
+        if self.augmentations:
+            inputs = ops.cast(inputs, "float32")
         for layer in self.augmentations:
             inputs = layer(inputs, training=True)
         return self.classifier(inputs, training=True)

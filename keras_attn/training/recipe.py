@@ -46,6 +46,24 @@ class Augmentation(_Section):
     cutmix: NonNegative = 0.0
 
 
+class Text(_Section):
+    """How texts become ids, see `keras_attn.text.NGramEncoder`.
+
+    Attributes:
+        max_length: the most words that are kept of a text.
+        head: how many of them are its first; None is a quarter.
+        once: whether an n-gram counts only where it first stands in a text.
+        min_count: the least number of texts that an n-gram of the vocabulary stands in.
+        lowercase: whether words are compared in lower case.
+    """
+
+    max_length: Count = 512
+    head: Annotated[int, Field(ge=0)] | None = None
+    once: bool = False
+    min_count: Count = 1
+    lowercase: bool = True
+
+
 class Optimizer(_Section):
     """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
 
@@ -77,7 +95,7 @@ class Training(_Section):
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: images a step, over all replicas.
+        batch_size: examples a step, over all replicas.
         label_smoothing: share of the target that is spread over all classes.
         ema: how much the exponential moving average of the weights keeps a step, or 0
             for none; the average is what is evaluated and kept.
@@ -106,14 +124,15 @@ class Recipe(_Section):
         notes: what a reader of the card should know, in Markdown.
     """
 
-    task: Literal["image_classification"]
+    task: Literal["image_classification", "text_classification"]
     description: str
-    dataset: Literal["cifar10", "cifar100", "shapes"]
+    dataset: Literal["cifar10", "cifar100", "shapes", "imdb", "remarks"]
     architecture: str
     model: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}
     notes: str = ""
     augmentation: Augmentation = Augmentation()
+    text: Text = Text()
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
@@ -127,6 +146,11 @@ class Recipe(_Section):
             )
         if self.augmentation.mixup and self.augmentation.cutmix:
             raise ValueError("augmentation: choose mixup or cutmix, not both")
+        images = self.task == "image_classification"
+        if images and self.text != Text():
+            raise ValueError("text: this section is for text_classification")
+        if not images and self.augmentation != Augmentation():
+            raise ValueError("augmentation: this section is for image_classification")
         return self
 
     def settings(self, variant: str | None = None) -> dict[str, Any]:
@@ -141,6 +165,11 @@ class Recipe(_Section):
             accepted = ", ".join(map(repr, self.variants)) or "none"
             raise RecipeError(f"The recipe has no variant {variant!r}. It has: {accepted}.")
         return {**self.model, **self.variants[variant]}
+
+    @property
+    def encoder_settings(self) -> dict[str, Any] | None:
+        """The settings of a text model's encoder; None for images."""
+        return self.text.model_dump() if self.task == "text_classification" else None
 
     @property
     def digest(self) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 import keras
 
 from keras_attn import data, models
-from keras_attn.explain import cost
-from keras_attn.tasks import ImageClassifier, compile_mode, from_architecture
-from keras_attn.training import checkpoint, strategies
+from keras_attn.explain import Cost
+from keras_attn.tasks import TextClassifier, compile_mode, from_architecture
+from keras_attn.training import checkpoint, examples, strategies
+from keras_attn.training.checkpoint import VOCABULARY_FILE, WEIGHTS_FILE
+from keras_attn.training.examples import Classifier, evaluate
 from keras_attn.training.learner import EvaluateAverages, Learner, SeedEpochs, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
@@ -31,7 +33,7 @@ class Run:
         folder: where weights, logs and `record.json` lie.
     """
 
-    classifier: ImageClassifier
+    classifier: Classifier
     record: dict[str, Any]
     folder: pathlib.Path
 
@@ -44,7 +46,7 @@ def train(
     seed: int | None = None,
     resume: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
-    dataset: data.ImageData | None = None,
+    dataset: data.Dataset[Any] | None = None,
     strategy: str | Any = "none",
     tensorboard: bool = False,
     verbose: int | str = "auto",
@@ -89,13 +91,8 @@ def train(
     identity = (recipe.digest, variant or "", seed)
     state = checkpoint.read_state(folder, *identity) if resume else None
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
-    training, validation = dataset["train"], dataset["validation"]
     settings = recipe.training
-    steps = len(training) // settings.batch_size
     done = 0 if state is None else state.epoch
-    batches = data.training_batches(
-        training, settings.batch_size, seed=seed, epochs=settings.epochs, initial_epoch=done
-    )
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance()
 
@@ -103,9 +100,13 @@ def train(
     with scope:
         with dtype_policy(settings.precision):
             classifier = from_architecture(
-                recipe.architecture, dataset.label_names, **recipe.settings(variant)
+                recipe.architecture,
+                dataset.label_names,
+                text=recipe.encoder_settings,
+                **recipe.settings(variant),
             )
-        classifier.adapt(training.images)
+        read = examples.read(classifier, dataset)
+        steps = len(read) // settings.batch_size
         learner = _compiled(classifier, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
 
@@ -115,14 +116,14 @@ def train(
         seconds = state.seconds
     keeper = checkpoint.Checkpoint(folder, *identity, seconds=seconds)
     if done < settings.epochs:
+        batches = read.batches(settings.batch_size, seed, settings.epochs, done)
         learner.fit(
             batches,
             epochs=settings.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
             shuffle=False,  # the batches are shuffled already
-            validation_data=(validation.images, validation.labels),
-            validation_batch_size=500,
+            **read.validation(),
             callbacks=[
                 SeedEpochs(seed),
                 *_callbacks(keeper, classifier, recipe, done, tensorboard),
@@ -132,7 +133,8 @@ def train(
         seconds = keeper.seconds
     elif settings.ema:
         learner.exchange()
-    checkpoint.save_weights(bare(classifier), folder / "model.weights.h5")
+    finished = read.finish(classifier)
+    digests = save(classifier, folder)
     record = {
         "variant": variant or "",
         "seed": seed,
@@ -140,29 +142,34 @@ def train(
         "recipe_digest": recipe.digest,
         "epochs": settings.epochs,
         "train_seconds": round(seconds, 1),
-        **_cost(classifier, steps * settings.batch_size * settings.epochs),
+        **_cost(read.cost(classifier.network), steps * settings.batch_size * settings.epochs),
+        **finished,
         "metrics": {name: evaluate(classifier, dataset[name]) for name in ("validation", "test")},
-        "weights_sha256": checkpoint.sha256(folder / "model.weights.h5"),
-        "data": {"name": dataset.name, "train_sha256": training.fingerprint},
+        **digests,
+        "data": {"name": dataset.name, "train_sha256": dataset["train"].fingerprint},
         **origin,
     }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(classifier, record, folder)
 
 
-def evaluate(classifier: ImageClassifier, split: data.Split) -> dict[str, Any]:
-    """Accuracy and cross-entropy of a classifier on a split, in its own precision.
+def save(classifier: Classifier, folder: pathlib.Path) -> dict[str, str]:
+    """Write a trained model's weights, and its vocabulary if it has one.
 
     Returns:
-        `accuracy` in [0, 1], `loss` in nats, and the number of `examples`.
+        The SHA-256 of what was written, by its name in a record.
     """
-    loss, accuracy = classifier.evaluate(split.images, split.labels, batch_size=500, verbose=0)
-    return {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
+    checkpoint.save_weights(bare(classifier), folder / WEIGHTS_FILE)
+    digests = {"weights_sha256": checkpoint.sha256(folder / WEIGHTS_FILE)}
+    if isinstance(classifier, TextClassifier):
+        classifier.encoder.write(folder / VOCABULARY_FILE)
+        digests["vocabulary_sha256"] = checkpoint.sha256(folder / VOCABULARY_FILE)
+    return digests
 
 
-def bare(classifier: ImageClassifier) -> ImageClassifier:
+def bare(classifier: Classifier) -> Classifier:
     """A copy without optimizer, whose weights file is the model's and nothing else."""
-    copy = ImageClassifier.from_config(classifier.get_config())
+    copy = type(classifier).from_config(classifier.get_config())
     copy.set_weights(classifier.get_weights())
     return copy
 
@@ -178,7 +185,7 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _compiled(classifier: ImageClassifier, recipe: Recipe, seed: int, steps: int) -> Learner:
+def _compiled(classifier: Classifier, recipe: Recipe, seed: int, steps: int) -> Learner:
     layers = augmentations(recipe.augmentation, seed)
     learner = Learner(classifier, layers, average=recipe.training.ema)
     optimizer = build_optimizer(recipe, steps)
@@ -209,7 +216,7 @@ def _check_settings(recipe: Recipe, variant: str | None) -> None:
 
 def _callbacks(
     keeper: checkpoint.Checkpoint,
-    classifier: ImageClassifier,
+    classifier: Classifier,
     recipe: Recipe,
     done: int,
     tensorboard: bool,
@@ -243,11 +250,10 @@ def _best_so_far(log: pathlib.Path) -> float:
     return max(float(row.get("val_accuracy") or -1.0) for row in rows)
 
 
-def _cost(classifier: ImageClassifier, images: int) -> dict[str, Any]:
+def _cost(spent: Cost, seen: int) -> dict[str, Any]:
     """Parameters, and FLOPs: a training step is a forward pass and twice that backward."""
-    spent = cost(classifier.network)
     return {
         "parameters": spent.parameters,
         "forward_flops": spent.flops,
-        "train_flops": 3 * spent.flops * images,
+        "train_flops": 3 * spent.flops * seen,
     }

@@ -3,11 +3,12 @@
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_attn import data
-from keras_attn.tasks import ImageClassifier, from_architecture
+from keras_attn.tasks import ImageClassifier, TextClassifier, from_architecture
+from keras_attn.training.checkpoint import VOCABULARY_FILE
 from keras_attn.zoo import registry
 
 
@@ -20,15 +21,20 @@ def build(
     weights: str | os.PathLike[str] | None = "zoo",
     *,
     label_names: Sequence[str] | None = None,
+    text: Mapping[str, Any] | None = None,
     **overrides: Any,
-) -> ImageClassifier:
+) -> ImageClassifier | TextClassifier:
     """Build an entry's model: a Keras model, ready to fit, evaluate, save and export.
+
+    A model of texts with fresh weights has no vocabulary: give it one by `adapt`.
 
     Args:
         name: an entry, see `keras_attn.zoo.list`.
         weights: `"zoo"` for those that come with the entry; a path of a `.weights.h5`
-            file; or None for fresh ones.
+            file, of texts with its `vocabulary.txt` beside it; or None for fresh ones.
         label_names: labels of your own, for fresh weights; None are those of the data set.
+        text: settings of the encoder to change, such as `{"max_length": 200}`, see
+            `keras_attn.text.NGramEncoder`.
         **overrides: settings of the architecture to change, such as `attention="none"`.
 
     Raises:
@@ -53,6 +59,7 @@ def build(
     model = from_architecture(
         recipe.architecture,
         data.LABELS[recipe.dataset] if label_names is None else label_names,
+        text={**(recipe.encoder_settings or {}), **(text or {})},
         **{**recipe.model, **overrides},
     )
     if weights is None:
@@ -63,6 +70,8 @@ def build(
         raise WeightsError(f"There is no weights file {path}.")
     if own:
         _check_digest(path, entry.results["weights"]["sha256"])
+    if isinstance(model, TextClassifier):
+        _read_vocabulary(model, path.with_name(VOCABULARY_FILE), entry.results if own else None)
     changed = [*overrides, *(["label_names"] if label_names else [])]
     expected = entry.results["weights"]["parameters"] if own else model.network.count_params()
     try:
@@ -80,11 +89,26 @@ def build(
     return model
 
 
+def _read_vocabulary(
+    model: TextClassifier, path: pathlib.Path, results: Mapping[str, Any] | None
+) -> None:
+    if not path.is_file():
+        raise WeightsError(
+            f"The weights of a model of texts need its vocabulary beside them: there is no {path}."
+        )
+    if results is not None:
+        _check_digest(path, results["vocabulary"]["sha256"])
+    try:
+        model.encoder.read(path)
+    except ValueError as error:
+        raise WeightsError(f"The vocabulary does not fit the model: {error}") from error
+
+
 def _check_digest(path: pathlib.Path, expected: str) -> None:
     with path.open("rb") as file:
         received = hashlib.file_digest(file, "sha256").hexdigest()
     if received != expected:
         raise WeightsError(
-            f"The weights {path} are damaged: their SHA-256 is {received}, and results.json says "
+            f"The file {path} is damaged: its SHA-256 is {received}, and results.json says "
             f"{expected}. Restore the file (git checkout, or install the package again)."
         )

@@ -55,11 +55,13 @@ def card(entry: Entry) -> str:
         sections += [
             _use(entry),
             "## Results",
-            f"Data: {recipe.dataset}, trained on its training split less the validation images. "
-            "The test split was read once a run, at its end. Mean and sample standard deviation "
-            "over seeds.",
+            f"Data: {recipe.dataset}, trained on its training split less the validation "
+            f"{_examples(entry)}. The test split was read once a run, at its end. Mean and sample "
+            "standard deviation over seeds.",
             _results(entry),
             *_worth(entry),
+            *_calibration(entry),
+            *_by_length(entry),
             "## Runs",
             _runs(entry),
             _environment(entry.runs()[0]),
@@ -83,14 +85,23 @@ def accuracy(runs: list[dict[str, Any]], split: str) -> str:
 
 
 def _use(entry: Entry) -> str:
+    if _examples(entry) == "texts":
+        example, raw = '"An hour too long, and I loved every minute."', "strings"
+    else:
+        example, raw = '"photo.png"', "uint8 images"
     return (
         "```python\n"
         "import keras_attn\n\n"
         f'model = keras_attn.zoo.build("{entry.name}")\n'
-        'model.classify("photo.png")  # label, score, probabilities\n'
-        'model.export("serving/1")  # a SavedModel that takes uint8 images\n'
+        f"model.classify({example})  # label, score, probabilities\n"
+        f'model.export("serving/1")  # a SavedModel that takes {raw}\n'
         "```"
     )
+
+
+def _examples(entry: Entry) -> str:
+    """What an entry reads."""
+    return "texts" if entry.recipe.task == "text_classification" else "images"
 
 
 def _results(entry: Entry) -> str:
@@ -121,16 +132,49 @@ def _worth(entry: Entry) -> list[str]:
     runs, twins = entry.runs(), entry.runs(TWIN)
     if not twins:
         return []
-    means = [
-        statistics.fmean(100 * run["metrics"]["test"]["accuracy"] for run in some)
-        for some in (runs, twins)
+    accuracies = [
+        [100 * run["metrics"]["test"]["accuracy"] for run in some] for some in (runs, twins)
     ]
-    difference = means[0] - means[1]
+    difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
     verb = "gains" if difference > 0 else "loses"
-    return [
+    told = (
         f"With attention the network {verb} {abs(difference):.2f} points of test accuracy against "
-        f"its twin without ({len(runs)} and {len(twins)} runs)."
+        f"its twin without ({len(runs)} and {len(twins)} runs)"
+    )
+    if min(len(runs), len(twins)) < 2:
+        return [f"{told}."]
+    spread = max(statistics.stdev(values) for values in accuracies)
+    side = "more" if abs(difference) > spread else "less"
+    return [f"{told}: {side} than the spread over seeds, {spread:.2f}."]
+
+
+def _calibration(entry: Entry) -> list[str]:
+    """Whether scores mean what they say."""
+    errors = [run["metrics"]["test"].get("calibration_error") for run in entry.runs()]
+    if None in errors:
+        return []
+    temperatures = [run["temperature"] for run in entry.runs()]
+    return [
+        "Scores are calibrated by a temperature found on the validation texts "
+        f"({_mean_and_deviation(temperatures, '.2f')}). Their expected calibration error on the "
+        f"test split, in 15 bins, is {_mean_and_deviation([100 * e for e in errors], '.2f')} %."
     ]
+
+
+def _by_length(entry: Entry) -> list[str]:
+    """Accuracy by the length of a text."""
+    rows = [run["metrics"]["test"].get("by_length") for run in entry.runs()]
+    if None in rows:
+        return []
+    lines = ["| words | texts | test accuracy |", "|---|---|---|"]
+    below = 0
+    for parts in zip(*rows, strict=True):
+        bound = parts[0]["up_to"]
+        words = f"over {below}" if bound is None else f"{below + 1} to {bound}"
+        values = _mean_and_deviation([100 * part["accuracy"] for part in parts], ".2f")
+        lines.append(f"| {words} | {parts[0]['examples']:,} | {values} % |")
+        below = bound
+    return ["\n".join(lines)]
 
 
 def _runs(entry: Entry) -> str:
@@ -148,7 +192,10 @@ def _runs(entry: Entry) -> str:
         for run in entry.runs(variant):
             lines.append(f"| {' | '.join(cell(run) for cell in columns.values())} |")
     kept = entry.results["weights"]["seed"]
-    lines += ["", f"The weights are those of seed {kept}, the best on the validation images."]
+    lines += [
+        "",
+        f"The weights are those of seed {kept}, the best on the validation {_examples(entry)}.",
+    ]
     return "\n".join(lines)
 
 

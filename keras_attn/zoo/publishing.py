@@ -7,10 +7,14 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from keras_attn.training.checkpoint import sha256, write_text
+from keras_attn.training.checkpoint import (
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    sha256,
+    write_text,
+)
 from keras_attn.zoo import cards, registry
 
-WEIGHTS_FILE = "model.weights.h5"
 MAX_BYTES = 25_000_000
 
 
@@ -26,8 +30,8 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
 
     Raises:
         FileNotFoundError: a folder holds no finished run.
-        ValueError: a run was of another recipe, its weights are not those recorded, or
-            they are too large to ship.
+        ValueError: a run was of another recipe or other data, its weights are not those
+            recorded, or they are too large to ship.
     """
     entry = registry.describe(name)
     digest = entry.recipe.digest
@@ -38,6 +42,11 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         record = _record(folder)
         if record["recipe_digest"] != digest:
             raise ValueError(f"{folder}: the run is not of the recipe that {name!r} has now.")
+        if record["data"]["name"] != entry.recipe.dataset:
+            raise ValueError(
+                f"{folder}: the run is on the data {record['data']['name']!r}, and the entry "
+                f"{name!r} is of {entry.recipe.dataset!r}."
+            )
         key = (record["variant"], record["seed"])
         runs[key], sources[key] = record, folder / WEIGHTS_FILE
     best = max(
@@ -51,6 +60,9 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     target = entry.folder / WEIGHTS_FILE
     if source is not None:
         _ship(source, target, best["weights_sha256"])
+        if "vocabulary_sha256" in best:
+            vocabulary = entry.folder / VOCABULARY_FILE
+            _ship(source.with_name(VOCABULARY_FILE), vocabulary, best["vocabulary_sha256"])
     elif not (target.is_file() and sha256(target) == best["weights_sha256"]):
         raise ValueError(
             f"Of the runs of {name!r}, that of seed {best['seed']} is now the best on validation "
@@ -66,6 +78,12 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         },
         "runs": [runs[key] for key in sorted(runs)],
     }
+    if "vocabulary_sha256" in best:
+        results["vocabulary"] = {
+            "file": VOCABULARY_FILE,
+            "sha256": best["vocabulary_sha256"],
+            "bytes": (entry.folder / VOCABULARY_FILE).stat().st_size,
+        }
     write_text(entry.folder / "results.json", json.dumps(results, indent=2))
     published = registry.describe(name)
     write_text(entry.folder / "README.md", cards.card(published))

@@ -191,6 +191,27 @@ def test_attention_pooling(shape):
     assert cost(layers.AttentionPooling(), shape).attention_bytes_full == 8 * 12
 
 
+@pytest.mark.parametrize("score", ["additive", "scaled_dot"])
+@pytest.mark.parametrize("shape", [(None, 12, D), (None, 3, 4, D)])
+def test_attention_pooling_of_the_inputs_themselves(score, shape):
+    layer = layers.AttentionPooling(3, key_dim=8, score=score, project_values=False)
+    spent = cost(layer, shape)
+    assert spent.flops == 2 * (12 * 6 * 8 + 3 * 12 * (8 + 6))
+    assert spent.parameters == 3 * 8 + (6 + 1) * 8
+    # The tanh is of keys, and no pair of a query and a key has features.
+    assert spent.attention_bytes_full == spent.attention_bytes_chunked == 8 * 3 * 12
+
+
+def test_attention_pooling_by_the_mean():
+    mean = cost(layers.AttentionPooling(3, score="uniform", project_values=False), (None, 12, D))
+    assert (mean.flops, mean.parameters) == (2 * 3 * 12 * 6, 0)
+    assert mean.attention_bytes_full == 8 * 3 * 12
+    settings = {"num_heads": 2, "key_dim": 8, "value_dim": 5, "output_size": 9}
+    projected = cost(layers.AttentionPooling(3, score="uniform", **settings), (None, 12, D))
+    assert projected.flops == 2 * (12 * 6 * 2 * 5 + 2 * 3 * 12 * 5 + 3 * (2 * 5) * 9)
+    assert projected.parameters == (6 + 1) * 10 + (10 + 1) * 9
+
+
 def test_attention_decoder_in_bahdanaus_order():
     # Inputs of 6, memory of 4, units 8, compared in a space of 3.
     spent = cost(layers.AttentionDecoder(8, attention_units=3), [QUERY, VALUE])

@@ -34,6 +34,17 @@ SEQUENCE, IMAGE = (None, T, D), (None, 9, 7, 4)
         (K.DepthwiseConv2D(3, depth_multiplier=2), IMAGE, 7 * 5 * (3 * 3) * 4 * 2),
         (K.GRUCell(8), (None, D), 6 * (3 * 8)),  # and the recurrence, below
         (K.LSTMCell(8), (None, D), 6 * (4 * 8)),
+        (K.GRU(8), SEQUENCE, 5 * (6 + 8) * (3 * 8)),
+        (K.GRU(8, return_sequences=True, reset_after=False), SEQUENCE, 5 * (6 + 8) * (3 * 8)),
+        (K.LSTM(8, return_sequences=True), SEQUENCE, 5 * (6 + 8) * (4 * 8)),
+        (K.Bidirectional(K.GRU(8, return_sequences=True)), SEQUENCE, 2 * 5 * (6 + 8) * (3 * 8)),
+        (
+            K.Bidirectional(
+                K.GRU(8), merge_mode="sum", backward_layer=K.LSTM(8, go_backwards=True)
+            ),
+            SEQUENCE,
+            5 * (6 + 8) * (3 * 8 + 4 * 8),
+        ),
         (layers.PatchWhitening(2), IMAGE, 8 * 6 * (2 * 2 * 4) * (2 * 2 * 2 * 4)),
         (layers.ConvBlock(8, strides=2, pool="max"), IMAGE, 5 * 4 * (3 * 3 * 4) * 8),
         (
@@ -74,6 +85,7 @@ def test_layers_are_the_hand_count(layer, shape, macs):
         (K.Dropout(0.5), SEQUENCE, 0),
         (K.MaxPooling2D(), IMAGE, 0),
         (layers.ImageNormalization(), IMAGE, 2 * 4),
+        (layers.NGramEmbedding((10, 20), (4, 2), gain=3.0), (None, T, 2), 10 * 4 + 20 * 2),
         (layers.PositionEmbedding(11), SEQUENCE, 11 * 6),
         (layers.PositionEmbedding((9, 8)), IMAGE, (9 + 8) * 4),
         (layers.SinusoidalPositionEncoding(), SEQUENCE, 0),
@@ -204,8 +216,8 @@ def test_layers_that_are_not_known_are_refused_by_name():
     inputs = keras.Input((T, D))
     with pytest.raises(TypeError, match="type Unknown is not known: 'mine' has weights"):
         cost(keras.Model(inputs, Unknown(name="mine")(inputs)))
-    with pytest.raises(TypeError, match="type LSTM"):
-        cost(keras.Sequential([K.LSTM(3)]), SEQUENCE)
+    with pytest.raises(TypeError, match="type SimpleRNN"):
+        cost(keras.Sequential([K.SimpleRNN(3)]), SEQUENCE)
     assert cost(Free(), SEQUENCE) == Cost(0, 0, 0, 0)
 
 

@@ -143,6 +143,127 @@ def test_the_implicit_mask_is_taken_and_ends_here():
     np.testing.assert_allclose(oracles.numpy(everything), oracles.numpy(layer(unmasked)), atol=1e-5)
 
 
+# Other scores, and values that are the inputs themselves.
+
+UNPROJECTED = {"num_heads": 1, "value_dim": None, "output_size": None, "project_values": False}
+every_score = pytest.mark.parametrize("score", ["scaled_dot", "additive", "uniform"])
+
+
+def scores_by_hand(layer):
+    """The scores `(B, Q, S)` of a layer of one head, one query and position at a time."""
+    count = layer.num_queries or 1
+    scores = np.zeros((B, count, S))
+    if layer.score == "uniform":
+        return scores
+    query, kernel = oracles.numpy(layer.query), oracles.numpy(layer.key_dense.kernel)
+    bias = oracles.numpy(layer.key_dense.bias)[0] if layer.use_bias else 0.0
+    for b, q, s in np.ndindex(scores.shape):
+        key = SEQUENCE[b, s].astype("float64") @ kernel[:, 0] + bias
+        if layer.score == "additive":  # Yang et al.: the context vector times tanh(W h + b)
+            scores[b, q, s] = query[q, 0] @ np.tanh(key)
+        else:
+            scores[b, q, s] = query[q, 0] @ key / np.sqrt(H)
+    return scores
+
+
+def pooled_by_hand(layer, mask):
+    """The output `(B, Q, D)` and the weights `(B, 1, Q, S)`: nothing but keys is projected."""
+    scores = scores_by_hand(layer)
+    weights = np.zeros_like(scores)
+    for b, q in np.ndindex(scores.shape[:2]):
+        weights[b, q] = oracles.normalize(layer.normalizer, scores[b, q], mask[b])
+    return weights @ SEQUENCE, weights[:, None]
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"normalizer": "sigmoid"}])
+@pytest.mark.parametrize("mask", [None, REAL])
+@every_score
+def test_scores_over_values_that_are_the_inputs(score, settings, mask):
+    layer = make(num_queries=Q, score=score, **UNPROJECTED, **settings)
+    expected = pooled_by_hand(layer, np.ones((B, S), bool) if mask is None else mask)
+    check(layer(SEQUENCE, padding_mask=mask, return_attention_scores=True), expected)
+    check([layer(SEQUENCE, padding_mask=mask)], expected[:1])
+
+
+@every_score
+def test_scores_over_a_map_without_an_axis_for_the_query(score):
+    layer = make(score=score, **UNPROJECTED)
+    output, weights = pooled_by_hand(layer, REAL)
+    received = layer(MAP, padding_mask=REAL.reshape(B, HEIGHT, WIDTH), return_attention_scores=True)
+    check(received, (output[:, 0], weights[:, :, 0].reshape(B, 1, HEIGHT, WIDTH)))
+
+
+def test_uniform_is_the_mean_of_what_is_real_and_has_no_query():
+    bare = make(score="uniform", **UNPROJECTED)
+    assert not bare.weights
+    mean = np.stack([x[real].mean(axis=0) for x, real in zip(SEQUENCE, REAL, strict=True)])
+    np.testing.assert_allclose(oracles.numpy(bare(SEQUENCE, padding_mask=REAL)), mean, atol=1e-5)
+    projected = make(score="uniform")
+    paths = {weight.path.split("/", 1)[1] for weight in projected.weights}
+    assert paths == {
+        f"{name}/{kind}" for name in ("value", "attention_output") for kind in ("kernel", "bias")
+    }
+    value = np.einsum("bd,dnh->bnh", mean, oracles.numpy(projected.value_dense.kernel))
+    value = value + oracles.numpy(projected.value_dense.bias)
+    output = np.einsum("bnh,nhd->bd", value, oracles.numpy(projected.output_dense.kernel))
+    output = output + oracles.numpy(projected.output_dense.bias)
+    received = projected(SEQUENCE, padding_mask=REAL)
+    np.testing.assert_allclose(oracles.numpy(received), output, atol=2e-5)
+
+
+def test_additive_scores_of_several_heads_under_projections():
+    layer = make(score="additive")
+    keys = np.einsum("bsd,dnh->bsnh", SEQUENCE, oracles.numpy(layer.key_dense.kernel))
+    keys = np.tanh(keys + oracles.numpy(layer.key_dense.bias))
+    scores = np.einsum("bsnh,nh->bns", keys, oracles.numpy(layer.query)[0])
+    weights = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    received = layer(SEQUENCE, return_attention_scores=True)[1]
+    np.testing.assert_allclose(oracles.numpy(received), weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("project_values", [True, False])
+@every_score
+def test_padding_changes_nothing_whatever_the_score(score, project_values):
+    layer = make(score=score, **({} if project_values else UNPROJECTED))
+    changed = np.where(REAL[..., None], SEQUENCE, 50.0).astype("float32")
+    masked = oracles.numpy(layer(SEQUENCE, padding_mask=REAL))
+    np.testing.assert_allclose(oracles.numpy(layer(changed, padding_mask=REAL)), masked, atol=1e-5)
+    assert not np.allclose(oracles.numpy(layer(SEQUENCE))[1], masked[1], atol=1e-3)
+
+
+@every_score
+def test_padding_alone_pools_to_zero_without_projections(score):
+    layer = make(score=score, **UNPROJECTED)
+    nothing = np.stack([np.zeros(S, bool), np.ones(S, bool)])
+    output, weights = layer(SEQUENCE, padding_mask=nothing, return_attention_scores=True)
+    for received in (output, weights, layer(SEQUENCE, padding_mask=nothing)):
+        np.testing.assert_array_equal(oracles.numpy(received)[0], 0.0)
+        assert np.abs(oracles.numpy(received)[1]).max() > 1e-3
+    slope = oracles.gradient(lambda x: ops.sum(layer(x, padding_mask=nothing) ** 2), SEQUENCE)
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[0], 0.0)
+
+
+@every_score
+def test_scores_in_functional_models_and_configs(score):
+    layer = make(score=score, **UNPROJECTED)
+    again = AttentionPooling.from_config(layer.get_config())
+    assert (again.score, again.project_values) == (score, False)
+    x, real = keras.Input((None, D)), keras.Input((None,), dtype="bool")
+    model = keras.Model([x, real], layer(x, padding_mask=real))
+    assert model.output.shape == (None, D)
+    expected = oracles.numpy(layer(SEQUENCE, padding_mask=REAL))
+    np.testing.assert_allclose(oracles.numpy(model([SEQUENCE, REAL])), expected, atol=1e-6)
+    assert np.abs(expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("settings", [{"num_heads": 2}, {"value_dim": 3}, {"output_size": 4}])
+def test_sizes_of_projections_that_are_not_there_are_refused(settings):
+    (name,) = settings
+    with pytest.raises(ValueError, match=rf"`project_values=False` .*{name}={settings[name]}"):
+        AttentionPooling(project_values=False, **settings)
+
+
 @pytest.mark.parametrize("num_queries", [None, Q])
 @pytest.mark.parametrize("spatial", [(None,), (None, None)])
 def test_functional_models_of_unknown_lengths(num_queries, spatial):
@@ -182,7 +303,7 @@ def test_projections_and_queries_do_not_start_equal():
     "settings",
     [
         *({"num_queries": 0}, {"num_heads": 0}, {"key_dim": 2.5}, {"value_dim": -1}),
-        *({"output_size": 0}, {"dropout": 1.0}, {"normalizer": "sofmax"}),
+        *({"output_size": 0}, {"dropout": 1.0}, {"normalizer": "sofmax"}, {"score": "dot"}),
     ],
 )
 def test_impossible_arguments_are_refused_by_name(settings):

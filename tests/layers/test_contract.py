@@ -33,6 +33,7 @@ CASES = {
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
         [(2, 4, 7), (2, 6, 9)],
     ),
+    "NGramEmbedding": ({"vocabulary_sizes": (8, 11), "dims": (3, 2), "gain": 4.0}, [(2, 6, 2)]),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
     "RelativePositionBias": (
@@ -58,6 +59,7 @@ CASES = {
         [(2, 4, 9)],
     ),
 }
+INTEGER_INPUTS = {"NGramEmbedding"}  # ids: there is no gradient to them
 NOT_DIFFERENTIATED = {"ImageNormalization"}  # has no trained weight
 LENGTHS_ALONE = {"RelativePositionBias"}  # float32, batch of 1, whatever the inputs hold
 every_layer = pytest.mark.parametrize("name", layers.__all__)
@@ -68,9 +70,19 @@ def make(name, /, **more):
     return getattr(layers, name)(**settings, **more)
 
 
-def inputs_of(name, dtype="float32"):
+def input_dtype(name):
+    return "int32" if name in INTEGER_INPUTS else "float32"
+
+
+def inputs_of(name):
     random = np.random.default_rng(0)
-    return [ops.cast(random.normal(size=shape), dtype) for shape in CASES[name][1]]
+
+    def drawn(shape):
+        if name in INTEGER_INPUTS:  # 0 is no id, and has no gradient
+            return random.integers(1, min(CASES[name][0]["vocabulary_sizes"]), shape)
+        return random.normal(size=shape)
+
+    return [ops.cast(drawn(shape), input_dtype(name)) for shape in CASES[name][1]]
 
 
 def randomized(layer, inputs):
@@ -83,7 +95,7 @@ def randomized(layer, inputs):
 
 
 def functional(name):
-    inputs = [keras.Input(shape[1:]) for shape in CASES[name][1]]
+    inputs = [keras.Input(shape[1:], dtype=input_dtype(name)) for shape in CASES[name][1]]
     return keras.Model(inputs, make(name, name="layer")(*inputs))
 
 
@@ -117,10 +129,11 @@ def test_no_constructor_argument_is_missing_from_the_config(name):
 @every_layer
 def test_symbolic_shape_is_the_eager_shape(name):
     layer, inputs = make(name), inputs_of(name)
-    symbolic = layer(*[keras.KerasTensor(x.shape) for x in inputs])
+    symbolic = layer(*[keras.KerasTensor(x.shape, input_dtype(name)) for x in inputs])
     eager = make(name)(*inputs)
     assert tuple(symbolic.shape) == tuple(eager.shape)
-    unknown_batch = make(name)(*[keras.KerasTensor((None, *x.shape[1:])) for x in inputs])
+    unknown = [keras.KerasTensor((None, *x.shape[1:]), input_dtype(name)) for x in inputs]
+    unknown_batch = make(name)(*unknown)
     batch = 1 if name in LENGTHS_ALONE else None
     assert tuple(unknown_batch.shape) == (batch, *eager.shape[1:])
 
@@ -162,9 +175,10 @@ def test_gradients_reach_every_weight_and_input(name):
     inputs = inputs_of(name)
     layer = randomized(make(name), inputs)
     with tf.GradientTape() as tape:
-        tape.watch(inputs)
+        watched = [] if name in LENGTHS_ALONE | INTEGER_INPUTS else inputs
+        tape.watch(watched)
         loss = ops.sum(ops.square(layer(*inputs, training=True) - 0.3) ** 2)
-    targets = [*layer.trainable_weights, *([] if name in LENGTHS_ALONE else inputs)]
+    targets = [*layer.trainable_weights, *watched]
     for target, gradient in zip(targets, tape.gradient(loss, targets), strict=True):
         assert gradient is not None, target
         values = array(tf.convert_to_tensor(gradient))

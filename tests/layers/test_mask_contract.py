@@ -131,6 +131,24 @@ def test_pooling_does_not_see_padding():
     assert np.abs(array(layer(garbage(X, REAL))) - expected).max() > 1e-2
 
 
+def test_embedded_ids_carry_no_mask_and_padding_of_them_changes_nothing():
+    ids = np.stack([TOKENS, TOKENS % 3], axis=-1)
+    embedding = layers.NGramEmbedding((5, 4), (5, 3), embeddings_initializer="normal")
+    block, pool = layers.TransformerEncoderBlock(2, 12), layers.AttentionPooling(num_heads=2)
+
+    def run(ids, masked=True):
+        x = embedding(ids)
+        assert getattr(x, "_keras_mask", None) is None
+        real = ids[:, :, 0] != 0 if masked else None
+        return array(pool(block(x, padding_mask=real), padding_mask=real))
+
+    longer = np.pad(ids, ((0, 0), (0, 4), (0, 0)))
+    assert not array(embedding(longer))[:, T:].any()
+    assert np.isfinite(run(ids)).all()
+    np.testing.assert_allclose(run(longer), run(ids), atol=2e-5)
+    assert np.abs(run(longer, masked=False) - run(ids, masked=False)).max() > 1e-3
+
+
 def test_a_row_of_padding_alone_is_exactly_zero_or_the_bias():
     layer = layers.Attention()
     assert not array(layer(X, X, padding_mask=REAL))[~SOME].any()

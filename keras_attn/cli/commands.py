@@ -1,5 +1,6 @@
-"""The command line: `keras-attn list | show | train | evaluate | predict | export | demo`."""
+"""The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`."""
 
+import json
 import os
 import pathlib
 import sys
@@ -12,6 +13,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from keras_attn import __version__, zoo
+from keras_attn.cli import answers, own_data
+from keras_attn.cli.opening import open_model
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -25,6 +28,9 @@ app = typer.Typer(
 _settings = {"traceback": False}
 
 Name = Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")]
+Model = Annotated[
+    str, typer.Argument(help="An entry of the zoo, or a .keras file that a classifier saved.")
+]
 DataDir = Annotated[
     pathlib.Path | None,
     typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
@@ -33,6 +39,7 @@ Weights = Annotated[
     pathlib.Path | None,
     typer.Option(help="A .weights.h5 file to use in place of the entry's own."),
 ]
+OWN: dict[str, Any] = {"rich_help_panel": "Your own data"}
 Catalogue = Annotated[
     list[pathlib.Path] | None,
     typer.Option(help="A further folder of entries; may be given more than once."),
@@ -95,27 +102,73 @@ def train(
     ] = "none",
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
     data_dir: DataDir = None,
+    data: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="A table of your own texts: .csv, .tsv, or .jsonl.", **OWN),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Its column of texts; default: text.", **OWN)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Its column of labels; default: label.", **OWN)
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What parts its fields; default: by the suffix.", **OWN)
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Default: utf-8.", **OWN)] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Fraction to choose by; default: 0.1.", **OWN)
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Fraction to measure by at the end; default: 0.1.", **OWN)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Default: those of the recipe.", **OWN)
+    ] = None,
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split."""
+    own: dict[str, Any] = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "validation": validation,
+        "test": test,
+    }
+    entry = zoo.describe(name)
+    recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
+    seed = recipe.training.seeds[0] if seed is None else seed
+    if data is None:
+        given = [f"--{key.replace('_', '-')}" for key in own if own[key] is not None]
+        given += ["--epochs"] if epochs is not None else []
+        if given:
+            raise ValueError(f"{', '.join(given)}: only with --data, a table of your own.")
+    else:
+        if data_dir is not None:
+            raise ValueError("Give --data, a table of your own, or --data-dir, not both.")
+        if recipe.task != "text_classification":
+            raise ValueError(f"--data is a table of texts, and {name} does {recipe.task}.")
+        label = f"{data.stem}-{label}"
+        dataset = own_data.open_table(data, **own)
+        recipe = own_data.fitted(recipe, len(dataset["train"]), epochs)
     from keras_attn import training
 
-    entry = zoo.describe(name)
-    seed = entry.recipe.training.seeds[0] if seed is None else seed
-    label = f"{name}-{variant}" if variant else name
-    folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
     run = training.train(
-        entry.recipe,
-        folder,
+        recipe,
+        out or pathlib.Path("runs", f"{label}-seed{seed}"),
         variant=variant,
         seed=seed,
         resume=resume,
         strategy=strategy,
         data_dir=data_dir,
+        dataset=dataset,
         tensorboard=tensorboard,
         verbose=1 if sys.stdout.isatty() else 2,
     )
     _metrics_table(run.record["metrics"])
     typer.echo(f"Weights, logs and record: {run.folder}")
+    if data is not None:
+        own_data.write_model(run)
 
 
 @app.command()
@@ -142,30 +195,73 @@ def evaluate(
 
 @app.command()
 def predict(
-    name: Name,
-    images: Annotated[list[pathlib.Path], typer.Argument(help="Image files.")],
-    top: Annotated[int, typer.Option(min=1, help="How many labels to print.")] = 3,
+    name: Model,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Image files, or texts.")
+    ] = None,
+    file: Annotated[
+        pathlib.Path | None, typer.Option(help='A file with a text a line; "-": standard input.')
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many labels the table shows.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     weights: Weights = None,
 ) -> None:
-    """Label image files."""
-    model = zoo.build(name, weights=weights or "zoo")
-    table = Table("image", "label", "score", "also", box=rich.box.SIMPLE)
-    for path, answer in zip(images, model.classify(images), strict=True):
-        ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1:top]
-        also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
-        table.add_row(str(path), answer.label, f"{answer.score:.3f}", also)
-    rich.print(table)
+    """Label image files, or texts."""
+    model = open_model(name, weights)
+    kind, given = _kind(model), inputs or []
+    if kind == "text":
+        given = answers.texts_of(given, file)
+    elif file is not None or not given:
+        raise ValueError(f"{name} reads images: give image files, and no --file.")
+    found = model.classify(given)
+    if as_json:
+        answers.print_json(kind, given, found)
+    else:
+        answers.print_table(kind, given, found, top)
+
+
+@app.command()
+def explain(
+    name: Model,
+    text: Annotated[str, typer.Argument(help="The text.")],
+    label: Annotated[str | None, typer.Option(help="The label; default: the answer.")] = None,
+    html: Annotated[
+        pathlib.Path | None, typer.Option(help="Write an HTML page here as well.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    weights: Weights = None,
+) -> None:
+    """Show what each word of a text did to the answer, and where attention lay."""
+    from keras_attn.tasks import TextClassifier
+
+    model = open_model(name, weights)
+    if not isinstance(model, TextClassifier):
+        raise ValueError(
+            f"{name} reads images, and `explain` is for texts. For images see "
+            "keras_attn.explain.attention_maps."
+        )
+    explanation = model.explain(text, label)
+    if html is not None:
+        html.write_text(explanation.to_page(), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(explanation.to_dict()))
+    else:
+        rich.print(explanation)
+    if html is not None:
+        typer.echo(f"Written: {html}", err=as_json)
 
 
 @app.command()
 def export(
-    name: Name,
+    name: Model,
     folder: Annotated[pathlib.Path, typer.Argument(help="A new folder, such as serving/1.")],
     weights: Weights = None,
 ) -> None:
     """Write a SavedModel that takes raw input and needs TensorFlow alone."""
-    path = zoo.build(name, weights=weights or "zoo").export(folder)
-    typer.echo(f"SavedModel: {path}  (signature serving_default: images uint8 (B, H, W, 3))")
+    model = open_model(name, weights)
+    path = model.export(folder)
+    takes = "texts string (B,)" if _kind(model) == "text" else "images uint8 (B, H, W, 3)"
+    typer.echo(f"SavedModel: {path}  (signature serving_default: {takes})")
 
 
 @app.command()
@@ -222,9 +318,21 @@ def main() -> None:
         sys.exit(1)
 
 
+def _kind(model: Any) -> str:
+    from keras_attn.tasks import TextClassifier
+
+    return "text" if isinstance(model, TextClassifier) else "image"
+
+
 def _metrics_table(metrics: dict[str, dict[str, Any]]) -> None:
-    table = Table("split", "accuracy", "loss", "examples", box=rich.box.SIMPLE)
+    calibrated = any("calibration_error" in values for values in metrics.values())
+    columns = ["split", "accuracy", "loss", "examples"]
+    columns += ["calibration error"] if calibrated else []
+    table = Table(*columns, box=rich.box.SIMPLE)
     for split, values in metrics.items():
         accuracy, loss = f"{100 * values['accuracy']:.2f} %", f"{values['loss']:.4f}"
-        table.add_row(split, accuracy, loss, f"{values['examples']:,}")
+        cells = [split, accuracy, loss, f"{values['examples']:,}"]
+        if calibrated:
+            cells.append(f"{100 * values['calibration_error']:.2f} %")
+        table.add_row(*cells)
     rich.print(table)

@@ -1,0 +1,83 @@
+"""Attention over the n-grams of a text: a bag that knows which of its things matter."""
+
+from typing import Annotated, Literal
+
+import keras
+from annotated_types import Ge, Gt, Lt
+
+from keras_attn.layers import AttentionPooling
+from keras_attn.models._config import config
+from keras_attn.models._texts import UNKNOWN, Sizes, text_input
+
+
+@config
+class NGramAttentionConfig:
+    """What an `ngram_attention` is made of.
+
+    Attributes:
+        num_classes: number of classes.
+        vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
+        embedding_dim: features of an n-gram, besides one for each class that starts as its
+            log-count ratio.
+        attention: normalizer of the attention, or `"none"` for the twin that averages.
+        score: how the learned query scores an n-gram.
+        key_dim: size of query and keys.
+        embedding_gain: see `keras_attn.layers.NGramEmbedding`.
+        logit_gain: what the classifier multiplies the pooled log-count ratios by at first.
+        dropout: rate at which attention weights are dropped in training.
+    """
+
+    num_classes: Annotated[int, Gt(1)] = 2
+    vocabulary_sizes: Sizes = (25_000, 120_000, 110_000)
+    embedding_dim: Annotated[int, Ge(0)] = 3
+    attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
+    score: Literal["scaled_dot", "additive"] = "scaled_dot"
+    key_dim: Annotated[int, Gt(0)] = 8
+    embedding_gain: Annotated[float, Gt(0)] = 10.0
+    logit_gain: Annotated[float, Gt(0)] = 5.0
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+
+def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
+    """Embedded n-grams, pooled by a learned query, and a linear classifier.
+
+    Naive-Bayes log-count ratios as features (Wang and Manning, ACL 2012), trained on as
+    embeddings (Li et al., COLING 2016), here under attention in place of a sum. An n-gram
+    that is not in the vocabulary has no vote; a text of none has that of the bias.
+
+    Args:
+        config: what the network is made of.
+
+    Returns:
+        A functional model: ids `(B, T, G)` to logits `(B, num_classes)`.
+
+    Example:
+
+    >>> model = ngram_attention(NGramAttentionConfig(vocabulary_sizes=(9, 9)))
+    >>> model.input.shape, model.output.shape
+    ((None, None, 2), (None, 2))
+    """
+    sizes = config.vocabulary_sizes
+    dims = (config.embedding_dim,) * len(sizes)
+    ids, features, _ = text_input(sizes, dims, config.num_classes, config.embedding_gain)
+    # Each n-gram is a position of its own.
+    ngrams = keras.layers.Reshape(
+        (-1, config.num_classes + config.embedding_dim), name="positions"
+    )(features)
+    known = keras.layers.Flatten(name="known")(ids) > UNKNOWN
+    uniform = config.attention == "none"
+    pooled = AttentionPooling(
+        key_dim=config.key_dim,
+        score="uniform" if uniform else config.score,
+        project_values=False,
+        normalizer="softmax" if uniform else config.attention,
+        dropout=config.dropout,
+        name="pool" if uniform else "attention",
+    )(ngrams, padding_mask=known)
+    logits = keras.layers.Dense(
+        config.num_classes,
+        kernel_initializer=keras.initializers.Identity(config.logit_gain),
+        dtype="float32",
+        name="logits",
+    )(pooled)
+    return keras.Model(ids, logits, name="ngram_attention")

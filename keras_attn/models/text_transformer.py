@@ -1,0 +1,112 @@
+"""A Transformer encoder over a text, pooled by attention."""
+
+from typing import Annotated, Literal
+
+import keras
+from annotated_types import Ge, Gt, Lt
+
+from keras_attn.layers import AttentionPooling, TransformerEncoderBlock
+from keras_attn.models._config import config
+from keras_attn.models._texts import Dims, Sizes, Tensor, check_orders, text_input
+
+
+@config
+class TextTransformerConfig:
+    """What a `text_transformer` is made of.
+
+    Attributes:
+        num_classes: number of classes.
+        vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
+        embedding_dims: features of each order, besides one for each class that starts as
+            the n-gram's log-count ratio.
+        embedding_gain: see `keras_attn.layers.NGramEmbedding`.
+        model_dim: features of a position inside the encoder.
+        num_layers: encoder blocks.
+        num_heads: heads of each, which divide `model_dim`.
+        intermediate_dim: width of the feed-forward networks.
+        window: a word attends to those at a distance below it on either side; None is the
+            whole text.
+        position: how attention knows positions, see `keras_attn.layers.MultiHeadAttention`.
+        attention: normalizer of all attention, or `"none"` for the twin: blocks of
+            feed-forward networks alone, and an average over the words.
+        dropout: rate of dropout in blocks, before them and before the classifier.
+    """
+
+    num_classes: Annotated[int, Gt(1)] = 2
+    vocabulary_sizes: Sizes = (25_000, 60_000)
+    embedding_dims: Dims = (32, 4)
+    embedding_gain: Annotated[float, Gt(0)] = 1.0
+    model_dim: Annotated[int, Gt(0)] = 64
+    num_layers: Annotated[int, Gt(0)] = 2
+    num_heads: Annotated[int, Gt(0)] = 4
+    intermediate_dim: Annotated[int, Gt(0)] = 128
+    window: Annotated[int, Gt(0)] | None = None
+    position: Literal["rotary", "alibi", "relative"] | None = "rotary"
+    attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_orders(self.vocabulary_sizes, self.embedding_dims)
+        if self.model_dim % self.num_heads:
+            raise ValueError(
+                "`num_heads` must divide `model_dim`. Received: "
+                f"{self.num_heads} heads of {self.model_dim} features."
+            )
+
+
+def text_transformer(config: TextTransformerConfig) -> keras.Model:
+    """Embedded words with the n-grams they begin, encoder blocks, attention pooling.
+
+    Pre-norm blocks (Vaswani et al., arXiv:1706.03762; Xiong et al., arXiv:2002.04745),
+    whose attention may be local, and a learned query in place of a class token.
+
+    Args:
+        config: what the network is made of.
+
+    Returns:
+        A functional model: ids `(B, T, G)` to logits `(B, num_classes)`.
+
+    Example:
+
+    >>> model = text_transformer(TextTransformerConfig(vocabulary_sizes=(9, 9), window=16))
+    >>> model.get_layer("block_2").output.shape
+    (None, None, 64)
+    """
+    sizes, dims = config.vocabulary_sizes, config.embedding_dims
+    ids, x, real = text_input(sizes, dims, config.num_classes, config.embedding_gain)
+    x = keras.layers.Dense(config.model_dim, name="projection")(x)
+    if config.dropout:
+        x = keras.layers.Dropout(config.dropout, name="embedding_dropout")(x)
+    for index in range(config.num_layers):
+        x = _block(config, f"block_{index + 1}", x, real)
+    x = keras.layers.LayerNormalization(epsilon=1e-6, name="normalization")(x)
+    uniform = config.attention == "none"
+    pooled = AttentionPooling(
+        num_heads=config.num_heads,
+        score="uniform" if uniform else "scaled_dot",
+        normalizer="softmax" if uniform else config.attention,
+        name="pool" if uniform else "attention",
+    )(x, padding_mask=real)
+    if config.dropout:
+        pooled = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
+    logits = keras.layers.Dense(config.num_classes, dtype="float32", name="logits")(pooled)
+    return keras.Model(ids, logits, name="text_transformer")
+
+
+def _block(config: TextTransformerConfig, name: str, x: Tensor, real: Tensor) -> Tensor:
+    if config.attention != "none":
+        return TransformerEncoderBlock(
+            num_heads=config.num_heads,
+            intermediate_dim=config.intermediate_dim,
+            dropout=config.dropout,
+            normalizer=config.attention,
+            position=config.position,
+            window=config.window,
+            name=name,
+        )(x, padding_mask=real)
+    y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
+    y = keras.layers.Dense(config.intermediate_dim, activation="gelu", name=f"{name}_in")(y)
+    y = keras.layers.Dense(config.model_dim, name=f"{name}_out")(y)
+    if config.dropout:
+        y = keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(y)
+    return keras.layers.Add(name=name)([x, y])

@@ -1,0 +1,152 @@
+"""An explanation to look at, in a terminal and in HTML."""
+
+import html as markup
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Explanation = Any  # a TextExplanation; its module imports this one
+Color = tuple[int, int, int]
+
+# Full colors, and what they fade to: grounds for words in HTML, letters in a terminal,
+# which may be dark or light.
+FOR, AGAINST, ATTENTION = (64, 180, 90), (235, 95, 85), (90, 150, 240)
+WHITE, GREY = (255, 255, 255), (140, 140, 140)
+TITLES = {
+    "leave_one_out": "leave one out",
+    "gradient_times_input": "gradient times input",
+    "attention": "attention",
+}
+TOP = 8  # words that a terminal shows the numbers of
+
+
+def terminal(explanation: Explanation) -> "RenderableType":
+    """What `TextExplanation.to_rich` gives."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines: list[RenderableType] = [Text(_heading(explanation), style="bold")]
+    width = max(map(len, TITLES.values()))
+    for title, values, signed in _methods(explanation):
+        line = Text.assemble((f"{title:<{width}}  ", "bold"))
+        colors = _colors(values, signed, GREY)
+        for token, color in zip(explanation.tokens, colors, strict=True):
+            line.append(token, _rgb(color)).append(" ")
+        lines.append(line)
+    legend = Text.assemble(
+        ("for", _rgb(FOR)), " and ", ("against", _rgb(AGAINST)), f" {explanation.label!r}"
+    )
+    if explanation.attention is not None:
+        legend.append("; ").append("looked at", _rgb(ATTENTION))
+    lines += [legend, Text(_agreement(explanation), style="dim")]
+    if explanation.tokens:
+        lines.append(_top_words(explanation))
+    return Group(*lines)
+
+
+def html(explanation: Explanation) -> str:
+    """What `TextExplanation.to_html` gives."""
+    rows = []
+    for title, values, signed in _methods(explanation):
+        spans = []
+        colors = _colors(values, signed, WHITE)
+        for token, value, color in zip(explanation.tokens, values, colors, strict=True):
+            number = f"{value:+.4f}" if signed else f"{value:.4f}"
+            spans.append(
+                f'<span title="{title} {number}" style="background:{_rgb(color)};'
+                f'border-radius:3px;padding:1px 2px">{markup.escape(token)}</span>'
+            )
+        rows.append(
+            '<tr><th style="text-align:left;vertical-align:top;white-space:nowrap;'
+            f'padding:4px 12px 4px 0">{title}</th>'
+            f'<td style="text-align:left;line-height:1.7">{" ".join(spans)}</td></tr>'
+        )
+    keys = [("for", FOR), ("against", AGAINST)]
+    if explanation.attention is not None:
+        keys.append(("looked at", ATTENTION))
+    legend = " ".join(
+        f'<span style="background:{_rgb(color)};border-radius:3px;padding:1px 4px">{name}</span>'
+        for name, color in keys
+    )
+    # Colors of its own for text and ground: a notebook's may be dark.
+    return (
+        '<div style="font-family:sans-serif;font-size:14px;color:#1f2328;background:#ffffff;'
+        'padding:8px">\n'
+        f"<div><b>{markup.escape(_heading(explanation))}</b></div>\n"
+        f'<table style="border-collapse:collapse;color:inherit;background:inherit">\n'
+        + "\n".join(rows)
+        + f'\n</table>\n<div style="font-size:12px">{legend} '
+        f"{markup.escape(repr(explanation.label))}. {markup.escape(_agreement(explanation))}</div>"
+        "\n</div>"
+    )
+
+
+def page(explanation: Explanation) -> str:
+    """A whole HTML page, for a file."""
+    title = markup.escape(_heading(explanation))
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
+        f"</head>\n<body>\n{html(explanation)}\n</body>\n</html>\n"
+    )
+
+
+def _heading(explanation: Explanation) -> str:
+    answer = explanation.answer
+    heading = f"Answer: {answer.label} ({answer.score:.3f})"
+    if explanation.label != answer.label:
+        score = answer.probabilities[explanation.label]
+        heading += f". Explained: {explanation.label} ({score:.3f})"
+    return heading
+
+
+def _agreement(explanation: Explanation) -> str:
+    shares = [
+        f"{TITLES[name]} {'-' if value is None else f'{value:.2f}'}"
+        for name, value in explanation.agreement.items()
+        if name != "attention" or explanation.attention is not None
+    ]
+    return f"Rank correlation with the effect of leaving a word out: {', '.join(shares)}."
+
+
+def _methods(explanation: Explanation) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Title and values of each method, and whether their sign means anything."""
+    for name, title in TITLES.items():
+        values = getattr(explanation, name)
+        if values is not None:
+            yield title, values, name != "attention"
+
+
+def _colors(values: np.ndarray, signed: bool, faded: Color) -> Iterator[Color]:
+    """The color of each value: full for the strongest, faded for 0."""
+    strongest = np.abs(values).max(initial=0.0)
+    for value in values:
+        strength = abs(value) / strongest if strongest else 0.0
+        full = ATTENTION if not signed else FOR if value > 0 else AGAINST
+        red, green, blue = (round(a + strength * (b - a)) for a, b in zip(faded, full, strict=True))
+        yield red, green, blue
+
+
+def _rgb(color: Color) -> str:
+    return f"rgb({color[0]},{color[1]},{color[2]})"
+
+
+def _top_words(explanation: Explanation) -> "RenderableType":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    methods = list(_methods(explanation))
+    table = Table("word", box=box.SIMPLE)
+    for title, _, _ in methods:
+        table.add_column(title, justify="right")
+    for index in np.argsort(-np.abs(explanation.leave_one_out), kind="stable")[:TOP]:
+        numbers = [
+            f"{values[index]:+.3f}" if signed else f"{values[index]:.3f}"
+            for _, values, signed in methods
+        ]
+        table.add_row(Text(explanation.tokens[index]), *numbers)
+    return table

@@ -1,0 +1,41 @@
+"""From the name of an architecture to a task."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_attn import models
+from keras_attn.tasks.image_classifier import ImageClassifier
+from keras_attn.tasks.text_classifier import TextClassifier
+from keras_attn.text import NGramEncoder
+
+
+def from_architecture(
+    architecture: str,
+    label_names: Sequence[str],
+    text: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> ImageClassifier | TextClassifier:
+    """The task of an architecture of `keras_attn.models`, with fresh weights.
+
+    Args:
+        architecture: a key of `keras_attn.models.ARCHITECTURES`.
+        label_names: the name of each class.
+        text: settings of the encoder of a text model, see `keras_attn.text.NGramEncoder`.
+        **settings: settings of the architecture.
+
+    Raises:
+        ValueError: no architecture has that name; a setting is unknown or impossible; or
+            `text` is given for a model of images.
+
+    Example:
+
+    >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
+    ('cat', 'dog')
+    """
+    network = models.build(architecture, num_classes=len(label_names), **settings)
+    if architecture in models.TEXT_ARCHITECTURES:
+        sizes = network.get_layer("ngrams").vocabulary_sizes
+        return TextClassifier(network, NGramEncoder(sizes, **(text or {})), label_names)
+    if text:
+        raise ValueError(f"{architecture!r} reads images, and `text` is given: {dict(text)}.")
+    return ImageClassifier(network, label_names)

@@ -1,0 +1,152 @@
+"""What a run takes of its data set: images and texts come to `fit` each in their way."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_attn import data
+from keras_attn.explain import Cost, cost
+from keras_attn.tasks import ImageClassifier, TextClassifier, expected_calibration_error
+from keras_attn.tasks.calibration import softmax
+
+Classifier = ImageClassifier | TextClassifier
+EVALUATION_BATCH = 500  # images
+TEXT_BATCH = 128
+LENGTH_BOUNDS = (100, 200, 400, 800)  # words, of the shares that accuracy is told by
+
+
+class Examples(Protocol):
+    """The training and validation examples of a run, in the form that its model reads."""
+
+    def __len__(self) -> int:
+        """The number of training examples."""
+
+    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+        """Training batches of the epochs that are left, for `fit`."""
+
+    def validation(self) -> dict[str, Any]:
+        """The arguments of `fit` about validation."""
+
+    def finish(self, classifier: Any) -> dict[str, Any]:
+        """What is left to do with a trained model; what a record says of it."""
+
+    def cost(self, network: Any) -> Cost:
+        """What one example costs."""
+
+
+class ImageExamples:
+    """Images as they are; the model learns their statistics.
+
+    Args:
+        classifier: the new model.
+        dataset: the data set.
+    """
+
+    def __init__(self, classifier: ImageClassifier, dataset: data.Dataset[data.Split]) -> None:
+        self.training, self.held_out = dataset["train"], dataset["validation"]
+        classifier.adapt(self.training.images)
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+        return data.training_batches(
+            self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
+        )
+
+    def validation(self) -> dict[str, Any]:
+        return {
+            "validation_data": (self.held_out.images, self.held_out.labels),
+            "validation_batch_size": EVALUATION_BATCH,
+        }
+
+    def finish(self, classifier: Any) -> dict[str, Any]:
+        return {}
+
+    def cost(self, network: Any) -> Cost:
+        return cost(network)
+
+
+class TextExamples:
+    """Texts as ids, encoded once; the model learns its vocabulary of the training texts.
+
+    Args:
+        classifier: the new model.
+        dataset: the data set.
+    """
+
+    def __init__(self, classifier: TextClassifier, dataset: data.Dataset[data.TextSplit]) -> None:
+        training, held_out = dataset["train"], dataset["validation"]
+        self.training = classifier.adapt(training.texts, training.labels)
+        self.held_out = classifier.encode(held_out.texts, held_out.labels)
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+        return data.text_batches(
+            self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
+        )
+
+    def validation(self) -> dict[str, Any]:
+        return {"validation_data": data.evaluation_batches(self.held_out, TEXT_BATCH)}
+
+    def finish(self, classifier: Any) -> dict[str, Any]:
+        return {"temperature": classifier.calibrate(self.held_out)}
+
+    def cost(self, network: Any) -> Cost:
+        """The cost of a text of the mean length."""
+        length = max(1, round(float(self.training.lengths.mean())))
+        return cost(network, (1, length, self.training.ids.shape[1]))
+
+
+def read(classifier: Any, dataset: data.Dataset[Any]) -> Examples:
+    """The examples of a data set, for a new model."""
+    if isinstance(classifier, TextClassifier):
+        return TextExamples(classifier, dataset)
+    return ImageExamples(classifier, dataset)
+
+
+def evaluate(classifier: Classifier, split: data.Split | data.TextSplit) -> dict[str, Any]:
+    """Accuracy and cross-entropy of a classifier on a split, in its own precision.
+
+    Returns:
+        `accuracy` in [0, 1], `loss` in nats, and the number of `examples`. Of texts also
+        `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
+        `by_length`: the accuracy of texts of up to so many words, with their number.
+    """
+    if isinstance(split, data.TextSplit):
+        return _evaluate_texts(classifier, split)
+    loss, accuracy = classifier.evaluate(
+        split.images, split.labels, batch_size=EVALUATION_BATCH, verbose=0
+    )
+    return {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
+
+
+def _evaluate_texts(classifier: Any, split: data.TextSplit) -> dict[str, Any]:
+    encoded = classifier.encode(split.texts, split.labels)
+    logits, labels = classifier.logits(encoded)
+    probabilities = softmax(logits.astype("float64"))
+    right = probabilities.argmax(axis=-1) == labels
+    # `logits` go by length; a text that was cut counts as long as it was left.
+    lengths = np.sort(encoded.lengths)
+    by_length, shortest = [], 0.0
+    for bound in (*LENGTH_BOUNDS, np.inf):
+        chosen = (lengths > shortest) & (lengths <= bound)
+        if chosen.any():
+            by_length.append(
+                {
+                    "up_to": None if bound == np.inf else bound,
+                    "accuracy": float(right[chosen].mean()),
+                    "examples": int(chosen.sum()),
+                }
+            )
+        shortest = bound
+    chances = probabilities[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float(right.mean()),
+        "loss": float(-np.log(np.maximum(chances, 1e-12)).mean()),
+        "examples": len(split),
+        "calibration_error": expected_calibration_error(probabilities, labels),
+        "by_length": by_length,
+    }
