@@ -41,6 +41,34 @@ def small_recipe():
     return make_small_recipe()
 
 
+@pytest.fixture(scope="session")
+def small_remarks():
+    """A small drawn data set of texts."""
+    from keras_attn import data
+
+    return data.remarks(seed=1, sizes={"train": 150, "validation": 60, "test": 60})
+
+
+@pytest.fixture(scope="session")
+def small_text_recipe():
+    """A recipe on texts that trains in a second or two."""
+    from keras_attn.training import Recipe
+
+    return Recipe.model_validate(
+        {
+            "task": "text_classification",
+            "description": "small",
+            "dataset": "remarks",
+            "architecture": "ngram_attention",
+            "model": {"vocabulary_sizes": (200, 300), "embedding_dim": 2, "dropout": 0.1},
+            "variants": {"no_attention": {"attention": "none", "dropout": 0.0}},
+            "text": {"max_length": 40, "head": 10, "once": True},
+            "optimizer": {"name": "adamw", "learning_rate": 0.01},
+            "training": {"epochs": 3, "batch_size": 16, "ema": 0.9},
+        }
+    )
+
+
 def make_small_recipe():
     from keras_attn.training import Recipe
 

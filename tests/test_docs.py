@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ["attention.md", "masks.md"]
+PAGES = ["attention.md", "masks.md", "sentiment.md"]
 
 
 @pytest.fixture(scope="module")

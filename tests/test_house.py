@@ -53,6 +53,7 @@ def test_every_public_name_is_documented():
         "models",
         "ops",
         "tasks",
+        "text",
         "training",
         "zoo",
     ):

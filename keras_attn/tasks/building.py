@@ -25,7 +25,7 @@ def from_architecture(
 
     Raises:
         ValueError: no architecture has that name; a setting is unknown or impossible; or
-            `text` is given for a model of images.
+            `text` is given for a model of images, or has `once` for one of sequences.
 
     Example:
 
@@ -34,6 +34,11 @@ def from_architecture(
     """
     network = models.build(architecture, num_classes=len(label_names), **settings)
     if architecture in models.TEXT_ARCHITECTURES:
+        if (text or {}).get("once") and architecture != "ngram_attention":
+            raise ValueError(
+                f"{architecture!r} reads words in their order, and `once` would take repeated ones "
+                "away. Leave it False."
+            )
         sizes = network.get_layer("ngrams").vocabulary_sizes
         return TextClassifier(network, NGramEncoder(sizes, **(text or {})), label_names)
     if text:

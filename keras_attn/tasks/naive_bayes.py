@@ -6,7 +6,11 @@ from keras_attn.data import EncodedTexts
 
 
 def log_count_ratios(
-    texts: EncodedTexts, sizes: tuple[int, ...], num_classes: int, smoothing: float = 1.0
+    texts: EncodedTexts,
+    sizes: tuple[int, ...],
+    num_classes: int,
+    vocabulary_size: int | None = None,
+    smoothing: float = 1.0,
 ) -> list[np.ndarray]:
     """For each n-gram and class, how much likelier it is in the class than in the others.
 
@@ -18,6 +22,8 @@ def log_count_ratios(
         texts: training texts.
         sizes: number of ids of each order.
         num_classes: number of classes, `C`.
+        vocabulary_size: number of n-grams of all orders that there are; None for as many
+            as there are ids.
         smoothing: added to each count.
 
     Returns:
@@ -36,13 +42,14 @@ def log_count_ratios(
         for count, column in zip(counts, texts[index].T, strict=True):
             count[label, np.unique(column)] += 1
     total = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
-    vocabulary = sum(size - 2 for size in sizes)
+    if vocabulary_size is None:
+        vocabulary_size = sum(size - 2 for size in sizes)
     ratios = []
     for count in counts:
         inside, outside = count, count.sum(axis=0) - count
         rest = total.sum() - total
         shares = [
-            np.log((part + smoothing) / (all_of_it + smoothing * vocabulary))
+            np.log((part + smoothing) / (all_of_it + smoothing * vocabulary_size))
             for part, all_of_it in ((inside, total), (outside, rest))
         ]
         ratio = shares[0] - shares[1]

@@ -126,7 +126,12 @@ class TextClassifier(keras.Model):
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
         embedding = self.network.get_layer("ngrams")
-        ratios = log_count_ratios(encoded, embedding.vocabulary_sizes, len(self.label_names))
+        ratios = log_count_ratios(
+            encoded,
+            embedding.vocabulary_sizes,
+            len(self.label_names),
+            sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies),
+        )
         for order, ratio in enumerate(ratios):
             embedding.assign(order, ratio)
         return encoded
@@ -241,6 +246,8 @@ class TextClassifier(keras.Model):
         """Train on strings or ids, as `keras.Model.fit` does."""
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = self._encoded(kwargs["validation_data"])
+        if hasattr(x, "element_spec"):
+            kwargs.setdefault("shuffle", False)  # a data set has its own order
         return super().fit(self._encoded(x), y, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
@@ -306,7 +313,7 @@ class TextClassifier(keras.Model):
 
     def _encoded(self, x: Any) -> Any:
         """Strings as ids, alone or as the first part of a tuple or of a data set's elements."""
-        if isinstance(x, tuple):
+        if isinstance(x, tuple) and not all(isinstance(part, str | bytes) for part in x):
             return (self._encoded(x[0]), *x[1:])
         if hasattr(x, "element_spec"):
             spec = x.element_spec

@@ -11,8 +11,8 @@ from keras_attn.text import _term_files
 from keras_attn.text._checks import as_strings, at_least
 from keras_attn.text._counting import document_frequencies
 from keras_attn.text.normalization import Normalizer
-from keras_attn.text.truncation import keep_ends
-from keras_attn.text.vocabulary import Vocabulary
+from keras_attn.text.truncation import check_head, keep_ends
+from keras_attn.text.vocabulary import UNKNOWN_ID, Vocabulary
 from keras_attn.text.word_ngrams import ngrams
 from keras_attn.text.words import split_words
 
@@ -76,9 +76,13 @@ class NGramEncoder(keras.layers.Layer):
         self._convert_input_args = False  # strings are not for Keras to cast
         self._allow_non_tensor_positional_args = True
         self.supports_jit = False  # XLA has no strings
+        if not vocabulary_sizes:
+            raise ValueError("`vocabulary_sizes` must have a size for words, at least.")
         for size in vocabulary_sizes:
             at_least(3, vocabulary_sizes=size)
         at_least(1, max_length=max_length, min_count=min_count)
+        if head is not None:
+            check_head(head, max_length)
         self.vocabulary_sizes = tuple(vocabulary_sizes)
         self.orders = tuple(range(1, len(self.vocabulary_sizes) + 1))
         self.max_length = max_length
@@ -207,14 +211,15 @@ class NGramEncoder(keras.layers.Layer):
             vocabulary.fill(own)
 
     def _first(self, words: Tensor, ids: Tensor, size: int) -> Tensor:
-        """`ids` with 0 in place of those that stand before in the same row."""
+        """`ids` with 0 in place of known ones that stand before in the same row."""
         import tensorflow as tf
 
         rows = tf.cast(words.value_rowids(), tf.int64)
         found, group = tf.unique(rows * size + tf.cast(ids, tf.int64))
         places = tf.range(tf.size(ids))
         first = tf.math.unsorted_segment_min(places, group, tf.size(found))
-        return tf.where(tf.gather(first, group) == places, ids, 0)
+        again = (tf.gather(first, group) != places) & (ids > UNKNOWN_ID)
+        return tf.where(again, 0, ids)
 
 
 def _batched(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -36,10 +36,7 @@ def keep_ends(tokens: Tensor, max_length: int, head: int | None = None) -> Tenso
 
     at_least(1, max_length=max_length)
     head = max_length // 4 if head is None else head
-    if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head <= max_length:
-        raise ValueError(
-            f"`head` must be an integer from 0 to `max_length`, {max_length}. Received: {head!r}."
-        )
+    check_head(head, max_length)
     tokens = as_rows(tokens, "tokens")
     lengths = tokens.row_lengths()
     position = tf.ragged.range(lengths, row_splits_dtype=tokens.row_splits.dtype).values
@@ -48,3 +45,11 @@ def keep_ends(tokens: Tensor, max_length: int, head: int | None = None) -> Tenso
     return tf.RaggedTensor.from_row_lengths(
         tf.gather(tokens.values, index), tf.minimum(lengths, max_length), validate=False
     )
+
+
+def check_head(head: int, max_length: int) -> None:
+    """Refuse a `head` that is not between 0 and `max_length`."""
+    if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head <= max_length:
+        raise ValueError(
+            f"`head` must be an integer from 0 to `max_length`, {max_length}. Received: {head!r}."
+        )

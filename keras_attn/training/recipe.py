@@ -51,7 +51,7 @@ class Text(_Section):
 
     Attributes:
         max_length: the most words that are kept of a text.
-        head: how many of them are its first; None is a quarter.
+        head: how many of them are its first, from 0 to all; None is a quarter.
         once: whether an n-gram counts only where it first stands in a text.
         min_count: the least number of texts that an n-gram of the vocabulary stands in.
         lowercase: whether words are compared in lower case.

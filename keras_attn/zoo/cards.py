@@ -107,7 +107,7 @@ def _examples(entry: Entry) -> str:
 def _results(entry: Entry) -> str:
     lines = [
         "| model | validation accuracy | test accuracy | parameters | MFLOPs forward "
-        "| PFLOPs training | minutes |",
+        "| TFLOPs training | minutes |",
         "|---|---|---|---|---|---|---|",
     ]
     for variant in ("", *entry.recipe.variants):
@@ -119,8 +119,8 @@ def _results(entry: Entry) -> str:
                 accuracy(runs, "validation"),
                 accuracy(runs, "test"),
                 f"{first['parameters']:,}",
-                f"{first['forward_flops'] / 1e6:.1f}",
-                f"{first['train_flops'] / 1e15:.3f}",
+                f"{first['forward_flops'] / 1e6:,.3g}",
+                f"{first['train_flops'] / 1e12:,.3g}",
                 _minutes(runs),
             ]
             lines.append(f"| {' | '.join(cells)} |")

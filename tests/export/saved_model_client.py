@@ -1,7 +1,12 @@
-"""Run in a process of its own: a SavedModel's user, who has TensorFlow and nothing of ours."""
+"""Run in a process of its own: a SavedModel's user, who has TensorFlow and nothing of ours.
+
+Each folder that it is given holds a `model`, and batches `images-*.npy` of images, or
+`texts-*.json` of texts, which are hexadecimal because not all of them are valid.
+"""
 
 import importlib.abc
 import importlib.machinery
+import json
 import pathlib
 import sys
 
@@ -18,10 +23,9 @@ class Refuse(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         raise ImportError(f"{spec.name} is not installed here")
 
 
-def main(folder):
+def main(*folders):
     sys.meta_path.insert(0, Refuse())
-    import numpy as np
-    import tensorflow as tf
+    import tensorflow  # noqa: F401
 
     for name in ("keras", "keras_attn"):
         try:
@@ -29,21 +33,39 @@ def main(folder):
         except ImportError:
             continue
         raise AssertionError(f"{name} could be imported")
+    for folder in folders:
+        ask(folder)
+
+
+def ask(folder):
+    import numpy as np
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(folder / "model"))
     assert sorted(loaded.signatures) == ["serve", "serving_default"]
     serve = loaded.signatures["serving_default"]
-    for path in sorted(folder.glob("images-*.npy")):
-        answers = serve(images=tf.constant(np.load(path)))
+    (reads,) = serve.structured_input_signature[1]  # images, or texts
+    for path in sorted(folder.glob(f"{reads}-*")):
+        if reads == "images":
+            batch = tf.constant(np.load(path))
+        else:
+            texts = [bytes.fromhex(text) for text in json.loads(path.read_text())]
+            batch = tf.constant(texts, tf.string)
+        answers = serve(**{reads: batch})
         arrays = {name: value.numpy() for name, value in answers.items()}
         arrays["label"] = arrays["label"].astype("U")
-        np.savez(folder / path.name.replace("images", "answers").replace(".npy", ".npz"), **arrays)
-    for wrong in (tf.zeros((1, 32, 32, 3)), tf.zeros((1, 32, 32, 4), tf.uint8)):
+        np.savez(folder / f"answers-{path.stem.removeprefix(f'{reads}-')}.npz", **arrays)
+    refused = {
+        "images": (tf.zeros((1, 32, 32, 3)), tf.zeros((1, 32, 32, 4), tf.uint8)),
+        "texts": (tf.zeros((1,)), tf.constant([["a"]])),
+    }
+    for wrong in refused[reads]:
         try:
-            serve(images=wrong)
+            serve(**{reads: wrong})
         except (tf.errors.InvalidArgumentError, TypeError, ValueError):
             continue
         raise AssertionError(f"{wrong.dtype} {wrong.shape} was accepted")
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(*map(pathlib.Path, sys.argv[1:]))

@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
     "cifar10_attention_net": 1_289_273,
+    "imdb_ngram_attention": 1_275_068,
     "shapes_small_attention_cnn": 32_229,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
@@ -44,7 +45,10 @@ def test_entries_and_their_variants_build(name):
     recipe = zoo.describe(name).recipe
     for variant in (None, *recipe.variants):
         model = from_architecture(
-            recipe.architecture, data.LABELS[recipe.dataset], **recipe.settings(variant)
+            recipe.architecture,
+            data.LABELS[recipe.dataset],
+            text=recipe.encoder_settings,
+            **recipe.settings(variant),
         )
         layers = [layer.name for layer in model.network.layers]
         assert ("attention" in layers) == (variant != cards.TWIN)
@@ -65,7 +69,10 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
 @every_trained_entry
 def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     entry = zoo.describe(name)
-    assert entry.weights.stat().st_size == entry.results["weights"]["bytes"] < 25_000_000
+    files = [entry.results[kind] for kind in ("weights", "vocabulary") if kind in entry.results]
+    for file in files:
+        assert (entry.folder / file["file"]).stat().st_size == file["bytes"]
+    assert sum(file["bytes"] for file in files) < 25_000_000
     best = max(entry.runs(), key=lambda run: run["metrics"]["validation"]["accuracy"])
     assert entry.results["weights"]["sha256"] == best["weights_sha256"]
 
@@ -94,6 +101,21 @@ def test_the_first_entry_reached_what_it_was_made_for():
         assert run["train_seconds"] <= 40 * 60
 
 
+@pytest.mark.data("imdb_reviews")
+@pytest.mark.parametrize("name", zoo.list("imdb_*", pretrained=True))
+def test_weights_give_the_accuracy_that_is_recorded_on_real_texts(name):
+    _check_accuracy(name)
+
+
+def test_the_ngram_entry_reached_what_it_was_made_for():
+    runs = zoo.describe("imdb_ngram_attention").runs()
+    assert len(runs) >= 3
+    assert np.mean([run["metrics"]["test"]["accuracy"] for run in runs]) >= 0.918
+    for run in runs:
+        assert run["parameters"] <= 10_000_000
+        assert run["train_seconds"] * run["hardware"]["cores"] <= 10 * 60
+
+
 def _check_accuracy(name):
     entry = zoo.describe(name)
     kept = entry.results["weights"]["seed"]
@@ -111,7 +133,9 @@ def test_generated_pages_are_up_to_date():
 
 def test_listing_filters():
     assert zoo.list("cifar10_*") == ["cifar10_attention_net"]
-    assert zoo.list(task="image_classification") == zoo.list()
+    images, texts = (zoo.list(task=f"{kind}_classification") for kind in ("image", "text"))
+    assert "imdb_ngram_attention" in texts
+    assert sorted(images + texts) == zoo.list()
     assert set(zoo.list(pretrained=True)) | set(zoo.list(pretrained=False)) == set(zoo.list())
     with pytest.raises(ValueError, match="Did you mean 'image_classification'"):
         zoo.list(task="image_clasification")
