@@ -74,6 +74,7 @@ def test_defaults_read_ids_of_any_length_and_give_float32_logits(name):
 
 @with_and_without
 @every_model
+@pytest.mark.tensorflow
 def test_logits_are_float32_in_mixed_precision(name, attention):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -105,6 +106,7 @@ def test_padding_on_the_right_changes_nothing_and_words_do(name, attention):
 
 @with_and_without
 @every_model
+@pytest.mark.tensorflow
 def test_a_batch_is_its_texts_one_by_one(name, attention):
     model = make(name, attention)
     together = logits_of(model, IDS)
