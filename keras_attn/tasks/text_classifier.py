@@ -248,11 +248,11 @@ class TextClassifier(keras.Model):
             kwargs["validation_data"] = self._encoded(kwargs["validation_data"])
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # a data set has its own order
-        return super().fit(self._encoded(x), y, **kwargs)
+        return super().fit(self._encoded(x), _array(y), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Evaluate on strings or ids, as `keras.Model.evaluate` does."""
-        return super().evaluate(self._encoded(x), y, **kwargs)
+        return super().evaluate(self._encoded(x), _array(y), **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> np.ndarray:
         """Logits of strings or ids, as `keras.Model.predict` gives them."""
@@ -314,7 +314,7 @@ class TextClassifier(keras.Model):
     def _encoded(self, x: Any) -> Any:
         """Strings as ids, alone or as the first part of a tuple or of a data set's elements."""
         if isinstance(x, tuple) and not all(isinstance(part, str | bytes) for part in x):
-            return (self._encoded(x[0]), *x[1:])
+            return (self._encoded(x[0]), *map(_array, x[1:]))
         if hasattr(x, "element_spec"):
             spec = x.element_spec
             first = spec[0] if isinstance(spec, tuple) else spec
@@ -352,3 +352,8 @@ def _are_strings(x: Any) -> bool:
     return (
         getattr(dtype, "kind", None) in ("U", "S", "O") or getattr(dtype, "name", dtype) == "string"
     )
+
+
+def _array(labels: Any) -> Any:
+    """A list of labels as an array, which Keras wants beside an array of ids."""
+    return np.asarray(labels) if isinstance(labels, list | tuple) else labels

@@ -93,7 +93,6 @@ def train(
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
     settings = recipe.training
     done = 0 if state is None else state.epoch
-    folder.mkdir(parents=True, exist_ok=True)
     origin = provenance()
 
     keras.utils.set_random_seed(seed)
@@ -109,6 +108,8 @@ def train(
         steps = len(read) // settings.batch_size
         learner = _compiled(classifier, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
+    batches = read.batches(settings.batch_size, seed, settings.epochs, done)
+    folder.mkdir(parents=True, exist_ok=True)
 
     seconds = 0.0
     if state is not None:
@@ -116,7 +117,6 @@ def train(
         seconds = state.seconds
     keeper = checkpoint.Checkpoint(folder, *identity, seconds=seconds)
     if done < settings.epochs:
-        batches = read.batches(settings.batch_size, seed, settings.epochs, done)
         learner.fit(
             batches,
             epochs=settings.epochs,
