@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import ops
 
-from keras_attn import layers, zoo
+from keras_attn import layers, models, zoo
 from keras_attn.explain import Cost, cost
 from keras_attn.explain._attention_counts import count
 from keras_attn.tasks import from_architecture
@@ -103,7 +103,21 @@ def test_every_layer_is_in_the_table():
         assert count.dispatch(kind) is not count.dispatch(object), name
 
 
-@pytest.mark.parametrize("name", zoo.list(pretrained=True))
+@pytest.mark.parametrize("name", zoo.list(task="text_classification", pretrained=True))
+def test_the_recorded_flops_of_text_entries_are_those_of_some_length(name):
+    entry = zoo.describe(name)
+    for run in entry.results["runs"]:
+        settings = entry.recipe.settings(run["variant"] or None)
+        network = models.build(entry.recipe.architecture, **settings)
+        orders = network.input.shape[-1]
+        first, second = (cost(network, (1, length, orders)) for length in (1, 2))
+        words, rest = divmod(run["forward_flops"] - first.flops, second.flops - first.flops)
+        assert rest == 0  # the mean length of the training texts, rounded
+        assert 100 < words < 1000
+        assert first.parameters == run["parameters"]
+
+
+@pytest.mark.parametrize("name", zoo.list(task="image_classification", pretrained=True))
 def test_the_recorded_flops_of_the_zoo_still_hold(name):
     entry = zoo.describe(name)
     runs = {run["variant"]: run for run in entry.results["runs"]}
