@@ -308,7 +308,7 @@ def test_mistakes_get_one_message(run, arguments, match):
         ((), b"", "no texts in standard input"),
         (("--file", "-"), b" \n\n", "no texts in standard input"),
         ((), b"soup\nr\xe4in\n", "Line 2 of standard input is not UTF-8"),
-        (("--file", "absent.txt"), None, "absent.txt"),
+        (("--file", "absent.txt"), None, "no file 'absent.txt'"),
         (("soup", "--file", "absent.txt"), None, "not both"),
         (("soup", "--weights", "x.weights.h5"), None, "weights of its own"),
     ],

@@ -37,6 +37,11 @@ def texts_of(inputs: list[str], file: pathlib.Path | None) -> list[str]:
     if file is None or file == STANDARD_INPUT:
         source, content = "standard input", sys.stdin.buffer.read()
     else:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"There is no file {str(file)!r}. Give one with a text a line, or - for standard "
+                "input."
+            )
         source, content = str(file), file.read_bytes()
     try:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")

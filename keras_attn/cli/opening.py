@@ -28,7 +28,10 @@ def open_model(
         raise ValueError(f"--weights is for entries of the zoo; {name} has weights of its own.")
     path = pathlib.Path(name)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no model file {name!r}.")
+        raise FileNotFoundError(
+            f"There is no model file {name!r}. Give a file that `save` wrote, or an entry of "
+            "`keras-attn list`."
+        )
     import keras
 
     from keras_attn.tasks import ImageClassifier, TextClassifier

@@ -23,6 +23,15 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(size)
 
 
+def check_batch_size(batch_size: int, size: int) -> None:
+    """Refuse a batch that the training examples do not fill."""
+    if not 0 < batch_size <= size:
+        raise ValueError(
+            f"`batch_size` must be between 1 and the {size} training examples. "
+            f"Received: {batch_size!r}."
+        )
+
+
 def training_batches(
     split: Split, batch_size: int, *, seed: int, epochs: int, initial_epoch: int = 0
 ) -> Any:
@@ -43,11 +52,7 @@ def training_batches(
     Raises:
         ValueError: the split does not fill one batch.
     """
-    if not 0 < batch_size <= len(split):
-        raise ValueError(
-            f"`batch_size` must be between 1 and the {len(split)} training examples. "
-            f"Received: {batch_size!r}."
-        )
+    check_batch_size(batch_size, len(split))
     if keras.backend.backend() != "tensorflow":
         return _EpochBatches(split, batch_size, seed, epochs, initial_epoch)
     import tensorflow as tf

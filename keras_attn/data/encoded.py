@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn.data.batches import epoch_order
+from keras_attn.data.batches import check_batch_size, epoch_order
 
 POOL = 50  # batches that are sorted by length together: more is less padding, less chance
 MULTIPLE = 64  # lengths are padded to a multiple, so that graphs are compiled for a few
@@ -101,11 +101,7 @@ class TextBatches(keras.utils.PyDataset):
         initial_epoch: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 < batch_size <= len(texts):
-            raise ValueError(
-                f"`batch_size` must be between 1 and the {len(texts)} training examples. "
-                f"Received: {batch_size!r}."
-            )
+        check_batch_size(batch_size, len(texts))
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
         self.epochs, self.initial_epoch = epochs, initial_epoch
         self.steps = len(texts) // batch_size

@@ -23,6 +23,13 @@ def check_orders(sizes: tuple[int, ...], dims: tuple[int, ...]) -> None:
         )
 
 
+def classified(pooled: Tensor, num_classes: int, dropout: float) -> Tensor:
+    """Logits `(B, num_classes)` from pooled features, through dropout if there is any."""
+    if dropout:
+        pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
+
+
 def text_input(
     sizes: tuple[int, ...], dims: tuple[int, ...], num_classes: int, gain: float
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Lt
 
 from keras_attn.layers import AttentionPooling
 from keras_attn.models._config import config
-from keras_attn.models._texts import Dims, Sizes, check_orders, text_input
+from keras_attn.models._texts import Dims, Sizes, check_orders, classified, text_input
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
@@ -75,7 +75,5 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
         normalizer="softmax" if uniform else config.attention,
         name="pool" if uniform else "attention",
     )(states, padding_mask=real)
-    if config.dropout:
-        pooled = keras.layers.Dropout(config.dropout, name="dropout")(pooled)
-    logits = keras.layers.Dense(config.num_classes, dtype="float32", name="logits")(pooled)
+    logits = classified(pooled, config.num_classes, config.dropout)
     return keras.Model(ids, logits, name="recurrent_attention")
