@@ -3,6 +3,7 @@
 from keras_attn.layers.attention import Attention
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.attention_pooling import AttentionPooling
+from keras_attn.layers.branches import BranchMean
 from keras_attn.layers.convolution import ConvBlock, ResidualBlock
 from keras_attn.layers.gates import CBAM, EfficientChannelAttention, SqueezeExcite
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
@@ -21,6 +22,7 @@ __all__ = [
     "Attention",
     "AttentionDecoder",
     "AttentionPooling",
+    "BranchMean",
     "ConvBlock",
     "EfficientChannelAttention",
     "ImageNormalization",

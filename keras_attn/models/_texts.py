@@ -1,47 +1,150 @@
-"""What the text models share: their input, its mask, and the checks of their sizes."""
+"""What the text models share: their input, a bag of n-grams, and the way to the logits."""
 
 from typing import Annotated, Any
 
 import keras
-from annotated_types import Gt, MinLen
+from annotated_types import Ge, Gt, Lt, MinLen
+from keras import ops
 
-from keras_attn.layers import NGramEmbedding
+from keras_attn.layers import AttentionPooling, BranchMean, NGramEmbedding
 
 Tensor = Any
 Sizes = Annotated[tuple[Annotated[int, Gt(2)], ...], MinLen(1)]
-Dims = Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)]
+Rate = Annotated[float, Ge(0), Lt(1)]
 
 UNKNOWN = 1  # the id of what is not in a vocabulary; 0 is padding, or no n-gram at all
+BAG_GAIN = 3.0  # of the features that a bag beside a network learns, for Adam
+BAG_DIM = 3  # their number, besides those that are added to the ratios
+VOTE = 5.0  # what pooled log-count ratios count at first
 
 
-def check_orders(sizes: tuple[int, ...], dims: tuple[int, ...]) -> None:
+def check_orders(sizes: tuple[int, ...], frequent: tuple[int, ...] | None) -> None:
     """Refuse sizes of n-grams that do not fit one another."""
-    if len(sizes) != len(dims):
+    if frequent is not None and len(sizes) != len(frequent):
         raise ValueError(
-            "`vocabulary_sizes` and `embedding_dims` must have one value an order of n-grams. "
-            f"Received: {sizes} and {dims}."
+            "`vocabulary_sizes` and `frequent_sizes` must have one value an order of n-grams. "
+            f"Received: {sizes} and {frequent}."
         )
 
 
-def classified(pooled: Tensor, num_classes: int, dropout: float) -> Tensor:
-    """Logits `(B, num_classes)` from pooled features, through dropout if there is any."""
-    if dropout:
-        pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
-    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
+class TextInput:
+    """The input of a network that reads a text word by word, with a bag of n-grams beside it.
 
+    Args:
+        sizes: number of ids of each order of n-grams, `V_g`.
+        frequent: number of ids of each order that the network reads, the most frequent
+            n-grams; None is all. The bag reads all in any case.
+        embedding_dim: features of a word that are learned, `D`.
+        num_classes: number of classes, `C`.
+        bag: whether there is to be a bag.
 
-def text_input(
-    sizes: tuple[int, ...], dims: tuple[int, ...], num_classes: int, gain: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The input of a text model, its features, and its padding mask.
-
-    Returns:
-        Ids `(B, T, G)`; the features `(B, T, sum(num_classes + D_g))` of a layer
-        `"ngrams"`, of which the first `num_classes` of each order are for the n-gram's
-        log-count ratios; and the mask `(B, T)`, True where there is a word.
+    Attributes:
+        ids: the input `(B, T, G)`.
+        real: the padding mask `(B, T)`, True where there is a word.
+        features: what the network reads `(B, T, D + G * C)`: the learned features of each
+            word, and the log-count ratios of the n-grams that it begins.
     """
-    ids = keras.Input((None, len(sizes)), dtype="int32", name="ids")
-    small = keras.initializers.RandomNormal(stddev=0.1 / gain)
-    dims = tuple(num_classes + dim for dim in dims)
-    features = NGramEmbedding(sizes, dims, gain, embeddings_initializer=small, name="ngrams")(ids)
-    return ids, features, ids[:, :, 0] != 0
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        frequent: tuple[int, ...] | None,
+        embedding_dim: int,
+        num_classes: int,
+        bag: bool,
+    ) -> None:
+        self.num_classes, self.bag, orders = num_classes, bag, len(sizes)
+        self.ids = keras.Input((None, orders), dtype="int32", name="ids")
+        self.real = self.ids[:, :, 0] != 0
+        learned = num_classes + BAG_DIM if bag else 0
+        embedding = NGramEmbedding(
+            sizes,
+            (learned,) * orders,
+            BAG_GAIN if bag else 1.0,
+            num_ratios=num_classes,
+            embeddings_initializer=_normal(0.1 / BAG_GAIN),
+            name="ngrams",
+        )
+        of_ngrams = keras.layers.Reshape((-1, orders, num_classes + learned), name="by_order")
+        self._ngrams = of_ngrams(embedding(self.ids))
+        self._own = embedding.without_folds(self.ids)
+        limits = [min(pair) for pair in zip(sizes, frequent or sizes, strict=True)]
+        known = [
+            ops.where(self._own[:, :, order] < limit, self._own[:, :, order], UNKNOWN)
+            for order, limit in enumerate(limits)
+        ]
+        words = NGramEmbedding(
+            limits[:1],
+            (embedding_dim,),
+            embeddings_initializer=_normal(0.1),
+            name="words",
+        )(known[0][:, :, None])
+        read = ops.cast(ops.stack(known, axis=-1) > UNKNOWN, words.dtype)[..., None]
+        ratios = self._ngrams[..., :num_classes] * read
+        flat = keras.layers.Reshape((-1, orders * num_classes), name="ratios")(ratios)
+        self.features = keras.layers.Concatenate(name="features")([words, flat])
+
+    def logits(self, pooled: Tensor, attention: str, dropout: float) -> Tensor:
+        """Logits `(B, C)` from the network's pooled states, and the bag's if there is one."""
+        if dropout:
+            pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
+        logits = keras.layers.Dense(self.num_classes, dtype="float32", name="logits")(pooled)
+        if not self.bag:
+            return logits
+        both = ops.stack([logits, self._votes(attention)], axis=1)
+        return BranchMean(dtype="float32", name="branches")(both)
+
+    def _votes(self, attention: str) -> Tensor:
+        """The logits of the bag, in which each n-gram counts once."""
+        c = self.num_classes
+        ratios = self._ngrams[..., :c] + self._ngrams[..., c : 2 * c]
+        values = ops.concatenate([ratios, self._ngrams[..., 2 * c :]], axis=-1)
+        ngrams = keras.layers.Reshape((-1, c + BAG_DIM), name="bag")(values)
+        first = keras.layers.Flatten(name="first")(first_occurrences(self._own))
+        uniform = attention == "none"
+        pooled = AttentionPooling(
+            key_dim=8,
+            score="uniform" if uniform else "scaled_dot",
+            project_values=False,
+            normalizer="softmax" if uniform else attention,
+            name="bag_pool" if uniform else "bag_attention",
+        )(ngrams, padding_mask=first)
+        return votes(pooled, c, VOTE, "bag_logits")
+
+
+def votes(pooled: Tensor, num_classes: int, gain: float, name: str) -> Tensor:
+    """Logits `(B, C)` from features of which the first `C` start as votes for the classes."""
+    return keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.Identity(gain),
+        dtype="float32",
+        name=name,
+    )(pooled)
+
+
+def first_occurrences(ids: Tensor) -> Tensor:
+    """Whether a known n-gram has not stood before in its row: `(B, T, G)` to the same."""
+    position = ops.cumsum(ops.ones_like(ids[:, :, 0]), axis=1)
+    earlier = position[:, None, :] < position[:, :, None]
+    columns = [ids[:, :, order] for order in range(ids.shape[-1])]
+    again = [
+        ops.any(
+            ops.logical_and(ops.equal(column[:, :, None], column[:, None, :]), earlier), axis=-1
+        )
+        for column in columns
+    ]
+    return ops.logical_and(ids > UNKNOWN, ops.logical_not(ops.stack(again, axis=-1)))
+
+
+def thinned(x: Tensor, dropout: float, word_dropout: float) -> Tensor:
+    """Features `(B, T, D)` of which single ones, and whole words, are dropped in training."""
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
+    if word_dropout:
+        whole = (None, None, 1)
+        x = keras.layers.Dropout(word_dropout, noise_shape=whole, name="word_dropout")(x)
+    return x
+
+
+def _normal(stddev: float) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=stddev)

@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt
 
-from keras_attn.layers import AttentionPooling
+from keras_attn.layers import AttentionPooling, NGramEmbedding
 from keras_attn.models._config import config
-from keras_attn.models._texts import UNKNOWN, Sizes, text_input
+from keras_attn.models._texts import UNKNOWN, Rate, Sizes, votes
 
 
 @config
@@ -35,7 +35,7 @@ class NGramAttentionConfig:
     key_dim: Annotated[int, Gt(0)] = 8
     embedding_gain: Annotated[float, Gt(0)] = 10.0
     logit_gain: Annotated[float, Gt(0)] = 5.0
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    dropout: Rate = 0.0
 
 
 def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
@@ -57,13 +57,18 @@ def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
     >>> model.input.shape, model.output.shape
     ((None, None, 2), (None, 2))
     """
-    sizes = config.vocabulary_sizes
-    dims = (config.embedding_dim,) * len(sizes)
-    ids, features, _ = text_input(sizes, dims, config.num_classes, config.embedding_gain)
+    sizes, gain = config.vocabulary_sizes, config.embedding_gain
+    width = config.num_classes + config.embedding_dim
+    ids = keras.Input((None, len(sizes)), dtype="int32", name="ids")
+    features = NGramEmbedding(
+        sizes,
+        (width,) * len(sizes),
+        gain,
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1 / gain),
+        name="ngrams",
+    )(ids)
     # Each n-gram is a position of its own.
-    ngrams = keras.layers.Reshape(
-        (-1, config.num_classes + config.embedding_dim), name="positions"
-    )(features)
+    ngrams = keras.layers.Reshape((-1, width), name="positions")(features)
     known = keras.layers.Flatten(name="known")(ids) > UNKNOWN
     uniform = config.attention == "none"
     pooled = AttentionPooling(
@@ -74,10 +79,5 @@ def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
         dropout=config.dropout,
         name="pool" if uniform else "attention",
     )(ngrams, padding_mask=known)
-    logits = keras.layers.Dense(
-        config.num_classes,
-        kernel_initializer=keras.initializers.Identity(config.logit_gain),
-        dtype="float32",
-        name="logits",
-    )(pooled)
+    logits = votes(pooled, config.num_classes, config.logit_gain, "logits")
     return keras.Model(ids, logits, name="ngram_attention")

@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 
 from keras_attn.layers import AttentionPooling
 from keras_attn.models._config import config
-from keras_attn.models._texts import Dims, Sizes, check_orders, classified, text_input
+from keras_attn.models._texts import Rate, Sizes, TextInput, check_orders, thinned
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
@@ -19,28 +19,35 @@ class RecurrentAttentionConfig:
     Attributes:
         num_classes: number of classes.
         vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
-        embedding_dims: features of each order, besides one for each class that starts as
-            the n-gram's log-count ratio.
-        embedding_gain: see `keras_attn.layers.NGramEmbedding`.
+        frequent_sizes: as many of each order, the most frequent, are read by the network, and
+            the others by the bag alone; None is all. What is rare names films, not opinions.
+        embedding_dim: features that are learned of a word, beside the log-count ratios, one
+            for each class, of the n-grams that it begins.
         cell: the recurrent cell.
         units: size of the state in each direction.
         attention: normalizer of the attention, or `"none"` for the twin that averages.
         attention_units: size of the attention's query.
         dropout: rate at which features are dropped before the network and after pooling.
+        word_dropout: rate at which words are dropped, with all of their features.
+        bag: whether a bag of n-grams, pooled as in `ngram_attention`, answers beside the
+            network: in training one of the two, and then the mean of both. Ids must not
+            leave n-grams out that stood before (`once` of the encoder); the bag sees to it.
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
     vocabulary_sizes: Sizes = (25_000, 60_000)
-    embedding_dims: Dims = (32, 4)
-    embedding_gain: Annotated[float, Gt(0)] = 1.0
+    frequent_sizes: Sizes | None = None
+    embedding_dim: Annotated[int, Gt(0)] = 32
     cell: Literal["gru", "lstm"] = "gru"
     units: Annotated[int, Gt(0)] = 64
     attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
     attention_units: Annotated[int, Gt(0)] = 64
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+    bag: bool = False
 
     def __post_init__(self) -> None:
-        check_orders(self.vocabulary_sizes, self.embedding_dims)
+        check_orders(self.vocabulary_sizes, self.frequent_sizes)
 
 
 def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
@@ -61,12 +68,16 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
     >>> model.get_layer("states").output.shape
     (None, None, 8)
     """
-    sizes, dims = config.vocabulary_sizes, config.embedding_dims
-    ids, x, real = text_input(sizes, dims, config.num_classes, config.embedding_gain)
-    if config.dropout:
-        x = keras.layers.Dropout(config.dropout, name="embedding_dropout")(x)
+    text = TextInput(
+        config.vocabulary_sizes,
+        config.frequent_sizes,
+        config.embedding_dim,
+        config.num_classes,
+        config.bag,
+    )
+    x = thinned(text.features, config.dropout, config.word_dropout)
     cell = CELLS[config.cell](config.units, return_sequences=True)
-    states = keras.layers.Bidirectional(cell, name="states")(x, mask=real)
+    states = keras.layers.Bidirectional(cell, name="states")(x, mask=text.real)
     uniform = config.attention == "none"
     pooled = AttentionPooling(
         key_dim=config.attention_units,
@@ -74,6 +85,6 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
         project_values=False,
         normalizer="softmax" if uniform else config.attention,
         name="pool" if uniform else "attention",
-    )(states, padding_mask=real)
-    logits = classified(pooled, config.num_classes, config.dropout)
-    return keras.Model(ids, logits, name="recurrent_attention")
+    )(states, padding_mask=text.real)
+    logits = text.logits(pooled, config.attention, config.dropout)
+    return keras.Model(text.ids, logits, name="recurrent_attention")

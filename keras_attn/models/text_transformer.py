@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 
 from keras_attn.layers import AttentionPooling, TransformerEncoderBlock
 from keras_attn.models._config import config
-from keras_attn.models._texts import Dims, Sizes, Tensor, check_orders, classified, text_input
+from keras_attn.models._texts import Rate, Sizes, Tensor, TextInput, check_orders, thinned
 
 
 @config
@@ -17,9 +17,10 @@ class TextTransformerConfig:
     Attributes:
         num_classes: number of classes.
         vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
-        embedding_dims: features of each order, besides one for each class that starts as
-            the n-gram's log-count ratio.
-        embedding_gain: see `keras_attn.layers.NGramEmbedding`.
+        frequent_sizes: as many of each order, the most frequent, are read by the network, and
+            the others by the bag alone; None is all. What is rare names films, not opinions.
+        embedding_dim: features that are learned of a word, beside the log-count ratios, one
+            for each class, of the n-grams that it begins.
         model_dim: features of a position inside the encoder.
         num_layers: encoder blocks.
         num_heads: heads of each, which divide `model_dim`.
@@ -30,12 +31,16 @@ class TextTransformerConfig:
         attention: normalizer of all attention, or `"none"` for the twin: blocks of
             feed-forward networks alone, and an average over the words.
         dropout: rate of dropout in blocks, before them and before the classifier.
+        word_dropout: rate at which words are dropped, with all of their features.
+        bag: whether a bag of n-grams, pooled as in `ngram_attention`, answers beside the
+            network: in training one of the two, and then the mean of both. Ids must not
+            leave n-grams out that stood before (`once` of the encoder); the bag sees to it.
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
     vocabulary_sizes: Sizes = (25_000, 60_000)
-    embedding_dims: Dims = (32, 4)
-    embedding_gain: Annotated[float, Gt(0)] = 1.0
+    frequent_sizes: Sizes | None = None
+    embedding_dim: Annotated[int, Gt(0)] = 32
     model_dim: Annotated[int, Gt(0)] = 64
     num_layers: Annotated[int, Gt(0)] = 2
     num_heads: Annotated[int, Gt(0)] = 4
@@ -43,10 +48,12 @@ class TextTransformerConfig:
     window: Annotated[int, Gt(0)] | None = None
     position: Literal["rotary", "alibi", "relative"] | None = "rotary"
     attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
+    dropout: Rate = 0.0
+    word_dropout: Rate = 0.0
+    bag: bool = False
 
     def __post_init__(self) -> None:
-        check_orders(self.vocabulary_sizes, self.embedding_dims)
+        check_orders(self.vocabulary_sizes, self.frequent_sizes)
         if self.model_dim % self.num_heads:
             raise ValueError(
                 "`num_heads` must divide `model_dim`. Received: "
@@ -72,23 +79,26 @@ def text_transformer(config: TextTransformerConfig) -> keras.Model:
     >>> model.get_layer("block_2").output.shape
     (None, None, 64)
     """
-    sizes, dims = config.vocabulary_sizes, config.embedding_dims
-    ids, x, real = text_input(sizes, dims, config.num_classes, config.embedding_gain)
-    x = keras.layers.Dense(config.model_dim, name="projection")(x)
-    if config.dropout:
-        x = keras.layers.Dropout(config.dropout, name="embedding_dropout")(x)
+    text = TextInput(
+        config.vocabulary_sizes,
+        config.frequent_sizes,
+        config.embedding_dim,
+        config.num_classes,
+        config.bag,
+    )
+    x = keras.layers.Dense(config.model_dim, name="projection")(text.features)
+    x = thinned(x, config.dropout, config.word_dropout)
     for index in range(config.num_layers):
-        x = _block(config, f"block_{index + 1}", x, real)
-    x = keras.layers.LayerNormalization(epsilon=1e-6, name="normalization")(x)
+        x = _block(config, f"block_{index + 1}", x, text.real)
     uniform = config.attention == "none"
     pooled = AttentionPooling(
         num_heads=config.num_heads,
         score="uniform" if uniform else "scaled_dot",
         normalizer="softmax" if uniform else config.attention,
         name="pool" if uniform else "attention",
-    )(x, padding_mask=real)
-    logits = classified(pooled, config.num_classes, config.dropout)
-    return keras.Model(ids, logits, name="text_transformer")
+    )(x, padding_mask=text.real)
+    logits = text.logits(pooled, config.attention, config.dropout)
+    return keras.Model(text.ids, logits, name="text_transformer")
 
 
 def _block(config: TextTransformerConfig, name: str, x: Tensor, real: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_attn._names import unknown
-from keras_attn.layers import AttentionPooling
+from keras_attn.layers import AttentionPooling, NGramEmbedding
 from keras_attn.tasks import _explanation_views
 from keras_attn.tasks.classification import Classification
 
@@ -49,7 +49,7 @@ class TextExplanation:
             `"attention"`, the mean over heads; they sum to 1 for `softmax`. None if it has
             none, or one over other positions than the words or their n-grams.
         gradient_times_input: float array `(T,)`, the gradient of the label's log-odds with
-            respect to the features of the layer `"ngrams"`, times them, summed.
+            respect to the features of `keras_attn.layers.NGramEmbedding`, times them, summed.
         leave_one_out: float array `(T,)`, the label's log-odds less those of the text
             without that word; above 0 where the word speaks for the label.
     """
@@ -188,8 +188,9 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
     """
     import tensorflow as tf
 
-    embedding, pooling = network.get_layer("ngrams"), _pooling(network)
-    parts = {"features": embedding.output, "logits": network.output}
+    pooling = _pooling(network)
+    embeddings = [layer for layer in network.layers if isinstance(layer, NGramEmbedding)]
+    parts = {"features": [layer.output for layer in embeddings], "logits": network.output}
     if pooling is not None:
         parts["pooled"] = pooling.input
     model = keras.Model(network.inputs, parts)
@@ -204,16 +205,19 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
         with tf.GradientTape() as tape:
             # Features are of the tables alone; a tape records them if it watches these,
             # and would not do so by itself for tables that are frozen.
-            for table in embedding.variables:
-                tape.watch(table.value)
+            for layer in embeddings:
+                tape.watch([table.value for table in layer.variables])
             found = model(ids, training=False)
             logits = tf.cast(found["logits"][0], tf.float32) / temperature
             others = tf.where(tf.range(len(logits)) == index, -np.inf, logits)
             log_odds = logits[index] - tf.reduce_logsumexp(others)
-        features = found["features"]
-        products = tf.cast(tape.gradient(log_odds, features) * features, tf.float32)[0]
-        per_order = [tf.reduce_sum(x, -1) for x in tf.split(products, embedding.dims, axis=-1)]
-        contributions = tf.stack(per_order, axis=-1)
+        gradients = tape.gradient(log_odds, found["features"])
+        contributions = sum(
+            _per_order(layer, gradient * features, orders)
+            for layer, gradient, features in zip(
+                embeddings, gradients, found["features"], strict=True
+            )
+        )
         if pooling is None:
             return None, contributions
         inputs, *mask = keras.tree.flatten(found["pooled"])
@@ -222,6 +226,15 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
         return tf.cast(scores, tf.float32), contributions
 
     return one_pass
+
+
+def _per_order(layer: NGramEmbedding, products: Tensor, orders: int) -> Tensor:
+    """The sums over the features of each order: `(1, T, F)` to float32 `(T, G)`."""
+    import tensorflow as tf
+
+    parts = tf.split(tf.cast(products, tf.float32)[0], layer.widths, axis=-1)
+    parts += [tf.zeros_like(parts[0])] * (orders - len(parts))  # it knows words alone
+    return tf.stack([tf.reduce_sum(part, axis=-1) for part in parts], axis=-1)
 
 
 def _pooling(network: keras.Model) -> AttentionPooling | None:

@@ -5,12 +5,35 @@ import numpy as np
 from keras_attn.data import EncodedTexts
 
 
-def log_count_ratios(
+def ngram_counts(
     texts: EncodedTexts,
     sizes: tuple[int, ...],
     num_classes: int,
-    vocabulary_size: int | None = None,
-    smoothing: float = 1.0,
+    folds: np.ndarray | None = None,
+    num_folds: int = 1,
+) -> list[np.ndarray]:
+    """In how many texts of each fold and class each n-gram stands.
+
+    Args:
+        texts: training texts.
+        sizes: number of ids of each order.
+        num_classes: number of classes, `C`.
+        folds: integer array `(N,)`, the fold of each text; None is fold 0 for all.
+        num_folds: number of folds, `K`.
+
+    Returns:
+        For each order an array `(K, C, V_g)`.
+    """
+    folds = np.zeros(len(texts), int) if folds is None else folds
+    counts = [np.zeros((num_folds, num_classes, size)) for size in sizes]
+    for index, (fold, label) in enumerate(zip(folds, texts.labels, strict=True)):
+        for count, column in zip(counts, texts[index].T, strict=True):
+            count[fold, label, np.unique(column)] += 1
+    return counts
+
+
+def log_count_ratios(
+    counts: list[np.ndarray], vocabulary_size: int | None = None, smoothing: float = 1.0
 ) -> list[np.ndarray]:
     """For each n-gram and class, how much likelier it is in the class than in the others.
 
@@ -19,9 +42,7 @@ def log_count_ratios(
     Manning, ACL 2012).
 
     Args:
-        texts: training texts.
-        sizes: number of ids of each order.
-        num_classes: number of classes, `C`.
+        counts: for each order an array `(C, V_g)`: in how many texts of a class it stands.
         vocabulary_size: number of n-grams of all orders that there are; None for as many
             as there are ids.
         smoothing: added to each count.
@@ -31,26 +52,20 @@ def log_count_ratios(
 
     Example:
 
-    >>> ids = np.array([[2], [3], [2], [2], [4], [4]], "int32")
-    >>> texts = EncodedTexts(ids, np.array([0, 3, 6]), np.array([0, 1]))
-    >>> log_count_ratios(texts, (5,), 2)[0][3:].round(1)
+    >>> counts = [np.array([[0, 0, 1, 1, 0], [0, 0, 1, 0, 1]])]
+    >>> log_count_ratios(counts)[0][3:].round(1)
     array([[ 0.7, -0.7],
            [-0.7,  0.7]], dtype=float32)
     """
-    counts = [np.zeros((num_classes, size)) for size in sizes]
-    for index, label in enumerate(texts.labels):
-        for count, column in zip(counts, texts[index].T, strict=True):
-            count[label, np.unique(column)] += 1
     total = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
     if vocabulary_size is None:
-        vocabulary_size = sum(size - 2 for size in sizes)
+        vocabulary_size = sum(count.shape[1] - 2 for count in counts)
     ratios = []
     for count in counts:
         inside, outside = count, count.sum(axis=0) - count
-        rest = total.sum() - total
         shares = [
             np.log((part + smoothing) / (all_of_it + smoothing * vocabulary_size))
-            for part, all_of_it in ((inside, total), (outside, rest))
+            for part, all_of_it in ((inside, total), (outside, total.sum() - total))
         ]
         ratio = shares[0] - shares[1]
         ratio[:, :2] = 0.0
@@ -59,3 +74,25 @@ def log_count_ratios(
         ratio[:, count.sum(axis=0) == 0] = 0.0
         ratios.append(ratio.T.astype("float32"))
     return ratios
+
+
+def held_out_ratios(
+    counts: list[np.ndarray], vocabulary_size: int | None = None, smoothing: float = 1.0
+) -> list[np.ndarray]:
+    """The ratios without the texts of each fold.
+
+    Args:
+        counts: what `ngram_counts` gives, for each order an array `(K, C, V_g)`.
+        vocabulary_size: see `log_count_ratios`.
+        smoothing: see there.
+
+    Returns:
+        For each order a float32 array `(K, V_g, C)`.
+    """
+    folds = [
+        log_count_ratios(
+            [count.sum(axis=0) - count[fold] for count in counts], vocabulary_size, smoothing
+        )
+        for fold in range(len(counts[0]))
+    ]
+    return [np.stack(ratios) for ratios in zip(*folds, strict=True)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_attn.data import EncodedTexts, EvaluationBatches
 from keras_attn.export import import_tensorflow, write_saved_model
@@ -19,10 +20,11 @@ from keras_attn.tasks.classification import (
 )
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.explanation import TextExplanation, explain
-from keras_attn.tasks.naive_bayes import log_count_ratios
+from keras_attn.tasks.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
 from keras_attn.text import NGramEncoder
 
 Tensor = Any
+FOLDS = 5  # parts of the training texts, of which each has ratios counted without it
 BATCH = 256  # texts that are encoded at a time
 
 
@@ -101,16 +103,21 @@ class TextClassifier(keras.Model):
     def adapt(
         self, texts: Sequence[str] | np.ndarray, labels: Sequence[int] | np.ndarray
     ) -> EncodedTexts:
-        """Learn the vocabulary, and start each n-gram at its log-count ratios.
+        """Learn the vocabulary, and the log-count ratios of each n-gram.
 
-        Call it once, on the training texts, before a new model's `fit`.
+        Call it once, on the training texts, before a new model's `fit`. A network either
+        starts at the ratios, or has them as features that stay. In the second case `fit`
+        gives each text ratios that were counted without it: those of all texts tell its
+        label, and the network would learn to trust them. A text's fold is a hash of it, and
+        the ratios without each of `FOLDS` folds last as long as this object: a model loaded
+        from a file has those of all texts alone.
 
         Args:
             texts: training texts.
             labels: the index of each one's label, from 0.
 
         Returns:
-            The texts as ids: what `encode` gives.
+            The texts as ids to train on.
 
         Raises:
             ValueError: there are not as many labels as texts, a label is not known, or a
@@ -125,16 +132,21 @@ class TextClassifier(keras.Model):
             )
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
-        embedding = self.network.get_layer("ngrams")
-        ratios = log_count_ratios(
-            encoded,
-            embedding.vocabulary_sizes,
-            len(self.label_names),
-            sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies),
+        layer = self.network.get_layer("ngrams")
+        num_folds = FOLDS if layer.num_ratios else 1
+        folds = self.encoder.folds(texts, num_folds).numpy()
+        counts = ngram_counts(
+            encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
         )
-        for order, ratio in enumerate(ratios):
-            embedding.assign(order, ratio)
-        return encoded
+        known = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
+        ratios = log_count_ratios([count.sum(axis=0) for count in counts], known)
+        held_out = held_out_ratios(counts, known) if layer.num_ratios else [None] * len(ratios)
+        for order, (ratio, without_folds) in enumerate(zip(ratios, held_out, strict=True)):
+            layer.assign(order, ratio, without_folds)
+        self.train_function = None  # one that was traced holds the ratios of before
+        words = np.repeat(folds, encoded.lengths)
+        ids = ops.convert_to_numpy(layer.in_fold(encoded.ids, words[:, None]))
+        return EncodedTexts(ids, encoded.row_splits, encoded.labels)
 
     def encode(self, texts: Any, labels: Any = None) -> EncodedTexts:
         """Texts as ids, for many passes over the same texts.
@@ -248,7 +260,7 @@ class TextClassifier(keras.Model):
             kwargs["validation_data"] = self._encoded(kwargs["validation_data"])
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # a data set has its own order
-        return super().fit(self._encoded(x), _array(y), **kwargs)
+        return super().fit(self._encoded(x, training=True), _array(y), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Evaluate on strings or ids, as `keras.Model.evaluate` does."""
@@ -311,20 +323,26 @@ class TextClassifier(keras.Model):
         }
         return cls(**parts, **config)
 
-    def _encoded(self, x: Any) -> Any:
+    def _encoded(self, x: Any, training: bool = False) -> Any:
         """Strings as ids, alone or as the first part of a tuple or of a data set's elements."""
         if isinstance(x, tuple) and not all(isinstance(part, str | bytes) for part in x):
-            return (self._encoded(x[0]), *map(_array, x[1:]))
+            return (self._encoded(x[0], training), *map(_array, x[1:]))
         if hasattr(x, "element_spec"):
             spec = x.element_spec
             first = spec[0] if isinstance(spec, tuple) else spec
             if not _are_strings(first):
                 return x
-            encode = self.encoder
             if isinstance(spec, tuple):
-                return x.map(lambda texts, *rest: (encode(texts), *rest))
-            return x.map(encode)
-        return self.encoder(x).numpy() if _are_strings(x) else x
+                return x.map(lambda texts, *rest: (self._ids(texts, training), *rest))
+            return x.map(lambda texts: self._ids(texts, training))
+        return self._ids(x, training).numpy() if _are_strings(x) else x
+
+    def _ids(self, texts: Any, training: bool) -> Tensor:
+        ids = self.encoder(texts)
+        if not training:
+            return ids
+        folds = self.encoder.folds(texts, FOLDS)
+        return self.network.get_layer("ngrams").in_fold(ids, folds[:, None, None])
 
     def _checked_labels(self, texts: Any, labels: Any) -> np.ndarray:
         labels = np.asarray(labels)

@@ -133,6 +133,12 @@ class NGramEncoder(keras.layers.Layer):
         found = split_words(self.normalizer(as_strings(texts, rank=1)))
         return found if whole else keep_ends(found, self.max_length, self.head)
 
+    def folds(self, texts: Any, num_folds: int) -> Tensor:
+        """The fold of each text, from 0 to `num_folds - 1`, by a hash of it: int32 `(B,)`."""
+        import tensorflow as tf
+
+        return tf.cast(tf.strings.to_hash_bucket_fast(as_strings(texts), num_folds), tf.int32)
+
     def lookup(self, words: Tensor) -> Tensor:
         """The ids of words: ragged string tensor `(B, None)` to int32 `(B, None, G)`."""
         import tensorflow as tf

@@ -25,6 +25,7 @@ CASES = {
         {"num_queries": 3, "num_heads": 4, "key_dim": 5, "value_dim": 7, "normalizer": "sigmoid"},
         [(2, 6, 9)],
     ),
+    "BranchMean": ({"seed": 3}, [(2, 3, 5)]),
     "CBAM": ({"ratio": 3, "kernel_size": 3, "use_bias": True}, [(2, 8, 6, 11)]),
     "ConvBlock": ({"filters": 7, "pool": "max", "activation": "gelu"}, [(2, 8, 6, 5)]),
     "EfficientChannelAttention": ({"gamma": 1}, [(2, 8, 6, 5)]),
@@ -33,7 +34,10 @@ CASES = {
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
         [(2, 4, 7), (2, 6, 9)],
     ),
-    "NGramEmbedding": ({"vocabulary_sizes": (8, 11), "dims": (3, 2), "gain": 4.0}, [(2, 6, 2)]),
+    "NGramEmbedding": (
+        {"vocabulary_sizes": (8, 11), "dims": (3, 2), "gain": 4.0, "num_ratios": 1},
+        [(2, 6, 2)],
+    ),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
     "RelativePositionBias": (

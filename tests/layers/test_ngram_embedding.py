@@ -1,4 +1,4 @@
-"""Embedded n-grams against a gather in NumPy; ids of none; the gain; tables that are set."""
+"""Embedded n-grams against a gather in NumPy; ids of none; the gain; what is assigned."""
 
 import keras
 import numpy as np
@@ -142,6 +142,83 @@ def test_values_that_do_not_fit_are_refused_and_nothing_changes(shape):
     np.testing.assert_array_equal(oracles.numpy(layer.tables[0]), before)
 
 
+def ratios(*shape, seed=3):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def with_ratios():
+    """A layer of two ratios an order, which learns two features of words and none of pairs."""
+    layer = NGramEmbedding(SIZES, (2, 0), GAIN, num_ratios=2)
+    layer.build(IDS.shape)
+    layer.assign(0, ratios(8, 2))
+    return layer
+
+
+def test_ratios_stand_before_what_is_learned():
+    layer = with_ratios()
+    layer.assign(1, ratios(11, 2, seed=4))
+    known = IDS[..., None] != 0
+    output = oracles.numpy(layer(IDS))
+    assert tuple(layer.compute_output_shape(IDS.shape)) == output.shape == (2, 3, 6)
+    np.testing.assert_array_equal(output[..., :2], ratios(8, 2)[IDS[..., 0]] * known[:, :, 0])
+    learned = GAIN * oracles.numpy(layer.tables[0])[IDS[..., 0]] * known[:, :, 0]
+    np.testing.assert_allclose(output[..., 2:4], learned, rtol=1e-6)
+    np.testing.assert_array_equal(
+        output[..., 4:], ratios(11, 2, seed=4)[IDS[..., 1]] * known[:, :, 1]
+    )
+    assert np.abs(learned[0]).min() > 0
+    assert layer.tables[1] is None
+
+
+def test_training_leaves_ratios():
+    layer = with_ratios()
+    model = keras.Sequential([keras.Input((None, 2), dtype="int32"), layer])
+    model.compile("sgd", loss="mse")
+    before = oracles.numpy(layer.tables[0])
+    model.fit(IDS, np.ones((2, 3, 6), "float32"), verbose=0)
+    np.testing.assert_array_equal(oracles.numpy(layer.ratios[0]), ratios(8, 2))
+    assert np.abs(oracles.numpy(layer.tables[0]) - before)[3].min() > 0
+
+
+def test_an_id_asks_for_ratios_without_its_fold_in_training_alone():
+    layer = with_ratios()
+    before = oracles.numpy(layer(IDS))
+    whole, without = ratios(11, 2), ratios(4, 11, 2, seed=5)
+    layer.assign(1, whole, without)
+    known = IDS[..., 1:] != 0
+    for fold in range(4):
+        ids = oracles.numpy(layer.in_fold(IDS, np.array([[[fold]], [[0]]])))
+        np.testing.assert_array_equal(ids[IDS < 2], IDS[IDS < 2])
+        for training, tables in ((True, without[[fold, 0]]), (False, whole[None][[0, 0]])):
+            output = oracles.numpy(layer(ids, training=training))
+            expected = np.stack(
+                [table[row] for table, row in zip(tables, IDS[..., 1], strict=True)]
+            )
+            np.testing.assert_array_equal(output[..., 4:], expected * known)
+            np.testing.assert_array_equal(output[..., :4], before[..., :4])
+    output = oracles.numpy(layer(IDS, training=True))  # ids of no fold
+    np.testing.assert_array_equal(output[..., 4:], whole[IDS[..., 1]] * known)
+    layer.assign(1, whole)  # and now of none at all
+    output = oracles.numpy(layer(ids, training=True))
+    np.testing.assert_array_equal(output[..., 4:], whole[IDS[..., 1]] * known)
+
+
+def test_without_ratios_ids_have_no_folds():
+    np.testing.assert_array_equal(oracles.numpy(make().in_fold(IDS, 3)), IDS)
+    with pytest.raises(ValueError, match="no ratios of folds"):
+        make().assign(0, np.ones((8, 2)), np.ones((3, 8, 2)))
+
+
+@pytest.mark.parametrize("shape", [(7, 2), (8, 3), (8, 1), (8,), (8, 2, 1)])
+def test_ratios_that_do_not_fit_are_refused_and_nothing_changes(shape):
+    layer = with_ratios()
+    with pytest.raises(ValueError, match=r"ratios of order 0 have shape \(8, 2\).*Received"):
+        layer.assign(0, np.ones(shape))
+    with pytest.raises(ValueError, match=r"ratios of order 0 have shape \(8, 2\).*without folds"):
+        layer.assign(0, np.ones((8, 2)), np.ones((3, *shape)))
+    np.testing.assert_array_equal(oracles.numpy(layer.ratios[0]), ratios(8, 2))
+
+
 def test_functional_models_of_unknown_lengths():
     layer = make()
     ids = keras.Input((None, 2), dtype="int32")
@@ -159,6 +236,9 @@ def test_functional_models_of_unknown_lengths():
         ({"vocabulary_sizes": (), "dims": ()}, "one value an order"),
         ({"vocabulary_sizes": (8, 11, 5)}, r"one value an order.*\(8, 11, 5\) and \(3, 2\)"),
         ({"vocabulary_sizes": (8, 0)}, "`vocabulary_sizes` must be a positive integer.*0"),
+        ({"dims": (3, 0)}, "`dims` must be a positive integer.*0"),
+        ({"dims": (3, -1), "num_ratios": 2}, "`dims` must be a positive integer.*-1"),
+        ({"num_ratios": -1}, "`num_ratios` must be a positive integer.*-1"),
         ({"dims": (3, 2.5)}, r"`dims` must be a positive integer.*2\.5"),
         *(({"gain": gain}, "`gain` must be positive") for gain in (0.0, -1.0)),
         *(({"gain": float(gain)}, "`gain` must be positive") for gain in ("nan", "inf")),

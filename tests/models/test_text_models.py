@@ -13,9 +13,9 @@ from keras_attn.explain import cost
 SIZES, CLASSES = (9, 7), 3
 SMALL = {
     "ngram_attention": {"embedding_dim": 2, "key_dim": 4},
-    "recurrent_attention": {"embedding_dims": (3, 2), "units": 4, "attention_units": 5},
+    "recurrent_attention": {"embedding_dim": 3, "units": 4, "attention_units": 5},
     "text_transformer": {
-        **{"embedding_dims": (3, 2), "model_dim": 8, "num_layers": 1, "num_heads": 2},
+        **{"embedding_dim": 3, "model_dim": 8, "num_layers": 1, "num_heads": 2},
         "intermediate_dim": 6,
     },
 }
@@ -32,6 +32,7 @@ IDS = np.array(
     "int32",
 )
 LENGTHS = (IDS[:, :, 0] != 0).sum(axis=1)
+deep = pytest.mark.parametrize("name", ["recurrent_attention", "text_transformer"])
 every_model = pytest.mark.parametrize("name", sorted(SMALL))
 # Every graph compiles for seconds on JAX: there the models with attention stand for all.
 ON_JAX = keras.backend.backend() == "jax"
@@ -43,7 +44,7 @@ def make(name, attention="softmax", **more):
     settings = {"vocabulary_sizes": SIZES, "num_classes": CLASSES, **SMALL[name], **more}
     model = models.build(name, attention=attention, **settings)
     random = np.random.default_rng(1)
-    for weight in model.trainable_weights:
+    for weight in model.weights:
         weight.assign(random.normal(0.0, 0.5, weight.shape))
     return model
 
@@ -268,8 +269,8 @@ def test_parameters_of_an_ngram_attention_are_the_hand_count():
 
 @pytest.mark.parametrize(("cell", "gates", "biases"), [("gru", 3, 2), ("lstm", 4, 1)])
 def test_parameters_of_a_recurrent_attention_are_the_hand_count(cell, gates, biases):
-    tables = 9 * (3 + 3) + 7 * (3 + 2)
-    states = 2 * gates * 4 * (11 + 4 + biases)
+    tables = 9 * 3 + (9 + 7) * 3
+    states = 2 * gates * 4 * (9 + 4 + biases)
     twin = tables + states + (8 + 1) * 3
     assert make("recurrent_attention", "none", cell=cell).count_params() == twin
     model = make("recurrent_attention", cell=cell)
@@ -280,7 +281,7 @@ def test_parameters_of_a_recurrent_attention_are_the_hand_count(cell, gates, bia
 
 
 def test_parameters_of_a_text_transformer_are_the_hand_count():
-    ends = 9 * (3 + 3) + 7 * (3 + 2) + (11 + 1) * 8 + 2 * 8 + (8 + 1) * 3
+    ends = 9 * 3 + (9 + 7) * 3 + (9 + 1) * 8 + (8 + 1) * 3
     feed_forward = (8 + 1) * 6 + (6 + 1) * 8
     block, plain = 4 * (8 + 1) * 8 + feed_forward + 2 * 2 * 8, feed_forward + 2 * 8
     pool = 2 * (8 + 1) * 8
@@ -288,6 +289,87 @@ def test_parameters_of_a_text_transformer_are_the_hand_count():
     assert make("text_transformer", num_layers=2).count_params() == expected
     twin = make("text_transformer", "none", num_layers=2)
     assert twin.count_params() == ends + 2 * plain + pool
+
+
+def branches(model, ids, **call):
+    """What the network and the bag answer `(B, 2, C)`, and what the model makes of it."""
+    parts = keras.Model(model.input, [model.get_layer("branches").input, model.output])
+    return map(ops.convert_to_numpy, parts(ids, **call))
+
+
+@deep
+@with_and_without
+def test_a_bag_answers_beside_the_network(name, attention):
+    model = make(name, attention, bag=True)
+    both, answer = branches(model, IDS)
+    np.testing.assert_allclose(answer, both.mean(axis=1), atol=1e-6)
+    assert np.abs(both[:3, 0] - both[:3, 1]).min() > 1e-5
+    longer = np.pad(IDS, ((0, 0), (0, 3), (0, 0)))
+    np.testing.assert_allclose(logits_of(model, longer), answer, atol=1e-5)
+    assert np.isfinite(answer).all()
+    bias = ops.convert_to_numpy(model.get_layer("bag_logits").bias)
+    np.testing.assert_allclose(both[3:, 1], [bias, bias], atol=1e-6)  # no known n-gram
+
+
+def test_in_training_one_of_both_answers_each_text():
+    model = make("recurrent_attention", bag=True)
+    ids = np.tile(IDS[:1], (40, 1, 1))
+    both, answer = branches(model, ids, training=True)
+    taken = np.abs(both - answer[:, None]).max(axis=-1) < 1e-6
+    assert (taken.sum(axis=1) == 1).all()
+    assert 8 < taken[:, 0].sum() < 32
+
+
+def test_an_ngram_counts_once_in_the_bag():
+    model = make("recurrent_attention", bag=True)
+    once = np.array([[[2, 3], [4, 2], [8, 6]]], "int32")
+    again = np.array([[[2, 3], [2, 2], [4, 3], [8, 6], [8, 0]]], "int32")
+    (first, _), (second, _) = branches(model, once), branches(model, again)
+    np.testing.assert_allclose(second[:, 1], first[:, 1], atol=1e-6)
+    assert np.abs(second[:, 0] - first[:, 0]).max() > 1e-4
+
+
+@deep
+def test_the_network_reads_what_is_frequent_and_the_bag_all(name):
+    model = make(name, bag=True, frequent_sizes=(6, 4))
+    ids = np.array([[[2, 3], [6, 2], [8, 6], [5, 5]]], "int32")
+    other = ids.copy()
+    other[0, 1:, 0], other[0, 2:, 1] = (7, 6, 5), (4, 6)
+    (first, _), (second, _) = branches(model, ids), branches(model, other)
+    np.testing.assert_allclose(second[:, 0], first[:, 0], atol=1e-6)
+    assert np.abs(second[:, 1] - first[:, 1]).max() > 1e-4
+    other[0, 3, 0] = 4
+    changed, _ = branches(model, other)
+    assert np.abs(changed[:, 0] - first[:, 0]).max() > 1e-4
+
+
+@deep
+@pytest.mark.tensorflow
+def test_a_model_with_a_bag_comes_back_from_json_and_trains(name):
+    model = make(name, bag=True, frequent_sizes=(6, 4), dropout=0.1)
+    again = keras.models.model_from_json(json.dumps(json.loads(model.to_json())))
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(logits_of(again, IDS), logits_of(model, IDS), atol=1e-6)
+    before = again.get_weights()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    again.compile("adam", loss)
+    again.fit(IDS, np.array([0, 1, 2, 0, 1]), epochs=3, verbose=0)
+    for weight, old in zip(again.weights, before, strict=True):
+        still = np.array_equal(ops.convert_to_numpy(weight), old)
+        assert still == (not weight.trainable), weight.path
+
+
+@deep
+def test_word_dropout_drops_words_whole(name):
+    model = make(name, word_dropout=0.5)
+    layer = model.get_layer("word_dropout")
+    features = keras.Model(model.input, [layer.input, layer.output])
+    ids = np.tile(IDS[:1], (40, 1, 1))
+    before, after = map(ops.convert_to_numpy, features(ids, training=True))
+    kept = np.abs(after).max(axis=-1) > 0
+    assert 60 < kept.sum() < 140  # of 200
+    np.testing.assert_allclose(after, 2 * before * kept[..., None], rtol=1e-5)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, features(ids)))
 
 
 @pytest.mark.parametrize(
@@ -298,14 +380,14 @@ def test_parameters_of_a_text_transformer_are_the_hand_count():
         *((name, {"num_classes": 1}, "num_classes") for name in sorted(SMALL)),
         *((name, {"vocabulary_sizes": ()}, "vocabulary_sizes") for name in sorted(SMALL)),
         *((name, {"vocabulary_sizes": (9, 2)}, "vocabulary_sizes") for name in sorted(SMALL)),
-        *((name, {"embedding_gain": 0.0}, "embedding_gain") for name in sorted(SMALL)),
+        ("ngram_attention", {"embedding_gain": 0.0}, "embedding_gain"),
         *((name, {"dropout": 1.0}, "dropout") for name in sorted(SMALL)),
+        *((name, {"word_dropout": 1.0}, "word_dropout") for name in sorted(SMALL)[1:]),
         ("ngram_attention", {"embedding_dim": -1}, "embedding_dim"),
         ("ngram_attention", {"score": "uniform"}, "score"),
-        ("recurrent_attention", {"vocabulary_sizes": (9,)}, r"one value an order.*\(9,\) and"),
-        ("recurrent_attention", {"embedding_dims": (3, 0)}, "embedding_dims"),
+        ("recurrent_attention", {"embedding_dim": 0}, "embedding_dim"),
         ("recurrent_attention", {"cell": "rnn"}, "cell"),
-        ("text_transformer", {"embedding_dims": (3,)}, r"one value an order.*and \(3,\)"),
+        ("text_transformer", {"frequent_sizes": (3,)}, r"one value an order.*and \(3,\)"),
         ("text_transformer", {"num_heads": 3}, "must divide `model_dim`. Received: 3 heads of 64"),
         ("text_transformer", {"window": 0}, "window"),
     ],

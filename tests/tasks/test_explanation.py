@@ -28,8 +28,8 @@ NAMES = ("good", "bad", "so so")
 TEXT = "A good film , truly fine and not dull"
 SETTINGS = {
     "ngram_attention": {"embedding_gain": 1.0},
-    "recurrent_attention": {"embedding_dims": (4, 2, 2), "units": 4},
-    "text_transformer": {"embedding_dims": (4, 2, 2), "model_dim": 8, "num_layers": 1},
+    "recurrent_attention": {"embedding_dim": 4, "units": 4},
+    "text_transformer": {"embedding_dim": 4, "model_dim": 8, "num_layers": 1},
 }
 
 
@@ -42,7 +42,7 @@ def make(architecture="ngram_attention", names=NAMES, **settings):
     # Attention that is not even, whatever the architecture starts with.
     for weight in model.network.weights:
         if weight.path.startswith("attention/"):
-            weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+            weight.assign(np.random.default_rng(0).normal(0.0, 0.5, size=weight.shape))
     return model
 
 

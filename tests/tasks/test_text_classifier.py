@@ -19,7 +19,8 @@ from keras_attn.tasks import (
     fit_temperature,
     from_architecture,
 )
-from keras_attn.tasks.naive_bayes import log_count_ratios
+from keras_attn.tasks.naive_bayes import log_count_ratios, ngram_counts
+from keras_attn.tasks.text_classifier import FOLDS
 from keras_attn.text import NGramEncoder
 from tests.conftest import ROOT
 from tests.text.strings import AWKWARD
@@ -39,9 +40,9 @@ LABELS = [1, 1, 1, 1, 0, 0, 0]
 NEW = ["fine film", "dull film", "love the cast", "leave", "not bad", "not fine but dull"]
 SMALL = {
     "ngram_attention": {},
-    "recurrent_attention": {"embedding_dims": (3, 2), "units": 4, "attention_units": 5},
+    "recurrent_attention": {"embedding_dim": 3, "units": 4, "attention_units": 5},
     "text_transformer": {
-        **{"embedding_dims": (3, 2), "model_dim": 8, "num_layers": 1, "num_heads": 2},
+        **{"embedding_dim": 3, "model_dim": 8, "num_layers": 1, "num_heads": 2},
         **{"intermediate_dim": 6, "window": 9},
     },
 }
@@ -122,21 +123,50 @@ def test_adapt_gives_the_texts_as_ids_and_sets_the_ratios_of_every_architecture(
     encoded = model.adapt(TEXTS, LABELS)
     assert encoded.lengths.tolist() == [len(text.split()) for text in TEXTS]
     assert encoded.labels.tolist() == LABELS
-    again = model.encode(TEXTS, LABELS)
-    np.testing.assert_array_equal(encoded.ids, again.ids)
-    np.testing.assert_array_equal(encoded[3], model.encoder(["love it"]).numpy()[0])
     features = model.network.get_layer("ngrams")(model.encoder(["love it"])).numpy()[0]
-    width = features.shape[-1] // 2 if architecture == "ngram_attention" else 2 + 3
+    width = features.shape[-1] // 2
     expected = naive_bayes()
     np.testing.assert_allclose(features[0, 1], expected["love"], atol=1e-5)
     np.testing.assert_allclose(features[0, 0], -expected["love"], atol=1e-5)
     np.testing.assert_allclose(features[0, width + 1], expected["love it"], atol=1e-5)
 
 
+def test_a_bag_of_ngrams_trains_on_what_it_answers():
+    model = make()
+    encoded, again = model.adapt(TEXTS, LABELS), model.encode(TEXTS, LABELS)
+    np.testing.assert_array_equal(encoded.ids, again.ids)
+    np.testing.assert_array_equal(encoded[3], model.encoder(["love it"]).numpy()[0])
+
+
+@pytest.mark.parametrize("architecture", ["recurrent_attention", "text_transformer"])
+def test_in_training_a_text_is_given_the_ratios_of_the_others(architecture):
+    model = make(architecture)
+    texts, labels = np.array(TEXTS * 4), np.array(LABELS * 4)
+    texts = np.array([f"{text} {number}" for number, text in enumerate(texts)])
+    encoded = model.adapt(texts, labels)
+    folds = model.encoder.folds(texts, FOLDS).numpy()
+    assert len(set(folds)) == FOLDS
+    layer = model.network.get_layer("ngrams")
+    for index in (0, 7, 20):
+        others = folds != folds[index]
+        own = model.encode(texts)[index]
+        kept = model.encode(texts[others], labels[others])
+        known = sum(len(vocabulary.terms) for vocabulary in model.encoder.vocabularies)
+        counts = [count[0] for count in ngram_counts(kept, layer.vocabulary_sizes, len(NAMES))]
+        ratios, _ = log_count_ratios(counts, known)
+        given = np.array(layer(encoded[index][None], training=True))[0, :, :2]
+        np.testing.assert_allclose(given, ratios[own[:, 0]], atol=1e-5)
+        whole = np.array(layer(own[None], training=True))[0, :, :2]
+        np.testing.assert_allclose(np.array(layer(encoded[index][None]))[0, :, :2], whole)
+        assert np.abs(given - whole).max() > 1e-3
+
+
 def test_log_count_ratios_of_three_classes_by_hand():
     ids = np.array([[2], [2], [3], [2], [3], [1], [4], [0]], "int32")
     texts = EncodedTexts(ids, np.array([0, 3, 4, 6, 8]), np.array([0, 0, 1, 2]))
-    (ratios,) = log_count_ratios(texts, (5,), 3)
+    (counts,) = ngram_counts(texts, (5,), 3)
+    np.testing.assert_array_equal(counts[0, :, 2:], [[2, 1, 0], [0, 1, 0], [0, 0, 1]])
+    (ratios,) = log_count_ratios([counts[0]])
     assert (ratios.shape, ratios.dtype) == ((5, 3), "float32")
     # Texts with 2, 3, 4: two, one, none of the first class; none, one, none; none, none, one.
     expected = [
@@ -146,8 +176,19 @@ def test_log_count_ratios_of_three_classes_by_hand():
     ]
     np.testing.assert_allclose(ratios[2:], np.log(expected), atol=1e-6)
     np.testing.assert_array_equal(ratios[:2], 0.0)
-    (unseen,) = log_count_ratios(texts, (6,), 3)
+    (unseen,) = log_count_ratios([np.pad(counts[0], ((0, 0), (0, 1)))])
     np.testing.assert_array_equal(unseen[5], 0.0)
+
+
+def test_counts_are_of_texts_by_fold_and_class():
+    ids = np.array([[2, 3], [2, 4], [2, 0], [2, 3], [5, 4], [2, 0]], "int32")
+    texts = EncodedTexts(ids, np.array([0, 3, 6, 6]), np.array([1, 0, 1]))
+    words, pairs = ngram_counts(texts, (6, 5), 2, np.array([2, 0, 1]), 3)
+    expected = np.zeros((3, 2, 6))
+    expected[2, 1, 2] = expected[0, 0, 2] = expected[0, 0, 5] = 1
+    np.testing.assert_array_equal(words, expected)
+    np.testing.assert_array_equal(pairs[2, 1, 3:], [1, 1])
+    np.testing.assert_array_equal(pairs[1], 0.0)
 
 
 def test_answers_are_the_softmax_of_the_logits(classifier):

@@ -1,0 +1,60 @@
+"""Several networks' answers as one."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.layers._sublayers import PACKAGE, rank
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BranchMean(keras.layers.Layer):
+    """The mean of branches; in training one of them, drawn for each example.
+
+    Each branch learns to answer alone, as the members of an ensemble do, from its share
+    of the examples. Added up instead, the branch that learns faster leaves the others
+    nothing to learn.
+
+    Args:
+        seed: integer that makes the draws repeatable.
+
+    Call arguments:
+        inputs: float tensor `(B, K, D)`, what `K` branches give.
+        training: whether to draw.
+
+    Returns:
+        Tensor `(B, D)`.
+
+    Example:
+
+    >>> layer = BranchMean()
+    >>> layer(np.array([[[1.0, 2.0], [3.0, 6.0]]])).tolist()
+    [[2.0, 4.0]]
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, inputs_shape: Any) -> None:
+        rank(self, 3, "(batch, branches, features)", inputs=inputs_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        batch, branches, _ = ops.shape(inputs)
+        if not training:
+            return ops.mean(inputs, axis=1)
+        drawn = keras.random.randint((batch,), 0, branches, seed=self.seed_generator)
+        return ops.sum(inputs * ops.one_hot(drawn, branches, dtype=inputs.dtype)[..., None], axis=1)
+
+    def compute_output_shape(self, inputs_shape: Any) -> tuple[int | None, ...]:
+        return (inputs_shape[0], inputs_shape[2])
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
