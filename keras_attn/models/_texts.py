@@ -16,6 +16,7 @@ UNKNOWN = 1  # the id of what is not in a vocabulary; 0 is padding, or no n-gram
 BAG_GAIN = 3.0  # of the features that a bag beside a network learns, for Adam
 BAG_DIM = 3  # their number, besides those that are added to the ratios
 VOTE = 5.0  # what pooled log-count ratios count at first
+ENOUGH = 64  # n-grams; an average over fewer is worth less
 
 
 def check_orders(sizes: tuple[int, ...], frequent: tuple[int, ...] | None) -> None:
@@ -57,14 +58,7 @@ class TextInput:
         self.ids = keras.Input((None, orders), dtype="int32", name="ids")
         self.real = self.ids[:, :, 0] != 0
         learned = num_classes + BAG_DIM if bag else 0
-        embedding = NGramEmbedding(
-            sizes,
-            (learned,) * orders,
-            BAG_GAIN if bag else 1.0,
-            num_ratios=num_classes,
-            embeddings_initializer=_normal(0.1 / BAG_GAIN),
-            name="ngrams",
-        )
+        embedding = ratio_embedding(sizes, learned, num_classes, BAG_GAIN)
         of_ngrams = keras.layers.Reshape((-1, orders, num_classes + learned), name="by_order")
         self._ngrams = of_ngrams(embedding(self.ids))
         self._own = embedding.without_folds(self.ids)
@@ -73,11 +67,9 @@ class TextInput:
             ops.where(self._own[:, :, order] < limit, self._own[:, :, order], UNKNOWN)
             for order, limit in enumerate(limits)
         ]
+        start = keras.initializers.RandomNormal(stddev=0.1)
         words = NGramEmbedding(
-            limits[:1],
-            (embedding_dim,),
-            embeddings_initializer=_normal(0.1),
-            name="words",
+            limits[:1], (embedding_dim,), embeddings_initializer=start, name="words"
         )(known[0][:, :, None])
         read = ops.cast(ops.stack(known, axis=-1) > UNKNOWN, words.dtype)[..., None]
         ratios = self._ngrams[..., :num_classes] * read
@@ -96,10 +88,8 @@ class TextInput:
 
     def _votes(self, attention: str) -> Tensor:
         """The logits of the bag, in which each n-gram counts once."""
-        c = self.num_classes
-        ratios = self._ngrams[..., :c] + self._ngrams[..., c : 2 * c]
-        values = ops.concatenate([ratios, self._ngrams[..., 2 * c :]], axis=-1)
-        ngrams = keras.layers.Reshape((-1, c + BAG_DIM), name="bag")(values)
+        shape = (-1, self.num_classes + BAG_DIM)
+        ngrams = keras.layers.Reshape(shape, name="bag")(adjusted(self._ngrams, self.num_classes))
         first = keras.layers.Flatten(name="first")(first_occurrences(self._own))
         uniform = attention == "none"
         pooled = AttentionPooling(
@@ -109,17 +99,76 @@ class TextInput:
             normalizer="softmax" if uniform else attention,
             name="bag_pool" if uniform else "bag_attention",
         )(ngrams, padding_mask=first)
-        return votes(pooled, c, VOTE, "bag_logits")
+        return votes(pooled, first, self.num_classes, VOTE, "bag_logits")
 
 
-def votes(pooled: Tensor, num_classes: int, gain: float, name: str) -> Tensor:
-    """Logits `(B, C)` from features of which the first `C` start as votes for the classes."""
+def ratio_embedding(
+    sizes: tuple[int, ...], learned: int, num_classes: int, gain: float
+) -> NGramEmbedding:
+    """The layer `"ngrams"`: each n-gram's log-count ratios, and some features that it learns.
+
+    Of these the first are there to be added to the ratios, see `adjusted`, and start at 0.
+    """
+    return NGramEmbedding(
+        sizes,
+        (learned,) * len(sizes),
+        gain,
+        num_ratios=num_classes,
+        embeddings_initializer=Adjustments(num_classes, 0.1 / gain),
+        name="ngrams",
+    )
+
+
+def adjusted(ngrams: Tensor, num_classes: int) -> Tensor:
+    """Ratios and learned features `(..., C + C + D)` to `(..., C + D)`: the sums, and the rest."""
+    ratios, learned = ngrams[..., :num_classes], ngrams[..., num_classes:]
+    sums = ratios + learned[..., :num_classes]
+    return ops.concatenate([sums, learned[..., num_classes:]], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class Adjustments(keras.initializers.Initializer):
+    """Zeros in the first columns of a table, and numbers that are drawn in the others.
+
+    Args:
+        zeros: number of columns.
+        stddev: standard deviation of the others.
+    """
+
+    def __init__(self, zeros: int, stddev: float) -> None:
+        self.zeros, self.stddev = zeros, stddev
+
+    def __call__(self, shape: tuple[int, int], dtype: Any = None) -> Tensor:
+        rows, columns = shape
+        zeros = min(self.zeros, columns)
+        drawn = keras.random.normal((rows, columns - zeros), stddev=self.stddev, dtype=dtype)
+        return ops.concatenate([ops.zeros((rows, zeros), dtype), drawn], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"zeros": self.zeros, "stddev": self.stddev}
+
+
+def votes(pooled: Tensor, counted: Tensor, num_classes: int, gain: float, name: str) -> Tensor:
+    """Logits `(B, C)` from an average over n-grams, whose first features vote for the classes.
+
+    An average over a few n-grams is large by chance. Over fewer than `ENOUGH` it counts as
+    if the others were there and said nothing; a film review has more.
+
+    Args:
+        pooled: the averages `(B, D)`.
+        counted: boolean `(B, S)`, what they are over.
+        num_classes: number of classes, `C`.
+        gain: what a vote counts at first.
+        name: name of the layer.
+    """
+    number = ops.sum(ops.cast(counted, "float32"), axis=1, keepdims=True)
+    share = ops.cast(ops.minimum(number / ENOUGH, 1.0), pooled.dtype)
     return keras.layers.Dense(
         num_classes,
         kernel_initializer=keras.initializers.Identity(gain),
         dtype="float32",
         name=name,
-    )(pooled)
+    )(pooled * share)
 
 
 def first_occurrences(ids: Tensor) -> Tensor:
@@ -144,7 +193,3 @@ def thinned(x: Tensor, dropout: float, word_dropout: float) -> Tensor:
         whole = (None, None, 1)
         x = keras.layers.Dropout(word_dropout, noise_shape=whole, name="word_dropout")(x)
     return x
-
-
-def _normal(stddev: float) -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=stddev)

@@ -79,5 +79,5 @@ def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
         dropout=config.dropout,
         name="pool" if uniform else "attention",
     )(ngrams, padding_mask=known)
-    logits = votes(pooled, config.num_classes, config.logit_gain, "logits")
+    logits = votes(pooled, known, config.num_classes, config.logit_gain, "logits")
     return keras.Model(ids, logits, name="ngram_attention")

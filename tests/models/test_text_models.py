@@ -291,6 +291,19 @@ def test_parameters_of_a_text_transformer_are_the_hand_count():
     assert twin.count_params() == ends + 2 * plain + pool
 
 
+@with_and_without
+def test_an_average_over_few_ngrams_counts_less(attention):
+    model = make("ngram_attention", attention)
+    bias = ops.convert_to_numpy(model.get_layer("logits").bias)
+
+    def vote(number):
+        return logits_of(model, np.full((1, number, 2), [[[3, 0]]], "int32"))[0] - bias
+
+    for number in (1, 32, 64, 128):
+        np.testing.assert_allclose(vote(number), vote(64) * min(1, number / 64), rtol=1e-4)
+    assert np.abs(vote(64)).min() > 1e-2
+
+
 def branches(model, ids, **call):
     """What the network and the bag answer `(B, 2, C)`, and what the model makes of it."""
     parts = keras.Model(model.input, [model.get_layer("branches").input, model.output])

@@ -28,7 +28,7 @@ NAMES = ("good", "bad", "so so")
 TEXT = "A good film , truly fine and not dull"
 SETTINGS = {
     "ngram_attention": {"embedding_gain": 1.0},
-    "recurrent_attention": {"embedding_dim": 4, "units": 4},
+    "recurrent_attention": {"embedding_dim": 4, "units": 4, "bag": True},
     "text_transformer": {"embedding_dim": 4, "model_dim": 8, "num_layers": 1},
 }
 

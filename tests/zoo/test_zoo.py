@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 EXPECTED_PARAMETERS = {
     "cifar10_attention_net": 1_289_273,
     "imdb_ngram_attention": 1_275_068,
+    "imdb_recurrent_attention": 2_056_302,
+    "imdb_transformer": 2_073_582,
     "shapes_small_attention_cnn": 32_229,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
@@ -107,13 +109,24 @@ def test_weights_give_the_accuracy_that_is_recorded_on_real_texts(name):
     _check_accuracy(name)
 
 
-def test_the_ngram_entry_reached_what_it_was_made_for():
-    runs = zoo.describe("imdb_ngram_attention").runs()
+@pytest.mark.parametrize(
+    ("name", "accuracy", "minutes"),
+    [
+        ("imdb_ngram_attention", 0.918, 10),
+        ("imdb_recurrent_attention", 0.92, 60),
+        ("imdb_transformer", 0.905, 60),
+    ],
+)
+def test_text_entries_reached_what_they_were_made_for(name, accuracy, minutes):
+    entry = zoo.describe(name)
+    runs, twins = entry.runs(), entry.runs(cards.TWIN)
     assert len(runs) >= 3
-    assert np.mean([run["metrics"]["test"]["accuracy"] for run in runs]) >= 0.918
+    assert len(twins) >= 3
+    assert np.mean([run["metrics"]["test"]["accuracy"] for run in runs]) >= accuracy
     for run in runs:
         assert run["parameters"] <= 10_000_000
-        assert run["train_seconds"] * run["hardware"]["cores"] <= 10 * 60
+        assert run["train_seconds"] * run["hardware"]["cores"] <= minutes * 60
+        assert run["metrics"]["test"]["calibration_error"] < 0.03
 
 
 def _check_accuracy(name):
