@@ -150,7 +150,7 @@ def train(
             raise ValueError(f"--data is a table of texts, and {name} does {recipe.task}.")
         label = f"{data.stem}-{label}"
         dataset = own_data.open_table(data, **own)
-        recipe = own_data.fitted(recipe, len(dataset["train"]), epochs)
+        recipe = own_data.fitted(recipe, dataset["train"].texts, epochs)
     from keras_attn import training
 
     run = training.train(

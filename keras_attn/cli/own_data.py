@@ -2,6 +2,8 @@
 
 import pathlib
 import shlex
+import statistics
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -47,12 +49,20 @@ def open_table(
     return dataset
 
 
-def fitted(recipe: Recipe, examples: int, epochs: int | None) -> Recipe:
-    """The recipe, with other epochs if given, and batches and a vocabulary that the data fill.
+def fitted(recipe: Recipe, texts: Sequence[str], epochs: int | None) -> Recipe:
+    """The recipe, with other epochs if given, and what shorter or fewer texts ask for.
+
+    Args:
+        recipe: an entry's recipe.
+        texts: the training texts.
+        epochs: passes over them; None are as many as the recipe has.
 
     Raises:
         RecipeError: the recipe cannot have so few epochs.
     """
+    from keras_attn import models
+
+    examples = len(texts)
     changes: dict[str, Any] = {}
     if epochs is not None:
         changes["epochs"] = epochs
@@ -69,6 +79,13 @@ def fitted(recipe: Recipe, examples: int, epochs: int | None) -> Recipe:
     if least != recipe.text.min_count:
         values["text"]["min_count"] = least
         typer.echo(f"Note: an n-gram joins the vocabulary where {least} text(s) hold it.")
+    # An average over n-grams counts in full where a text is half as long as most, or longer.
+    words = statistics.median(len(text.split()) for text in texts)
+    settings = models.configure(recipe.architecture, **recipe.settings())
+    enough = max(1, int(len(settings.vocabulary_sizes) * words / 2))
+    if enough < settings.enough:
+        values["model"]["enough"] = enough
+        typer.echo(f"Note: the average over n-grams counts in full from {enough} of them on.")
     try:
         return Recipe.model_validate(values)
     except pydantic.ValidationError as error:

@@ -72,6 +72,11 @@ class NGramEmbedding(keras.layers.Layer):
             positive(self, num_ratios=num_ratios)
         for size, dim in zip(vocabulary_sizes, dims, strict=True):
             positive(self, vocabulary_sizes=size)
+            if num_ratios and size < 3:
+                raise ValueError(
+                    "NGramEmbedding: ids of 2 and more have ratios, and `vocabulary_sizes` must be "
+                    f"3 or more with `num_ratios`. Received: {tuple(vocabulary_sizes)}."
+                )
             if dim or not num_ratios:
                 positive(self, dims=dim)
         if not (math.isfinite(gain) and gain > 0):
@@ -130,7 +135,8 @@ class NGramEmbedding(keras.layers.Layer):
                 than `D_g`: these are what the layer gives as its first features, and the
                 others stay as they are.
             without_folds: float array `(folds, V_g, C)`, ratios counted without each fold.
-                None if texts that were counted are not trained on.
+                None if texts that were counted are not trained on. A training step that
+                was traced before goes on with those of before.
 
         Raises:
             ValueError: a shape does not fit.
@@ -151,24 +157,8 @@ class NGramEmbedding(keras.layers.Layer):
         changed[:, : values.shape[1]] = values / self.gain
         table.assign(changed)
 
-    def in_fold(self, ids: Tensor, folds: Tensor) -> Tensor:
-        """Ids that ask for ratios counted without a fold.
-
-        Args:
-            ids: integer tensor `(..., G)`.
-            folds: integer tensor that broadcasts against it, folds from 0.
-
-        Returns:
-            int32 tensor of the shape of `ids`; without `num_ratios` these themselves.
-        """
-        ids = ops.cast(ids, "int32")
-        if not self.num_ratios:
-            return ids
-        terms = np.array(self.vocabulary_sizes, "int32") - 2
-        return ops.where(ids < 2, ids, ids + (1 + ops.cast(folds, "int32")) * terms)
-
     def without_folds(self, ids: Tensor) -> Tensor:
-        """The ids `(..., G)` again of those that `in_fold` gives."""
+        """The ids `(..., G)` of the n-grams, whatever folds they ask for."""
         ids = ops.cast(ids, "int32")
         columns = [self._own(order, ids[..., order]) for order in range(len(self.dims))]
         return ops.stack(columns, axis=-1)
@@ -200,6 +190,7 @@ class NGramEmbedding(keras.layers.Layer):
             return ops.take(self.ratios[order], own, axis=0)
         size = self.vocabulary_sizes[order]
         fold = ops.maximum(ids - 2, 0) // (size - 2)
+        fold = ops.where(fold < len(folds), fold, 0)
         return ops.take(ops.reshape(folds, (-1, self.num_ratios)), fold * size + own, axis=0)
 
     def _assign_ratios(

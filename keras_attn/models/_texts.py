@@ -15,8 +15,7 @@ Rate = Annotated[float, Ge(0), Lt(1)]
 UNKNOWN = 1  # the id of what is not in a vocabulary; 0 is padding, or no n-gram at all
 BAG_GAIN = 3.0  # of the features that a bag beside a network learns, for Adam
 BAG_DIM = 3  # their number, besides those that are added to the ratios
-VOTE = 5.0  # what pooled log-count ratios count at first
-ENOUGH = 64  # n-grams; an average over fewer is worth less
+VOTE = 5.0  # what the ratios that a bag pools count at first
 
 
 def check_orders(sizes: tuple[int, ...], frequent: tuple[int, ...] | None) -> None:
@@ -24,7 +23,7 @@ def check_orders(sizes: tuple[int, ...], frequent: tuple[int, ...] | None) -> No
     if frequent is not None and len(sizes) != len(frequent):
         raise ValueError(
             "`vocabulary_sizes` and `frequent_sizes` must have one value an order of n-grams. "
-            f"Received: {sizes} and {frequent}."
+            f"Received: {sizes} and {frequent}. Give both, or `frequent_sizes=None` for all."
         )
 
 
@@ -38,6 +37,7 @@ class TextInput:
         embedding_dim: features of a word that are learned, `D`.
         num_classes: number of classes, `C`.
         bag: whether there is to be a bag.
+        enough: n-grams, see `votes`.
 
     Attributes:
         ids: the input `(B, T, G)`.
@@ -53,12 +53,21 @@ class TextInput:
         embedding_dim: int,
         num_classes: int,
         bag: bool,
+        enough: int,
     ) -> None:
-        self.num_classes, self.bag, orders = num_classes, bag, len(sizes)
+        self.num_classes, self.bag, self.enough = num_classes, bag, enough
+        orders = len(sizes)
         self.ids = keras.Input((None, orders), dtype="int32", name="ids")
         self.real = self.ids[:, :, 0] != 0
         learned = num_classes + BAG_DIM if bag else 0
-        embedding = ratio_embedding(sizes, learned, num_classes, BAG_GAIN)
+        embedding = NGramEmbedding(
+            sizes,
+            (learned,) * orders,
+            BAG_GAIN,
+            num_ratios=num_classes,
+            embeddings_initializer=Adjustments(num_classes, 0.1 / BAG_GAIN),
+            name="ngrams",
+        )
         of_ngrams = keras.layers.Reshape((-1, orders, num_classes + learned), name="by_order")
         self._ngrams = of_ngrams(embedding(self.ids))
         self._own = embedding.without_folds(self.ids)
@@ -88,9 +97,11 @@ class TextInput:
 
     def _votes(self, attention: str) -> Tensor:
         """The logits of the bag, in which each n-gram counts once."""
-        shape = (-1, self.num_classes + BAG_DIM)
-        ngrams = keras.layers.Reshape(shape, name="bag")(adjusted(self._ngrams, self.num_classes))
-        first = keras.layers.Flatten(name="first")(first_occurrences(self._own))
+        c = self.num_classes
+        ratios, learned = self._ngrams[..., :c], self._ngrams[..., c:]
+        features = ops.concatenate([ratios + learned[..., :c], learned[..., c:]], axis=-1)
+        ngrams = keras.layers.Reshape((-1, c + BAG_DIM), name="bag")(features)
+        counted = keras.layers.Flatten(name="once")(once(self._own))
         uniform = attention == "none"
         pooled = AttentionPooling(
             key_dim=8,
@@ -98,37 +109,13 @@ class TextInput:
             project_values=False,
             normalizer="softmax" if uniform else attention,
             name="bag_pool" if uniform else "bag_attention",
-        )(ngrams, padding_mask=first)
-        return votes(pooled, first, self.num_classes, VOTE, "bag_logits")
-
-
-def ratio_embedding(
-    sizes: tuple[int, ...], learned: int, num_classes: int, gain: float
-) -> NGramEmbedding:
-    """The layer `"ngrams"`: each n-gram's log-count ratios, and some features that it learns.
-
-    Of these the first are there to be added to the ratios, see `adjusted`, and start at 0.
-    """
-    return NGramEmbedding(
-        sizes,
-        (learned,) * len(sizes),
-        gain,
-        num_ratios=num_classes,
-        embeddings_initializer=Adjustments(num_classes, 0.1 / gain),
-        name="ngrams",
-    )
-
-
-def adjusted(ngrams: Tensor, num_classes: int) -> Tensor:
-    """Ratios and learned features `(..., C + C + D)` to `(..., C + D)`: the sums, and the rest."""
-    ratios, learned = ngrams[..., :num_classes], ngrams[..., num_classes:]
-    sums = ratios + learned[..., :num_classes]
-    return ops.concatenate([sums, learned[..., num_classes:]], axis=-1)
+        )(ngrams, padding_mask=counted)
+        return votes(pooled, counted, c, VOTE, self.enough, "bag_logits")
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class Adjustments(keras.initializers.Initializer):
-    """Zeros in the first columns of a table, and numbers that are drawn in the others.
+    """Zeros in the first columns, which are added to ratios, and small numbers in the others.
 
     Args:
         zeros: number of columns.
@@ -148,21 +135,24 @@ class Adjustments(keras.initializers.Initializer):
         return {"zeros": self.zeros, "stddev": self.stddev}
 
 
-def votes(pooled: Tensor, counted: Tensor, num_classes: int, gain: float, name: str) -> Tensor:
+def votes(
+    pooled: Tensor, counted: Tensor, num_classes: int, gain: float, enough: int, name: str
+) -> Tensor:
     """Logits `(B, C)` from an average over n-grams, whose first features vote for the classes.
 
-    An average over a few n-grams is large by chance. Over fewer than `ENOUGH` it counts as
-    if the others were there and said nothing; a film review has more.
+    An average over a few n-grams is large by chance. Over fewer than `enough` it counts as
+    if the others were there and said nothing.
 
     Args:
         pooled: the averages `(B, D)`.
         counted: boolean `(B, S)`, what they are over.
         num_classes: number of classes, `C`.
         gain: what a vote counts at first.
+        enough: n-grams over which an average counts in full.
         name: name of the layer.
     """
     number = ops.sum(ops.cast(counted, "float32"), axis=1, keepdims=True)
-    share = ops.cast(ops.minimum(number / ENOUGH, 1.0), pooled.dtype)
+    share = ops.cast(ops.minimum(number / enough, 1.0), pooled.dtype)
     return keras.layers.Dense(
         num_classes,
         kernel_initializer=keras.initializers.Identity(gain),
@@ -171,18 +161,15 @@ def votes(pooled: Tensor, counted: Tensor, num_classes: int, gain: float, name: 
     )(pooled * share)
 
 
-def first_occurrences(ids: Tensor) -> Tensor:
-    """Whether a known n-gram has not stood before in its row: `(B, T, G)` to the same."""
-    position = ops.cumsum(ops.ones_like(ids[:, :, 0]), axis=1)
-    earlier = position[:, None, :] < position[:, :, None]
-    columns = [ids[:, :, order] for order in range(ids.shape[-1])]
-    again = [
-        ops.any(
-            ops.logical_and(ops.equal(column[:, :, None], column[:, None, :]), earlier), axis=-1
-        )
-        for column in columns
-    ]
-    return ops.logical_and(ids > UNKNOWN, ops.logical_not(ops.stack(again, axis=-1)))
+def once(ids: Tensor) -> Tensor:
+    """True at one place of each known n-gram in its row: `(B, T, G)` to the same shape."""
+    order = ops.argsort(ids, axis=1)
+    ranked = ops.take_along_axis(ids, order, axis=1)
+    before = ops.pad(ranked[:, :-1], ((0, 0), (1, 0), (0, 0)))  # 0 is no n-gram
+    new = ops.take_along_axis(
+        ops.cast(ops.not_equal(ranked, before), "int32"), ops.argsort(order, axis=1), axis=1
+    )
+    return ops.logical_and(ids > UNKNOWN, new > 0)
 
 
 def thinned(x: Tensor, dropout: float, word_dropout: float) -> Tensor:

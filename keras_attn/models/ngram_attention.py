@@ -25,6 +25,8 @@ class NGramAttentionConfig:
         embedding_gain: see `keras_attn.layers.NGramEmbedding`.
         logit_gain: what the classifier multiplies the pooled log-count ratios by at first.
         dropout: rate at which attention weights are dropped in training.
+        enough: known n-grams of a text over which the average counts in full; of a text of
+            fewer it counts as if the others were there and said nothing.
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
@@ -36,6 +38,7 @@ class NGramAttentionConfig:
     embedding_gain: Annotated[float, Gt(0)] = 10.0
     logit_gain: Annotated[float, Gt(0)] = 5.0
     dropout: Rate = 0.0
+    enough: Annotated[int, Gt(0)] = 64
 
 
 def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
@@ -79,5 +82,5 @@ def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
         dropout=config.dropout,
         name="pool" if uniform else "attention",
     )(ngrams, padding_mask=known)
-    logits = votes(pooled, known, config.num_classes, config.logit_gain, "logits")
+    logits = votes(pooled, known, config.num_classes, config.logit_gain, config.enough, "logits")
     return keras.Model(ids, logits, name="ngram_attention")

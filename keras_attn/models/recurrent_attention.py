@@ -32,6 +32,8 @@ class RecurrentAttentionConfig:
         bag: whether a bag of n-grams, pooled as in `ngram_attention`, answers beside the
             network: in training one of the two, and then the mean of both. Ids must not
             leave n-grams out that stood before (`once` of the encoder); the bag sees to it.
+        enough: known n-grams of a text over which the bag's average counts in full; of a text of
+            fewer it counts as if the others were there and said nothing.
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
@@ -45,6 +47,7 @@ class RecurrentAttentionConfig:
     dropout: Rate = 0.0
     word_dropout: Rate = 0.0
     bag: bool = False
+    enough: Annotated[int, Gt(0)] = 64
 
     def __post_init__(self) -> None:
         check_orders(self.vocabulary_sizes, self.frequent_sizes)
@@ -74,6 +77,7 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
         config.embedding_dim,
         config.num_classes,
         config.bag,
+        config.enough,
     )
     x = thinned(text.features, config.dropout, config.word_dropout)
     cell = CELLS[config.cell](config.units, return_sequences=True)

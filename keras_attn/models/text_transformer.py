@@ -35,6 +35,8 @@ class TextTransformerConfig:
         bag: whether a bag of n-grams, pooled as in `ngram_attention`, answers beside the
             network: in training one of the two, and then the mean of both. Ids must not
             leave n-grams out that stood before (`once` of the encoder); the bag sees to it.
+        enough: known n-grams of a text over which the bag's average counts in full; of a text of
+            fewer it counts as if the others were there and said nothing.
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
@@ -51,6 +53,7 @@ class TextTransformerConfig:
     dropout: Rate = 0.0
     word_dropout: Rate = 0.0
     bag: bool = False
+    enough: Annotated[int, Gt(0)] = 64
 
     def __post_init__(self) -> None:
         check_orders(self.vocabulary_sizes, self.frequent_sizes)
@@ -85,6 +88,7 @@ def text_transformer(config: TextTransformerConfig) -> keras.Model:
         config.embedding_dim,
         config.num_classes,
         config.bag,
+        config.enough,
     )
     x = keras.layers.Dense(config.model_dim, name="projection")(text.features)
     x = thinned(x, config.dropout, config.word_dropout)

@@ -22,10 +22,10 @@ def ngram_counts(
         num_folds: number of folds, `K`.
 
     Returns:
-        For each order an array `(K, C, V_g)`.
+        For each order an int32 array `(K, C, V_g)`.
     """
     folds = np.zeros(len(texts), int) if folds is None else folds
-    counts = [np.zeros((num_folds, num_classes, size)) for size in sizes]
+    counts = [np.zeros((num_folds, num_classes, size), "int32") for size in sizes]
     for index, (fold, label) in enumerate(zip(folds, texts.labels, strict=True)):
         for count, column in zip(counts, texts[index].T, strict=True):
             count[fold, label, np.unique(column)] += 1

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_attn.data import EncodedTexts, EvaluationBatches
 from keras_attn.export import import_tensorflow, write_saved_model
@@ -94,7 +93,7 @@ class TextClassifier(keras.Model):
         )
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        ids = self.encoder(inputs) if _are_strings(inputs) else inputs
+        ids = self._ids(inputs, bool(training)) if _are_strings(inputs) else inputs
         return self.network(ids, training=training) / self.temperature
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
@@ -117,7 +116,7 @@ class TextClassifier(keras.Model):
             labels: the index of each one's label, from 0.
 
         Returns:
-            The texts as ids to train on.
+            The texts as ids to train on: what `encode` gives with `training=True`.
 
         Raises:
             ValueError: there are not as many labels as texts, a label is not known, or a
@@ -130,6 +129,7 @@ class TextClassifier(keras.Model):
                 "`adapt` needs texts of every label. Received: none of "
                 f"{', '.join(repr(self.label_names[index]) for index in missing)}."
             )
+        texts = list(texts)
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
         layer = self.network.get_layer("ngrams")
@@ -144,16 +144,17 @@ class TextClassifier(keras.Model):
         for order, (ratio, without_folds) in enumerate(zip(ratios, held_out, strict=True)):
             layer.assign(order, ratio, without_folds)
         self.train_function = None  # one that was traced holds the ratios of before
-        words = np.repeat(folds, encoded.lengths)
-        ids = ops.convert_to_numpy(layer.in_fold(encoded.ids, words[:, None]))
-        return EncodedTexts(ids, encoded.row_splits, encoded.labels)
+        return self._in_folds(encoded, folds) if layer.num_ratios else encoded
 
-    def encode(self, texts: Any, labels: Any = None) -> EncodedTexts:
+    def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Texts as ids, for many passes over the same texts.
 
         Args:
             texts: list or array of strings.
             labels: the index of each one's label; None are zeros.
+            training: give ids that ask for the ratios without a text's fold, see `adapt`:
+                those of the texts that `adapt` learned from, for `fit`. Outside of training
+                they mean the same as the others.
         """
         labels = np.zeros(len(texts), "int32") if labels is None else labels
         labels = self._checked_labels(texts, labels)
@@ -164,7 +165,10 @@ class TextClassifier(keras.Model):
             lengths.append(rows.row_lengths().numpy())
         empty = np.zeros((0, len(self.encoder.orders)), "int32")
         row_splits = np.concatenate([[0], *lengths]).cumsum().astype("int64")
-        return EncodedTexts(np.concatenate([empty, *ids]), row_splits, labels)
+        encoded = EncodedTexts(np.concatenate([empty, *ids]), row_splits, labels)
+        if not training or not self.network.get_layer("ngrams").num_ratios:
+            return encoded
+        return self._in_folds(encoded, self.encoder.folds(list(texts), FOLDS).numpy())
 
     def calibrate(self, texts: Any, labels: Any = None) -> float:
         """Set the temperature by held-out texts, so that scores are what they say.
@@ -255,7 +259,11 @@ class TextClassifier(keras.Model):
         return explain(self, text, label)
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Train on strings or ids, as `keras.Model.fit` does."""
+        """Train on strings or ids, as `keras.Model.fit` does.
+
+        Of texts that `adapt` learned from, take the ids that it returned, or those of
+        `encode(texts, labels, training=True)`.
+        """
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"] = self._encoded(kwargs["validation_data"])
         if hasattr(x, "element_spec"):
@@ -339,10 +347,14 @@ class TextClassifier(keras.Model):
 
     def _ids(self, texts: Any, training: bool) -> Tensor:
         ids = self.encoder(texts)
-        if not training:
+        if not training or not self.network.get_layer("ngrams").num_ratios:
             return ids
-        folds = self.encoder.folds(texts, FOLDS)
-        return self.network.get_layer("ngrams").in_fold(ids, folds[:, None, None])
+        return self.encoder.in_fold(ids, self.encoder.folds(texts, FOLDS)[:, None, None])
+
+    def _in_folds(self, texts: EncodedTexts, folds: np.ndarray) -> EncodedTexts:
+        of_words = np.repeat(folds, texts.lengths)[:, None]
+        ids = self.encoder.in_fold(texts.ids, of_words).numpy()
+        return EncodedTexts(ids, texts.row_splits, texts.labels)
 
     def _checked_labels(self, texts: Any, labels: Any) -> np.ndarray:
         labels = np.asarray(labels)

@@ -139,6 +139,20 @@ class NGramEncoder(keras.layers.Layer):
 
         return tf.cast(tf.strings.to_hash_bucket_fast(as_strings(texts), num_folds), tf.int32)
 
+    def in_fold(self, ids: Any, folds: Any) -> Tensor:
+        """Ids that ask, in training, for ratios that were counted without a fold.
+
+        See `keras_attn.layers.NGramEmbedding`, which knows them from others by their size.
+
+        Args:
+            ids: int32 `(..., G)`.
+            folds: int32 that broadcasts against them.
+        """
+        import tensorflow as tf
+
+        terms = tf.constant(self.vocabulary_sizes, tf.int32) - 2
+        return tf.where(ids <= UNKNOWN_ID, ids, ids + (1 + folds) * terms)
+
     def lookup(self, words: Tensor) -> Tensor:
         """The ids of words: ragged string tensor `(B, None)` to int32 `(B, None, G)`."""
         import tensorflow as tf

@@ -36,6 +36,7 @@ class State:
         variant: the recipe's variant, or "".
         seed: the run's seed.
         seconds: wall time of training so far.
+        data: fingerprint of the training split, or "" if it was not noted.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class State:
     variant: str
     seed: int
     seconds: float
+    data: str = ""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -55,15 +57,22 @@ class Checkpoint(keras.callbacks.Callback):
         digest: the recipe's digest.
         variant: the recipe's variant, or "".
         seed: the run's seed.
+        data: fingerprint of the training split.
         seconds: wall time of earlier pieces of this run.
     """
 
     def __init__(
-        self, folder: pathlib.Path, digest: str, variant: str, seed: int, seconds: float = 0.0
+        self,
+        folder: pathlib.Path,
+        digest: str,
+        variant: str,
+        seed: int,
+        data: str,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.digest, self.variant, self.seed = digest, variant, seed
+        self.digest, self.variant, self.seed, self.data = digest, variant, seed, data
         self.started = time.monotonic() - seconds
 
     @property
@@ -83,6 +92,7 @@ class Checkpoint(keras.callbacks.Callback):
             digest=self.digest,
             variant=self.variant,
             seed=self.seed,
+            data=self.data,
             seconds=self.seconds,
         )
         write_text(self.folder / "state.json", json.dumps(dataclasses.asdict(state), indent=2))
@@ -114,7 +124,7 @@ class BestWeights(keras.callbacks.Callback):
             save_weights(self.make_model(), self.path)
 
 
-def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int) -> State:
+def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int, data: str) -> State:
     """Where the run in `folder` stands, its weights being whole.
 
     Raises:
@@ -129,7 +139,9 @@ def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int) -> St
         raise CheckpointError(
             f"{folder / 'state.json'} cannot be read: {error}. {again}"
         ) from error
-    here = {"digest": digest, "variant": variant, "seed": seed}
+    here = {"digest": digest, "variant": variant, "seed": seed, "data": data}
+    if not state.data:
+        del here["data"]
     differing = [name for name, value in here.items() if getattr(state, name) != value]
     if differing:
         raise CheckpointError(

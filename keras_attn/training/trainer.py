@@ -88,9 +88,10 @@ def train(
         )
     seed = recipe.training.seeds[0] if seed is None else seed
     _check_settings(recipe, variant)
-    identity = (recipe.digest, variant or "", seed)
-    state = checkpoint.read_state(folder, *identity) if resume else None
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
+    fingerprint = dataset["train"].fingerprint
+    identity = (recipe.digest, variant or "", seed, fingerprint)
+    state = checkpoint.read_state(folder, *identity) if resume else None
     settings = recipe.training
     done = 0 if state is None else state.epoch
     origin = provenance()
@@ -146,7 +147,7 @@ def train(
         **finished,
         "metrics": {name: evaluate(classifier, dataset[name]) for name in ("validation", "test")},
         **digests,
-        "data": {"name": dataset.name, "train_sha256": dataset["train"].fingerprint},
+        "data": {"name": dataset.name, "train_sha256": fingerprint},
         **origin,
     }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))

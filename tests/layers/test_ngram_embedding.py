@@ -154,6 +154,10 @@ def with_ratios():
     return layer
 
 
+def in_fold(ids, fold):
+    return np.where(ids < 2, ids, ids + (1 + fold) * (np.array(SIZES) - 2)).astype("int32")
+
+
 def test_ratios_stand_before_what_is_learned():
     layer = with_ratios()
     layer.assign(1, ratios(11, 2, seed=4))
@@ -187,8 +191,8 @@ def test_an_id_asks_for_ratios_without_its_fold_in_training_alone():
     layer.assign(1, whole, without)
     known = IDS[..., 1:] != 0
     for fold in range(4):
-        ids = oracles.numpy(layer.in_fold(IDS, np.array([[[fold]], [[0]]])))
-        np.testing.assert_array_equal(ids[IDS < 2], IDS[IDS < 2])
+        ids = in_fold(IDS, np.array([[[fold]], [[0]]]))
+        np.testing.assert_array_equal(oracles.numpy(layer.without_folds(ids)), IDS)
         for training, tables in ((True, without[[fold, 0]]), (False, whole[None][[0, 0]])):
             output = oracles.numpy(layer(ids, training=training))
             expected = np.stack(
@@ -196,15 +200,15 @@ def test_an_id_asks_for_ratios_without_its_fold_in_training_alone():
             )
             np.testing.assert_array_equal(output[..., 4:], expected * known)
             np.testing.assert_array_equal(output[..., :4], before[..., :4])
-    output = oracles.numpy(layer(IDS, training=True))  # ids of no fold
-    np.testing.assert_array_equal(output[..., 4:], whole[IDS[..., 1]] * known)
+    for ids in (IDS, in_fold(IDS, 4)):  # of no fold, and of one that there is not
+        output = oracles.numpy(layer(ids, training=True))
+        np.testing.assert_array_equal(output[..., 4:], whole[IDS[..., 1]] * known)
     layer.assign(1, whole)  # and now of none at all
     output = oracles.numpy(layer(ids, training=True))
     np.testing.assert_array_equal(output[..., 4:], whole[IDS[..., 1]] * known)
 
 
-def test_without_ratios_ids_have_no_folds():
-    np.testing.assert_array_equal(oracles.numpy(make().in_fold(IDS, 3)), IDS)
+def test_without_ratios_there_are_no_folds():
     with pytest.raises(ValueError, match="no ratios of folds"):
         make().assign(0, np.ones((8, 2)), np.ones((3, 8, 2)))
 
@@ -238,6 +242,7 @@ def test_functional_models_of_unknown_lengths():
         ({"vocabulary_sizes": (8, 0)}, "`vocabulary_sizes` must be a positive integer.*0"),
         ({"dims": (3, 0)}, "`dims` must be a positive integer.*0"),
         ({"dims": (3, -1), "num_ratios": 2}, "`dims` must be a positive integer.*-1"),
+        ({"vocabulary_sizes": (8, 2), "num_ratios": 1}, r"must be 3 or more.*\(8, 2\)"),
         ({"num_ratios": -1}, "`num_ratios` must be a positive integer.*-1"),
         ({"dims": (3, 2.5)}, r"`dims` must be a positive integer.*2\.5"),
         *(({"gain": gain}, "`gain` must be positive") for gain in (0.0, -1.0)),

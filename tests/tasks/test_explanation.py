@@ -77,6 +77,25 @@ def test_leave_one_out_is_what_classify_says_of_the_text_without_the_word(model,
     np.testing.assert_allclose(explanation.leave_one_out, by_hand, atol=2e-4)
 
 
+def test_gradient_times_input_is_that_of_all_features(model):
+    """Features are linear in the tables: scaled together, they move the log-odds by the sum."""
+    total = model.explain(TEXT, "good").gradient_times_input.sum()
+    tables = [
+        weight
+        for layer in model.network.layers
+        if isinstance(layer, layers.NGramEmbedding)
+        for weight in layer.weights
+    ]
+    before, moved = [table.numpy() for table in tables], []
+    for factor in (1.01, 0.99):
+        for table, values in zip(tables, before, strict=True):
+            table.assign(factor * values)
+        moved.append(log_odds(model, TEXT, "good"))
+    for table, values in zip(tables, before, strict=True):
+        table.assign(values)
+    np.testing.assert_allclose(total, (moved[0] - moved[1]) / 0.02, rtol=0.02, atol=0.02)
+
+
 def test_the_log_odds_are_calibrated_ones():
     model = make()
     before = model.explain(TEXT, "good")

@@ -167,6 +167,45 @@ def test_in_training_a_text_is_given_the_ratios_of_the_others(architecture):
         assert np.abs(given - whole).max() > 1e-3
 
 
+@pytest.mark.parametrize("architecture", ["ngram_attention", "recurrent_attention"])
+def test_every_way_to_train_on_strings_asks_for_held_out_ratios(architecture, monkeypatch):
+    model, seen = make(architecture), []
+    encoded = model.adapt(TEXTS, LABELS)
+    expected, labels = encoded.batch(np.arange(len(TEXTS)), multiple=1)
+    plain, _ = model.encode(TEXTS).batch(np.arange(len(TEXTS)), multiple=1)
+    assert np.array_equal(expected, plain) == (architecture == "ngram_attention")
+    again = model.encode(TEXTS, LABELS, training=True)
+    np.testing.assert_array_equal(again.ids, encoded.ids)
+
+    def batches(x):
+        return np.concatenate([np.asarray(part[0]) for part in x])
+
+    monkeypatch.setattr(keras.Model, "fit", lambda self, x, *_, **__: seen.append(x))
+    model.fit(TEXTS, labels)
+    texts = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)).batch(len(TEXTS))
+    model.fit(texts)
+    np.testing.assert_array_equal(seen[0], expected)
+    np.testing.assert_array_equal(batches(seen[1]), expected)
+    monkeypatch.setattr(
+        type(model.network), "call", lambda self, x, **_: seen.append(x) or tf.zeros((7, 2))
+    )
+    model(np.array(TEXTS), training=True)
+    model(np.array(TEXTS))
+    np.testing.assert_array_equal(seen[2], expected)
+    np.testing.assert_array_equal(seen[3], plain)
+
+
+def test_what_was_traced_forgets_the_ratios_of_before():
+    model = make("text_transformer")  # which draws nothing in training
+    model.compile(keras.optimizers.SGD(0.0), model.loss)
+    losses = []
+    for labels in (LABELS, 1 - np.array(LABELS)):
+        model.adapt(TEXTS, labels)
+        history = model.fit(TEXTS, np.array(LABELS), verbose=0, shuffle=False)
+        losses.append(history.history["loss"][0])
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
 def test_log_count_ratios_of_three_classes_by_hand():
     ids = np.array([[2], [2], [3], [2], [3], [1], [4], [0]], "int32")
     texts = EncodedTexts(ids, np.array([0, 3, 4, 6, 8]), np.array([0, 0, 1, 2]))

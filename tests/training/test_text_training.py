@@ -101,11 +101,27 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
     assert metrics["accuracy"] == pytest.approx((counts[0] + middle.sum()) / 60)
 
 
+def with_a_bag(recipe):
+    """A recipe of what is drawn in training: words, features, branches; and of held-out ratios."""
+    settings = {"embedding_dim": 3, "units": 4, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
+    settings |= {"vocabulary_sizes": (200, 300), "frequent_sizes": (100, 100)}
+    text = recipe.text.model_copy(update={"once": False})
+    update = {"architecture": "recurrent_attention", "model": settings, "variants": {}}
+    return recipe.model_copy(update={**update, "text": text})
+
+
 # Keras's CSVLogger leaves its file open where training raises.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("architecture", ["ngram_attention", "recurrent_attention"])
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    finished, small_text_recipe, small_remarks, tmp_path, monkeypatch
+    architecture, finished, small_text_recipe, small_remarks, tmp_path, monkeypatch
 ):
+    if architecture != small_text_recipe.architecture:
+        small_text_recipe = with_a_bag(small_text_recipe)
+        finished = training.train(
+            small_text_recipe, tmp_path / "finished", dataset=small_remarks, verbose=0
+        )
+
     class Interrupt(Exception):
         pass
 

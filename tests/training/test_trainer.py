@@ -161,7 +161,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(
             path.write_bytes(b"half of it")
             raise OSError(28, "No space left on device")
 
-    keeper = checkpoint.Checkpoint(folder, small_recipe.digest, "", 0)
+    data_of = shapes["train"].fingerprint
+    keeper = checkpoint.Checkpoint(folder, small_recipe.digest, "", 0, data_of)
     keeper.set_model(Full())
     with pytest.raises(OSError, match="No space left"):
         keeper.on_epoch_end(3)
@@ -178,6 +179,10 @@ def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
     )
     with pytest.raises(training.CheckpointError, match="digest"):
         training.train(changed, finished.folder, dataset=shapes, resume=True)
+    splits = {"train": lambda: shapes["test"], "validation": lambda: shapes["validation"]}
+    other = data.Dataset(shapes.name, shapes.label_names, splits)
+    with pytest.raises(training.CheckpointError, match="its data differ"):
+        training.train(small_recipe, finished.folder, dataset=other, resume=True)
 
 
 def test_resuming_nothing_and_overwriting_something_are_refused(
