@@ -343,6 +343,7 @@ def test_an_ngram_counts_once_in_the_bag():
 
 
 @deep
+@pytest.mark.tensorflow
 def test_the_network_reads_what_is_frequent_and_the_bag_all(name):
     model = make(name, bag=True, frequent_sizes=(6, 4))
     ids = np.array([[[2, 3], [6, 2], [8, 6], [5, 5]]], "int32")
@@ -357,6 +358,7 @@ def test_the_network_reads_what_is_frequent_and_the_bag_all(name):
 
 
 @deep
+@pytest.mark.tensorflow
 def test_ids_of_folds_mean_the_same_outside_of_training(name):
     model = make(name, bag=True, frequent_sizes=(6, 4))
     shifted = np.where(IDS < 2, IDS, IDS + 3 * (np.array(SIZES) - 2)).astype("int32")
@@ -380,6 +382,7 @@ def test_a_model_with_a_bag_comes_back_from_json_and_trains(name):
 
 
 @deep
+@pytest.mark.tensorflow
 def test_word_dropout_drops_words_whole(name):
     model = make(name, word_dropout=0.5)
     layer = model.get_layer("word_dropout")
