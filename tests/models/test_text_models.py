@@ -90,6 +90,7 @@ def test_logits_are_float32_in_mixed_precision(name, attention):
 
 @with_and_without
 @every_model
+@pytest.mark.tensorflow
 def test_padding_on_the_right_changes_nothing_and_words_do(name, attention):
     model = make(name, attention)
     expected = logits_of(model, IDS)
@@ -119,6 +120,7 @@ def test_a_batch_is_its_texts_one_by_one(name, attention):
 
 @with_and_without
 @every_model
+@pytest.mark.tensorflow
 def test_an_empty_text_is_finite_and_a_bag_of_nothing_has_no_vote(name, attention):
     model = make(name, attention)
     logits = logits_of(model, IDS)
@@ -134,6 +136,7 @@ def test_an_empty_text_is_finite_and_a_bag_of_nothing_has_no_vote(name, attentio
 
 
 @every_model
+@pytest.mark.tensorflow
 def test_switching_attention_off_removes_it_and_nothing_else_of_the_kind(name):
     model, twin = make(name), make(name, "none")
     assert "attention" in [layer.name for layer in model.layers]
@@ -147,6 +150,7 @@ def test_switching_attention_off_removes_it_and_nothing_else_of_the_kind(name):
 
 
 @every_model
+@pytest.mark.tensorflow
 def test_the_query_of_the_attention_decides_what_counts(name):
     model = make(name)
     before = logits_of(model, IDS)
@@ -155,6 +159,7 @@ def test_the_query_of_the_attention_decides_what_counts(name):
 
 
 @pytest.mark.parametrize("name", ["ngram_attention", "recurrent_attention"])
+@pytest.mark.tensorflow
 def test_with_a_query_of_zero_it_is_its_twin(name):
     model, twin = make(name), make(name, "none")
     attention = model.get_layer("attention")
@@ -166,8 +171,10 @@ def test_with_a_query_of_zero_it_is_its_twin(name):
 
 
 @pytest.mark.parametrize("name", ["ngram_attention", "text_transformer"])
+@pytest.mark.tensorflow
 def test_in_the_twin_no_word_knows_of_another(name):
-    model, twin = make(name), make(name, "none")
+    settings = {"enough": 1}  # or of two texts together each average counts for more
+    model, twin = make(name, **settings), make(name, "none", **settings)
     first, second = (np.array([[[a, 2], [b, 3]]], "int32") for a, b in ((2, 3), (5, 8)))
     both = np.concatenate([first, second], axis=1)
     for built, apart in ((model, True), (twin, False)):
@@ -231,6 +238,7 @@ def test_a_window_hides_what_is_further_away():
     np.testing.assert_allclose(np.delete(moved, [3, 4, 5]), 0.0, atol=1e-6)
 
 
+@pytest.mark.tensorflow
 def test_order_matters_to_a_text_transformer_with_positions_alone():
     ids = np.array([[[2, 0], [3, 0], [4, 0]]], "int32")
     for position, matters in (("rotary", True), (None, False)):
@@ -292,6 +300,7 @@ def test_parameters_of_a_text_transformer_are_the_hand_count():
 
 
 @with_and_without
+@pytest.mark.tensorflow
 def test_an_average_over_few_ngrams_counts_less(attention):
     model = make("ngram_attention", attention)
     bias = ops.convert_to_numpy(model.get_layer("logits").bias)
@@ -324,6 +333,7 @@ def test_a_bag_answers_beside_the_network(name, attention):
     np.testing.assert_allclose(both[3:, 1], [bias, bias], atol=1e-6)  # no known n-gram
 
 
+@pytest.mark.tensorflow
 def test_in_training_one_of_both_answers_each_text():
     model = make("recurrent_attention", bag=True)
     ids = np.tile(IDS[:1], (40, 1, 1))

@@ -96,6 +96,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.tensorflow
 def test_a_killed_run_leaves_a_whole_checkpoint_and_goes_on(tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "tests.training.train_small", str(folder)]
@@ -217,6 +218,7 @@ def test_mirrored_trains_on_two_devices_that_stay_equal(tmp_path):
     assert done.stdout.split()[-1] == "equal"
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_float32_weights(
     small_recipe, shapes, tmp_path, precision
