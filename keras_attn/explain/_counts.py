@@ -60,6 +60,7 @@ def _nothing(layer: Any, inputs: Any, **_: Any) -> Count:
 
 
 for _kind in (
+    layers.BranchMean,
     layers.ImageNormalization,
     layers.NGramEmbedding,
     layers.PositionEmbedding,

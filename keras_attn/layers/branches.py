@@ -30,8 +30,9 @@ class BranchMean(keras.layers.Layer):
 
     Example:
 
+    >>> import numpy as np
     >>> layer = BranchMean()
-    >>> layer(np.array([[[1.0, 2.0], [3.0, 6.0]]])).tolist()
+    >>> ops.convert_to_numpy(layer(np.array([[[1.0, 2.0], [3.0, 6.0]]]))).tolist()
     [[2.0, 4.0]]
     """
 

@@ -103,16 +103,17 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
 
 def with_a_bag(recipe):
     """A recipe of what is drawn in training: words, features, branches; and of held-out ratios."""
-    settings = {"embedding_dim": 3, "units": 4, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
+    settings = {"model_dim": 4, "num_layers": 1, "num_heads": 2, "intermediate_dim": 4}
+    settings |= {"embedding_dim": 3, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
     settings |= {"vocabulary_sizes": (200, 300), "frequent_sizes": (100, 100)}
     text = recipe.text.model_copy(update={"once": False})
-    update = {"architecture": "recurrent_attention", "model": settings, "variants": {}}
+    update = {"architecture": "text_transformer", "model": settings, "variants": {}}
     return recipe.model_copy(update={**update, "text": text})
 
 
 # Keras's CSVLogger leaves its file open where training raises.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("architecture", ["ngram_attention", "recurrent_attention"])
+@pytest.mark.parametrize("architecture", ["ngram_attention", "text_transformer"])
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     architecture, finished, small_text_recipe, small_remarks, tmp_path, monkeypatch
 ):

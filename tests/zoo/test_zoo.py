@@ -109,6 +109,15 @@ def test_weights_give_the_accuracy_that_is_recorded_on_real_texts(name):
     _check_accuracy(name, every=5)  # all of them take a minute a model
 
 
+def test_the_demo_cannot_be_answered_without_attention():
+    entry = zoo.describe("shapes_small_attention_cnn")
+    with_, without = (
+        np.mean([run["metrics"]["test"]["accuracy"] for run in runs])
+        for runs in (entry.runs(), entry.runs(cards.TWIN))
+    )
+    assert with_ > without + 0.15
+
+
 @pytest.mark.parametrize(
     ("name", "accuracy", "minutes"),
     [
