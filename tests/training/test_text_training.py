@@ -103,11 +103,10 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
 
 def with_a_bag(recipe):
     """A recipe of what is drawn in training: words, features, branches; and of held-out ratios."""
-    settings = {"model_dim": 4, "num_layers": 1, "num_heads": 2, "intermediate_dim": 4}
-    settings |= {"embedding_dim": 3, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
+    settings = {"embedding_dim": 3, "units": 4, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
     settings |= {"vocabulary_sizes": (200, 300), "frequent_sizes": (100, 100)}
     text = recipe.text.model_copy(update={"once": False})
-    update = {"architecture": "text_transformer", "model": settings, "variants": {}}
+    update = {"architecture": "recurrent_attention", "model": settings, "variants": {}}
     return recipe.model_copy(update={**update, "text": text})
 
 
