@@ -101,23 +101,11 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
     assert metrics["accuracy"] == pytest.approx((counts[0] + middle.sum()) / 60)
 
 
-def with_a_bag(recipe):
-    """A recipe of what is drawn in training: words, features, branches; and of held-out ratios."""
-    settings = {"embedding_dim": 3, "units": 4, "dropout": 0.1, "word_dropout": 0.1, "bag": True}
-    settings |= {"vocabulary_sizes": (200, 300), "frequent_sizes": (100, 100)}
-    text = recipe.text.model_copy(update={"once": False})
-    update = {"architecture": "recurrent_attention", "model": settings, "variants": {}}
-    return recipe.model_copy(update={**update, "text": text})
-
-
 # Keras's CSVLogger leaves its file open where training raises.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    small_text_recipe, small_remarks, tmp_path, monkeypatch
+    finished, small_text_recipe, small_remarks, tmp_path, monkeypatch
 ):
-    recipe = with_a_bag(small_text_recipe)
-    finished = training.train(recipe, tmp_path / "finished", dataset=small_remarks, verbose=0)
-
     class Interrupt(Exception):
         pass
 
@@ -130,11 +118,11 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "_callbacks", lambda *given: [*callbacks(*given), Stop()])
         with pytest.raises(Interrupt):
-            training.train(recipe, tmp_path / "run", dataset=small_remarks, verbose=0)
+            training.train(small_text_recipe, tmp_path / "run", dataset=small_remarks, verbose=0)
     assert json.loads((tmp_path / "run" / "state.json").read_text())["epoch"] == 1
     assert not (tmp_path / "run" / "vocabulary.txt").exists()
     resumed = training.train(
-        recipe, tmp_path / "run", dataset=small_remarks, resume=True, verbose=0
+        small_text_recipe, tmp_path / "run", dataset=small_remarks, resume=True, verbose=0
     )
     for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
