@@ -1,11 +1,13 @@
-"""Data sets of images and texts: real ones, your own tables, and ones drawn on the spot."""
+"""Data sets of images, texts and translations: real ones, your own, and ones drawn here."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
 from keras_attn._names import unknown
+from keras_attn.data._account import Account
 from keras_attn.data._tfds import DatasetNotFoundError
 from keras_attn.data.batches import training_batches
 from keras_attn.data.cifar import (
@@ -22,12 +24,35 @@ from keras_attn.data.encoded import (
     evaluation_batches,
     text_batches,
 )
+from keras_attn.data.encoded_pairs import (
+    EncodedPairs,
+    EvaluationPairBatches,
+    PairBatches,
+    padded,
+    pair_batches_for_fit,
+)
 from keras_attn.data.images import decode_image
 from keras_attn.data.imdb import IMDB_LABELS, imdb_reviews
+from keras_attn.data.multi30k import multi30k
+from keras_attn.data.own_pairs import PairTable, read_pairs, split_pairs
+from keras_attn.data.pairs import PairSplit
 from keras_attn.data.remarks import REMARKS_LABELS, remarks
 from keras_attn.data.shapes import COLORS, shapes
 from keras_attn.data.splits import Dataset, Split, TextSplit, cut_validation
 from keras_attn.data.tables import TableAccount, TextTable, read_texts, split_table
+from keras_attn.data.tatoeba import tatoeba
+
+_Loader = Callable[[str | os.PathLike[str] | None], Dataset[Any]]
+
+_TRANSLATIONS: dict[str, _Loader] = {
+    **{
+        f"multi30k_{source}_{target}": functools.partial(multi30k, source, target)
+        for other in ("de", "fr", "cs")
+        for source, target in (("en", other), (other, "en"))
+    },
+    "tatoeba_en_fr": functools.partial(tatoeba, "en", "fr"),
+    "tatoeba_fr_en": functools.partial(tatoeba, "fr", "en"),
+}
 
 LABELS: dict[str, tuple[str, ...]] = {
     "cifar10": CIFAR10_LABELS,
@@ -35,14 +60,16 @@ LABELS: dict[str, tuple[str, ...]] = {
     "imdb": IMDB_LABELS,
     "remarks": REMARKS_LABELS,
     "shapes": tuple(COLORS),
+    **dict.fromkeys(_TRANSLATIONS, ()),
 }
 
-_LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset[Any]]] = {
+_LOADERS: dict[str, _Loader] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "imdb": imdb_reviews,
     "remarks": lambda data_dir: remarks(),
     "shapes": lambda data_dir: shapes(),
+    **_TRANSLATIONS,
 }
 
 
@@ -51,16 +78,19 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
 
     Args:
         name: of images `"cifar10"`, `"cifar100"` or `"shapes"`; of texts `"imdb"` or
-            `"remarks"`.
+            `"remarks"`; of sentences and their translations `"multi30k_en_de"` and the like,
+            between English and `de`, `fr` or `cs`, `"tatoeba_en_fr"` or `"tatoeba_fr_en"`.
         data_dir: folder of TensorFlow Datasets, or, for CIFAR, a `.npz` file made by
-            `save_arrays`. None is the environment's `TFDS_DATA_DIR`, or
-            `~/tensorflow_datasets`. `shapes` and `remarks` are drawn, and need none.
+            `save_arrays`, or, for translations, the folder of the published files. None is
+            the environment's `TFDS_DATA_DIR`, or `~/tensorflow_datasets`. `shapes` and
+            `remarks` are drawn, and need none.
 
     Returns:
-        A mapping of `"train"`, `"validation"` and `"test"` to `Split` or, for texts, to
-        `TextSplit`. `imdb` has `"unlabelled"` too. The validation split of CIFAR is
-        5,000 of the 50,000 training images, and that of IMDB 2,000 of the 25,000 training
-        reviews: always the same ones.
+        A mapping of `"train"`, `"validation"` and `"test"` to `Split`, for texts to
+        `TextSplit`, or for translations to `PairSplit`. `imdb` has `"unlabelled"` too, and
+        `multi30k`, but for Czech, `"test_2017"` and `"test_coco"`. The validation split of
+        CIFAR is 5,000 of the 50,000 training images, and that of IMDB 2,000 of the 25,000
+        training reviews: always the same ones.
 
     Raises:
         ValueError: no data set has that name.
@@ -90,9 +120,9 @@ def save_arrays(
     path = pathlib.Path(path)
     if name in ("shapes", "remarks"):
         raise ValueError(f"{name!r} is drawn wherever it is loaded, and needs no array file.")
-    if name == "imdb":
+    if name == "imdb" or name in _TRANSLATIONS:
         raise ValueError(
-            "Array files hold images: 'cifar10' or 'cifar100'. Received: 'imdb', of "
+            f"Array files hold images: 'cifar10' or 'cifar100'. Received: {name!r}, of "
             "texts. Copy its folder in ~/tensorflow_datasets to the other machine instead."
         )
     if path.suffix != ".npz":
@@ -102,9 +132,15 @@ def save_arrays(
 
 __all__ = [
     "LABELS",
+    "Account",
     "Dataset",
     "DatasetNotFoundError",
+    "EncodedPairs",
     "EncodedTexts",
+    "EvaluationPairBatches",
+    "PairBatches",
+    "PairSplit",
+    "PairTable",
     "Split",
     "TableAccount",
     "TextBatches",
@@ -115,11 +151,17 @@ __all__ = [
     "evaluation_batches",
     "imdb_reviews",
     "load",
+    "multi30k",
+    "padded",
+    "pair_batches_for_fit",
+    "read_pairs",
     "read_texts",
     "remarks",
     "save_arrays",
     "shapes",
+    "split_pairs",
     "split_table",
+    "tatoeba",
     "text_batches",
     "training_batches",
 ]

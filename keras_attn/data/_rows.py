@@ -1,4 +1,4 @@
-"""Rows of a CSV, TSV or JSON lines file: each with its line, and what is wrong with it."""
+"""Rows of a table or of parallel files: each with its line, and what is wrong with it."""
 
 import codecs
 import csv
@@ -8,8 +8,8 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from keras_attn._names import unknown
 
@@ -17,10 +17,11 @@ EMPTY = "empty text"
 NO_LABEL = "missing label"
 RAGGED = "ragged (another number of fields than the header)"
 UNDECODABLE = "undecodable bytes, or NUL"
-MALFORMED = "malformed (no JSON object, or a text or label that is a list or an object)"
+MALFORMED = "malformed (no JSON object, or a value that is a list or an object)"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson", ".json")
+MOST_UNDECODABLE = 0.01  # of the rows; more is another encoding, not a damaged line
 FIELD_LIMIT = 16 * 2**20  # characters; csv's own limit is 131,072, less than some texts
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # what `surrogateescape` makes of a bad byte
@@ -36,10 +37,18 @@ class Row:
     problem: str | None = None
 
 
+class Columns(NamedTuple):
+    """The columns to read, and the names of the arguments that choose them."""
+
+    text: str
+    label: str
+    arguments: tuple[str, str] = ("text_column", "label_column")
+
+
 def read_rows(
-    path: pathlib.Path, text_column: str, label_column: str, delimiter: str | None, encoding: str
+    path: pathlib.Path, columns: Columns, delimiter: str | None, encoding: str
 ) -> list[Row]:
-    """All rows of a file, in order; blank lines are none."""
+    """All rows of a table, in order; blank lines are none."""
     suffix = path.suffix.lower()
     if suffix not in DELIMITERS and suffix not in JSON_LINES:
         accepted = ", ".join([*DELIMITERS, *JSON_LINES])
@@ -47,10 +56,10 @@ def read_rows(
             f"The name of a table must end in one of {accepted}; the .json ones hold one JSON "
             f"object a line. Received: {str(path)!r}. Rename or convert the file."
         )
-    if text_column == label_column:
+    if columns.text == columns.label:
+        one, other = columns.arguments
         raise ValueError(
-            "`text_column` and `label_column` must be two columns. "
-            f"Received: {text_column!r} for both."
+            f"`{one}` and `{other}` must be two columns. Received: {columns.text!r} for both."
         )
     if delimiter is not None and (
         suffix in JSON_LINES or len(delimiter) != 1 or delimiter in '"\r\n'
@@ -67,14 +76,53 @@ def read_rows(
     # As a file is read: split at \n, \r\n and \r alone, with the ends kept for csv.
     lines = io.StringIO(content, newline="")
     if suffix in JSON_LINES:
-        return _json_rows(path, lines, text_column, label_column)
+        return _json_rows(path, lines, columns)
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, FIELD_LIMIT))
     try:
-        rows = _csv_rows(path, lines, text_column, label_column, delimiter or DELIMITERS[suffix])
+        rows = _csv_rows(path, lines, columns, delimiter or DELIMITERS[suffix])
     finally:
         csv.field_size_limit(limit)
     return rows
+
+
+def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str) -> list[Row]:
+    """A row for each line of two files, of which one has the labels of the other's texts."""
+    columns = []
+    for file in (path, second):
+        if not file.is_file():
+            raise FileNotFoundError(f"There is no file {str(file)!r}.")
+        content = _decode(file, encoding)
+        if not content.strip():
+            raise ValueError(f"{file} is empty.")
+        # Not `splitlines`, which also splits at characters that may stand in a sentence.
+        columns.append(content.removesuffix("\n").split("\n"))
+    if len(columns[0]) != len(columns[1]):
+        raise ValueError(
+            "Of parallel files, each line must belong to the same line of the other. Received: "
+            f"{len(columns[0]):,} lines in {path}, {len(columns[1]):,} lines in {second}. Find "
+            "where they part, or write both as two columns of one .tsv file."
+        )
+    rows = []
+    for line, fields in enumerate(zip(*columns, strict=True), start=1):
+        if any("\0" in field or _SURROGATE.search(field) for field in fields):
+            rows.append(Row(line, problem=UNDECODABLE))
+        else:
+            rows.append(_row(line, *fields))
+    return rows
+
+
+def check_decodable(path: object, rows: Sequence[Row], encoding: str) -> None:
+    """Refuse a file of which more than a line here and there cannot be decoded."""
+    lines = [row.line for row in rows if row.problem == UNDECODABLE]
+    if len(lines) > MOST_UNDECODABLE * len(rows):
+        raise ValueError(
+            f"{len(lines)} of the {len(rows)} rows of {path} hold bytes that are not "
+            f"{encoding}, or NUL characters: those on lines {', '.join(map(str, lines[:5]))} "
+            "first. The file was likely written in another encoding: try "
+            'encoding="cp1252" or "latin-1" (Windows, Western Europe), or "utf-16" if there '
+            "are NULs."
+        )
 
 
 def _decode(path: pathlib.Path, encoding: str) -> str:
@@ -95,7 +143,7 @@ def _decode(path: pathlib.Path, encoding: str) -> str:
 
 
 def _csv_rows(
-    path: pathlib.Path, lines: io.StringIO, text_column: str, label_column: str, delimiter: str
+    path: pathlib.Path, lines: io.StringIO, columns: Columns, delimiter: str
 ) -> list[Row]:
     records = _csv_records(path, lines, delimiter)
     _, header = next(records)
@@ -105,7 +153,7 @@ def _csv_rows(
             f"The header of {path} holds bytes that are not of the encoding, or NUL. "
             "Try encoding='cp1252' or 'latin-1', or for NUL 'utf-16-le'."
         )
-    text, label = (_column(path, header, name) for name in (text_column, label_column))
+    text, label = (_column(path, header, name, columns) for name in columns[:2])
     rows = []
     for line, fields in records:
         if any("\0" in field or _SURROGATE.search(field) for field in fields):
@@ -137,13 +185,14 @@ def _csv_records(
             yield start, fields
 
 
-def _column(path: pathlib.Path, header: list[str], name: str) -> int:
+def _column(path: pathlib.Path, header: list[str], name: str, columns: Columns) -> int:
     if name not in header:
         message = unknown(f"column of {path.name}", name, header)
         for delimiter in ";\t,|":
             if len(header) == 1 and delimiter in header[0]:
                 message += f" The header looks as if the delimiter were {delimiter!r}: give it."
-        raise ValueError(f"{message} Columns are chosen by `text_column` and `label_column`.")
+        one, other = columns.arguments
+        raise ValueError(f"{message} Columns are chosen by `{one}` and `{other}`.")
     if header.count(name) > 1:
         raise ValueError(
             f"{path} has {header.count(name)} columns named {name!r}. Rename all but one."
@@ -151,15 +200,13 @@ def _column(path: pathlib.Path, header: list[str], name: str) -> int:
     return header.index(name)
 
 
-def _json_rows(
-    path: pathlib.Path, lines: io.StringIO, text_column: str, label_column: str
-) -> list[Row]:
+def _json_rows(path: pathlib.Path, lines: io.StringIO, columns: Columns) -> list[Row]:
     rows = []
-    columns: dict[str, None] = {}
+    keys: dict[str, None] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        if not columns and line.lstrip().startswith("["):
+        if not keys and line.lstrip().startswith("["):
             raise ValueError(
                 f"{path} holds a JSON array; one JSON object a line is read. Convert it, for "
                 f"example with: jq -c '.[]' {path.name} > {path.stem}.jsonl"
@@ -174,11 +221,11 @@ def _json_rows(
         if not isinstance(record, dict):
             rows.append(Row(number, problem=MALFORMED))
             continue
-        columns.update(dict.fromkeys(record))
-        rows.append(_json_row(number, record.get(text_column), record.get(label_column)))
-    for name in (text_column, label_column):
-        if columns and name not in columns:
-            _column(path, list(columns), name)
+        keys.update(dict.fromkeys(record))
+        rows.append(_json_row(number, record.get(columns.text), record.get(columns.label)))
+    for name in columns[:2]:
+        if keys and name not in keys:
+            _column(path, list(keys), name, columns)
     return rows
 
 

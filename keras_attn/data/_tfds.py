@@ -11,6 +11,23 @@ class DatasetNotFoundError(FileNotFoundError):
     """A data set is not on disk; the message says where it was sought and how to get it."""
 
 
+def tfds_folder(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+    """`data_dir`, or else `TFDS_DATA_DIR` of the environment, or `~/tensorflow_datasets`."""
+    return pathlib.Path(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    ).expanduser()
+
+
+def is_prepared(name: str, folder: pathlib.Path) -> bool:
+    """Whether a data set is in a folder of TFDS.
+
+    Looked for by hand: asked for a data set that is absent, tfds goes to the network.
+    """
+    return any(folder.glob(f"{name}/*/dataset_info.json")) or any(
+        folder.glob(f"{name}/*/*/dataset_info.json")  # a data set with configurations
+    )
+
+
 def read_tfds(
     name: str,
     data_dir: str | os.PathLike[str] | None,
@@ -30,13 +47,8 @@ def read_tfds(
         DatasetNotFoundError: the data set is not in the folder.
         ImportError: tensorflow-datasets is not installed.
     """
-    folder = pathlib.Path(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    ).expanduser()
-    # Looked for by hand: asked for a data set that is absent, tfds goes to the network.
-    if not any(folder.glob(f"{name}/*/dataset_info.json")) and not any(
-        folder.glob(f"{name}/*/*/dataset_info.json")  # a data set with configurations
-    ):
+    folder = tfds_folder(data_dir)
+    if not is_prepared(name, folder):
         where = f", data_dir={str(folder)!r}" if data_dir is not None else ""
         raise DatasetNotFoundError(
             f"The data set {name!r} is not in {folder}. On a machine with internet access "

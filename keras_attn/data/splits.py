@@ -1,10 +1,10 @@
-"""What a data set is here: named splits of images or texts with labels, as NumPy arrays."""
+"""What a data set is here: named splits of images or of texts, as NumPy arrays."""
 
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Split:
             shuffle: reshuffle at every pass over the data set.
             seed: integer that makes the order repeatable.
         """
-        return _batches(self.images, self.labels, batch_size, shuffle, seed)
+        return zip_batches(self.images, self.labels, batch_size, shuffle, seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,31 +82,14 @@ class TextSplit:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.texts.ndim != 1 or self.texts.dtype != object:
-            raise ValueError(
-                "A text split's `texts` must be an object array of shape (N,), as "
-                "`np.array(list_of_str, dtype=object)` makes it. Received: "
-                f"{self.texts.dtype} of shape {self.texts.shape}."
-            )
+        check_array_of_texts(self.texts, "A text split's `texts`")
         if self.labels.shape != self.texts.shape or self.labels.dtype != np.int32:
             raise ValueError(
                 "A text split needs one int32 label a text (-1: not labelled). Received: "
                 f"{len(self.texts)} texts, {self.labels.dtype} labels of shape "
                 f"{self.labels.shape}."
             )
-        for index, text in enumerate(self.texts):
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"A text split's `texts` must be str; decode bytes first. Received: "
-                    f"{type(text).__name__} at index {index}."
-                )
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"The text at index {index} holds half a surrogate pair, which UTF-8 cannot "
-                    "write. Decode its bytes with the encoding that it was written in."
-                ) from error
+        check_texts(self.texts, "A text split's `texts`")
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -120,9 +103,7 @@ class TextSplit:
         """SHA-256 of the texts' lengths and UTF-8 bytes, and of the labels, in order."""
         digest = hashlib.sha256()
         for text in self.texts:
-            encoded = text.encode("utf-8")
-            digest.update(len(encoded).to_bytes(8, "little"))
-            digest.update(encoded)
+            digest.update(framed(text))
         digest.update(self.labels.astype("<i4").tobytes())
         return digest.hexdigest()
 
@@ -134,37 +115,85 @@ class TextSplit:
             shuffle: reshuffle at every pass over the data set.
             seed: integer that makes the order repeatable.
         """
-        return _batches(self.texts, self.labels, batch_size, shuffle, seed)
+        return zip_batches(self.texts, self.labels, batch_size, shuffle, seed)
 
 
-def _batches(
-    inputs: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, seed: int
+def check_array_of_texts(texts: np.ndarray, what: str) -> None:
+    """Refuse what is no object array of one dimension."""
+    if texts.ndim != 1 or texts.dtype != object:
+        raise ValueError(
+            f"{what} must be an object array of shape (N,), as "
+            "`np.array(list_of_str, dtype=object)` makes it. Received: "
+            f"{texts.dtype} of shape {texts.shape}."
+        )
+
+
+def check_texts(texts: Iterable[Any], what: str) -> None:
+    """Refuse elements that are no `str`, or that UTF-8 cannot write."""
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(
+                f"{what} must be str; decode bytes first. Received: "
+                f"{type(text).__name__} at index {index}."
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{what}: the text at index {index} holds half a surrogate pair, which UTF-8 "
+                "cannot write. Decode its bytes with the encoding that it was written in."
+            ) from error
+
+
+def framed(text: str) -> bytes:
+    """The length of a text in UTF-8 and its bytes: what a fingerprint is made of."""
+    encoded = text.encode("utf-8")
+    return len(encoded).to_bytes(8, "little") + encoded
+
+
+def zip_batches(
+    inputs: np.ndarray, answers: np.ndarray, batch_size: int, shuffle: bool, seed: int
 ) -> Any:
+    """A `tf.data.Dataset` of batches of two arrays, row by row."""
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.range(len(labels))
+    dataset = tf.data.Dataset.range(len(answers))
     if shuffle:
-        dataset = dataset.shuffle(len(labels), seed=seed)
-    all_inputs, all_labels = tf.constant(inputs), tf.constant(labels)
+        dataset = dataset.shuffle(len(answers), seed=seed)
+    all_inputs, all_answers = tf.constant(inputs), tf.constant(answers)
     return (
         dataset.batch(batch_size)
-        .map(lambda indices: (tf.gather(all_inputs, indices), tf.gather(all_labels, indices)))
+        .map(lambda indices: (tf.gather(all_inputs, indices), tf.gather(all_answers, indices)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-AnySplit = TypeVar("AnySplit", Split, TextSplit)
+class AnyExamples(Protocol):
+    """What every split has: `Split`, `TextSplit` and `PairSplit`."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Any) -> Self: ...
+
+    def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any: ...
+
+
+AnySplit = TypeVar("AnySplit", bound=AnyExamples)
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset(Mapping[str, AnySplit], Generic[AnySplit]):
     """A data set: a mapping from split names to splits, each read when first asked for.
 
-    A data set of images holds `Split`, one of texts `TextSplit`.
+    A data set of images holds `Split`, one of texts `TextSplit`, one for translation
+    `PairSplit`.
 
     Attributes:
         name: the name under which `keras_attn.data.load` knows it.
-        label_names: the name of each label.
+        label_names: the name of each label; none where targets are texts.
         readers: a function for each split that reads it.
 
     Example:

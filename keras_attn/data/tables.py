@@ -8,17 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_attn.data._account import Skipped, TableAccount
-from keras_attn.data._rows import UNDECODABLE, Row, read_rows
+from keras_attn.data._account import Skipped, TableAccount, tally
+from keras_attn.data._rows import Columns, Row, check_decodable, read_rows
 from keras_attn.data.splits import Dataset, TextSplit
 
 UNKNOWN_LABEL = "unknown label"
 DUPLICATE = "exact duplicate"
 CONTRADICTORY = "contradictory (the same text with different labels; all of them)"
 
-MOST_UNDECODABLE = 0.01  # of the rows; more is another encoding, not a damaged line
 FEWEST_EXAMPLES = 10
-_LINES_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,19 +109,11 @@ def read_texts(
     """
     path = pathlib.Path(path)
     names = None if label_names is None else _checked_names(label_names)
-    rows = read_rows(path, text_column, label_column, delimiter, encoding)
+    rows = read_rows(path, Columns(text_column, label_column), delimiter, encoding)
     if not rows:
         raise ValueError(f"{path} has a header and no rows. A row for each text must follow it.")
+    check_decodable(path, rows, encoding)
     kept, skipped = _sift(rows, names)
-    undecodable = skipped.get(UNDECODABLE, Skipped(0, ()))
-    if undecodable.count > MOST_UNDECODABLE * len(rows):
-        lines = ", ".join(map(str, undecodable.lines))
-        raise ValueError(
-            f"{undecodable.count} of the {len(rows)} rows of {path} hold bytes that are not "
-            f"{encoding}, or NUL characters: those on lines {lines} first. The file was likely "
-            'written in another encoding: try encoding="cp1252" or "latin-1" (Windows, Western '
-            'Europe), or "utf-16" if there are NULs.'
-        )
     counts = Counter(row.label for row in kept)
     all_names = names or tuple(sorted(counts))
     examples = {name: counts[name] for name in all_names}
@@ -174,10 +164,7 @@ def _sift(
         else:
             seen.add(row.text)
             kept.append(row)
-    skipped = {
-        reason: Skipped(len(found), tuple(found[:_LINES_SHOWN])) for reason, found in lines.items()
-    }
-    return kept, skipped
+    return kept, tally(lines)
 
 
 def split_table(
@@ -209,11 +196,7 @@ def split_table(
     >>> {name: len(split) for name, split in split_table(table).items()}
     {'train': 16, 'validation': 2, 'test': 2}
     """
-    if not (validation > 0 and test > 0 and validation + test < 1):
-        raise ValueError(
-            "`validation` and `test` must be fractions above 0 that leave some to train on, such "
-            f"as 0.1 and 0.1. Received: {validation!r} and {test!r}."
-        )
+    check_fractions(validation, test)
     labels = np.array([table.label_names.index(label) for label in table.labels], "int32")
     counts = np.bincount(labels, minlength=1)
     if len(table) < FEWEST_EXAMPLES or counts.max() < 3:
@@ -226,7 +209,7 @@ def split_table(
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for label in range(len(table.label_names)):
         rows = random.permutation(np.flatnonzero(labels == label))
-        chosen, measured = _held_out(len(rows), validation, test)
+        chosen, measured = held_out(len(rows), validation, test)
         parts["validation"].append(rows[:chosen])
         parts["test"].append(rows[chosen : chosen + measured])
         parts["train"].append(rows[chosen + measured :])
@@ -236,8 +219,17 @@ def split_table(
     return Dataset(table.name, table.label_names, readers)
 
 
-def _held_out(count: int, validation: float, test: float) -> tuple[int, int]:
-    """How many of a label's `count` examples to choose and to measure by."""
+def check_fractions(validation: float, test: float) -> None:
+    """Refuse fractions that leave a split empty."""
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise ValueError(
+            "`validation` and `test` must be fractions above 0 that leave some to train on, such "
+            f"as 0.1 and 0.1. Received: {validation!r} and {test!r}."
+        )
+
+
+def held_out(count: int, validation: float, test: float) -> tuple[int, int]:
+    """How many of `count` examples to choose and to measure by; none if there are under 3."""
     if count < 3:
         return 0, 0
     chosen, measured = (max(1, round(count * part)) for part in (validation, test))

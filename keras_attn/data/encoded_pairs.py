@@ -1,0 +1,174 @@
+"""Pairs of texts as ids, and batches of them that hold about as many tokens each."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_attn.data.batches import check_batch_size, epoch_order
+
+MULTIPLE = 4  # lengths are padded to a multiple, so that graphs are compiled for a few
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedPairs:
+    """The ids of sources and of targets.
+
+    Attributes:
+        sources: an int32 array a source, its end token included.
+        targets: an int32 array a target, with neither start nor end token.
+        start_id: what stands before a target that is read.
+        end_id: what stands behind a target that is predicted.
+
+    Example:
+
+    >>> pairs = EncodedPairs([np.array([5, 2])], [np.array([7, 8])], start_id=1, end_id=2)
+    >>> inputs, outputs = pairs.batch([0], multiple=1)
+    >>> inputs["source"].tolist(), inputs["target"].tolist(), outputs.tolist()
+    ([[5, 2]], [[1, 7, 8]], [[7, 8, 2]])
+    """
+
+    sources: Sequence[np.ndarray]
+    targets: Sequence[np.ndarray]
+    start_id: int
+    end_id: int
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def source_lengths(self) -> np.ndarray:
+        """The number of ids of each source."""
+        return np.array([len(ids) for ids in self.sources], "int64")
+
+    @property
+    def target_lengths(self) -> np.ndarray:
+        """The number of ids of each target, its end token included."""
+        return np.array([len(ids) + 1 for ids in self.targets], "int64")
+
+    def batch(self, rows: Sequence[int] | np.ndarray, multiple: int = MULTIPLE) -> Batch:
+        """What a model reads, and what it is to predict.
+
+        Args:
+            rows: which pairs.
+            multiple: lengths are rounded up to a multiple of it.
+
+        Returns:
+            `{"source": (B, S), "target": (B, T)}`, and the target's next tokens `(B, T)`;
+            int32, padded with 0.
+        """
+        targets = [self.targets[row] for row in rows]
+        read = [np.concatenate([[self.start_id], ids]) for ids in targets]
+        predicted = [np.concatenate([ids, [self.end_id]]) for ids in targets]
+        sources = [self.sources[row] for row in rows]
+        inputs = {"source": padded(sources, multiple), "target": padded(read, multiple)}
+        return inputs, padded(predicted, multiple)
+
+
+def padded(rows: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
+    """Rows of ids as one int32 array `(B, T)`, with 0 behind the shorter ones."""
+    longest = max([1, *map(len, rows)])
+    array = np.zeros((len(rows), -(-longest // multiple) * multiple), "int32")
+    for target, ids in zip(array, rows, strict=True):
+        target[: len(ids)] = ids
+    return array
+
+
+class PairBatches(keras.utils.PyDataset):
+    """All pairs of several epochs in a row, in batches of like length and like size.
+
+    An epoch's batches depend on the seed and the epoch alone. Pairs are sorted by length, in
+    an order of chance among equals, and cut into `steps` batches of about as many tokens,
+    padding included; then the batches are shuffled.
+
+    Args:
+        pairs: what to train on.
+        batch_tokens: tokens of a batch, counted on the longer side of each pair.
+        seed: integer that, with the epoch, makes the order.
+        epochs: number of the epoch to stop before.
+        initial_epoch: number of the first epoch.
+
+    Raises:
+        ValueError: the pairs do not fill one batch.
+    """
+
+    def __init__(
+        self,
+        pairs: EncodedPairs,
+        batch_tokens: int,
+        *,
+        seed: int,
+        epochs: int,
+        initial_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.pairs, self.seed = pairs, seed
+        self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.sizes = np.maximum(pairs.source_lengths, pairs.target_lengths)
+        check_batch_size(batch_tokens, int(self.sizes.sum()))
+        self.steps = math.ceil(int(self.sizes.sum()) / batch_tokens)
+        self._planned: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self.steps * (self.epochs - self.initial_epoch)
+
+    def __getitem__(self, index: int) -> Batch:
+        epoch, step = divmod(index, self.steps)
+        epoch += self.initial_epoch
+        if self._planned[0] != epoch:
+            self._planned = (epoch, self._plan(epoch))
+        return self.pairs.batch(self._planned[1][step])
+
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each batch of an epoch."""
+        order = epoch_order(len(self.pairs), self.seed, epoch)
+        order = order[self.sizes[order].argsort(kind="stable")]
+        before = np.cumsum(self.sizes[order]) - self.sizes[order]
+        number = before * self.steps // int(self.sizes.sum())
+        batches = np.split(order, np.searchsorted(number, np.arange(1, self.steps)))
+        # A pair as long as a whole batch may leave one empty.
+        batches = [rows if len(rows) else order[-1:] for rows in batches]
+        shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(self.steps)
+        return [batches[i] for i in shuffled]
+
+
+class EvaluationPairBatches(keras.utils.PyDataset):
+    """All pairs in batches, the shortest first, for `evaluate` and `validation_data`.
+
+    Args:
+        pairs: encoded pairs.
+        batch_size: pairs a batch; the last may have fewer.
+    """
+
+    def __init__(self, pairs: EncodedPairs, batch_size: int) -> None:
+        super().__init__()
+        self.pairs, self.batch_size = pairs, batch_size
+        self.order = pairs.source_lengths.argsort(kind="stable")
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.pairs) / self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        start = index * self.batch_size
+        return self.pairs.batch(self.order[start : start + self.batch_size])
+
+
+def pair_batches_for_fit(batches: PairBatches | EvaluationPairBatches) -> Any:
+    """The batches in the form that `fit` takes: on TensorFlow a `tf.data.Dataset`.
+
+    Keras would take all batches of a `PyDataset` to be as long as the first.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    ids = tf.TensorSpec((None, None), tf.int32)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: (batches[index] for index in range(len(batches))),
+        output_signature=({"source": ids, "target": ids}, ids),
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
