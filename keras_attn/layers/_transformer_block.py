@@ -16,9 +16,9 @@ NORMALIZATIONS = {
     "rms": keras.layers.RMSNormalization,
 }
 _SIMPLE = (
-    *("num_heads", "intermediate_dim", "key_dim", "dropout", "normalization", "epsilon"),
-    *("normalize_first", "use_bias", "normalizer", "num_kv_heads", "qk_norm", "position"),
-    *("window", "seed"),
+    *("num_heads", "intermediate_dim", "key_dim", "dropout", "attention_dropout"),
+    *("normalization", "epsilon", "normalize_first", "use_bias", "normalizer"),
+    *("num_kv_heads", "qk_norm", "position", "window", "seed"),
 )
 
 
@@ -44,6 +44,7 @@ class TransformerBlock(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         seed: int | None = None,
+        attention_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,11 +53,14 @@ class TransformerBlock(keras.layers.Layer):
         if key_dim is not None:
             positive(self, key_dim=key_dim)
         rate(self, dropout=dropout)
+        if attention_dropout is not None:
+            rate(self, attention_dropout=attention_dropout)
         choice(self, NORMALIZATIONS, normalization=normalization)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.key_dim = key_dim
         self.dropout = dropout
+        self.attention_dropout = attention_dropout
         self.activation = keras.activations.get(activation)
         self.normalization = normalization
         self.epsilon = epsilon
@@ -73,7 +77,7 @@ class TransformerBlock(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self._attention("check", 1, self.key_dim or 2)  # refuses its arguments here and now
 
-    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
+    def make_cache(self, batch_size: int | Tensor, length: int | Tensor) -> Projected:
         """An empty cache for `length` positions, see `MultiHeadAttention.make_cache`."""
         self._check_built("make_cache")
         return self.attention.make_cache(batch_size, length)
@@ -112,8 +116,9 @@ class TransformerBlock(keras.layers.Layer):
         return (x if self.normalize_first else norm(x)), *more
 
     def _attention(self, name: str, number: int, key_dim: int, **changes: Any) -> Any:
+        of_weights = self.dropout if self.attention_dropout is None else self.attention_dropout
         settings: dict[str, Any] = {
-            "dropout": self.dropout,
+            "dropout": of_weights,
             "use_bias": self.use_bias,
             "normalizer": self.normalizer,
             "num_kv_heads": self.num_kv_heads,

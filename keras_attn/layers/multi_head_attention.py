@@ -5,6 +5,7 @@ from typing import Any, Self
 import keras
 from keras import initializers, ops
 
+from keras_attn.layers._cache import write_rows
 from keras_attn.layers._from_keras import projections, settings_of
 from keras_attn.layers._masks import check_pairs, joined_mask
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
@@ -187,10 +188,7 @@ class MultiHeadAttention(keras.layers.Layer):
         projected = self.project(value, key, start=start)
         if cache is not None:
             projected = {
-                name: ops.slice_update(
-                    kept, (0, start, 0, 0), ops.cast(projected[name], kept.dtype)
-                )
-                for name, kept in cache.items()
+                name: write_rows(kept, start, projected[name]) for name, kept in cache.items()
             }
         attended = self.attend(
             query,
@@ -206,9 +204,10 @@ class MultiHeadAttention(keras.layers.Layer):
             return attended
         return (*attended, projected) if return_attention_scores else (attended, projected)
 
-    def make_cache(self, batch_size: int | Tensor, length: int) -> Projected:
+    def make_cache(self, batch_size: int | Tensor, length: int | Tensor) -> Projected:
         """An empty cache for `length` positions: keys and values `(B, length, K, size)`."""
-        positive(self, length=length)
+        if isinstance(length, int):
+            positive(self, length=length)
         shape = (batch_size, length, self.num_kv_heads)
         sizes = {"key": self.key_dim, "value": self.value_dim}
         return {name: ops.zeros((*shape, size), self.compute_dtype) for name, size in sizes.items()}

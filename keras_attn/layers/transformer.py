@@ -22,7 +22,7 @@ class TransformerEncoderBlock(TransformerBlock):
         num_heads: number of heads.
         intermediate_dim: size of the hidden layer of the feed-forward network.
         key_dim: size of each head; None is the features divided by `num_heads`.
-        dropout: rate for attention weights, and for what is added to the shortcuts.
+        dropout: rate for what is added to the shortcuts, and for attention weights.
         activation: activation of the feed-forward network.
         normalization: `"layer"` or `"rms"`.
         epsilon: added to the variance in the normalization.
@@ -34,6 +34,7 @@ class TransformerEncoderBlock(TransformerBlock):
         kernel_initializer: initializer of all kernels.
         bias_initializer: initializer of all biases.
         seed: integer that makes the dropout repeatable.
+        attention_dropout: rate for attention weights; None is `dropout`.
 
     Call arguments:
         inputs: float tensor `(B, T, D)`.
@@ -132,7 +133,7 @@ class TransformerDecoderBlock(TransformerBlock):
     projected_memory=projected, memory_padding_mask=real, cache=cache, cache_index=n)`.
 
     Args:
-        num_heads, ..., seed: as of `TransformerEncoderBlock`.
+        num_heads, ..., attention_dropout: as of `TransformerEncoderBlock`.
 
     Call arguments:
         inputs: float tensor `(B, T, D)`.
@@ -141,6 +142,8 @@ class TransformerDecoderBlock(TransformerBlock):
             `(B, length)`. None takes the mask that Keras attached to `inputs`.
         memory_padding_mask: `(B, S)`, True where the memory is real. None takes the mask
             that Keras attached to `memory`.
+        attention_mask: `(B, T, T)` or `(B, N, T, T)`, True = attend, for the
+            self-attention, which is causal besides; with a cache `(B, T, length)`.
         return_attention_scores: also return the weights of both attentions, `(B, N, T,
             T)` and `(B, N, T, S)`.
         cache, cache_index: see `MultiHeadAttention`.
@@ -189,6 +192,7 @@ class TransformerDecoderBlock(TransformerBlock):
         cache: Projected | None = None,
         cache_index: int | Tensor | None = None,
         projected_memory: Projected | None = None,
+        attention_mask: Tensor | None = None,
         inputs_mask: Tensor | None = None,  # Keras fills these two in from the tensors
         memory_mask: Tensor | None = None,
     ) -> Any:
@@ -204,6 +208,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 x,
                 x,
                 padding_mask=padding_mask,
+                attention_mask=attention_mask,
                 use_causal_mask=True,
                 cache=cache,
                 cache_index=cache_index,
@@ -239,6 +244,7 @@ class TransformerDecoderBlock(TransformerBlock):
         cache: Any = None,
         cache_index: Any = None,
         projected_memory: Any = None,
+        attention_mask: Any = None,
         inputs_mask: Any = None,
         memory_mask: Any = None,
     ) -> Any:
@@ -246,6 +252,7 @@ class TransformerDecoderBlock(TransformerBlock):
         spec = self.attention.compute_output_spec(
             inputs,
             inputs,
+            attention_mask=attention_mask,
             return_attention_scores=return_attention_scores,
             cache=cache,
             cache_index=cache_index,

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_attn.text.subwords import FIRST_PIECE_ID, MARKER, SubwordTokenizer
 
 _BATCH = 1024
 _MAX_PIECE_CHARACTERS = 24
+_RUNS = re.compile(r"[\w']+|[^\w']")
 
 
 def train_subwords(
@@ -18,6 +20,7 @@ def train_subwords(
     size: int,
     normalizer: Normalizer = Normalizer(lowercase=False),  # noqa: B008
     min_count: int = 2,
+    split_punctuation: bool = False,
 ) -> SubwordTokenizer:
     """A tokenizer whose pieces are those of byte-pair encoding.
 
@@ -32,6 +35,8 @@ def train_subwords(
         normalizer: the tokenizer's.
         min_count: how often a character, or two pieces together, must be seen to become
             a piece.
+        split_punctuation: whether no piece holds both letters or digits and punctuation, as
+            in `"man."`. Apostrophes count as letters.
 
     Raises:
         ImportError: the package `tokenizers` is not installed.
@@ -69,7 +74,7 @@ def train_subwords(
         special_tokens=[],
         max_token_length=_MAX_PIECE_CHARACTERS,
     )
-    bpe.train_from_iterator(_fragments(words, characters), trainer)
+    bpe.train_from_iterator(_fragments(words, characters, split_punctuation), trainer)
     ids = bpe.get_vocab(with_added_tokens=False)
     return SubwordTokenizer(sorted(ids, key=ids.__getitem__), normalizer=normalizer)
 
@@ -98,13 +103,18 @@ def _frequent_characters(words: dict[str, int], most: int, min_count: int) -> se
     return set(frequent[:most])
 
 
-def _fragments(words: dict[str, int], characters: set[str]) -> Iterator[str]:
+def _fragments(
+    words: dict[str, int], characters: set[str], split_punctuation: bool
+) -> Iterator[str]:
     """Marked words as often as they occur, parted where a character is too seldom.
 
     The characters are chosen here because the library's own limit breaks ties at random.
     """
     for word, count in words.items():
         known = "".join(character if character in characters else " " for character in word)
-        text = f" {MARKER if MARKER in characters else ''}{known.replace(MARKER, ' ')}"
+        known = known.replace(MARKER, " ")
+        if split_punctuation:
+            known = " ".join(_RUNS.findall(known))
+        text = f" {MARKER if MARKER in characters else ''}{known}"
         for start in range(0, count, _BATCH):
             yield text * min(_BATCH, count - start)

@@ -1,6 +1,7 @@
 """Text as pieces of words, and back without loss."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -152,13 +153,29 @@ class SubwordTokenizer(keras.layers.Layer):
             "max_length": self.max_length,
         }
 
+    def assign(self, pieces: Iterable[str]) -> None:
+        """Take other pieces in place of those there are."""
+        self._fill(pieces)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the pieces, one a line, in UTF-8."""
+        _term_files.write(path, self.pieces)
+
+    def read(self, path: str | os.PathLike[str]) -> None:
+        """Read the pieces that `write` wrote.
+
+        Raises:
+            ValueError: there is no such file, or it is damaged.
+        """
+        self._fill(_term_files.read(path, "piece"))
+
     def save_assets(self, dir_path: str | pathlib.Path) -> None:
         """Called by Keras: write the pieces into the model's file."""
-        _term_files.write(pathlib.Path(dir_path) / FILE, self.pieces)
+        self.write(pathlib.Path(dir_path) / FILE)
 
     def load_assets(self, dir_path: str | pathlib.Path) -> None:
         """Called by Keras: read the pieces from the model's file."""
-        self._fill(_term_files.read(pathlib.Path(dir_path) / FILE, "piece"))
+        self.read(pathlib.Path(dir_path) / FILE)
 
     def _fill(self, pieces: Iterable[str]) -> None:
         self._pieces = _term_files.checked(pieces, "piece")
