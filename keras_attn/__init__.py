@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
-    from keras_attn import data, explain, export, layers, models, ops, tasks, text, training, zoo
+    from keras_attn import (
+        data,
+        decoding,
+        explain,
+        export,
+        layers,
+        models,
+        ops,
+        tasks,
+        text,
+        training,
+        zoo,
+    )
 
 __version__ = "0.1.0"
 
@@ -18,6 +30,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
         "data": [],
+        "decoding": [],
         "explain": [],
         "export": [],
         "layers": [],

@@ -1,0 +1,21 @@
+"""Sequences of tokens from a model that gives one step: greedy, beam search, sampling."""
+
+from typing import TYPE_CHECKING
+
+from keras_attn import _lazy
+
+if TYPE_CHECKING:
+    from keras_attn.decoding.beams import beam_search
+    from keras_attn.decoding.hypotheses import Hypotheses
+    from keras_attn.decoding.rollouts import greedy, sample
+    from keras_attn.decoding.step_model import StepModel, gather_beams
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "beams": ["beam_search"],
+        "hypotheses": ["Hypotheses"],
+        "rollouts": ["greedy", "sample"],
+        "step_model": ["StepModel", "gather_beams"],
+    },
+)

@@ -1,0 +1,212 @@
+"""Sequences that grow alone: the likeliest token at every step, or one drawn at random."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.decoding._loop import while_loop
+from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding.hypotheses import Hypotheses
+from keras_attn.decoding.step_model import State, StepModel, gather_beams
+
+Tensor = Any
+
+
+def greedy(
+    model: StepModel,
+    source: Any,
+    *,
+    max_length: int,
+    start_id: int,
+    end_id: int,
+    padding_id: int = 0,
+    length_penalty: float = 1.0,
+    prefix: Tensor | None = None,
+    row_max_length: Tensor | None = None,
+) -> Hypotheses:
+    """Take the likeliest token at every step, until it is the end token.
+
+    Arguments and errors are those of `beam_search`; one hypothesis a row is returned.
+
+    Example: see `StepModel`.
+    """
+    check_arguments(max_length, length_penalty)
+    state = model.start(source, 1, max_length + 1)
+    rules = make_rules(
+        state,
+        max_length=max_length,
+        start_id=start_id,
+        end_id=end_id,
+        padding_id=padding_id,
+        length_penalty=length_penalty,
+        prefix=prefix,
+        row_max_length=row_max_length,
+    )
+    return _roll_out(model, state, rules, 1, lambda choices, _: ops.argmax(choices, axis=-1))[0]
+
+
+def sample(
+    model: StepModel,
+    source: Any,
+    *,
+    max_length: int,
+    start_id: int,
+    end_id: int,
+    seed: int | keras.random.SeedGenerator,
+    padding_id: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    length_penalty: float = 1.0,
+    num_return: int = 1,
+    prefix: Tensor | None = None,
+    row_max_length: Tensor | None = None,
+) -> Hypotheses:
+    """Draw every token from the model's distribution, `num_return` sequences a row.
+
+    They are independent of each other, and returned best first. Their log-probabilities
+    are the model's own: at temperature 1, with nothing left out.
+
+    Args:
+        model: any `StepModel`; `reorder` is not called.
+        source: what `model.start` takes.
+        max_length: most tokens before the end token, at least 1.
+        start_id: the token at position 0.
+        end_id: the token that ends a sequence.
+        seed: an integer, which gives the same sequences again, or a
+            `keras.random.SeedGenerator`, which gives others at every call.
+        padding_id: what follows the end token.
+        temperature: positive number that divides the logits.
+        top_k: draw from that many likeliest tokens only.
+        top_p: draw from the fewest likeliest tokens only that together have at least this
+            probability, in (0, 1] (Holtzman et al., arXiv:1904.09751). It is counted after
+            the temperature, and among the `top_k`. Without `top_k` it sorts the vocabulary.
+        length_penalty: as in `beam_search`.
+        num_return: how many to draw for every row.
+        prefix: as in `beam_search`.
+        row_max_length: as in `beam_search`.
+
+    Raises:
+        ValueError: an argument is out of its range, or of a wrong shape.
+
+    Example:
+
+    >>> class Coin:
+    ...     def start(self, source, num_beams, length):
+    ...         return source
+    ...
+    ...     def step(self, ids, state, index):
+    ...         chances = ops.convert_to_tensor([0.0, 0.2, 0.4, 0.4])
+    ...         return ops.broadcast_to(ops.log(chances), (*ops.shape(ids), 4)), state
+    >>> found = sample(Coin(), ops.ones((1,)), max_length=9, start_id=0, end_id=1, seed=3)
+    >>> tuple(found.ids.shape)
+    (1, 1, 10)
+    """
+    check_arguments(max_length, length_penalty, num_return=num_return)
+    _check_filters(temperature, top_k, top_p, seed)
+    top_p = None if top_p == 1.0 else top_p
+    state = model.start(source, num_return, max_length + 1)
+    rules = make_rules(
+        state,
+        max_length=max_length,
+        start_id=start_id,
+        end_id=end_id,
+        padding_id=padding_id,
+        length_penalty=length_penalty,
+        prefix=prefix,
+        row_max_length=row_max_length,
+    )
+    numbers = keras.random.uniform((rules.batch, num_return, rules.length), seed=seed)
+
+    def draw(choices: Tensor, index: Tensor) -> Tensor:
+        number = ops.take(numbers, index, axis=2)
+        if top_k is None and top_p is None:
+            return _draw(choices / temperature, number, None)
+        count = min(top_k or choices.shape[-1], choices.shape[-1])
+        choices, tokens = ops.top_k(choices, count)
+        position = _draw(choices / temperature, number, top_p)
+        return ops.take_along_axis(tokens, position[..., None], axis=-1)[..., 0]
+
+    return _roll_out(model, state, rules, num_return, draw)[0]
+
+
+def _draw(logits: Tensor, number: Tensor, top_p: float | None) -> Tensor:
+    """The position in the last axis at which the cumulated probability passes `number`.
+
+    With `top_p` the logits must descend. Probabilities are relative to the likeliest.
+    """
+    probabilities = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    if top_p is not None:
+        before = ops.cumsum(probabilities, axis=-1) - probabilities
+        total = ops.sum(probabilities, axis=-1, keepdims=True)
+        probabilities = ops.where(before < top_p * total, probabilities, 0.0)
+    # A parallel sum may rise by a rounding alone: what is impossible must not be hit by it.
+    cumulated = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
+    target = number[..., None] * ops.max(cumulated, axis=-1, keepdims=True)
+    return ops.argmax(ops.cast(cumulated > target, "int32"), axis=-1)
+
+
+def _roll_out(
+    model: StepModel,
+    state: State,
+    rules: Rules,
+    count: int,
+    choose: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Hypotheses, Tensor]:
+    """Let `choose` pick from what the rules allow; the hypotheses, and the steps made."""
+    shape = (rules.batch, count)
+
+    def goes_on(index: Tensor, ended: Tensor, *_: Any) -> Tensor:
+        return ops.logical_and(index < rules.length, ops.logical_not(ops.all(ended)))
+
+    def body(
+        index: Tensor, ended: Tensor, last: Tensor, ids: Tensor, total: Tensor, state: State
+    ) -> tuple:
+        logits, state = model.step(last, state, index)
+        choices, log_total = rules.choices(logits, index)
+        chosen = ops.cast(choose(choices, index), "int32")
+        logit = ops.take_along_axis(choices, chosen[..., None], axis=-1)[..., 0]
+        total = ops.where(ended, total, total + (logit - log_total))
+        ids = rules.write(ids, ops.where(ended, rules.padding_id, chosen), index)
+        over = ops.logical_or(chosen == rules.end_id, total == -float("inf"))
+        ended = ops.logical_or(ended, over)
+        last = ops.where(ended, rules.end_id, chosen)
+        return index + 1, ended, last, ids, total, state
+
+    carry = (
+        ops.zeros((), "int32"),
+        ops.zeros(shape, "bool"),
+        ops.full(shape, rules.start_id, dtype="int32"),
+        ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),
+        ops.zeros(shape, "float32"),
+        state,
+    )
+    steps, _, _, ids, total, _ = while_loop(goes_on, body, carry)
+    return _ranked(rules, ids, total), steps
+
+
+def _ranked(rules: Rules, ids: Tensor, total: Tensor) -> Hypotheses:
+    """Best first. A sequence that came to a point with nothing to choose is none."""
+    ids = ops.where(ops.isfinite(total)[..., None], ids, rules.padding_id)
+    tokens = ops.sum(ops.cast(ids != rules.padding_id, "int32"), axis=-1)
+    scores, order = ops.top_k(rules.score(total, tokens), ids.shape[1])
+    ids, total = gather_beams((ids, total), order)
+    return Hypotheses(ids, total, scores)
+
+
+def _check_filters(temperature: float, top_k: int | None, top_p: float | None, seed: Any) -> None:
+    if not 0.0 < temperature < float("inf"):
+        raise ValueError(
+            f"`temperature` must be a positive number. Received: {temperature!r}. The likeliest "
+            "token at every step is what `greedy` takes."
+        )
+    if top_k is not None:
+        check_arguments(1, 0.0, top_k=top_k)
+    if top_p is not None and not 0.0 < top_p <= 1.0:
+        raise ValueError(f"`top_p` must be a probability in (0, 1]. Received: {top_p!r}.")
+    if seed is None:
+        raise ValueError(
+            "`seed` must be an integer or a `keras.random.SeedGenerator`. Received: None."
+        )
