@@ -12,7 +12,13 @@ from keras_attn.models.attention_net import AttentionNetConfig, attention_net
 from keras_attn.models.ngram_attention import NGramAttentionConfig, ngram_attention
 from keras_attn.models.recurrent_attention import RecurrentAttentionConfig, recurrent_attention
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, small_attention_cnn
+from keras_attn.models._translation import TranslationModel
 from keras_attn.models.text_transformer import TextTransformerConfig, text_transformer
+from keras_attn.models.translation_transformer import (
+    TranslationTransformer,
+    TranslationTransformerConfig,
+    translation_transformer,
+)
 
 _Architectures = dict[str, tuple[type, Callable[[Any], keras.Model]]]
 
@@ -25,7 +31,10 @@ TEXT_ARCHITECTURES: _Architectures = {
     "recurrent_attention": (RecurrentAttentionConfig, recurrent_attention),
     "text_transformer": (TextTransformerConfig, text_transformer),
 }
-ARCHITECTURES = {**IMAGE_ARCHITECTURES, **TEXT_ARCHITECTURES}
+TRANSLATION_ARCHITECTURES: _Architectures = {
+    "translation_transformer": (TranslationTransformerConfig, translation_transformer),
+}
+ARCHITECTURES = {**IMAGE_ARCHITECTURES, **TEXT_ARCHITECTURES, **TRANSLATION_ARCHITECTURES}
 
 
 def configure(architecture: str, **settings: Any) -> Any:
@@ -82,11 +91,15 @@ __all__ = [
     "ARCHITECTURES",
     "IMAGE_ARCHITECTURES",
     "TEXT_ARCHITECTURES",
+    "TRANSLATION_ARCHITECTURES",
     "AttentionNetConfig",
     "NGramAttentionConfig",
     "RecurrentAttentionConfig",
     "SmallAttentionCNNConfig",
     "TextTransformerConfig",
+    "TranslationModel",
+    "TranslationTransformer",
+    "TranslationTransformerConfig",
     "attention_net",
     "build",
     "configure",
@@ -94,4 +107,5 @@ __all__ = [
     "recurrent_attention",
     "small_attention_cnn",
     "text_transformer",
+    "translation_transformer",
 ]

@@ -6,21 +6,25 @@ from typing import Any
 from keras_attn import models
 from keras_attn.tasks.image_classifier import ImageClassifier
 from keras_attn.tasks.text_classifier import TextClassifier
-from keras_attn.text import NGramEncoder
+from keras_attn.tasks.translator import Translator
+from keras_attn.text import NGramEncoder, Normalizer, SubwordTokenizer
+
+Task = ImageClassifier | TextClassifier | Translator
 
 
 def from_architecture(
     architecture: str,
-    label_names: Sequence[str],
+    label_names: Sequence[str] = (),
     text: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> ImageClassifier | TextClassifier:
+) -> Task:
     """The task of an architecture of `keras_attn.models`, with fresh weights.
 
     Args:
         architecture: a key of `keras_attn.models.ARCHITECTURES`.
-        label_names: the name of each class.
-        text: settings of the encoder of a text model, see `keras_attn.text.NGramEncoder`.
+        label_names: the name of each class; none for translation.
+        text: settings of the encoder of a text model, see `keras_attn.text.NGramEncoder`; of
+            translation `max_length`, `lowercase` and `min_count`, see `Translator`.
         **settings: settings of the architecture.
 
     Raises:
@@ -32,6 +36,8 @@ def from_architecture(
     >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
     ('cat', 'dog')
     """
+    if architecture in models.TRANSLATION_ARCHITECTURES:
+        return _translator(models.build(architecture, **settings), label_names, **(text or {}))
     network = models.build(architecture, num_classes=len(label_names), **settings)
     if architecture in models.TEXT_ARCHITECTURES:
         if (text or {}).get("once") and architecture != "ngram_attention":
@@ -44,3 +50,16 @@ def from_architecture(
     if text:
         raise ValueError(f"{architecture!r} reads images, and `text` is given: {dict(text)}.")
     return ImageClassifier(network, label_names)
+
+
+def _translator(
+    network: Any,
+    label_names: Sequence[str],
+    max_length: int = 256,
+    lowercase: bool = False,
+    min_count: int = 2,
+) -> Translator:
+    if label_names:
+        raise ValueError(f"A translator has no labels. Received: label_names={label_names!r}.")
+    normalizer = Normalizer(lowercase=lowercase, html=False)
+    return Translator(network, SubwordTokenizer(normalizer=normalizer), max_length, min_count)

@@ -314,6 +314,18 @@ class TextClassifier(keras.Model):
         spec = tf.TensorSpec((None,), tf.string)
         return write_saved_model(filepath, serve, self, texts=spec)
 
+    def write_vocabulary(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary, one n-gram a line."""
+        self.encoder.write(path)
+
+    def read_vocabulary(self, path: str | os.PathLike[str]) -> None:
+        """Read the vocabulary that `write_vocabulary` wrote.
+
+        Raises:
+            ValueError: there is no such file, it is damaged, or of other sizes.
+        """
+        self.encoder.read(path)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

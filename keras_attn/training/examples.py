@@ -1,15 +1,25 @@
-"""What a run takes of its data set: images and texts come to `fit` each in their way."""
+"""What a run takes of its data set: images, texts and pairs come to `fit` each in their way."""
 
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 
 from keras_attn import data
 from keras_attn.explain import Cost, cost
-from keras_attn.tasks import ImageClassifier, TextClassifier, expected_calibration_error
+from keras_attn.tasks import (
+    ImageClassifier,
+    SequenceCrossentropy,
+    Task,
+    TextClassifier,
+    TokenAccuracy,
+    Translator,
+    expected_calibration_error,
+)
 from keras_attn.tasks.calibration import softmax
+from keras_attn.training.translations import TranslateHeldOut, evaluate_translations
 
-Classifier = ImageClassifier | TextClassifier
+Classifier = Task
 EVALUATION_BATCH = 500  # images
 TEXT_BATCH = 128
 LENGTH_BOUNDS = (100, 200, 400, 800)  # words, of the shares that accuracy is told by
@@ -18,8 +28,22 @@ LENGTH_BOUNDS = (100, 200, 400, 800)  # words, of the shares that accuracy is to
 class Examples(Protocol):
     """The training and validation examples of a run, in the form that its model reads."""
 
-    def __len__(self) -> int:
-        """The number of training examples."""
+    one_hot: bool  # whether the loss takes labels written out over the classes
+
+    def steps(self, batch_size: int) -> int:
+        """The number of batches of an epoch."""
+
+    def seen(self, batch_size: int) -> int:
+        """The number of examples in them."""
+
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        """What training makes small."""
+
+    def accuracy(self) -> keras.metrics.Metric:
+        """What is told of each epoch as `accuracy`."""
+
+    def callbacks(self, classifier: Any) -> list[keras.callbacks.Callback]:
+        """What else is told of each epoch, of the model that is kept."""
 
     def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
         """Training batches of the epochs that are left, for `fit`."""
@@ -34,7 +58,31 @@ class Examples(Protocol):
         """What one example costs."""
 
 
-class ImageExamples:
+class _Classified:
+    """What images and texts with labels have in common."""
+
+    one_hot = True
+    training: Any
+
+    def steps(self, batch_size: int) -> int:
+        return len(self.training) // batch_size
+
+    def seen(self, batch_size: int) -> int:
+        return self.steps(batch_size) * batch_size
+
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=label_smoothing
+        )
+
+    def accuracy(self) -> keras.metrics.Metric:
+        return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+    def callbacks(self, classifier: Any) -> list[keras.callbacks.Callback]:
+        return []
+
+
+class ImageExamples(_Classified):
     """Images as they are; the model learns their statistics.
 
     Args:
@@ -45,9 +93,6 @@ class ImageExamples:
     def __init__(self, classifier: ImageClassifier, dataset: data.Dataset[data.Split]) -> None:
         self.training, self.held_out = dataset["train"], dataset["validation"]
         classifier.adapt(self.training.images)
-
-    def __len__(self) -> int:
-        return len(self.training)
 
     def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
         return data.training_batches(
@@ -67,7 +112,7 @@ class ImageExamples:
         return cost(network)
 
 
-class TextExamples:
+class TextExamples(_Classified):
     """Texts as ids, encoded once; the model learns its vocabulary of the training texts.
 
     Args:
@@ -79,9 +124,6 @@ class TextExamples:
         training, held_out = dataset["train"], dataset["validation"]
         self.training = classifier.adapt(training.texts, training.labels)
         self.held_out = classifier.encode(held_out.texts, held_out.labels)
-
-    def __len__(self) -> int:
-        return len(self.training)
 
     def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
         return data.text_batches(
@@ -100,21 +142,79 @@ class TextExamples:
         return cost(network, (1, length, self.training.ids.shape[1]))
 
 
+class PairExamples:
+    """Pairs of sentences as ids, encoded once; the model learns its subwords of them.
+
+    Args:
+        translator: the new model.
+        dataset: the data set.
+    """
+
+    one_hot = False
+
+    def __init__(self, translator: Translator, dataset: data.Dataset[data.PairSplit]) -> None:
+        training, self.held_out = dataset["train"], dataset["validation"]
+        translator.adapt(training.sources, training.targets)
+        self.training = translator.encode(training.sources, training.targets)
+        self.pairs = translator.encode(self.held_out.sources, self.held_out.targets)
+
+    def steps(self, batch_size: int) -> int:
+        return data.PairBatches(self.training, batch_size, seed=0, epochs=1).steps
+
+    def seen(self, batch_size: int) -> int:
+        return len(self.training)
+
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        return SequenceCrossentropy(label_smoothing)
+
+    def accuracy(self) -> keras.metrics.Metric:
+        return TokenAccuracy()
+
+    def callbacks(self, classifier: Translator) -> list[keras.callbacks.Callback]:
+        return [TranslateHeldOut(classifier, self.held_out)]
+
+    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+        return data.pair_batches_for_fit(
+            data.PairBatches(
+                self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
+            )
+        )
+
+    def validation(self) -> dict[str, Any]:
+        batches = data.EvaluationPairBatches(self.pairs, TEXT_BATCH)
+        return {"validation_data": data.pair_batches_for_fit(batches)}
+
+    def finish(self, classifier: Any) -> dict[str, Any]:
+        return {}
+
+    def cost(self, network: Any) -> Cost:
+        """The cost of a pair of the mean lengths."""
+        lengths = self.training.source_lengths.mean(), self.training.target_lengths.mean()
+        return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
+
+
 def read(classifier: Any, dataset: data.Dataset[Any]) -> Examples:
     """The examples of a data set, for a new model."""
+    if isinstance(classifier, Translator):
+        return PairExamples(classifier, dataset)
     if isinstance(classifier, TextClassifier):
         return TextExamples(classifier, dataset)
     return ImageExamples(classifier, dataset)
 
 
-def evaluate(classifier: Classifier, split: data.Split | data.TextSplit) -> dict[str, Any]:
-    """Accuracy and cross-entropy of a classifier on a split, in its own precision.
+def evaluate(
+    classifier: Classifier, split: data.Split | data.TextSplit | data.PairSplit
+) -> dict[str, Any]:
+    """Accuracy and cross-entropy of a model on a split, in its own precision.
 
     Returns:
         `accuracy` in [0, 1], `loss` in nats, and the number of `examples`. Of texts also
         `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
-        `by_length`: the accuracy of texts of up to so many words, with their number.
+        `by_length`: the accuracy of texts of up to so many words, with their number. Of
+        pairs what `keras_attn.training.translations.evaluate_translations` tells.
     """
+    if isinstance(split, data.PairSplit):
+        return evaluate_translations(classifier, split)
     if isinstance(split, data.TextSplit):
         return _evaluate_texts(classifier, split)
     loss, accuracy = classifier.evaluate(

@@ -12,7 +12,7 @@ Tensor = Any
 
 
 class Learner(keras.Model):
-    """A classifier as it is trained: augmented images or ids in, soft targets for the loss.
+    """A model as it is trained: augmented images or ids in, targets for the loss.
 
     Weights are shared with `classifier`, which is what is kept in the end. With `average`
     it also keeps an exponential moving average of all of them, those of normalization
@@ -25,6 +25,8 @@ class Learner(keras.Model):
         augmentations: layers applied to float images in training, in order.
         average: how much the average keeps a step, in [0, 1); 0 for none. In the first
             steps it keeps less, so that it does not remember the initial weights.
+        one_hot: whether the loss takes labels written out over the classes, for augmentations
+            to mix.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Learner(keras.Model):
         classifier: keras.Model,
         augmentations: list[keras.layers.Layer],
         average: float = 0.0,
+        one_hot: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.classifier = classifier
         self.augmentations = augmentations
         self.average = average
+        self.one_hot = one_hot
         if average:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
@@ -93,12 +97,13 @@ class Learner(keras.Model):
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
-        targets = ops.one_hot(y, ops.shape(y_pred)[-1], dtype=y_pred.dtype)
+        if self.one_hot:
+            y = ops.one_hot(y, ops.shape(y_pred)[-1], dtype=y_pred.dtype)
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
-                targets = layer.mix_targets(targets)
+                y = layer.mix_targets(y)
         return super().compute_loss(
-            x=x, y=targets, y_pred=y_pred, sample_weight=sample_weight, training=training
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
 
 

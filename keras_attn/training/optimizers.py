@@ -85,7 +85,10 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Op
         )
     else:
         optimizer = keras.optimizers.AdamW(
-            learning_rate=rate, beta_1=settings.momentum, weight_decay=settings.weight_decay
+            learning_rate=rate,
+            beta_1=settings.momentum,
+            beta_2=settings.beta_2,
+            weight_decay=settings.weight_decay,
         )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

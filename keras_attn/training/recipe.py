@@ -64,15 +64,31 @@ class Text(_Section):
     lowercase: bool = True
 
 
+class Subwords(_Section):
+    """How sentences become ids and back, see `keras_attn.text.SubwordTokenizer`.
+
+    Attributes:
+        max_length: the most subwords that are read of a sentence.
+        lowercase: whether sentences are made lower case, on both sides.
+        min_count: how often what becomes a subword must be seen.
+    """
+
+    max_length: Count = 256
+    lowercase: bool = False
+    min_count: Count = 2
+
+
 class Optimizer(_Section):
     """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
 
-    It applies to kernels alone, not to biases and normalizations.
+    It applies to kernels alone, not to biases and normalizations. `momentum` is AdamW's
+    first beta.
     """
 
     name: Literal["sgd", "adamw"]
     learning_rate: Positive
     momentum: Fraction = 0.9
+    beta_2: Fraction = 0.999
     weight_decay: NonNegative = 0.0
 
 
@@ -95,7 +111,8 @@ class Training(_Section):
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: examples a step, over all replicas.
+        batch_size: examples a step, over all replicas; of translation tokens a step, counted
+            on the longer side of each pair.
         label_smoothing: share of the target that is spread over all classes.
         ema: how much the exponential moving average of the weights keeps a step, or 0
             for none; the average is what is evaluated and kept.
@@ -124,15 +141,29 @@ class Recipe(_Section):
         notes: what a reader of the card should know, in Markdown.
     """
 
-    task: Literal["image_classification", "text_classification"]
+    task: Literal["image_classification", "text_classification", "translation"]
     description: str
-    dataset: Literal["cifar10", "cifar100", "shapes", "imdb", "remarks"]
+    dataset: Literal[
+        "cifar10",
+        "cifar100",
+        "shapes",
+        "imdb",
+        "remarks",
+        "multi30k_en_de",
+        "multi30k_en_fr",
+        "multi30k_de_en",
+        "multi30k_fr_en",
+        "multi30k_en_cs",
+        "tatoeba_en_fr",
+        "tatoeba_fr_en",
+    ]
     architecture: str
     model: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}
     notes: str = ""
     augmentation: Augmentation = Augmentation()
     text: Text = Text()
+    subwords: Subwords = Subwords()
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
@@ -146,11 +177,14 @@ class Recipe(_Section):
             )
         if self.augmentation.mixup and self.augmentation.cutmix:
             raise ValueError("augmentation: choose mixup or cutmix, not both")
-        images = self.task == "image_classification"
-        if images and self.text != Text():
-            raise ValueError("text: this section is for text_classification")
-        if not images and self.augmentation != Augmentation():
-            raise ValueError("augmentation: this section is for image_classification")
+        sections: dict[str, tuple[Any, str]] = {
+            "augmentation": (Augmentation(), "image_classification"),
+            "text": (Text(), "text_classification"),
+            "subwords": (Subwords(), "translation"),
+        }
+        for name, (default, task) in sections.items():
+            if self.task != task and getattr(self, name) != default:
+                raise ValueError(f"{name}: this section is for {task}")
         return self
 
     def settings(self, variant: str | None = None) -> dict[str, Any]:
@@ -168,8 +202,9 @@ class Recipe(_Section):
 
     @property
     def encoder_settings(self) -> dict[str, Any] | None:
-        """The settings of a text model's encoder; None for images."""
-        return self.text.model_dump() if self.task == "text_classification" else None
+        """The settings of what makes ids of texts; None for images."""
+        section = {"text_classification": self.text, "translation": self.subwords}.get(self.task)
+        return None if section is None else section.model_dump()
 
     @property
     def digest(self) -> str:

@@ -1,4 +1,4 @@
-"""From a recipe to a trained classifier, by `model.fit`."""
+"""From a recipe to a trained model, by `model.fit`."""
 
 import contextlib
 import dataclasses
@@ -13,10 +13,10 @@ import keras
 
 from keras_attn import data, models
 from keras_attn.explain import Cost
-from keras_attn.tasks import TextClassifier, compile_mode, from_architecture
+from keras_attn.tasks import ImageClassifier, compile_mode, from_architecture
 from keras_attn.training import checkpoint, examples, strategies
 from keras_attn.training.checkpoint import VOCABULARY_FILE, WEIGHTS_FILE
-from keras_attn.training.examples import Classifier, evaluate
+from keras_attn.training.examples import Classifier, Examples, evaluate
 from keras_attn.training.learner import EvaluateAverages, Learner, SeedEpochs, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
@@ -106,8 +106,8 @@ def train(
                 **recipe.settings(variant),
             )
         read = examples.read(classifier, dataset)
-        steps = len(read) // settings.batch_size
-        learner = _compiled(classifier, recipe, seed, steps)
+        steps = read.steps(settings.batch_size)
+        learner = _compiled(classifier, read, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
     batches = read.batches(settings.batch_size, seed, settings.epochs, done)
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def train(
             **read.validation(),
             callbacks=[
                 SeedEpochs(seed),
-                *_callbacks(keeper, classifier, recipe, done, tensorboard),
+                *_callbacks(keeper, classifier, read, recipe, done, tensorboard),
             ],
             verbose=verbose,
         )
@@ -143,9 +143,13 @@ def train(
         "recipe_digest": recipe.digest,
         "epochs": settings.epochs,
         "train_seconds": round(seconds, 1),
-        **_cost(read.cost(classifier.network), steps * settings.batch_size * settings.epochs),
+        **_cost(read.cost(classifier.network), read.seen(settings.batch_size) * settings.epochs),
         **finished,
-        "metrics": {name: evaluate(classifier, dataset[name]) for name in ("validation", "test")},
+        "metrics": {
+            name: evaluate(classifier, dataset[name])
+            for name in dataset
+            if name == "validation" or name.startswith("test")
+        },
         **digests,
         "data": {"name": dataset.name, "train_sha256": fingerprint},
         **origin,
@@ -162,8 +166,8 @@ def save(classifier: Classifier, folder: pathlib.Path) -> dict[str, str]:
     """
     checkpoint.save_weights(bare(classifier), folder / WEIGHTS_FILE)
     digests = {"weights_sha256": checkpoint.sha256(folder / WEIGHTS_FILE)}
-    if isinstance(classifier, TextClassifier):
-        classifier.encoder.write(folder / VOCABULARY_FILE)
+    if not isinstance(classifier, ImageClassifier):
+        classifier.write_vocabulary(folder / VOCABULARY_FILE)
         digests["vocabulary_sha256"] = checkpoint.sha256(folder / VOCABULARY_FILE)
     return digests
 
@@ -186,9 +190,11 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _compiled(classifier: Classifier, recipe: Recipe, seed: int, steps: int) -> Learner:
+def _compiled(
+    classifier: Classifier, read: Examples, recipe: Recipe, seed: int, steps: int
+) -> Learner:
     layers = augmentations(recipe.augmentation, seed)
-    learner = Learner(classifier, layers, average=recipe.training.ema)
+    learner = Learner(classifier, layers, recipe.training.ema, one_hot=read.one_hot)
     optimizer = build_optimizer(recipe, steps)
     if recipe.training.precision == "mixed_float16":
         # Keras wraps it by the policy of the model that is compiled, and the learner's own
@@ -196,10 +202,8 @@ def _compiled(classifier: Classifier, recipe: Recipe, seed: int, steps: int) -> 
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     learner.compile(
         optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.training.label_smoothing
-        ),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=read.loss(recipe.training.label_smoothing),
+        metrics=[read.accuracy()],
         jit_compile=compile_mode(),
     )
     return learner
@@ -218,6 +222,7 @@ def _check_settings(recipe: Recipe, variant: str | None) -> None:
 def _callbacks(
     keeper: checkpoint.Checkpoint,
     classifier: Classifier,
+    read: Examples,
     recipe: Recipe,
     done: int,
     tensorboard: bool,
@@ -229,6 +234,7 @@ def _callbacks(
     if recipe.training.ema:
         callbacks.append(EvaluateAverages())
     callbacks += [
+        *read.callbacks(classifier),
         checkpoint.BestWeights(
             folder / "best.weights.h5",
             lambda: bare(classifier),

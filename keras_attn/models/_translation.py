@@ -1,0 +1,75 @@
+"""What the translation models share: their tokens, and how they are saved and searched."""
+
+import dataclasses
+from typing import Any, ClassVar, Self
+
+import keras
+from keras import ops
+
+Tensor = Any
+State = dict[str, Any]
+
+PADDING_ID = 0
+
+
+class TranslationModel(keras.Model):
+    """From ids of a source and of the target so far to logits of what comes next.
+
+    Embeddings of source, target and output are one matrix (Press and Wolf,
+    arXiv:1608.05859). Id 0 is padding, which stands at the end of rows and changes nothing.
+
+    A subclass offers a search three methods, see `keras_attn.decoding.StepModel`: `start`
+    reads the source, `step` takes one token of every beam, `reorder` chooses among beams.
+
+    Args:
+        config: a configuration of the subclass's `config_class`, or a dict of its fields.
+
+    Call arguments:
+        inputs: `{"source": (B, S), "target": (B, T)}`, integers; the target as it is read:
+            shifted by a start token.
+
+    Returns:
+        float32 logits `(B, T, V)` of the token after each of the target's.
+    """
+
+    config_class: ClassVar[type]
+
+    def __init__(self, config: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(config, dict):
+            config = self.config_class(**config)
+        self.config = config
+        size, dim = config.vocabulary_size, config.model_dim
+        self.embedding = keras.layers.Embedding(
+            size,
+            dim,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5),
+            name="embedding",
+        )
+        self.embedding.build((None, None))
+        self.embedding_dropout = keras.layers.Dropout(config.dropout, name="embedding_dropout")
+
+    def embedded(self, ids: Tensor) -> Tensor:
+        """Embeddings of ids, of mean square 1."""
+        return self.embedding(ids) * self.config.model_dim**0.5
+
+    def logits(self, states: Tensor) -> Tensor:
+        """float32 logits `(..., V)` of states `(..., D)`."""
+        table = ops.cast(self.embedding.embeddings, states.dtype)
+        return ops.cast(ops.matmul(states, ops.transpose(table)), "float32")
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        shape = (*inputs["target"].shape, self.config.vocabulary_size)
+        return keras.KerasTensor(shape, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "config": dataclasses.asdict(self.config)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        return cls(**config)
+
+    @staticmethod
+    def real(ids: Tensor) -> Tensor:
+        """The padding mask of ids: True where there is a token."""
+        return ops.not_equal(ids, PADDING_ID)

@@ -1,0 +1,87 @@
+"""Loss and accuracy of predicted tokens, padding left out."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+PADDING_ID = 0
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class SequenceCrossentropy(keras.losses.Loss):
+    """Mean cross-entropy in nats of the tokens that are no padding, from logits.
+
+    Args:
+        label_smoothing: share of the target that is spread over all tokens (Szegedy et al.,
+            arXiv:1512.00567), in [0, 1).
+        name: see `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: ids `(B, T)`; 0 is padding, and counts nothing.
+        y_pred: logits `(B, T, V)`.
+
+    Returns:
+        A float32 scalar; 0 where all is padding.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss = SequenceCrossentropy()
+    >>> round(float(loss(np.array([[3, 0]]), np.zeros((1, 2, 4), "float32"))), 4)  # log(4)
+    1.3863
+    """
+
+    def __init__(
+        self, label_smoothing: float = 0.0, name: str = "sequence_crossentropy", **_: Any
+    ) -> None:
+        super().__init__(name=name, reduction=None)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        real, losses = token_losses(y_true, y_pred, self.label_smoothing)
+        return ops.sum(losses) / ops.maximum(ops.sum(real), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"label_smoothing": self.label_smoothing, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class TokenAccuracy(keras.metrics.Mean):
+    """Share of the tokens that are no padding whose id has the greatest logit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> accuracy = TokenAccuracy()
+    >>> accuracy.update_state(np.array([[1, 2, 0]]), np.array([[[0, 9, 0], [9, 0, 0], [9, 0, 0]]]))
+    >>> float(accuracy.result())
+    0.5
+    """
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._direction = "up"
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
+        real = ops.not_equal(y_true, PADDING_ID)
+        right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32"))
+        super().update_state(ops.cast(right, "float32"), sample_weight=ops.cast(real, "float32"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+
+def token_losses(
+    y_true: Tensor, y_pred: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Which tokens count, 1 or 0, and what each loses: two float32 tensors `(B, T)`."""
+    y_pred = ops.cast(y_pred, "float32")
+    real = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
+    size = y_pred.shape[-1]
+    targets = ops.one_hot(y_true, size, dtype="float32")  # one fused operation takes them
+    targets = targets * (1.0 - label_smoothing) + label_smoothing / size
+    return real, real * ops.categorical_crossentropy(targets, y_pred, from_logits=True)

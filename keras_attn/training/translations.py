@@ -1,0 +1,119 @@
+"""How good translations are: BLEU and chrF, by packages that are kept for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_attn import data
+from keras_attn.tasks import Translator
+
+BEAM_SIZE = 5  # of reported figures, as in the papers that Multi30k is compared with
+BOOTSTRAP = 1_000  # samples of an interval
+
+
+class TranslateHeldOut(keras.callbacks.Callback):
+    """Tells `val_bleu` after each epoch: of greedy translations, cased, by sacreBLEU.
+
+    Args:
+        translator: the model that translates.
+        split: what it translates.
+    """
+
+    def __init__(self, translator: Translator, split: data.PairSplit) -> None:
+        super().__init__()
+        self.translator, self.split = translator, split
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Translate, and write the figure into the epoch's logs."""
+        found = self.translator.translate(list(self.split.sources), beam_size=1)
+        bleu = corpus_bleu([translation.text for translation in found], self.split)
+        if logs is not None:
+            logs["val_bleu"] = bleu["bleu"]
+
+
+def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict[str, Any]:
+    """What the translations of a split are worth, by beam search with `BEAM_SIZE` beams.
+
+    Returns:
+        `loss` in nats a token and `accuracy` in [0, 1] of the next token; `bleu` and `chrf`
+        in percent as sacreBLEU counts them, cased, with `bleu_signature`, `chrf_signature`
+        and `bleu_interval`, 95 % by bootstrap; `bleu_lowercased_tokens`, of lower-cased Moses
+        tokens, as papers on Multi30k report it; `beam_size`; and the number of `examples`.
+    """
+    sources, targets = list(split.sources), list(split.targets)
+    loss, accuracy = translator.evaluate(sources, targets, verbose=0)
+    found = translator.translate(sources, beam_size=BEAM_SIZE)
+    texts = [translation.text for translation in found]
+    return {
+        "accuracy": float(accuracy),
+        "loss": float(loss),
+        "examples": len(split),
+        "beam_size": BEAM_SIZE,
+        **corpus_bleu(texts, split, bootstrap=BOOTSTRAP),
+        **corpus_chrf(texts, split),
+        "bleu_lowercased_tokens": lowercased_token_bleu(texts, split),
+    }
+
+
+def corpus_bleu(
+    translations: Sequence[str], split: data.PairSplit, bootstrap: int = 0
+) -> dict[str, Any]:
+    """`bleu` with its signature, and its interval if it is asked for (Post, W18-6319)."""
+    metric = _sacrebleu().BLEU()
+    arguments = {"n_bootstrap": bootstrap} if bootstrap else {}
+    score = metric.corpus_score(translations, references(split), **arguments)
+    told = {"bleu": score.score, "bleu_signature": str(metric.get_signature())}
+    if bootstrap:
+        told["bleu_interval"] = [score._mean - score._ci, score._mean + score._ci]
+    return told
+
+
+def corpus_chrf(translations: Sequence[str], split: data.PairSplit) -> dict[str, Any]:
+    """`chrf` with its signature (Popovic, W15-3049)."""
+    metric = _sacrebleu().CHRF()
+    score = metric.corpus_score(translations, references(split))
+    return {"chrf": score.score, "chrf_signature": str(metric.get_signature())}
+
+
+def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) -> float:
+    """BLEU of lower-cased Moses tokens, which older papers report; not sacreBLEU's."""
+    try:
+        import sacremoses
+    except ImportError as error:
+        raise ImportError(
+            "Counting Moses tokens needs sacremoses: pip install 'keras-attn[train]'."
+        ) from error
+    moses = sacremoses.MosesTokenizer()
+    normalizer = sacremoses.MosesPunctNormalizer()
+
+    def tokens(text: str) -> str:
+        return moses.tokenize(normalizer.normalize(text.lower()), return_str=True, escape=False)
+
+    metric = _sacrebleu().BLEU(tokenize="none", force=True)
+    columns = [
+        [None if text is None else tokens(text) for text in column] for column in references(split)
+    ]
+    return metric.corpus_score([tokens(text) for text in translations], columns).score
+
+
+def references(split: data.PairSplit) -> list[list[str | None]]:
+    """Columns of references, as sacreBLEU takes them; None where a row has no more."""
+    rows = split.references or [(target,) for target in split.targets]
+    most = max(map(len, rows))
+    padded = np.full((len(rows), most), None, dtype=object)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return padded.T.tolist()
+
+
+def _sacrebleu() -> Any:
+    try:
+        import sacrebleu
+    except ImportError as error:
+        raise ImportError(
+            "Counting BLEU needs sacrebleu: pip install 'keras-attn[train]'. (Translating does "
+            "without.)"
+        ) from error
+    return sacrebleu
