@@ -14,12 +14,13 @@ class Rules:
     """The rules of one search.
 
     Attributes:
-        length: the most tokens of a hypothesis, with the end token: `max_length + 1`.
+        length: the most tokens of a hypothesis, with the end token: `max_length + 1`; a tensor
+            where `max_length` is one.
         limits: int32 `(B,)`, the most tokens before the end token in every row.
         forced: int32 `(B, length)`, tokens that must stand there; `padding_id` is free.
     """
 
-    length: int
+    length: int | Tensor
     start_id: int
     end_id: int
     padding_id: int
@@ -80,7 +81,7 @@ class Rules:
 def make_rules(
     state: Any,
     *,
-    max_length: int,
+    max_length: int | Tensor,
     start_id: int,
     end_id: int,
     padding_id: int,
@@ -109,7 +110,8 @@ def make_rules(
     if prefix is not None:
         prefix = ops.cast(prefix, "int32")
         _check_rank("prefix", prefix, 2, "(batch, tokens)")
-        if prefix.shape[1] is not None and prefix.shape[1] > max_length:
+        known = isinstance(max_length, int) and prefix.shape[1] is not None
+        if known and prefix.shape[1] > max_length:
             raise ValueError(
                 f"`prefix` must have at most `max_length` = {max_length} tokens. Received: shape "
                 f"{tuple(prefix.shape)}. Cut the prefix, or raise `max_length`."
@@ -121,9 +123,11 @@ def make_rules(
     return Rules(length, start_id, end_id, padding_id, length_penalty, limits, forced)
 
 
-def check_arguments(max_length: int, length_penalty: float, **counts: int) -> None:
+def check_arguments(max_length: int | Tensor, length_penalty: float, **counts: int) -> None:
     """Refuse what no search can do; `counts` are whole numbers from 1."""
-    for name, value in {"max_length": max_length, **counts}.items():
+    if not keras.ops.is_tensor(max_length):
+        counts = {"max_length": max_length, **counts}
+    for name, value in counts.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}.")
     if not 0.0 <= length_penalty < float("inf"):

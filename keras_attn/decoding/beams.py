@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_attn.decoding._loop import while_loop
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._top_k import top_k
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.rollouts import greedy
 from keras_attn.decoding.step_model import State, StepModel, gather_beams
@@ -18,7 +19,7 @@ def beam_search(
     source: Any,
     *,
     num_beams: int = 4,
-    max_length: int,
+    max_length: int | Tensor,
     start_id: int,
     end_id: int,
     padding_id: int = 0,
@@ -41,7 +42,8 @@ def beam_search(
         source: what `model.start` takes; the batch is that of the state it returns.
         num_beams: K, sequences that go on at a time.
         max_length: most tokens before the end token, at least 1. A sequence that has them
-            is closed by the end token, whose log-probability counts as any other.
+            is closed by the end token, whose log-probability counts as any other. On
+            TensorFlow it may be an int32 scalar, such as one that depends on the source.
         start_id: the token at position 0. It is not generated, and not returned.
         end_id: the token that ends a sequence.
         padding_id: what follows the end token. It is not generated.
@@ -151,7 +153,7 @@ def _continuations(
     """
     choices, log_total = rules.choices(logits, index)
     beams, width = choices.shape[1], min(2 * choices.shape[1], choices.shape[2])
-    choices, tokens = ops.top_k(choices, width)
+    choices, tokens = top_k(choices, width)
     log_probabilities = live.log_probabilities[..., None] + (choices - log_total[..., None])
     flat = (rules.batch, beams * width)
     best, order = ops.top_k(ops.reshape(log_probabilities, flat), 2 * beams)

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_attn.decoding._loop import while_loop
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._top_k import top_k as best
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.step_model import State, StepModel, gather_beams
 
@@ -18,7 +19,7 @@ def greedy(
     model: StepModel,
     source: Any,
     *,
-    max_length: int,
+    max_length: int | Tensor,
     start_id: int,
     end_id: int,
     padding_id: int = 0,
@@ -51,7 +52,7 @@ def sample(
     model: StepModel,
     source: Any,
     *,
-    max_length: int,
+    max_length: int | Tensor,
     start_id: int,
     end_id: int,
     seed: int | keras.random.SeedGenerator,
@@ -125,7 +126,7 @@ def sample(
         if top_k is None and top_p is None:
             return _draw(choices / temperature, number, None)
         count = min(top_k or choices.shape[-1], choices.shape[-1])
-        choices, tokens = ops.top_k(choices, count)
+        choices, tokens = best(choices, count)
         position = _draw(choices / temperature, number, top_p)
         return ops.take_along_axis(tokens, position[..., None], axis=-1)[..., 0]
 

@@ -36,7 +36,7 @@ class StepModel(Protocol):
     [[4, 3, 2, 1, 0, 0, 0], [6, 5, 4, 3, 2, 1, 0]]
     """
 
-    def start(self, source: Any, num_beams: int, length: int) -> State:
+    def start(self, source: Any, num_beams: int, length: int | Tensor) -> State:
         """The state before the first step.
 
         Args:

@@ -18,7 +18,7 @@ NORMALIZATIONS = {
 _SIMPLE = (
     *("num_heads", "intermediate_dim", "key_dim", "dropout", "attention_dropout"),
     *("normalization", "epsilon", "normalize_first", "use_bias", "normalizer"),
-    *("num_kv_heads", "qk_norm", "position", "window", "seed"),
+    *("num_kv_heads", "qk_norm", "position", "window", "seed", "implementation"),
 )
 
 
@@ -45,6 +45,7 @@ class TransformerBlock(keras.layers.Layer):
         bias_initializer: Any = "zeros",
         seed: int | None = None,
         attention_dropout: float | None = None,
+        implementation: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +75,7 @@ class TransformerBlock(keras.layers.Layer):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.seed = seed
+        self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self._attention("check", 1, self.key_dim or 2)  # refuses its arguments here and now
 
@@ -125,6 +127,7 @@ class TransformerBlock(keras.layers.Layer):
             "qk_norm": self.qk_norm,
             "position": self.position,
             "window": self.window,
+            "implementation": self.implementation,
             "seed": None if self.seed is None else self.seed + number,  # no two drop alike
             **self._initializers(),
             **changes,

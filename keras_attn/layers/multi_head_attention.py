@@ -10,7 +10,7 @@ from keras_attn.layers._from_keras import projections, settings_of
 from keras_attn.layers._masks import check_pairs, joined_mask
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
 from keras_attn.layers.positions import RelativePositionBias
-from keras_attn.ops import alibi, attention, normalizers, rotary
+from keras_attn.ops import IMPLEMENTATIONS, alibi, attention, normalizers, rotary
 
 Tensor = Any
 Projected = dict[str, Tensor]
@@ -49,6 +49,8 @@ class MultiHeadAttention(keras.layers.Layer):
         kernel_initializer: initializer of the projections' kernels.
         bias_initializer: initializer of the projections' biases.
         seed: integer that makes the dropout repeatable.
+        implementation: see `keras_attn.ops.attention`. Where lengths are not known, `"auto"`
+            puts two paths into a graph; `"full"` one, for sequences that are never long.
 
     Call arguments:
         query: float tensor `(B, T, D)`.
@@ -97,6 +99,7 @@ class MultiHeadAttention(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         seed: int | None = None,
+        implementation: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -121,6 +124,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if window is not None:
             positive(self, window=window)
         rate(self, dropout=dropout)
+        choice(self, IMPLEMENTATIONS, implementation=implementation)
         normalizers.get(normalizer)
         self.num_heads = num_heads
         self.key_dim = key_dim
@@ -136,6 +140,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.seed = seed
+        self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
@@ -250,6 +255,7 @@ class MultiHeadAttention(keras.layers.Layer):
             normalizer=self.normalizer,
             dropout=self.dropout if training else 0.0,
             seed=self.seed_generator,
+            implementation=self.implementation,
             return_weights=return_attention_scores,
         )
         if not return_attention_scores:
@@ -306,6 +312,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
             "seed": self.seed,
+            "implementation": self.implementation,
         }
 
     @classmethod

@@ -35,6 +35,7 @@ class TransformerEncoderBlock(TransformerBlock):
         bias_initializer: initializer of all biases.
         seed: integer that makes the dropout repeatable.
         attention_dropout: rate for attention weights; None is `dropout`.
+        implementation: see `MultiHeadAttention`.
 
     Call arguments:
         inputs: float tensor `(B, T, D)`.
@@ -133,7 +134,7 @@ class TransformerDecoderBlock(TransformerBlock):
     projected_memory=projected, memory_padding_mask=real, cache=cache, cache_index=n)`.
 
     Args:
-        num_heads, ..., attention_dropout: as of `TransformerEncoderBlock`.
+        num_heads, ..., implementation: as of `TransformerEncoderBlock`.
 
     Call arguments:
         inputs: float tensor `(B, T, D)`.

@@ -8,11 +8,16 @@ import keras
 import pydantic
 
 from keras_attn._names import unknown
+from keras_attn.models._translation import TranslationModel
 from keras_attn.models.attention_net import AttentionNetConfig, attention_net
 from keras_attn.models.ngram_attention import NGramAttentionConfig, ngram_attention
 from keras_attn.models.recurrent_attention import RecurrentAttentionConfig, recurrent_attention
+from keras_attn.models.recurrent_translator import (
+    RecurrentTranslator,
+    RecurrentTranslatorConfig,
+    recurrent_translator,
+)
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, small_attention_cnn
-from keras_attn.models._translation import TranslationModel
 from keras_attn.models.text_transformer import TextTransformerConfig, text_transformer
 from keras_attn.models.translation_transformer import (
     TranslationTransformer,
@@ -32,6 +37,7 @@ TEXT_ARCHITECTURES: _Architectures = {
     "text_transformer": (TextTransformerConfig, text_transformer),
 }
 TRANSLATION_ARCHITECTURES: _Architectures = {
+    "recurrent_translator": (RecurrentTranslatorConfig, recurrent_translator),
     "translation_transformer": (TranslationTransformerConfig, translation_transformer),
 }
 ARCHITECTURES = {**IMAGE_ARCHITECTURES, **TEXT_ARCHITECTURES, **TRANSLATION_ARCHITECTURES}
@@ -95,6 +101,8 @@ __all__ = [
     "AttentionNetConfig",
     "NGramAttentionConfig",
     "RecurrentAttentionConfig",
+    "RecurrentTranslator",
+    "RecurrentTranslatorConfig",
     "SmallAttentionCNNConfig",
     "TextTransformerConfig",
     "TranslationModel",
@@ -105,6 +113,7 @@ __all__ = [
     "configure",
     "ngram_attention",
     "recurrent_attention",
+    "recurrent_translator",
     "small_attention_cnn",
     "text_transformer",
     "translation_transformer",

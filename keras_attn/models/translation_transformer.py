@@ -222,6 +222,7 @@ class TranslationTransformer(TranslationModel):
             "activation": settings.activation,
             "dropout": settings.dropout,
             "attention_dropout": settings.attention_dropout,
+            "implementation": "full",  # sentences are short; both paths in one graph cost seconds
         }
 
 

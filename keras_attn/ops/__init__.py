@@ -1,6 +1,6 @@
 """Pure functions on tensors, over `keras.ops`: no layer, no variable, no file."""
 
-from keras_attn.ops.attention import attention
+from keras_attn.ops.attention import IMPLEMENTATIONS, attention
 from keras_attn.ops.full import attend
 from keras_attn.ops.masks import band_mask, combine, length_mask, padding_mask
 from keras_attn.ops.normalizers import (
@@ -15,6 +15,7 @@ from keras_attn.ops.normalizers import (
 from keras_attn.ops.positions import alibi, alibi_bias, alibi_slopes, rotary, sinusoidal
 
 __all__ = [
+    "IMPLEMENTATIONS",
     "NORMALIZERS",
     "alibi",
     "alibi_bias",

@@ -2,8 +2,9 @@
 
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,31 +13,21 @@ from keras_attn.data import (
     EncodedPairs,
     EvaluationPairBatches,
     PairBatches,
-    padded,
     pair_batches_for_fit,
 )
-from keras_attn.decoding import beam_search
+from keras_attn.decoding import beam_search, sample
+from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.models import TranslationModel
+from keras_attn.tasks._search import Search, Searches, searched
+from keras_attn.tasks.classification import check_export_arguments
 from keras_attn.tasks.compilation import compile_mode
-from keras_attn.tasks.sequence_loss import SequenceCrossentropy, TokenAccuracy
+from keras_attn.tasks.sequence_loss import SequenceCrossentropy, TokenAccuracy, token_losses
+from keras_attn.tasks.translation import END, Alignment, Translation
 from keras_attn.text import SubwordTokenizer, train_subwords
 from keras_attn.text.subwords import END_ID, START_ID
 
 Tensor = Any
 BATCH = 256  # texts that are encoded at a time
-SEARCH_BATCH = 64  # texts that are searched for at a time
-
-
-class Translation(NamedTuple):
-    """A translation.
-
-    Attributes:
-        text: the text.
-        score: its log-probability by the model, in nats; 0 or less.
-    """
-
-    text: str
-    score: float
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -79,7 +70,7 @@ class Translator(keras.Model):
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.min_count = min_count
-        self._searches: dict[tuple, Any] = {}
+        self._searches = Searches(network)
         self._check_size(tokenizer)
         self.built = True
         self.compile(
@@ -134,10 +125,13 @@ class Translator(keras.Model):
         *,
         n_best: int = 1,
         length_penalty: float = 1.0,
+        prefix: str | Sequence[str] = "",
+        max_length: int | None = None,
     ) -> Any:
-        """Translations of one text or several.
+        """Translations of one text or several, by beam search.
 
-        A text without words has the empty translation.
+        A text without words has the empty translation. A translation has at most twice as
+        many subwords as its source, and ten.
 
         Args:
             texts: a string, or a list or array of them.
@@ -145,25 +139,112 @@ class Translator(keras.Model):
             n_best: how many translations to give of each text, at most `beam_size`.
             length_penalty: 0 ranks by log-probability alone; more favours longer ones, see
                 `keras_attn.decoding.Hypotheses`.
+            prefix: what every translation must begin with; or a list, one for each text.
+            max_length: the most subwords of a translation; None is the translator's.
 
         Returns:
             A `Translation` a text, the only one for one text; with `n_best` above 1 a list
             of them a text, best first.
+
+        Raises:
+            TypeError: something in `texts` is not a string.
+            ValueError: a number is out of its range, or there are not as many prefixes as
+                texts.
+
+        Warns:
+            UserWarning: a text has more than `max_length` subwords, and its end is not read.
         """
-        if isinstance(texts, str | bytes):
-            return self.translate([texts], beam_size, n_best=n_best, length_penalty=length_penalty)[
-                0
-            ]
-        rows = self._ids(texts)
-        answers: list[list[Translation]] = [[Translation("", 0.0)] for _ in rows]
-        order = [index for index in np.argsort([len(ids) for ids in rows]) if len(rows[index])]
-        for start in range(0, len(order), SEARCH_BATCH):
-            chosen = order[start : start + SEARCH_BATCH]
-            source = padded([np.append(rows[index], END_ID) for index in chosen], 4)
-            found = self._search(source, beam_size, n_best, length_penalty)
-            for index, ids, scores in zip(chosen, *found, strict=True):
-                answers[index] = self._answers(ids, scores)
-        return answers if n_best > 1 else [found[0] for found in answers]
+        settings = {
+            "num_beams": beam_size,
+            "num_return": n_best,
+            "length_penalty": length_penalty,
+        }
+        return self._found(beam_search, settings, texts, prefix, max_length)
+
+    def sample(
+        self,
+        texts: str | Sequence[str],
+        n: int = 1,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prefix: str | Sequence[str] = "",
+        max_length: int | None = None,
+    ) -> Any:
+        """Translations drawn at random from the model's distribution.
+
+        Args:
+            texts: a string, or a list or array of them.
+            n: how many to draw for each text.
+            seed: integer; the same one draws the same, for the same texts.
+            temperature: see `keras_attn.decoding.sample`.
+            top_k: likewise.
+            top_p: likewise.
+            prefix: see `translate`.
+            max_length: see `translate`.
+
+        Returns:
+            As `translate`, with `n` for `n_best`. Scores are at temperature 1.
+
+        Raises:
+            TypeError, ValueError: as `translate`.
+        """
+        settings = {
+            "num_return": n,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+        }
+        return self._found(sample, settings, texts, prefix, max_length)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> np.ndarray:
+        """Log-probabilities in nats of given translations, float32 `(N,)`.
+
+        Raises:
+            ValueError: there are not as many targets as sources.
+        """
+        pairs = self.encode(sources, targets)
+        scores = np.zeros(len(pairs), "float32")
+        order = np.argsort(pairs.source_lengths, kind="stable")
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            inputs, outputs = pairs.batch(rows)
+            _, losses = token_losses(outputs, self.predict_on_batch(inputs))
+            scores[rows] = -keras.ops.convert_to_numpy(losses).sum(axis=1)
+        return scores
+
+    def alignments(self, text: str, target: str | None = None) -> Alignment:
+        """All attention of a translation, token by token.
+
+        Args:
+            text: the source.
+            target: the translation to explain; None is that of `translate`.
+
+        Raises:
+            TypeError: `text` is not one string.
+            ValueError: it has no words.
+
+        Example: see `keras_attn.explain.plot_alignment`.
+        """
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"`text` must be one string. Received: {type(text).__name__}.")
+        target = self.translate(text).text if target is None else target
+        pairs = self.encode([text], [target])
+        if len(pairs.sources[0]) < 2:
+            raise ValueError(f"`text` must have at least one word. Received: {text!r}.")
+        inputs, _ = pairs.batch([0], multiple=1)
+        scores = {
+            stage: np.stack([keras.ops.convert_to_numpy(layer)[0] for layer in layers])
+            for stage, layers in self.network.attention_scores(inputs).items()
+        }
+        return Alignment(
+            (*self.tokenizer.token_strings(pairs.sources[0][:-1]), END),
+            (*self.tokenizer.token_strings(pairs.targets[0]), END),
+            **scores,
+        )
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train on pairs of strings or ids, as `keras.Model.fit` does.
@@ -203,6 +284,54 @@ class Translator(keras.Model):
             self.optimizer.build(self.trainable_variables)
         super().save(filepath, *args, **kwargs)
 
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        *,
+        beam_size: int = 4,
+        length_penalty: float = 1.0,
+        **kwargs: Any,
+    ) -> pathlib.Path:
+        """Write a SavedModel of plain TensorFlow that takes strings and gives strings.
+
+        Its signatures `serving_default` and `serve` take `texts`, string `(B,)`, in UTF-8,
+        and give `text` (string `(B,)`) and `score` (float32 `(B,)`), see `Translation`.
+        Subwords, search and joining are inside; nothing else is needed to run it. Of a text
+        `max_length` subwords are read.
+
+        Args:
+            filepath: folder to write, such as `"serving/1"`; it may exist if it is empty.
+            beam_size: beams of the search; 1 is the greedy one.
+            length_penalty: see `translate`.
+            **kwargs: none are taken.
+
+        Returns:
+            The folder's path.
+
+        Raises:
+            TypeError: other arguments are given, such as Keras's `format`.
+            RuntimeError: the Keras backend is not TensorFlow, or there are no subwords.
+            FileExistsError: the folder exists and is not empty.
+        """
+        check_export_arguments("Translator", kwargs)
+        tf = import_tensorflow()
+        settings = {"num_beams": beam_size, "length_penalty": length_penalty}
+
+        def serve(texts: Any) -> dict[str, Any]:
+            ids = self.tokenizer(texts)[:, : self.max_length]
+            lengths = ids.row_lengths()
+            ends = tf.fill([tf.shape(texts)[0], 1], END_ID)
+            source = tf.concat([ids, ends], axis=1).to_tensor()
+            prefix = tf.zeros([tf.shape(texts)[0], 0], tf.int32)
+            found = searched(self.network, beam_search, settings, self.max_length, source, prefix)
+            best = found.ids[:, 0]
+            best = tf.where((best < self.tokenizer.size) & (lengths > 0)[:, None], best, 0)
+            score = tf.where(lengths > 0, found.log_probabilities[:, 0], 0.0)
+            return {"text": self.tokenizer.detokenize(best), "score": score}
+
+        spec = tf.TensorSpec((None,), tf.string)
+        return write_saved_model(filepath, serve, self, texts=spec)
+
     def write_vocabulary(self, path: str | os.PathLike[str]) -> None:
         """Write the subwords, one a line."""
         self.tokenizer.write(path)
@@ -234,58 +363,62 @@ class Translator(keras.Model):
         }
         return cls(**parts, **config)
 
-    def _search(
-        self, source: np.ndarray, beam_size: int, n_best: int, length_penalty: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        lengths = (source != 0).sum(axis=1)
-        limits = np.minimum(2 * lengths + 10, self.max_length)
-        length = min(-(-int(limits.max()) // 32) * 32, self.max_length)
-        key = (beam_size, n_best, length_penalty, length)
-        if key not in self._searches:
-            self._searches[key] = self._compiled_search(*key)
-        found = self._searches[key](source, limits.astype("int32"))
-        return keras.ops.convert_to_numpy(found.ids), keras.ops.convert_to_numpy(
-            found.log_probabilities
-        )
-
-    def _compiled_search(
-        self, beam_size: int, n_best: int, length_penalty: float, length: int
+    def _found(
+        self,
+        search: Search,
+        settings: dict[str, Any],
+        texts: Any,
+        prefix: str | Sequence[str],
+        max_length: int | None,
     ) -> Any:
-        def search(source: Tensor, limits: Tensor) -> Any:
-            return beam_search(
-                self.network,
-                source,
-                num_beams=beam_size,
-                num_return=n_best,
-                max_length=length,
-                start_id=START_ID,
-                end_id=END_ID,
-                length_penalty=length_penalty,
-                row_max_length=limits,
+        """`num_return` translations of each text, or of the only one."""
+        if isinstance(texts, str | bytes):
+            return self._found(search, settings, [texts], prefix, max_length)[0]
+        prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
+        if len(prefixes) != len(texts):
+            raise ValueError(
+                "There must be one prefix for all texts, or one for each. Received: "
+                f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
+        longest = self.max_length if max_length is None else max_length
+        forced = self._ids(prefixes)
+        _check_longest(longest, max(map(len, forced), default=0))
+        sources = self._ids(texts, warn=True)
+        rows = [row for row, ids in enumerate(sources) if len(ids)]
+        found = self._searches(
+            search,
+            settings,
+            longest,
+            [np.append(sources[row], END_ID) for row in rows],
+            [forced[row] for row in rows],
+        )
+        count = settings["num_return"]
+        answers = [[Translation("", 0.0)] * count for _ in sources]
+        for row, (ids, scores) in zip(rows, found, strict=True):
+            best = zip(self._texts(ids), map(float, scores), strict=True)
+            answers[row] = [Translation(text, score) for text, score in best]
+        return answers if count > 1 else [best[0] for best in answers]
 
-        if keras.backend.backend() != "tensorflow":
-            return search
-        import tensorflow as tf
-
-        signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
-        return tf.function(search, input_signature=signature)
-
-    def _answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Translation]:
+    def _texts(self, ids: np.ndarray) -> list[str]:
+        """The texts of ids `(N, L)`; those that no subword has, of a fresh model, are nothing."""
         known = np.where(ids < self.tokenizer.size, ids, 0)
-        texts = self.tokenizer.detokenize(known).numpy()
-        return [
-            Translation(text.decode("utf-8"), float(score))
-            for text, score in zip(texts, scores, strict=True)
-        ]
+        return [text.decode("utf-8") for text in self.tokenizer.detokenize(known).numpy()]
 
-    def _ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def _ids(self, texts: Sequence[str], warn: bool = False) -> list[np.ndarray]:
         """The ids of each text, at most `max_length` of them."""
         rows: list[np.ndarray] = []
         for start in range(0, len(texts), BATCH):
-            ids = self.tokenizer(list(texts[start : start + BATCH]))[:, : self.max_length]
+            ids = self.tokenizer(list(texts[start : start + BATCH]))
             rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
-        return rows
+        long = [row for row, ids in enumerate(rows) if len(ids) > self.max_length]
+        if warn and long:
+            warnings.warn(
+                f"Of a text {self.max_length} subwords are read, and {len(long)} text(s) have more, "
+                f"such as number {long[0]} with {len(rows[long[0]])}: their ends are not "
+                "translated. Split long texts into sentences.",
+                stacklevel=4,
+            )
+        return [ids[: self.max_length] for ids in rows]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
         known = self.network.config.vocabulary_size
@@ -300,3 +433,13 @@ def _are_texts(x: Any) -> bool:
     if isinstance(x, list | tuple):
         return all(isinstance(text, str | bytes) for text in x)
     return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")
+
+
+def _check_longest(longest: int, forced: int) -> None:
+    if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
+        raise ValueError(f"`max_length` must be an integer of at least 1. Received: {longest!r}.")
+    if forced > longest:
+        raise ValueError(
+            f"A translation of at most {longest} subwords cannot begin with a prefix of {forced}. "
+            "Cut `prefix`, or raise `max_length`."
+        )

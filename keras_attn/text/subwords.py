@@ -138,6 +138,11 @@ class SubwordTokenizer(keras.layers.Layer):
         texts = tf.strings.regex_replace(texts, "^ ", "")
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
 
+    def token_strings(self, ids: Iterable[int]) -> list[str]:
+        """What each id stands for: a piece, with the marker for a space, or `<0xNN>`."""
+        special = ["<padding>", "<start>", "<end>", *(f"<0x{byte:02X}>" for byte in range(256))]
+        return [special[i] if i < FIRST_PIECE_ID else self._pieces[i - FIRST_PIECE_ID] for i in ids]
+
     def compute_output_spec(self, texts: Any) -> Any:
         if len(texts.shape) != 1:
             raise ValueError(

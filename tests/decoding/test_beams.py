@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.decoding import beam_search, beams, gather_beams, greedy
+from keras_attn.decoding import beam_search, beams, gather_beams, greedy, rollouts
 from keras_attn.decoding._rules import make_rules
 from tests.decoding.toys import (
     END,
@@ -141,6 +141,24 @@ def test_a_row_s_own_limit_is_as_a_lower_max_length(num_beams):
     assert [len(tokens) for (tokens,) in lists(found)] == [3, 3, 4, 7, 7]
 
 
+def test_a_long_certain_sequence_is_waited_for_after_a_short_one_ended():
+    table = np.full((997, 4), -30.0)
+    table[:, 2], table[:, END] = 0.0, -3.0  # word 2 for long,
+    table[(ROWS * 31 + 1) % 997, END] = 0.0  # but at the start it may be nothing as well
+    settings = {"num_beams": 2, "max_length": 12, "length_penalty": 2.0}
+    found, model = search(Histories(table), **settings), Histories(table)
+    assert lists(found) == [[beam_hypotheses(model, row, **settings)[0][2]] for row in ROWS]
+    assert len(flat(found)[0]) == 13
+
+
+def test_the_start_token_is_not_generated():
+    model = Histories(random_table(6) + 9.0 * (np.arange(6) == 5))
+    for num_beams in (1, 3):
+        found = search(model, num_beams=num_beams, start_id=5)
+        assert all(5 not in tokens for tokens in flat(found))
+        assert np.isfinite(arrays(found)[1]).all()
+
+
 def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
     state = model.start(ROWS, num_beams, max_length + 1)
     rules = make_rules(
@@ -151,12 +169,15 @@ def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
         row_max_length=None,
         **IDS,
     )
+    if num_beams == 1:
+        likeliest = rollouts._roll_out(model, state, rules, 1, lambda x, _: ops.argmax(x, axis=-1))
+        return int(likeliest[1])
     return int(beams._search(model, state, rules, num_beams, num_return)[1])
 
 
 def test_the_loop_ends_with_the_last_row_and_the_keeping_of_done_rows_is_exact():
     eager_to_end = Histories(random_table(9, scale=0.1) + 30.0 * (np.arange(9) == END))
-    assert steps(eager_to_end) == 1
+    assert steps(eager_to_end) == steps(eager_to_end, num_beams=1) == 1
     assert steps(eager_to_end, num_return=3) > 1
     never = Histories(random_table(9, scale=0.1) - 30.0 * (np.arange(9) == END))
     assert steps(never) == 51
@@ -192,7 +213,7 @@ def test_logits_that_are_no_distribution_end_their_row_alone(num_beams):
     assert (scores[:3] == -np.inf).all()
     clean = search(LARGE, num_beams=num_beams)
     same([ids[3:], log_probabilities[3:], scores[3:]], [x[3:] for x in clean])
-    assert steps(Histories(np.full_like(LARGE.table, np.nan))) == 1
+    assert steps(Histories(np.full_like(LARGE.table, np.nan)), num_beams=num_beams) == 1
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
@@ -243,6 +264,22 @@ def test_graphs_of_unknown_sizes_hold_core_operations_alone(num_beams):
         found = run(rows, tf.cast(prefix, "float32"))
         assert found.ids.shape == (count, 1, 7)
         same(found, search(LARGE, rows, num_beams=num_beams, prefix=prefix))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_a_graph_may_learn_max_length_from_its_input(num_beams):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None], "int32"), tf.TensorSpec([], "int32")])
+    def run(rows, max_length):
+        prefix = tf.fill([tf.size(rows), 1], 3)
+        return search(LARGE, rows, num_beams=num_beams, max_length=max_length, prefix=prefix)
+
+    for max_length in (1, 6):
+        found = run(tf.constant(ROWS, tf.int32), max_length)
+        prefix = np.full((5, 1), 3)
+        same(found, search(LARGE, num_beams=num_beams, max_length=max_length, prefix=prefix))
 
 
 def test_gather_beams_takes_trees_and_other_counts():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.decoding import greedy, sample
+from keras_attn.decoding import greedy, rollouts, sample
 from tests.decoding.test_beams import LARGE, ROWS, compiled, same
 from tests.decoding.toys import END, IDS, PAD, Histories, arrays, flat, lists, poisoned
 
@@ -43,6 +43,21 @@ def test_frequencies_are_the_filtered_probabilities(settings, expected):
     assert (received[expected == 0] == 0).all()
     deviation = np.sqrt(expected * (1 - expected) / 4000)
     assert (np.abs(received - expected) <= 5 * deviation + 1e-9).all(), received
+
+
+def test_the_tokens_of_a_sequence_are_independent():
+    found = draw(FIXED, ROWS[:2], num_return=2000, max_length=2)
+    first, second, _ = np.moveaxis(ops.convert_to_numpy(found.ids).reshape(-1, 3), 1, 0)
+    for token in (2, 4):
+        received = np.bincount(second[first == token], minlength=5) / (first == token).sum()
+        expected = CHANCES * [0, 1, 1, 1, 1] / 0.9
+        np.testing.assert_allclose(received, expected, atol=0.08)
+
+
+def test_the_least_number_hits_nothing_impossible():
+    logits = ops.convert_to_tensor([[[-np.inf, 0.0, 1.0]]], "float32")
+    position = rollouts._draw(logits, ops.zeros((1, 1)), None)
+    assert ops.convert_to_numpy(position).tolist() == [[1]]
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
