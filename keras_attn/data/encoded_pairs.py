@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn.data.batches import check_batch_size, epoch_order
+from keras_attn.data.batches import epoch_order
 
 MULTIPLE = 4  # lengths are padded to a multiple, so that graphs are compiled for a few
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
@@ -87,13 +87,14 @@ class PairBatches(keras.utils.PyDataset):
 
     Args:
         pairs: what to train on.
-        batch_tokens: tokens of a batch, counted on the longer side of each pair.
+        batch_tokens: the most tokens of a batch on average, counted on the longer side of
+            each pair.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
         initial_epoch: number of the first epoch.
 
     Raises:
-        ValueError: the pairs do not fill one batch.
+        ValueError: there are no pairs, or `batch_tokens` is below 1.
     """
 
     def __init__(
@@ -109,7 +110,11 @@ class PairBatches(keras.utils.PyDataset):
         self.pairs, self.seed = pairs, seed
         self.epochs, self.initial_epoch = epochs, initial_epoch
         self.sizes = np.maximum(pairs.source_lengths, pairs.target_lengths)
-        check_batch_size(batch_tokens, int(self.sizes.sum()))
+        if not len(pairs) or batch_tokens < 1:
+            raise ValueError(
+                "A batch must hold at least one token, and there must be pairs to fill it. "
+                f"Received: {batch_tokens} tokens a batch, {len(pairs)} pairs."
+            )
         self.steps = math.ceil(int(self.sizes.sum()) / batch_tokens)
         self._planned: tuple[int, list[np.ndarray]] = (-1, [])
 

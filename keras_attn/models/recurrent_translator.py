@@ -142,8 +142,10 @@ class RecurrentTranslator(TranslationModel):
         self, target: Tensor, memory: Tensor, memory_real: Tensor, training: bool | None = None
     ) -> Tensor:
         """Logits `(B, T, V)` of a target `(B, T)`, all of it at once."""
-        x = self._read(target, training)
-        return self._answer(self.decoder(x, memory, padding_mask=memory_real, training=training))
+        outputs = self.decoder(
+            self._read(target, training), memory, padding_mask=memory_real, training=training
+        )
+        return self._answer(outputs)
 
     def attention_scores(self, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
         """The weights of the attention.
@@ -156,11 +158,10 @@ class RecurrentTranslator(TranslationModel):
         """
         memory, real = self.encode(inputs["source"], training=False)
         _, weights = self.decoder(
-            self._read(inputs["target"], False),
+            self._read(inputs["target"], training=False),
             memory,
             padding_mask=real,
             return_attention_scores=True,
-            training=False,
         )
         return {"cross": [weights[:, None]]}
 

@@ -176,6 +176,8 @@ def _streaming_refusal(call: Call, return_weights: bool) -> str | None:
 def _by_size(call: Call) -> Tensor:
     """The full path or the streaming one, whichever was measured to be better at this size."""
     batch, queries, heads, _ = ops.shape(call.query)
+    if isinstance(queries, int) and queries == 1:  # a row of scores: nothing to save
+        return full.full(call)
     a_head = _product(queries, ops.shape(call.key)[1])
     in_all = _product(batch * heads, a_head)
     crossover = BANDED_CROSSOVER if call.banded else CROSSOVER

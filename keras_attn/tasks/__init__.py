@@ -8,9 +8,11 @@ from keras_attn.tasks.explanation import TextExplanation
 from keras_attn.tasks.image_classifier import ImageClassifier
 from keras_attn.tasks.sequence_loss import SequenceCrossentropy, TokenAccuracy
 from keras_attn.tasks.text_classifier import TextClassifier
+from keras_attn.tasks.translation import Alignment, Translation
 from keras_attn.tasks.translator import Translator
 
 __all__ = [
+    "Alignment",
     "Classification",
     "ImageClassifier",
     "SequenceCrossentropy",
@@ -18,6 +20,7 @@ __all__ = [
     "TextClassifier",
     "TextExplanation",
     "TokenAccuracy",
+    "Translation",
     "Translator",
     "compile_mode",
     "expected_calibration_error",

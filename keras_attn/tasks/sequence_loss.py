@@ -79,7 +79,7 @@ def token_losses(
     y_true: Tensor, y_pred: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Which tokens count, 1 or 0, and what each loses: two float32 tensors `(B, T)`."""
-    y_pred = ops.cast(y_pred, "float32")
+    y_true, y_pred = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
     real = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
     size = y_pred.shape[-1]
     targets = ops.one_hot(y_true, size, dtype="float32")  # one fused operation takes them

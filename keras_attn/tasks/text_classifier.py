@@ -319,11 +319,7 @@ class TextClassifier(keras.Model):
         self.encoder.write(path)
 
     def read_vocabulary(self, path: str | os.PathLike[str]) -> None:
-        """Read the vocabulary that `write_vocabulary` wrote.
-
-        Raises:
-            ValueError: there is no such file, it is damaged, or of other sizes.
-        """
+        """Read it again; a ValueError if the file is missing, damaged or of other sizes."""
         self.encoder.read(path)
 
     def get_config(self) -> dict[str, Any]:

@@ -2,36 +2,29 @@
 
 import os
 import pathlib
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_attn.data import (
-    EncodedPairs,
-    EvaluationPairBatches,
-    PairBatches,
-    pair_batches_for_fit,
-)
 from keras_attn.decoding import beam_search, sample
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.models import TranslationModel
-from keras_attn.tasks._search import Search, Searches, searched
+from keras_attn.tasks._pair_model import PairModel, Texts
+from keras_attn.tasks._search import BATCH, Search, Searches, searched
+from keras_attn.tasks._sentences import sentence_texts
 from keras_attn.tasks.classification import check_export_arguments
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.sequence_loss import SequenceCrossentropy, TokenAccuracy, token_losses
 from keras_attn.tasks.translation import END, Alignment, Translation
-from keras_attn.text import SubwordTokenizer, train_subwords
-from keras_attn.text.subwords import END_ID, START_ID
+from keras_attn.text import SubwordTokenizer
+from keras_attn.text.subwords import END_ID
 
 Tensor = Any
-BATCH = 256  # texts that are encoded at a time
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Translator(keras.Model):
+class Translator(PairModel):
     """A network with its subwords: sentences in, sentences out.
 
     It is a `keras.Model`: `fit` and `evaluate` take two lists or arrays of strings, sources
@@ -80,52 +73,14 @@ class Translator(keras.Model):
             jit_compile=compile_mode(),
         )
 
-    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        return self.network(inputs, training=training)
-
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.network.compute_output_spec(inputs, training=training)
-
-    def adapt(self, sources: Sequence[str], targets: Sequence[str]) -> None:
-        """Learn the subwords, which sources and targets share.
-
-        Call it once, on the training pairs, before a new model's `fit`.
-
-        Args:
-            sources: training sources.
-            targets: their translations.
-        """
-        trained = train_subwords(
-            [*sources, *targets],
-            self.network.config.vocabulary_size,
-            self.tokenizer.normalizer,
-            min_count=self.min_count,
-            split_punctuation=True,
-        )
-        self.tokenizer.assign(trained.pieces)
-
-    def encode(self, sources: Sequence[str], targets: Sequence[str]) -> EncodedPairs:
-        """Pairs of texts as ids, for many passes over them.
-
-        Raises:
-            ValueError: there are not as many targets as sources.
-        """
-        if len(sources) != len(targets):
-            raise ValueError(
-                "There must be one target a source. Received: "
-                f"{len(sources)} sources, {len(targets)} targets."
-            )
-        ends = [np.append(ids, END_ID) for ids in self._ids(sources)]
-        return EncodedPairs(ends, self._ids(targets), START_ID, END_ID)
-
     def translate(
         self,
-        texts: str | Sequence[str],
+        texts: str | Texts,
         beam_size: int = 4,
         *,
         n_best: int = 1,
         length_penalty: float = 1.0,
-        prefix: str | Sequence[str] = "",
+        prefix: str | Texts = "",
         max_length: int | None = None,
     ) -> Any:
         """Translations of one text or several, by beam search.
@@ -163,14 +118,14 @@ class Translator(keras.Model):
 
     def sample(
         self,
-        texts: str | Sequence[str],
+        texts: str | Texts,
         n: int = 1,
         *,
         seed: int,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        prefix: str | Sequence[str] = "",
+        prefix: str | Texts = "",
         max_length: int | None = None,
     ) -> Any:
         """Translations drawn at random from the model's distribution.
@@ -200,7 +155,7 @@ class Translator(keras.Model):
         }
         return self._found(sample, settings, texts, prefix, max_length)
 
-    def score(self, sources: Sequence[str], targets: Sequence[str]) -> np.ndarray:
+    def score(self, sources: Texts, targets: Texts) -> np.ndarray:
         """Log-probabilities in nats of given translations, float32 `(N,)`.
 
         Raises:
@@ -245,37 +200,6 @@ class Translator(keras.Model):
             (*self.tokenizer.token_strings(pairs.targets[0]), END),
             **scores,
         )
-
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Train on pairs of strings or ids, as `keras.Model.fit` does.
-
-        Of strings `batch_size` counts the tokens of a batch; 2048 if it is not given. They
-        are batched with others of like length, in another order each epoch.
-        """
-        held_out = kwargs.get("validation_data")
-        if isinstance(held_out, tuple) and _are_texts(held_out[0]):
-            pairs = self.encode(*held_out)
-            batches = EvaluationPairBatches(pairs, 64)
-            kwargs["validation_data"] = pair_batches_for_fit(batches)
-        if not _are_texts(x):
-            return super().fit(x, y, **kwargs)
-        epochs, first = kwargs.get("epochs", 1), kwargs.get("initial_epoch", 0)
-        batches = PairBatches(
-            self.encode(x, y),
-            kwargs.pop("batch_size", None) or 2048,
-            seed=0,
-            epochs=epochs,
-            initial_epoch=first,
-        )
-        kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
-        return super().fit(pair_batches_for_fit(batches), **kwargs)
-
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate`."""
-        if not _are_texts(x):
-            return super().evaluate(x, y, **kwargs)
-        batches = EvaluationPairBatches(self.encode(x, y), kwargs.pop("batch_size", None) or 64)
-        return super().evaluate(pair_batches_for_fit(batches), **kwargs)
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Save the whole model with its subwords, as `keras.Model.save` does."""
@@ -368,7 +292,7 @@ class Translator(keras.Model):
         search: Search,
         settings: dict[str, Any],
         texts: Any,
-        prefix: str | Sequence[str],
+        prefix: str | Texts,
         max_length: int | None,
     ) -> Any:
         """`num_return` translations of each text, or of the only one."""
@@ -395,30 +319,9 @@ class Translator(keras.Model):
         count = settings["num_return"]
         answers = [[Translation("", 0.0)] * count for _ in sources]
         for row, (ids, scores) in zip(rows, found, strict=True):
-            best = zip(self._texts(ids), map(float, scores), strict=True)
+            best = zip(sentence_texts(self.tokenizer, ids), map(float, scores), strict=True)
             answers[row] = [Translation(text, score) for text, score in best]
         return answers if count > 1 else [best[0] for best in answers]
-
-    def _texts(self, ids: np.ndarray) -> list[str]:
-        """The texts of ids `(N, L)`; those that no subword has, of a fresh model, are nothing."""
-        known = np.where(ids < self.tokenizer.size, ids, 0)
-        return [text.decode("utf-8") for text in self.tokenizer.detokenize(known).numpy()]
-
-    def _ids(self, texts: Sequence[str], warn: bool = False) -> list[np.ndarray]:
-        """The ids of each text, at most `max_length` of them."""
-        rows: list[np.ndarray] = []
-        for start in range(0, len(texts), BATCH):
-            ids = self.tokenizer(list(texts[start : start + BATCH]))
-            rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
-        long = [row for row, ids in enumerate(rows) if len(ids) > self.max_length]
-        if warn and long:
-            warnings.warn(
-                f"Of a text {self.max_length} subwords are read, and {len(long)} text(s) have more, "
-                f"such as number {long[0]} with {len(rows[long[0]])}: their ends are not "
-                "translated. Split long texts into sentences.",
-                stacklevel=4,
-            )
-        return [ids[: self.max_length] for ids in rows]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
         known = self.network.config.vocabulary_size
@@ -427,12 +330,6 @@ class Translator(keras.Model):
                 "The tokenizer must not make ids that the network does not embed. Received: a "
                 f"tokenizer of {tokenizer.size} ids, a network of {known}."
             )
-
-
-def _are_texts(x: Any) -> bool:
-    if isinstance(x, list | tuple):
-        return all(isinstance(text, str | bytes) for text in x)
-    return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")
 
 
 def _check_longest(longest: int, forced: int) -> None:

@@ -135,7 +135,7 @@ class SubwordTokenizer(keras.layers.Layer):
             ids = tf.RaggedTensor.from_tensor(ids)
         pieces = ids.with_values(tf.gather(self._strings, ids.values))
         texts = tf.strings.reduce_join(pieces, axis=1)
-        texts = tf.strings.regex_replace(texts, "^ ", "")
+        texts = tf.strings.strip(texts)  # a model may write the space before no word
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:

@@ -144,3 +144,74 @@ def test_a_block_without_weights_makes_no_cache():
         TransformerEncoderBlock(2, 12).make_cache(B, T)
     with pytest.raises(ValueError, match="`project_memory` needs the block's weights"):
         TransformerDecoderBlock(2, 12).project_memory(MEMORY)
+
+
+def test_attention_weights_may_be_dropped_at_another_rate():
+    keras.utils.set_random_seed(0)
+    for block, dropped in (
+        (TransformerEncoderBlock(2, 12, dropout=0.0, attention_dropout=0.5), True),
+        (TransformerEncoderBlock(2, 12, dropout=0.5, attention_dropout=0.0), True),
+        (TransformerEncoderBlock(2, 12, dropout=0.0, attention_dropout=0.0), False),
+    ):
+        plain, trained = array(block(INPUTS)), array(block(INPUTS, training=True))
+        assert np.allclose(plain, trained) != dropped
+    assert block.attention.dropout == 0.0
+    assert TransformerDecoderBlock(2, 12, dropout=0.25).attention_dropout is None
+    with pytest.raises(ValueError, match="`attention_dropout`"):
+        TransformerEncoderBlock(2, 12, attention_dropout=1.0)
+
+
+def test_a_decoder_takes_a_mask_of_pairs_besides_the_future():
+    block = TransformerDecoderBlock(2, 12)
+    mask = RANDOM.uniform(size=(B, T, T)) < 0.5
+    _, (own, _) = block(INPUTS, MEMORY, attention_mask=mask, return_attention_scores=True)
+    allowed = np.broadcast_to((mask & np.tril(np.ones((T, T), bool)))[:, None], own.shape)
+    assert array(own)[~allowed].max() == 0.0
+    assert array(own)[allowed].min() > 0.0
+
+
+def test_beams_share_a_cache_whose_slots_only_their_line_sees():
+    block = TransformerDecoderBlock(2, 12)
+    lines = RANDOM.normal(size=(B, 2, 3, D)).astype("float32")  # two beams of three steps
+    whole = [array(block(lines[:, k], MEMORY)) for k in range(2)]
+    memory, cache = block.project_memory(MEMORY), block.make_cache(B, 6)
+    for step in range(3):
+        slots = np.arange(6)
+        own = (slots[None] % 2 == np.arange(2)[:, None]) & (slots[None] // 2 <= step)
+        output, cache = block(
+            lines[:, :, step],
+            projected_memory=memory,
+            cache=cache,
+            cache_index=2 * step,
+            attention_mask=np.broadcast_to(own, (B, 2, 6)),
+        )
+        for k in range(2):
+            np.testing.assert_allclose(array(output)[:, k], whole[k][:, step], atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_one_path_is_built_where_it_is_chosen():
+    import tensorflow as tf
+
+    def branches(**settings):
+        block = TransformerEncoderBlock(2, 12, **settings)
+        block.build((None, None, D))
+        spec = tf.TensorSpec((None, None, D))
+        graph = tf.function(block.__call__).get_concrete_function(spec).graph
+        return [op.type for op in graph.get_operations() if op.type.endswith("If")]
+
+    assert branches()
+    assert not branches(implementation="full")
+    with pytest.raises(ValueError, match="implementation"):
+        TransformerEncoderBlock(2, 12, implementation="fast")
+
+
+@pytest.mark.tensorflow
+def test_one_query_has_one_path_whatever_the_length():
+    import tensorflow as tf
+
+    from keras_attn.ops import attention
+
+    query, keys = tf.TensorSpec((None, 1, 2, 4)), tf.TensorSpec((None, None, 2, 4))
+    graph = tf.function(attention).get_concrete_function(query, keys, keys).graph
+    assert not [op for op in graph.get_operations() if op.type.endswith("If")]

@@ -8,7 +8,16 @@ from keras_attn import models
 from keras_attn.explain import cost
 from keras_attn.ops import NORMALIZERS
 
-ARCHITECTURES = sorted(models.IMAGE_ARCHITECTURES)
+ARCHITECTURES = sorted(models.IMAGE_ARCHITECTURES)  # tests of the others are beside this
+
+
+def test_every_architecture_is_of_one_kind():
+    kinds = (
+        models.IMAGE_ARCHITECTURES,
+        models.TEXT_ARCHITECTURES,
+        models.TRANSLATION_ARCHITECTURES,
+    )
+    assert sorted(models.ARCHITECTURES) == sorted(name for kind in kinds for name in kind)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -1,6 +1,5 @@
 """Translation models by ids alone: masks, causality, a search's steps, saving, training."""
 
-import dataclasses
 import functools
 
 import keras
@@ -12,7 +11,7 @@ from keras_attn import models
 from keras_attn.decoding import beam_search
 from keras_attn.explain import cost
 from keras_attn.models import TranslationModel
-from keras_attn.tasks import SequenceCrossentropy
+from keras_attn.tasks import SequenceCrossentropy, compile_mode
 
 V, D, START, END = 23, 8, 1, 2
 ARCHITECTURES = sorted(models.TRANSLATION_ARCHITECTURES)
@@ -27,7 +26,10 @@ KINDS = {
     ),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
+# Every call compiles for seconds on JAX: there Bahdanau's order stands for both.
+ON_JAX = keras.backend.backend() == "jax"
 both = pytest.mark.parametrize("kind", ["transformer", "bahdanau"])
+kinds = both if ON_JAX else every_kind
 
 SOURCE = np.array([[5, 6, 7, 8, 2], [9, 4, 2, 0, 0], [3, 2, 0, 0, 0]], "int32")
 TARGET = np.array([[1, 8, 9, 4], [1, 7, 0, 0], [1, 6, 5, 0]], "int32")
@@ -62,6 +64,7 @@ def test_every_translation_architecture_is_here():
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.tensorflow
 def test_defaults_read_ids_of_any_length_and_give_float32_logits(name):
     model = models.build(name, vocabulary_size=V)
     assert model.name == name
@@ -75,13 +78,21 @@ def test_defaults_read_ids_of_any_length_and_give_float32_logits(name):
     assert model(symbolic).shape == (None, None, V)
 
 
-@every_kind
-def test_padding_changes_nothing_real_and_rows_nothing_of_others(kind):
+@kinds
+def test_padding_changes_nothing_real(kind):
     model = make(kind)
     expected = logits_of(model)
-    same(logits_of(model, wider(SOURCE)), expected)
-    same(logits_of(model, SOURCE, wider(TARGET))[:, :T][REAL], expected[REAL])
-    model.compile(jit_compile=False)
+    received = logits_of(model, wider(SOURCE), wider(TARGET))
+    assert received.shape == (B, T + 3, V)
+    same(received[:, :T][REAL], expected[REAL])
+
+
+@every_kind
+@pytest.mark.tensorflow
+def test_a_batch_is_its_pairs_one_by_one_and_in_predict(kind):
+    model = make(kind)
+    expected = logits_of(model)
+    model.compile(jit_compile=False)  # there is no step to save the time of compiling
     padded = model.predict({"source": wider(SOURCE), "target": wider(TARGET)}, verbose=0)
     same(padded[:, :T][REAL], expected[REAL])
     for row in range(B):
@@ -90,6 +101,7 @@ def test_padding_changes_nothing_real_and_rows_nothing_of_others(kind):
 
 
 @every_kind
+@pytest.mark.tensorflow
 def test_a_mask_switched_off_changes_the_output(kind, monkeypatch):
     model = make(kind)
     expected = logits_of(model)
@@ -101,6 +113,7 @@ def test_a_mask_switched_off_changes_the_output(kind, monkeypatch):
 
 
 @every_kind
+@pytest.mark.tensorflow
 def test_the_target_is_read_causally_and_the_source_from_both_sides(kind):
     model = make(kind)
     expected = logits_of(model)
@@ -119,19 +132,7 @@ def test_the_target_is_read_causally_and_the_source_from_both_sides(kind):
         assert moved[0].min() > 1e-4
 
 
-@every_kind
-def test_the_encoder_reads_to_both_sides(kind):
-    model = make(kind)
-    memory = ops.convert_to_numpy(model.encode(SOURCE)[0])
-    for place in (0, 2):  # the first and the last of the second row's three
-        changed = SOURCE.copy()
-        changed[1, place] += 7
-        moved = np.abs(ops.convert_to_numpy(model.encode(changed)[0]) - memory).max(axis=-1)
-        assert moved[1, :3].min() > 1e-4
-        same(moved[[0, 2]], 0.0)
-
-
-@every_kind
+@kinds
 def test_attention_scores_are_of_real_keys_alone(kind):
     model = make(kind)
     scores = model.attention_scores({"source": SOURCE, "target": TARGET})
@@ -157,7 +158,7 @@ def test_attention_scores_are_of_real_keys_alone(kind):
             assert of_real[~hidden].min() > 0.0
 
 
-@every_kind
+@kinds
 def test_steps_of_reordered_beams_are_the_call_on_each_beams_own_past(kind):
     model, beams, length = make(kind), 3, 6
     random = np.random.default_rng(3)
@@ -179,7 +180,7 @@ def test_steps_of_reordered_beams_are_the_call_on_each_beams_own_past(kind):
         )
 
 
-@every_kind
+@kinds
 def test_a_beam_search_gives_the_log_probabilities_of_a_call(kind):
     model = make(kind)
     found = beam_search(
@@ -218,6 +219,7 @@ def test_graphs_of_steps_hold_core_operations_alone(kind):
 
 
 @every_kind
+@pytest.mark.tensorflow
 def test_source_target_and_output_share_one_table(kind):
     model = make(kind)
     tables = [w for w in model.weights if V in w.shape]
@@ -281,7 +283,7 @@ def test_flops_are_those_of_the_layers(kind):
     assert isinstance(model.flops(7.5, 5.25), int)
 
 
-@every_kind
+@kinds
 def test_a_model_comes_back_from_its_config_and_from_a_file(kind, tmp_path):
     model = make(kind, dropout=0.25)
     expected = logits_of(model)
@@ -299,6 +301,7 @@ def test_a_model_comes_back_from_its_config_and_from_a_file(kind, tmp_path):
 
 
 @every_kind
+@pytest.mark.tensorflow
 def test_dropout_acts_in_training_alone(kind):
     plain, dropped = make(kind, dropout=0.0), make(kind, dropout=0.5)
     same(logits_of(dropped), logits_of(plain))
@@ -357,11 +360,31 @@ def test_logits_are_float32_in_mixed_precision(kind, policy):
     keras.tree.map_structure(lambda a, b: same(a.dtype == b.dtype, True), after, state)
 
 
+@every_kind
+@pytest.mark.tensorflow
+def test_gradients_in_graphs_of_unknown_lengths(kind):
+    import tensorflow as tf
+
+    model = make(kind, dropout=0.0)
+
+    def gradients(source, target):
+        with tf.GradientTape() as tape:
+            loss = ops.mean(model({"source": source, "target": target}, training=True) ** 2)
+        return [tf.convert_to_tensor(x) for x in tape.gradient(loss, model.trainable_variables)]
+
+    unknown = [tf.TensorSpec((None, None), tf.int32)] * 2
+    graph = tf.function(gradients, input_signature=unknown)
+    tensors = tf.constant(SOURCE), tf.constant(TARGET)
+    for received, expected in zip(graph(*tensors), gradients(*tensors), strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-5, rtol=1e-4)
+
+
 @both
 def test_it_learns_to_copy(kind):
     keras.utils.set_random_seed(0)
     name, settings = KINDS[kind]
-    sizes = {"vocabulary_size": V, "model_dim": 16, "encoder_layers": 1, "dropout": 0.0}
+    sizes = {"vocabulary_size": V, "model_dim": 16, "dropout": 0.0, "encoder_layers": 1}
+    sizes |= {"decoder_layers": 1} if kind == "transformer" else {}
     model = models.build(name, **{**settings, **sizes})
     text = np.random.default_rng(0).integers(3, V, (64, 4)).astype("int32")
     ends = np.full((64, 1), END, "int32")
@@ -370,9 +393,9 @@ def test_it_learns_to_copy(kind):
     target = np.concatenate([np.full((64, 1), START, "int32"), text], axis=1)
     target[:16, 4] = 0
     before = model.embedding.get_weights()[0]
-    model.compile(keras.optimizers.Adam(0.02), SequenceCrossentropy())
+    model.compile(keras.optimizers.Adam(0.02), SequenceCrossentropy(), jit_compile=compile_mode())
     inputs = {"source": source, "target": target}
-    losses = model.fit(inputs, source, batch_size=32, epochs=12, verbose=0).history["loss"]
+    losses = model.fit(inputs, source, batch_size=32, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
     assert losses[0] < 2 * np.log(V)  # it begins with no opinion
     assert not np.array_equal(model.embedding.get_weights()[0], before)
@@ -417,9 +440,3 @@ def test_impossible_settings_of_one_are_refused(name, settings, match):
 def test_impossible_settings_are_refused(name, settings, match):
     with pytest.raises(ValueError, match=match):
         models.configure(name, **settings)
-
-
-@both
-def test_configs_do_not_change(kind):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        make(kind).config.dropout = 0.5

@@ -103,7 +103,7 @@ def test_without_words():
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_padding_start_and_end_are_dropped(tokenizer, dtype):
     ids = np.array([[1, 263, 260, 2, 0], [1, 2, 0, 0, 0], [259, 259, 260, 0, 0]], dtype)
-    expected = [b"aba", b"", b" a"]
+    expected = [b"aba", b"", b"a"]
     assert tokenizer.detokenize(ids).numpy().tolist() == expected
     assert tokenizer.detokenize(tf.RaggedTensor.from_tensor(ids)).numpy().tolist() == expected
 
@@ -217,3 +217,37 @@ def test_training_refuses_what_it_cannot_do(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
     with pytest.raises(ImportError, match=r"pip install 'keras-attn\[train\]'"):
         train_subwords(TEXTS, size=300)
+
+
+def test_punctuation_may_stand_apart():
+    texts = ["the man. the man, (the man)! l'homme-ci"] * 5
+    joined = train_subwords(texts, 400).pieces
+    apart = train_subwords(texts, 400, split_punctuation=True).pieces
+    assert "\u2581man." in joined
+    assert "\u2581man" in apart
+    mixed = [p for p in apart if any(c.isalnum() for c in p) and any(c in ".,()!-" for c in p)]
+    assert mixed == []
+    tokenizer = SubwordTokenizer(apart, Normalizer(lowercase=False))
+    assert tokenizer.detokenize(tokenizer(texts[:1])).numpy()[0].decode() == texts[0]
+
+
+def test_the_strings_of_ids(tokenizer):
+    ids = [0, 1, 2, 3, 258, 259, 263]
+    shown = ["<padding>", "<start>", "<end>", "<0x00>", "<0xFF>", "\u2581", "\u2581ab"]
+    assert tokenizer.token_strings(ids) == shown
+
+
+def test_pieces_are_written_and_read(tokenizer, tmp_path):
+    tokenizer.write(tmp_path / "pieces.txt")
+    other = SubwordTokenizer()
+    other.read(tmp_path / "pieces.txt")
+    assert other.pieces == tokenizer.pieces
+    other.assign(["x"])
+    assert other.pieces == ("x",)
+    assert other(["x"]).to_list() == [[3 + 0x20, FIRST]]
+    with pytest.raises(ValueError, match="Could not read"):
+        other.read(tmp_path / "none.txt")
+
+
+def test_spaces_at_the_ends_are_not_written(tokenizer):
+    assert tokenizer.detokenize([[FIRST, FIRST, FIRST + 1, FIRST]]).numpy().tolist() == [b"a"]

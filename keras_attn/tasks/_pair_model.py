@@ -1,0 +1,109 @@
+"""A task that is trained on pairs of strings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_attn.data import EncodedPairs, EvaluationPairBatches, PairBatches, pair_batches_for_fit
+from keras_attn.models import TranslationModel
+from keras_attn.tasks._search import BATCH
+from keras_attn.tasks._sentences import sentence_ids
+from keras_attn.text import SubwordTokenizer, train_subwords
+from keras_attn.text.subwords import END_ID, START_ID
+
+Tensor = Any
+Texts = Sequence[str] | np.ndarray
+
+BATCH_TOKENS = 2048  # of a batch in training
+
+
+class PairModel(keras.Model):
+    """A network of ids with its subwords, that `fit` and `evaluate` take strings for."""
+
+    network: TranslationModel
+    tokenizer: SubwordTokenizer
+    max_length: int
+    min_count: int
+
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
+        return self.network(inputs, training=training)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.network.compute_output_spec(inputs, training=training)
+
+    def adapt(self, sources: Texts, targets: Texts) -> None:
+        """Learn the subwords, which sources and targets share.
+
+        Call it once, on the training pairs, before a new model's `fit`.
+
+        Args:
+            sources: training sources.
+            targets: their translations.
+        """
+        trained = train_subwords(
+            [*sources, *targets],
+            self.network.config.vocabulary_size,
+            self.tokenizer.normalizer,
+            min_count=self.min_count,
+            split_punctuation=True,
+        )
+        self.tokenizer.assign(trained.pieces)
+
+    def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
+        """Pairs of texts as ids, for many passes over them.
+
+        Raises:
+            ValueError: there are not as many targets as sources.
+        """
+        if len(sources) != len(targets):
+            raise ValueError(
+                "There must be one target a source. Received: "
+                f"{len(sources)} sources, {len(targets)} targets."
+            )
+        ends = [np.append(ids, END_ID) for ids in self._ids(sources)]
+        return EncodedPairs(ends, self._ids(targets), START_ID, END_ID)
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train on pairs of strings or ids, as `keras.Model.fit` does.
+
+        Of strings `batch_size` counts the tokens of a batch; 2048 if it is not given. They
+        are batched with others of like length, in another order each epoch.
+        """
+        if isinstance(kwargs.get("validation_data"), tuple):
+            kwargs["validation_data"] = self._for_evaluation(*kwargs["validation_data"])
+        if not _are_texts(x):
+            return super().fit(x, y, **kwargs)
+        epochs, first = kwargs.get("epochs", 1), kwargs.get("initial_epoch", 0)
+        batches = PairBatches(
+            self.encode(x, y),
+            kwargs.pop("batch_size", None) or BATCH_TOKENS,
+            seed=int(np.random.randint(2**31)),  # as set_random_seed set it
+            epochs=epochs,
+            initial_epoch=first,
+        )
+        kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
+        return super().fit(pair_batches_for_fit(batches), **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate`."""
+        if not _are_texts(x):
+            return super().evaluate(x, y, **kwargs)
+        kwargs.pop("batch_size", None)  # no matter of the answer
+        return super().evaluate(self._for_evaluation(x, y), **kwargs)
+
+    def _for_evaluation(self, x: Any, y: Any, *weights: Any) -> Any:
+        """Pairs of strings as batches of ids; what are no strings as they are."""
+        if not _are_texts(x):
+            return (x, y, *weights)
+        return pair_batches_for_fit(EvaluationPairBatches(self.encode(x, y), BATCH))
+
+    def _ids(self, texts: Texts, warn: bool = False) -> list[np.ndarray]:
+        return sentence_ids(self.tokenizer, texts, self.max_length, warn)
+
+
+def _are_texts(x: Any) -> bool:
+    if isinstance(x, list | tuple):
+        return all(isinstance(text, str | bytes) for text in x)
+    return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")

@@ -1,0 +1,144 @@
+"""A recipe of translation, trained for a moment: resumed, recorded, measured."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from keras_attn import data, tasks, training
+from keras_attn.training import translations
+from keras_attn.training.recipe import Recipe
+
+WORDS = {"a": "un", "the": "le", "dog": "chien", "cat": "chat", "runs": "court", "eats": "mange"}
+
+
+def _split(rows: range) -> data.PairSplit:
+    rng = np.random.default_rng([1, rows.start])
+    sources, targets = [], []
+    for _ in rows:
+        picked = [rng.choice(pair) for pair in (("a", "the"), ("dog", "cat"), ("runs", "eats"))]
+        sources.append(" ".join(picked))
+        targets.append(" ".join(WORDS[word] for word in picked))
+    return data.PairSplit(np.array(sources, object), np.array(targets, object))
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    splits = {"train": range(60), "validation": range(60, 70), "test": range(70, 80)}
+    readers = {name: (lambda rows=rows: _split(rows)) for name, rows in splits.items()}
+    return data.Dataset("multi30k_en_fr", (), {**readers, "test_coco": readers["test"]})
+
+
+def _recipe(**changes) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "task": "translation",
+            "description": "",
+            "dataset": "multi30k_en_fr",
+            "architecture": "translation_transformer",
+            "model": {
+                "vocabulary_size": 320,
+                "model_dim": 16,
+                "encoder_layers": 1,
+                "decoder_layers": 1,
+                "num_heads": 2,
+                "intermediate_dim": 16,
+                "dropout": 0.1,
+            },
+            "optimizer": {"name": "adamw", "learning_rate": 0.01, "beta_2": 0.98},
+            "training": {"epochs": 2, "batch_size": 100, "label_smoothing": 0.1, "ema": 0.9},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return training.train(_recipe(), folder, dataset=dataset, verbose=0)
+
+
+def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
+    record = json.loads((whole.folder / "record.json").read_text())
+    assert set(record["metrics"]) == {"validation", "test", "test_coco"}
+    test = record["metrics"]["test"]
+    assert 0.0 <= test["bleu"] <= 100.0
+    assert test["bleu_interval"][0] <= test["bleu"] <= test["bleu_interval"][1]
+    assert "tok:13a" in test["bleu_signature"]
+    assert test["beam_size"] == 5
+    assert {"chrf", "bleu_lowercased_tokens", "loss", "accuracy", "examples"} <= set(test)
+    assert record["parameters"] == whole.classifier.network.count_params()
+    assert record["vocabulary_sha256"]
+    epochs = list(csv.DictReader((whole.folder / "log.csv").read_text().splitlines()))
+    assert all("val_bleu" in row for row in epochs)
+    assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
+    lengths = [len(text.split()) + 1 for text in dataset["train"].sources]
+    assert np.mean(lengths) == 4
+    assert record["train_flops"] == 3 * record["forward_flops"] * 60 * 2
+
+
+# Keras's CSVLogger leaves its file open where training raises.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole, dataset, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(epoch: int, logs: dict | None = None) -> None:
+        raise StopError
+
+    original = translations.TranslateHeldOut.on_epoch_begin
+    translations.TranslateHeldOut.on_epoch_begin = lambda self, epoch, logs=None: (
+        stop(epoch) if epoch == 1 else None
+    )
+    try:
+        with pytest.raises(StopError):
+            training.train(_recipe(), tmp_path / "run", dataset=dataset, verbose=0)
+    finally:
+        translations.TranslateHeldOut.on_epoch_begin = original
+    resumed = training.train(_recipe(), tmp_path / "run", dataset=dataset, resume=True, verbose=0)
+    for ours, theirs in zip(
+        resumed.classifier.get_weights(), whole.classifier.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_was_written_is_read_by_a_fresh_model(whole, dataset):
+    fresh = tasks.from_architecture(
+        "translation_transformer", text=_recipe().encoder_settings, **_recipe().model
+    )
+    fresh.read_vocabulary(whole.folder / "vocabulary.txt")
+    fresh.load_weights(whole.folder / "model.weights.h5")
+    sources = list(dataset["test"].sources)
+    assert fresh.translate(sources) == whole.classifier.translate(sources)
+
+
+def test_bleu_counts_what_sacrebleu_counts():
+    split = data.PairSplit(
+        np.array(["a", "b"], object),
+        np.array(["The dog runs in the park .", "L'homme mange ."], object),
+        (("The dog runs in the park .", "A dog is running ."), ("L'homme mange .",)),
+    )
+    perfect = ["A dog is running .", "L'homme mange ."]
+    assert translations.corpus_bleu(perfect, split)["bleu"] == pytest.approx(100.0)
+    assert translations.corpus_chrf(perfect, split)["chrf"] == pytest.approx(100.0)
+    lower = [text.lower() for text in perfect]
+    assert translations.corpus_bleu(lower, split)["bleu"] < 100.0
+    assert translations.lowercased_token_bleu(lower, split) == pytest.approx(100.0)
+    assert translations.references(split) == [
+        ["The dog runs in the park .", "L'homme mange ."],
+        ["A dog is running .", None],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"), [("text", {"once": True}), ("augmentation", {"flip": True})]
+)
+def test_sections_of_other_tasks_are_refused(section, values):
+    with pytest.raises(ValueError, match=f"{section}: this section is for"):
+        _recipe(**{section: values})
+
+
+def test_subwords_are_of_translation_alone():
+    recipe = _recipe(subwords={"max_length": 50})
+    assert recipe.encoder_settings == {"max_length": 50, "lowercase": False, "min_count": 2}
