@@ -77,22 +77,19 @@ def log_count_ratios(
 
 
 def held_out_ratios(
-    counts: list[np.ndarray], vocabulary_size: int | None = None, smoothing: float = 1.0
+    counts: list[np.ndarray], vocabulary_size: int | None = None
 ) -> list[np.ndarray]:
     """The ratios without the texts of each fold.
 
     Args:
         counts: what `ngram_counts` gives, for each order an array `(K, C, V_g)`.
         vocabulary_size: see `log_count_ratios`.
-        smoothing: see there.
 
     Returns:
         For each order a float32 array `(K, V_g, C)`.
     """
     folds = [
-        log_count_ratios(
-            [count.sum(axis=0) - count[fold] for count in counts], vocabulary_size, smoothing
-        )
+        log_count_ratios([count.sum(axis=0) - count[fold] for count in counts], vocabulary_size)
         for fold in range(len(counts[0]))
     ]
     return [np.stack(ratios) for ratios in zip(*folds, strict=True)]

@@ -55,9 +55,8 @@ class TextClassifier(keras.Model):
     Example:
 
     >>> from keras_attn import tasks
-    >>> model = tasks.from_architecture(
-    ...     "ngram_attention", ("bad", "good"), vocabulary_sizes=(50, 50)
-    ... )
+    >>> sizes = {"vocabulary_sizes": (50, 50)}
+    >>> model = tasks.from_architecture("ngram_attention", ("bad", "good"), **sizes)
     >>> encoded = model.adapt(["a fine film", "fine", "a dull film", "dull"], [1, 1, 0, 0])
     >>> model.classify("how fine!").label
     'good'
@@ -133,18 +132,17 @@ class TextClassifier(keras.Model):
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
         layer = self.network.get_layer("ngrams")
-        num_folds = FOLDS if layer.num_ratios else 1
+        num_folds = FOLDS if self._holds_out else 1
         folds = self.encoder.folds(texts, num_folds).numpy()
-        counts = ngram_counts(
-            encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
-        )
+        labels_and_folds = len(self.label_names), folds, num_folds
+        counts = ngram_counts(encoded, layer.vocabulary_sizes, *labels_and_folds)
         known = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
         ratios = log_count_ratios([count.sum(axis=0) for count in counts], known)
-        held_out = held_out_ratios(counts, known) if layer.num_ratios else [None] * len(ratios)
+        held_out = held_out_ratios(counts, known) if self._holds_out else [None] * len(ratios)
         for order, (ratio, without_folds) in enumerate(zip(ratios, held_out, strict=True)):
             layer.assign(order, ratio, without_folds)
         self.train_function = None  # one that was traced holds the ratios of before
-        return self._in_folds(encoded, folds) if layer.num_ratios else encoded
+        return self._in_folds(encoded, folds) if self._holds_out else encoded
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Texts as ids, for many passes over the same texts.
@@ -166,7 +164,7 @@ class TextClassifier(keras.Model):
         empty = np.zeros((0, len(self.encoder.orders)), "int32")
         row_splits = np.concatenate([[0], *lengths]).cumsum().astype("int64")
         encoded = EncodedTexts(np.concatenate([empty, *ids]), row_splits, labels)
-        if not training or not self.network.get_layer("ngrams").num_ratios:
+        if not (training and self._holds_out):
             return encoded
         return self._in_folds(encoded, self.encoder.folds(list(texts), FOLDS).numpy())
 
@@ -339,6 +337,11 @@ class TextClassifier(keras.Model):
         }
         return cls(**parts, **config)
 
+    @property
+    def _holds_out(self) -> bool:
+        """Whether the network has ratios as features that stay."""
+        return self.network.get_layer("ngrams").num_ratios > 0
+
     def _encoded(self, x: Any, training: bool = False) -> Any:
         """Strings as ids, alone or as the first part of a tuple or of a data set's elements."""
         if isinstance(x, tuple) and not all(isinstance(part, str | bytes) for part in x):
@@ -355,7 +358,7 @@ class TextClassifier(keras.Model):
 
     def _ids(self, texts: Any, training: bool) -> Tensor:
         ids = self.encoder(texts)
-        if not training or not self.network.get_layer("ngrams").num_ratios:
+        if not (training and self._holds_out):
             return ids
         return self.encoder.in_fold(ids, self.encoder.folds(texts, FOLDS)[:, None, None])
 

@@ -106,8 +106,11 @@ class NGramEncoder(keras.layers.Layer):
             texts: texts to learn from; the training split, and nothing else.
 
         Raises:
+            TypeError: `texts` is one string.
             ValueError: they hold no word that occurs in `min_count` of them.
         """
+        if isinstance(texts, str | bytes):
+            raise TypeError("`texts` must be several texts. Received one string.")
         rows = itertools.chain.from_iterable(
             self.words(batch, whole=True).to_list() for batch in _batched(texts)
         )
@@ -137,6 +140,7 @@ class NGramEncoder(keras.layers.Layer):
         """The fold of each text, from 0 to `num_folds - 1`, by a hash of it: int32 `(B,)`."""
         import tensorflow as tf
 
+        at_least(1, num_folds=num_folds)
         return tf.cast(tf.strings.to_hash_bucket_fast(as_strings(texts), num_folds), tf.int32)
 
     def in_fold(self, ids: Any, folds: Any) -> Tensor:

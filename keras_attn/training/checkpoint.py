@@ -36,7 +36,7 @@ class State:
         variant: the recipe's variant, or "".
         seed: the run's seed.
         seconds: wall time of training so far.
-        data: fingerprint of the training split, or "" if it was not noted.
+        data: fingerprint of the training split.
     """
 
     epoch: int
@@ -46,7 +46,7 @@ class State:
     variant: str
     seed: int
     seconds: float
-    data: str = ""
+    data: str
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -140,8 +140,6 @@ def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int, data:
             f"{folder / 'state.json'} cannot be read: {error}. {again}"
         ) from error
     here = {"digest": digest, "variant": variant, "seed": seed, "data": data}
-    if not state.data:
-        del here["data"]
     differing = [name for name, value in here.items() if getattr(state, name) != value]
     if differing:
         raise CheckpointError(

@@ -268,3 +268,11 @@ def test_a_saved_model_makes_the_same_ids(tmp_path, once):
 def test_impossible_arguments_are_refused_by_name(settings, match):
     with pytest.raises(ValueError, match=match):
         NGramEncoder(**{"vocabulary_sizes": (9, 9), **settings})
+
+
+def test_one_string_is_no_texts_and_no_folds_are_none():
+    encoder = NGramEncoder((9,), min_count=1)
+    with pytest.raises(TypeError, match="Received one string"):
+        encoder.adapt("abc")
+    with pytest.raises(ValueError, match="`num_folds` must be an integer of at least 1"):
+        encoder.folds(["a"], 0)
