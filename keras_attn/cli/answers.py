@@ -1,4 +1,4 @@
-"""What `predict` reads and prints."""
+"""What `predict` and `translate` read, and `predict` prints."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ _SHOWN = 40  # characters of a text in a table
 
 
 def texts_of(inputs: list[str], file: pathlib.Path | None) -> list[str]:
-    """The texts to label: those given, or the lines of a file or of standard input.
+    """The texts to answer: those given, or the lines of a file or of standard input.
 
     Every line is a text, so that answers stand beside the lines; an empty one as well.
 
@@ -33,7 +33,7 @@ def texts_of(inputs: list[str], file: pathlib.Path | None) -> list[str]:
     if inputs:
         return inputs
     if file is None and sys.stdin.isatty():
-        raise ValueError("Give texts to label, --file with a text a line, or standard input.")
+        raise ValueError("Give texts, --file with a text a line, or standard input.")
     if file is None or file == STANDARD_INPUT:
         source, content = "standard input", sys.stdin.buffer.read()
     else:

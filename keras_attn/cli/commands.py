@@ -1,4 +1,7 @@
-"""The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`."""
+"""The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`.
+
+`keras-attn translate` stands in `keras_attn.cli.translation`.
+"""
 
 import json
 import os
@@ -13,8 +16,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from keras_attn import __version__, zoo
-from keras_attn.cli import answers, own_data
-from keras_attn.cli.opening import open_model
+from keras_attn.cli import answers, metrics, own_data, translation
+from keras_attn.cli.opening import Model, TextFile, Weights, open_classifier, open_model
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -28,16 +31,9 @@ app = typer.Typer(
 _settings = {"traceback": False}
 
 Name = Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")]
-Model = Annotated[
-    str, typer.Argument(help="An entry of the zoo, or a .keras file that a classifier saved.")
-]
 DataDir = Annotated[
     pathlib.Path | None,
     typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
-]
-Weights = Annotated[
-    pathlib.Path | None,
-    typer.Option(help="A .weights.h5 file to use in place of the entry's own."),
 ]
 OWN: dict[str, Any] = {"rich_help_panel": "Your own data"}
 Catalogue = Annotated[
@@ -66,7 +62,7 @@ def list_entries(
     task: Annotated[str | None, typer.Option(help="Only entries of this task.")] = None,
 ) -> None:
     """List the entries of the zoo."""
-    table = Table("entry", "task", "data", "parameters", "test accuracy", box=rich.box.SIMPLE)
+    table = Table("entry", "task", "data", "parameters", "test", box=rich.box.SIMPLE)
     for name in zoo.list(pattern, task=task):
         entry = zoo.describe(name)
         runs = entry.runs()
@@ -75,7 +71,7 @@ def list_entries(
             entry.recipe.task,
             entry.recipe.dataset,
             f"{runs[0]['parameters']:,}" if runs else "-",
-            cards.accuracy(runs, "test") if runs else "not trained",
+            cards.figure(runs, "test") if runs else "not trained",
         )
     rich.print(table)
 
@@ -104,13 +100,25 @@ def train(
     data_dir: DataDir = None,
     data: Annotated[
         pathlib.Path | None,
-        typer.Option(help="A table of your own texts: .csv, .tsv, or .jsonl.", **OWN),
+        typer.Option(help="A table of your own texts or pairs: .csv, .tsv or .jsonl.", **OWN),
+    ] = None,
+    data_target: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="Of two plain files, the one of translations; --data is the other.", **OWN
+        ),
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Its column of texts; default: text.", **OWN)
     ] = None,
     label_column: Annotated[
         str | None, typer.Option(help="Its column of labels; default: label.", **OWN)
+    ] = None,
+    source_column: Annotated[
+        str | None, typer.Option(help="That of sentences to translate; default: source.", **OWN)
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(help="That of translations; default: target.", **OWN)
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="What parts its fields; default: by the suffix.", **OWN)
@@ -128,8 +136,11 @@ def train(
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split."""
     own: dict[str, Any] = {
+        "data_target": data_target,
         "text_column": text_column,
         "label_column": label_column,
+        "source_column": source_column,
+        "target_column": target_column,
         "delimiter": delimiter,
         "encoding": encoding,
         "validation": validation,
@@ -138,19 +149,13 @@ def train(
     entry = zoo.describe(name)
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
     seed = recipe.training.seeds[0] if seed is None else seed
-    if data is None:
-        given = [f"--{key.replace('_', '-')}" for key in own if own[key] is not None]
-        given += ["--epochs"] if epochs is not None else []
-        if given:
-            raise ValueError(f"{', '.join(given)}: only with --data, a table of your own.")
-    else:
+    own_data.check_options(name, recipe, {**own, "epochs": epochs}, data is not None)
+    if data is not None:
         if data_dir is not None:
             raise ValueError("Give --data, a table of your own, or --data-dir, not both.")
-        if recipe.task != "text_classification":
-            raise ValueError(f"--data is a table of texts, and {name} does {recipe.task}.")
         label = f"{data.stem}-{label}"
-        dataset = own_data.open_table(data, **own)
-        recipe = own_data.fitted(recipe, dataset["train"].texts, epochs)
+        dataset = own_data.open_data(recipe, data, **own)
+        recipe = own_data.fitted(recipe, dataset, epochs)
     from keras_attn import training
 
     run = training.train(
@@ -165,7 +170,7 @@ def train(
         tensorboard=tensorboard,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    _metrics_table(run.record["metrics"])
+    metrics.print_metrics(run.record["metrics"])
     typer.echo(f"Weights, logs and record: {run.folder}")
     if data is not None:
         own_data.write_model(run)
@@ -174,7 +179,7 @@ def train(
 @app.command()
 def evaluate(
     name: Name,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation or test, or another.")] = "test",
     weights: Weights = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -185,12 +190,12 @@ def evaluate(
     dataset = data.load(entry.recipe.dataset, data_dir)
     examples = dataset[split]
     model = zoo.build(name, weights=weights or "zoo")
-    _metrics_table({split: training.evaluate(model, examples)})
+    metrics.print_metrics({split: training.evaluate(model, examples)})
     if weights is None and split in entry.runs()[0]["metrics"]:
         kept = entry.results["weights"]["seed"]
         recorded = next(run for run in entry.runs() if run["seed"] == kept)
-        figure = 100 * recorded["metrics"][split]["accuracy"]
-        rich.print(f"The card says {figure:.2f} % for these weights (seed {kept}).")
+        told = metrics.in_words(recorded["metrics"][split])
+        rich.print(f"The card says {told} for these weights (seed {kept}).")
 
 
 @app.command()
@@ -199,15 +204,13 @@ def predict(
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT...", help="Image files, or texts.")
     ] = None,
-    file: Annotated[
-        pathlib.Path | None, typer.Option(help='A file with a text a line; "-": standard input.')
-    ] = None,
+    file: TextFile = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels the table shows.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     weights: Weights = None,
 ) -> None:
     """Label image files, or texts."""
-    model = open_model(name, weights)
+    model = open_classifier(name, weights, "predict")
     kind, given = _kind(model), inputs or []
     if kind == "text":
         given = answers.texts_of(given, file)
@@ -218,6 +221,9 @@ def predict(
         answers.print_json(kind, given, found)
     else:
         answers.print_table(kind, given, found, top)
+
+
+app.command()(translation.translate)
 
 
 @app.command()
@@ -234,7 +240,7 @@ def explain(
     """Show what each word of a text did to the answer, and where attention lay."""
     from keras_attn.tasks import TextClassifier
 
-    model = open_model(name, weights)
+    model = open_classifier(name, weights, "explain")
     if not isinstance(model, TextClassifier):
         raise ValueError(
             f"{name} reads images, and `explain` is for texts. For images see "
@@ -255,13 +261,25 @@ def explain(
 def export(
     name: Model,
     folder: Annotated[pathlib.Path, typer.Argument(help="A new folder, such as serving/1.")],
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Beams of a translator's search; default: 4.")
+    ] = None,
     weights: Weights = None,
 ) -> None:
     """Write a SavedModel that takes raw input and needs TensorFlow alone."""
+    from keras_attn.tasks import Translator
+
     model = open_model(name, weights)
-    path = model.export(folder)
-    takes = "texts string (B,)" if _kind(model) == "text" else "images uint8 (B, H, W, 3)"
-    typer.echo(f"SavedModel: {path}  (signature serving_default: {takes})")
+    if isinstance(model, Translator):
+        path = model.export(folder, **({} if beam is None else {"beam_size": beam}))
+        signature = "texts string (B,) -> text string (B,), score float32 (B,)"
+    elif beam is not None:
+        raise ValueError(f"--beam is for translators, and {name} gives labels. Leave it out.")
+    else:
+        path = model.export(folder)
+        takes = "texts string (B,)" if _kind(model) == "text" else "images uint8 (B, H, W, 3)"
+        signature = f"{takes} -> label string (B,), score float32 (B,), probabilities"
+    typer.echo(f"SavedModel: {path}  (signature serving_default: {signature})")
 
 
 @app.command()
@@ -322,17 +340,3 @@ def _kind(model: Any) -> str:
     from keras_attn.tasks import TextClassifier
 
     return "text" if isinstance(model, TextClassifier) else "image"
-
-
-def _metrics_table(metrics: dict[str, dict[str, Any]]) -> None:
-    calibrated = any("calibration_error" in values for values in metrics.values())
-    columns = ["split", "accuracy", "loss", "examples"]
-    columns += ["calibration error"] if calibrated else []
-    table = Table(*columns, box=rich.box.SIMPLE)
-    for split, values in metrics.items():
-        accuracy, loss = f"{100 * values['accuracy']:.2f} %", f"{values['loss']:.4f}"
-        cells = [split, accuracy, loss, f"{values['examples']:,}"]
-        if calibrated:
-            cells.append(f"{100 * values['calibration_error']:.2f} %")
-        table.add_row(*cells)
-    rich.print(table)

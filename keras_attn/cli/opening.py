@@ -2,20 +2,36 @@
 
 import pathlib
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from keras_attn import zoo
 
 if TYPE_CHECKING:
-    from keras_attn.tasks import ImageClassifier, TextClassifier
+    from keras_attn.tasks import ImageClassifier, Task, TextClassifier, Translator
 
 SUFFIX = ".keras"
+TASKS = {
+    "ImageClassifier": "image_classification",
+    "TextClassifier": "text_classification",
+    "Translator": "translation",
+}
+
+Model = Annotated[
+    str, typer.Argument(help="An entry of the zoo, or a .keras file that a model's `save` wrote.")
+]
+Weights = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="A .weights.h5 file to use in place of the entry's own."),
+]
+TextFile = Annotated[
+    pathlib.Path | None, typer.Option(help='A file with a text a line; "-": standard input.')
+]
 
 
-def open_model(
-    name: str, weights: pathlib.Path | None = None
-) -> "ImageClassifier | TextClassifier":
-    """The model of an entry, or of a `.keras` file that a classifier's `save` wrote.
+def open_model(name: str, weights: pathlib.Path | None = None) -> "Task":
+    """The model of an entry, or of a `.keras` file that a model's `save` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -34,16 +50,61 @@ def open_model(
         )
     import keras
 
-    from keras_attn.tasks import ImageClassifier, TextClassifier
+    from keras_attn.tasks import ImageClassifier, TextClassifier, Translator
 
     try:
         model = keras.saving.load_model(path)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{name} cannot be read as a Keras model: {reason}") from error
-    if not isinstance(model, ImageClassifier | TextClassifier):
+    if not isinstance(model, ImageClassifier | TextClassifier | Translator):
         raise ValueError(
-            f"{name} holds a {type(model).__name__}. It must be an ImageClassifier or a "
-            "TextClassifier of this package, as its `save` writes it."
+            f"{name} holds a {type(model).__name__}. It must be an ImageClassifier, a "
+            "TextClassifier or a Translator of this package, as its `save` writes it."
         )
     return model
+
+
+def open_classifier(
+    name: str, weights: pathlib.Path | None, command: str
+) -> "ImageClassifier | TextClassifier":
+    """The model as `open_model` opens it, if it gives labels.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_model`; or it is a translator, which
+            `command` is not for.
+    """
+    from keras_attn.tasks import Translator
+
+    model = None if _task(name) == "translation" else open_model(name, weights)
+    if model is None or isinstance(model, Translator):
+        raise ValueError(
+            f"{name} is a translator, and `{command}` is for models that give labels. See "
+            "`keras-attn translate`, with --alignments for what it attends to."
+        )
+    return model
+
+
+def open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
+    """The model as `open_model` opens it, if it translates.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_model`; or it does something else.
+    """
+    task = _task(name)
+    if task in (None, "translation"):
+        from keras_attn.tasks import Translator
+
+        model = open_model(name, weights)
+        if isinstance(model, Translator):
+            return model
+        task = TASKS[type(model).__name__]
+    raise ValueError(
+        f"{name} is no translator; it does {task}. See `keras-attn predict`, or choose one of "
+        "`keras-attn list --task translation`."
+    )
+
+
+def _task(name: str) -> str | None:
+    """What an entry does, before its weights are read; None of a file."""
+    return None if name.endswith(SUFFIX) else zoo.describe(name).recipe.task

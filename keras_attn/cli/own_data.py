@@ -1,5 +1,6 @@
-"""Training on a table of your own, by an entry's recipe."""
+"""Training on data of your own, by an entry's recipe."""
 
+import math
 import pathlib
 import shlex
 import statistics
@@ -12,68 +13,139 @@ import typer
 from keras_attn.training.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
-    from keras_attn.data import Dataset
+    from keras_attn.data import Dataset, PairSplit
     from keras_attn.training import Run
 
 MODEL_FILE = "model.keras"
 TEXTS_A_COUNT = 5_000  # texts for each text that an n-gram of the vocabulary stands in
 STEPS = 4  # an epoch, where the recipe's batches are larger than the data
+# Of pairs. Less text bears fewer subwords (Sennrich and Zhang, arXiv:1905.11901): their number
+# grows with the root of the text, as that of its words does; Multi30k comes to 5,000.
+SUBWORDS_A_ROOT = 2.5  # subwords for the square root of the characters
+CHARACTERS_A_TOKEN = 6
+PAIR_STEPS = 32  # an epoch, where batches of `FEWEST_TOKENS` or more allow it
+FEWEST_TOKENS = 256
+# The options that are of one task alone.
+OPTIONS = {
+    "text_classification": ("text_column", "label_column"),
+    "translation": ("data_target", "source_column", "target_column"),
+}
 
 
-def open_table(
+def check_options(name: str, recipe: Recipe, options: dict[str, Any], own: bool) -> None:
+    """Refuse options that say nothing here.
+
+    Args:
+        name: the entry.
+        recipe: its recipe.
+        options: the options about data of your own, by name; None where not given.
+        own: whether data of your own is given at all.
+
+    Raises:
+        ValueError: an option is given without data, or for another task.
+    """
+    given = list(_given(options))
+    if not own:
+        if given:
+            raise ValueError(f"{_flags(given)}: only with --data, a table of your own.")
+        return
+    if recipe.task not in OPTIONS:
+        raise ValueError(f"--data is a table of texts, and {name} does {recipe.task}.")
+    others = [key for task, keys in OPTIONS.items() if task != recipe.task for key in keys]
+    if foreign := [key for key in given if key in others]:
+        raise ValueError(
+            f"{_flags(foreign)}: not for {name}, which does {recipe.task}. Options of its data: "
+            f"{_flags(OPTIONS[recipe.task])}."
+        )
+
+
+def open_data(
+    recipe: Recipe,
     path: pathlib.Path,
     *,
     validation: float | None,
     test: float | None,
     delimiter: str | None,
+    data_target: pathlib.Path | None,
     **reading: Any,
 ) -> "Dataset[Any]":
-    r"""Read and split a table, and print the account of it.
+    r"""Read and split a table or two parallel files, and print the account of it.
 
     Args:
-        path: the table.
-        validation: see `keras_attn.data.split_table`; None is its default.
+        recipe: whose task says what is read.
+        path: the table, or the file of sources.
+        validation: see `keras_attn.data.split_table` and `split_pairs`; None is the default.
         test: the same.
         delimiter: see `keras_attn.data.read_texts`; a shell's `\t` is a tab.
-        **reading: its other arguments; None is a default.
+        data_target: the file of targets, of sources in a file of their own.
+        **reading: further arguments of `read_texts` or `read_pairs`; None is a default.
     """
     from keras_attn import data
 
+    reading = _given(reading)
+    fractions = _given({"validation": validation, "test": test})
     if delimiter is not None:
         reading["delimiter"] = {r"\t": "\t"}.get(delimiter, delimiter)
-    table = data.read_texts(path, **_given(reading))
-    typer.echo(str(table.account))
-    dataset = data.split_table(table, **_given({"validation": validation, "test": test}))
+    dataset: Dataset[Any]
+    if recipe.task == "translation":
+        pairs = data.read_pairs(path, data_target, **reading)
+        typer.echo(str(pairs.account))
+        dataset = data.split_pairs(pairs, **fractions)
+    else:
+        table = data.read_texts(path, **reading)
+        typer.echo(str(table.account))
+        dataset = data.split_table(table, **fractions)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     typer.echo(f"Split: {sizes}.")
     return dataset
 
 
-def fitted(recipe: Recipe, texts: Sequence[str], epochs: int | None) -> Recipe:
+def fitted(recipe: Recipe, dataset: "Dataset[Any]", epochs: int | None) -> Recipe:
     """The recipe, with other epochs if given, and what shorter or fewer texts ask for.
 
     Args:
         recipe: an entry's recipe.
-        texts: the training texts.
-        epochs: passes over them; None are as many as the recipe has.
+        dataset: the data to train on.
+        epochs: passes over it; None are as many as the recipe has.
 
     Raises:
         RecipeError: the recipe cannot have so few epochs.
     """
+    values = recipe.model_dump()
+    if epochs is not None:
+        values["training"]["epochs"] = epochs
+    if recipe.task == "translation":
+        _fit_pairs(recipe, values, dataset["train"])
+    else:
+        _fit_texts(recipe, values, dataset["train"].texts)
+    try:
+        return Recipe.model_validate(values)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        reason = problem.get("ctx", {}).get("error", problem["msg"])
+        raise RecipeError(f"The recipe does not allow --epochs {epochs}: {reason}.") from error
+
+
+def write_model(run: "Run") -> None:
+    """Write the whole model into the run's folder, and say how to use it."""
+    from keras_attn.tasks import Translator
+
+    path = run.folder / MODEL_FILE
+    run.classifier.save(path)
+    command = "translate" if isinstance(run.classifier, Translator) else "predict"
+    typer.echo(f'Use it: keras-attn {command} {shlex.quote(str(path))} "a text"')
+
+
+def _fit_texts(recipe: Recipe, values: dict[str, Any], texts: Sequence[str]) -> None:
     from keras_attn import models
 
     examples = len(texts)
-    changes: dict[str, Any] = {}
-    if epochs is not None:
-        changes["epochs"] = epochs
     if recipe.training.batch_size > examples:
-        changes["batch_size"] = max(1, examples // STEPS)
+        fewer = values["training"]["batch_size"] = max(1, examples // STEPS)
         typer.echo(
             f"Note: the recipe's batches of {recipe.training.batch_size} are more than the "
-            f"{examples} training examples; they are lowered to {changes['batch_size']}."
+            f"{examples} training examples; they are lowered to {fewer}."
         )
-    values = recipe.model_dump()
-    values["training"].update(changes)
     # Rarer n-grams than the recipe's tell as much where there are fewer texts.
     least = max(1, min(recipe.text.min_count, examples // TEXTS_A_COUNT))
     if least != recipe.text.min_count:
@@ -86,19 +158,35 @@ def fitted(recipe: Recipe, texts: Sequence[str], epochs: int | None) -> Recipe:
     if enough < settings.enough:
         values["model"]["enough"] = enough
         typer.echo(f"Note: the average over n-grams counts in full from {enough} of them on.")
-    try:
-        return Recipe.model_validate(values)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        reason = problem.get("ctx", {}).get("error", problem["msg"])
-        raise RecipeError(f"The recipe does not allow --epochs {epochs}: {reason}.") from error
 
 
-def write_model(run: "Run") -> None:
-    """Write the whole classifier into the run's folder, and say how to use it."""
-    path = run.folder / MODEL_FILE
-    run.classifier.save(path)
-    typer.echo(f'Use it: keras-attn predict {shlex.quote(str(path))} "a text"')
+def _fit_pairs(recipe: Recipe, values: dict[str, Any], pairs: "PairSplit") -> None:
+    from keras_attn import models
+    from keras_attn.text.subwords import FIRST_PIECE_ID
+
+    lengths = [tuple(map(len, pair)) for pair in zip(pairs.sources, pairs.targets, strict=True)]
+    pieces = max(1, round(SUBWORDS_A_ROOT * math.sqrt(sum(map(sum, lengths)))))
+    size = models.configure(recipe.architecture, **recipe.settings()).vocabulary_size
+    if FIRST_PIECE_ID + pieces < size:
+        fewer = values["model"]["vocabulary_size"] = FIRST_PIECE_ID + pieces
+        typer.echo(
+            f"Note: the text bears about {pieces:,} subwords, besides {FIRST_PIECE_ID} bytes and "
+            f"marks; the recipe's vocabulary of {size:,} is lowered to {fewer:,}."
+        )
+    longest = recipe.subwords.max_length
+    tokens = sum(1 + min(max(pair) // CHARACTERS_A_TOKEN, longest) for pair in lengths)
+    batch = min(recipe.training.batch_size, max(FEWEST_TOKENS, tokens // PAIR_STEPS))
+    batch = min(batch, max(1, tokens // STEPS))
+    if batch < recipe.training.batch_size:
+        values["training"]["batch_size"] = batch
+        typer.echo(
+            f"Note: of about {tokens:,} training tokens, batches of {recipe.training.batch_size} "
+            f"make few steps; they are lowered to {batch}."
+        )
+
+
+def _flags(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _given(arguments: dict[str, Any]) -> dict[str, Any]:

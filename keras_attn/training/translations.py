@@ -23,6 +23,7 @@ class TranslateHeldOut(keras.callbacks.Callback):
 
     def __init__(self, translator: Translator, split: data.PairSplit) -> None:
         super().__init__()
+        _sacrebleu()  # says now, and not after an epoch, that it is missing
         self.translator, self.split = translator, split
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -37,13 +38,17 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
     """What the translations of a split are worth, by beam search with `BEAM_SIZE` beams.
 
     Returns:
-        `loss` in nats a token and `accuracy` in [0, 1] of the next token; `bleu` and `chrf`
+        `loss` in nats a token, without label smoothing, and `accuracy` in [0, 1], of the next
+        token where the ones before are right; `bleu` and `chrf`
         in percent as sacreBLEU counts them, cased, with `bleu_signature`, `chrf_signature`
         and `bleu_interval`, 95 % by bootstrap; `bleu_lowercased_tokens`, of lower-cased Moses
         tokens, as papers on Multi30k report it; `beam_size`; and the number of `examples`.
     """
+    _sacrebleu(), _sacremoses()
     sources, targets = list(split.sources), list(split.targets)
-    loss, accuracy = translator.evaluate(sources, targets, verbose=0)
+    _, accuracy = translator.evaluate(sources, targets, verbose=0)
+    tokens = translator.encode(sources, targets).target_lengths.sum()
+    loss = -translator.score(sources, targets).sum(dtype="float64") / tokens
     found = translator.translate(sources, beam_size=BEAM_SIZE)
     texts = [translation.text for translation in found]
     return {
@@ -79,12 +84,7 @@ def corpus_chrf(translations: Sequence[str], split: data.PairSplit) -> dict[str,
 
 def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) -> float:
     """BLEU of lower-cased Moses tokens, which older papers report; not sacreBLEU's."""
-    try:
-        import sacremoses
-    except ImportError as error:
-        raise ImportError(
-            "Counting Moses tokens needs sacremoses: pip install 'keras-attn[train]'."
-        ) from error
+    sacremoses = _sacremoses()
     moses = sacremoses.MosesTokenizer()
     normalizer = sacremoses.MosesPunctNormalizer()
 
@@ -106,6 +106,16 @@ def references(split: data.PairSplit) -> list[list[str | None]]:
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return padded.T.tolist()
+
+
+def _sacremoses() -> Any:
+    try:
+        import sacremoses
+    except ImportError as error:
+        raise ImportError(
+            "Counting Moses tokens needs sacremoses: pip install 'keras-attn[train]'."
+        ) from error
+    return sacremoses
 
 
 def _sacrebleu() -> Any:

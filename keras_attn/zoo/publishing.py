@@ -22,7 +22,8 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     """Record runs of an entry, ship the weights best on validation data, write its card.
 
     A run replaces the recorded one of the same variant and seed. Runs of an earlier
-    recipe are dropped. Weights are taken from runs of the entry itself, not of variants.
+    recipe are dropped. Weights are taken from runs of the entry itself, not of variants: of
+    a classifier by validation accuracy, of a translator by BLEU on the validation split.
 
     Args:
         name: the entry.
@@ -51,7 +52,7 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         runs[key], sources[key] = record, folder / WEIGHTS_FILE
     best = max(
         (run for run in runs.values() if not run["variant"]),
-        key=lambda run: (run["metrics"]["validation"]["accuracy"], -run["seed"]),
+        key=lambda run: (run["metrics"]["validation"][chosen_by(entry)], -run["seed"]),
         default=None,
     )
     if best is None:
@@ -88,6 +89,11 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     published = registry.describe(name)
     write_text(entry.folder / "README.md", cards.card(published))
     return published
+
+
+def chosen_by(entry: registry.Entry) -> str:
+    """The metric on validation data that decides which run's weights are shipped."""
+    return "bleu" if entry.recipe.task == "translation" else "accuracy"
 
 
 def stale_pages(*, write: bool) -> list[pathlib.Path]:

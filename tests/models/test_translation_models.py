@@ -8,55 +8,30 @@ import pytest
 from keras import ops
 
 from keras_attn import models
-from keras_attn.decoding import beam_search
 from keras_attn.explain import cost
 from keras_attn.models import TranslationModel
 from keras_attn.tasks import SequenceCrossentropy, compile_mode
-
-V, D, START, END = 23, 8, 1, 2
-ARCHITECTURES = sorted(models.TRANSLATION_ARCHITECTURES)
-TRANSFORMER = {"num_heads": 2, "intermediate_dim": 6, "encoder_layers": 2, "decoder_layers": 2}
-# Settings that differ in what a decoder's state holds, beside those of every test.
-KINDS = {
-    "transformer": ("translation_transformer", TRANSFORMER),
-    "bahdanau": ("recurrent_translator", {"units": 6}),
-    "luong": (
-        "recurrent_translator",
-        {"units": D, "encoder_layers": 2, "order": "luong", "cell": "lstm"},
-    ),
-}
-every_kind = pytest.mark.parametrize("kind", KINDS)
-# Every call compiles for seconds on JAX: there Bahdanau's order stands for both.
-ON_JAX = keras.backend.backend() == "jax"
-both = pytest.mark.parametrize("kind", ["transformer", "bahdanau"])
-kinds = both if ON_JAX else every_kind
-
-SOURCE = np.array([[5, 6, 7, 8, 2], [9, 4, 2, 0, 0], [3, 2, 0, 0, 0]], "int32")
-TARGET = np.array([[1, 8, 9, 4], [1, 7, 0, 0], [1, 6, 5, 0]], "int32")
-REAL = TARGET != 0
-B, S, T = *SOURCE.shape, TARGET.shape[1]
-
-
-def make(kind, **more):
-    """A small model with all weights drawn, so that nothing that it reads is nearly zero."""
-    name, settings = KINDS[kind]
-    model = models.build(name, **{"vocabulary_size": V, "model_dim": D, **settings, **more})
-    random = np.random.default_rng(1)
-    for weight in model.trainable_weights:
-        weight.assign(random.normal(0.0, 0.4, weight.shape))
-    return model
-
-
-def logits_of(model, source=SOURCE, target=TARGET, **call):
-    return ops.convert_to_numpy(model({"source": source, "target": target}, **call))
-
-
-def same(received, expected, atol=1e-5):
-    np.testing.assert_allclose(received, expected, atol=atol)
-
-
-def wider(ids, by=3):
-    return np.pad(ids, ((0, 0), (0, by)))
+from tests.models.small_translators import (
+    ARCHITECTURES,
+    END,
+    KINDS,
+    REAL,
+    SOURCE,
+    START,
+    TARGET,
+    B,
+    D,
+    S,
+    T,
+    V,
+    both,
+    every_kind,
+    kinds,
+    logits_of,
+    make,
+    same,
+    wider,
+)
 
 
 def test_every_translation_architecture_is_here():
@@ -130,92 +105,6 @@ def test_the_target_is_read_causally_and_the_source_from_both_sides(kind):
         moved = np.abs(logits_of(model, changed) - expected).max(axis=-1)
         same(moved[1:], 0.0)
         assert moved[0].min() > 1e-4
-
-
-@kinds
-def test_attention_scores_are_of_real_keys_alone(kind):
-    model = make(kind)
-    scores = model.attention_scores({"source": SOURCE, "target": TARGET})
-    assert list(scores) == (["encoder", "decoder", "cross"] if kind == "transformer" else ["cross"])
-    heads, layers = (2, 2) if kind == "transformer" else (1, 1)
-    queries_and_keys = {
-        "encoder": (SOURCE, SOURCE),
-        "decoder": (TARGET, TARGET),
-        "cross": (TARGET, SOURCE),
-    }
-    for name, weights in scores.items():
-        queries, keys = queries_and_keys[name]
-        assert len(weights) == layers
-        for layer in map(ops.convert_to_numpy, weights):
-            assert layer.shape == (B, heads, queries.shape[1], keys.shape[1])
-            of_real = layer.transpose(0, 2, 1, 3)[queries != 0]  # (real queries, heads, keys)
-            same(of_real.sum(axis=-1), 1.0)
-            hidden = np.broadcast_to((keys == 0)[:, None], (*queries.shape, keys.shape[1]))
-            if name == "decoder":
-                hidden = hidden | np.triu(np.ones((T, T), bool), 1)
-            hidden = np.broadcast_to(hidden[queries != 0][:, None], of_real.shape)
-            np.testing.assert_array_equal(of_real[hidden], 0.0)
-            assert of_real[~hidden].min() > 0.0
-
-
-@kinds
-def test_steps_of_reordered_beams_are_the_call_on_each_beams_own_past(kind):
-    model, beams, length = make(kind), 3, 6
-    random = np.random.default_rng(3)
-    past = np.full((B, beams, 1), START, "int32")
-    state = model.start(SOURCE, beams, length)
-    for index in range(length):
-        logits, state = model.step(
-            ops.convert_to_tensor(past[:, :, -1]), state, ops.convert_to_tensor(index, "int32")
-        )
-        assert tuple(logits.shape) == (B, beams, V)
-        sources, targets = np.repeat(SOURCE, beams, axis=0), past.reshape(B * beams, -1)
-        expected = logits_of(model, sources, wider(targets, length - 1 - index))[:, index]
-        same(ops.convert_to_numpy(logits).reshape(B * beams, V), expected)
-        parents = random.integers(0, beams, (B, beams)).astype("int32")
-        state = model.reorder(state, ops.convert_to_tensor(parents))
-        tokens = random.integers(3, V, (B, beams, 1)).astype("int32")
-        past = np.concatenate(
-            [np.take_along_axis(past, parents[:, :, None], axis=1), tokens], axis=-1
-        )
-
-
-@kinds
-def test_a_beam_search_gives_the_log_probabilities_of_a_call(kind):
-    model = make(kind)
-    found = beam_search(
-        model, SOURCE, num_beams=3, num_return=2, max_length=5, start_id=START, end_id=END
-    )
-    ids = ops.convert_to_numpy(found.ids)
-    assert ids.shape == (B, 2, 6)
-    assert (ids != ids[:, ::-1]).any(axis=-1).all()
-    read = np.concatenate([np.full((B, 2, 1), START), ids[:, :, :-1]], axis=-1)
-    logits = logits_of(model, np.repeat(SOURCE, 2, axis=0), read.reshape(B * 2, 6))
-    chances = ops.convert_to_numpy(ops.log_softmax(logits)).reshape(B, 2, 6, V)
-    taken = np.take_along_axis(chances, ids[..., None], axis=-1)[..., 0]
-    expected = np.where(ids != 0, taken, 0.0).sum(axis=-1)
-    same(ops.convert_to_numpy(found.log_probabilities), expected, atol=1e-4)
-
-
-@every_kind
-@pytest.mark.tensorflow
-def test_graphs_of_steps_hold_core_operations_alone(kind):
-    import tensorflow as tf
-
-    model, beams = make(kind), 3
-    sizes = (None, None), (None, beams)
-
-    @tf.function(input_signature=[tf.TensorSpec(size, tf.int32) for size in sizes])
-    def two_steps(source, ids):
-        logits, state = model.step(ids, model.start(source, beams, 4), tf.constant(0))
-        state = model.reorder(state, tf.cast(ops.argmax(logits, axis=-1), tf.int32) % beams)
-        return model.step(ids, state, tf.constant(1))[0]
-
-    definition = two_steps.get_concrete_function().graph.as_graph_def()
-    nodes = [*definition.node, *(x for f in definition.library.function for x in f.node_def)]
-    assert not [node.op for node in nodes if node.op.startswith("Xla")]
-    ids = np.full((B, beams), 4, "int32")
-    same(two_steps(SOURCE, ids), two_steps.python_function(SOURCE, ids))
 
 
 @every_kind
@@ -358,25 +247,6 @@ def test_logits_are_float32_in_mixed_precision(kind, policy):
     assert stepped.dtype == "float32"
     np.testing.assert_allclose(stepped[:, 0], expected[:, 0], atol=0.3, rtol=0.05)
     keras.tree.map_structure(lambda a, b: same(a.dtype == b.dtype, True), after, state)
-
-
-@every_kind
-@pytest.mark.tensorflow
-def test_gradients_in_graphs_of_unknown_lengths(kind):
-    import tensorflow as tf
-
-    model = make(kind, dropout=0.0)
-
-    def gradients(source, target):
-        with tf.GradientTape() as tape:
-            loss = ops.mean(model({"source": source, "target": target}, training=True) ** 2)
-        return [tf.convert_to_tensor(x) for x in tape.gradient(loss, model.trainable_variables)]
-
-    unknown = [tf.TensorSpec((None, None), tf.int32)] * 2
-    graph = tf.function(gradients, input_signature=unknown)
-    tensors = tf.constant(SOURCE), tf.constant(TARGET)
-    for received, expected in zip(graph(*tensors), gradients(*tensors), strict=True):
-        np.testing.assert_allclose(received, expected, atol=1e-5, rtol=1e-4)
 
 
 @both

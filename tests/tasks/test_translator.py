@@ -196,7 +196,7 @@ def exported(fitted, tmp_path_factory):
     return fitted.export(tmp_path_factory.mktemp("serving") / "1", beam_size=3)
 
 
-CLIENT = """
+CLIENT = r"""
 import json, sys
 sys.modules["keras"] = sys.modules["keras_attn"] = None
 import tensorflow as tf

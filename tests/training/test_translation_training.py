@@ -68,6 +68,9 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     assert "tok:13a" in test["bleu_signature"]
     assert test["beam_size"] == 5
     assert {"chrf", "bleu_lowercased_tokens", "loss", "accuracy", "examples"} <= set(test)
+    scores = whole.classifier.score(list(dataset["test"].sources), list(dataset["test"].targets))
+    lengths = whole.classifier.encode(dataset["test"].sources, dataset["test"].targets)
+    assert test["loss"] == pytest.approx(-scores.sum() / lengths.target_lengths.sum(), rel=1e-4)
     assert record["parameters"] == whole.classifier.network.count_params()
     assert record["vocabulary_sha256"]
     epochs = list(csv.DictReader((whole.folder / "log.csv").read_text().splitlines()))

@@ -1,0 +1,341 @@
+"""The contenders of `benchmarks/translation.py`, each for a process of its own.
+
+Nothing heavy is imported but by the contender that needs it: the SavedModel runs where Keras
+and keras_attn are not.
+"""
+
+import importlib.metadata
+import os
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BEAMS = (1, 4)
+SENTENCES = {1: 48, 32: 256}  # how many are translated, by the size of a batch
+CORES = 2
+PADDING_ID, START_ID, END_ID = 0, 1, 2
+ROOM = 8  # tokens that our translations may have beyond twice those of their source
+ENOUGH = 0.95  # of the translations must be those of our model, where all else is the same
+
+
+class Task(NamedTuple):
+    """What is to be translated, and what our model makes of it."""
+
+    folder: pathlib.Path  # of `translator.keras`, `weights.npz`, `saved_model_1` and so on
+    texts: list[str]
+    source_ids: list[list[int]]  # the end included
+    translations: dict[int, list[str]]  # by the number of beams
+    written_ids: dict[int, list[list[int]]]  # likewise; the end included
+    max_length: int  # most subwords of a translation
+
+
+class Contender(NamedTuple):
+    """A model that translates with a certain number of beams."""
+
+    translate: Callable[[slice], list[Any]]  # some of the sentences: texts, or lists of ids
+    expected: list[Any] | None  # what all sentences should become
+    must_agree: bool = True
+    writes_ids: bool = False  # and so its own tokens can be counted
+
+
+def measure(name: str, task: Task, repeats: int, peers: str) -> dict[str, Any]:
+    """The rows of a contender and the versions of its packages, or why it is not available."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    sys.path.append(peers)
+    rows = []
+    try:
+        for beams in BEAMS:
+            contender = CONTENDERS[name](task, beams)
+            for batch, count in SENTENCES.items():
+                row = _measured(contender, task, beams, batch, min(count, len(task.texts)), repeats)
+                rows.append({"contender": name, "batch": batch, "beams": beams, **row})
+    except ImportError as error:
+        return {"unavailable": f"{type(error).__name__}: {error}"}
+    packages = PACKAGES.get(name, ())
+    return {"rows": rows, "versions": {x: importlib.metadata.version(x) for x in packages}}
+
+
+def _measured(
+    contender: Contender, task: Task, beams: int, batch: int, count: int, repeats: int
+) -> dict[str, Any]:
+    starts = range(0, count, batch)
+
+    def translate_all() -> list[Any]:
+        some = (slice(start, min(start + batch, count)) for start in starts)
+        return [answer for rows in some for answer in contender.translate(rows)]
+
+    answers = translate_all()  # also warms up
+    agreement = None
+    if contender.expected is not None:
+        pairs = zip(answers, contender.expected, strict=False)
+        agreement = statistics.mean(answer == expected for answer, expected in pairs)
+        if contender.must_agree and agreement < ENOUGH:
+            raise RuntimeError(f"Only {agreement:.1%} of the translations are those of our model.")
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        translate_all()
+        seconds.append(time.perf_counter() - started)
+    median = statistics.median(seconds)
+    tokens = sum(map(len, answers if contender.writes_ids else task.written_ids[beams][:count]))
+    return {
+        "sentences": count,
+        "tokens": tokens,
+        "sentences_per_second": count / median,
+        "tokens_per_second": tokens / median,
+        "agreement": agreement,
+        "seconds": seconds,
+    }
+
+
+# Ours.
+
+
+def python_model(task: Task, beams: int) -> Contender:
+    """`Translator.translate`."""
+    translator = _translator(task)
+
+    def translate(rows: slice) -> list[str]:
+        return [found.text for found in translator.translate(task.texts[rows], beams)]
+
+    return Contender(translate, task.translations[beams])
+
+
+def saved_model(task: Task, beams: int) -> Contender:
+    """The exported model, where neither Keras nor keras_attn can be imported."""
+    sys.modules["keras"] = sys.modules["keras_attn"] = None  # type: ignore[assignment]
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(task.folder / f"saved_model_{beams}"))
+
+    def translate(rows: slice) -> list[str]:
+        found = model.signatures["serving_default"](texts=tf.constant(task.texts[rows]))
+        return [text.decode("utf-8") for text in found["text"].numpy()]
+
+    return Contender(translate, task.translations[beams])
+
+
+def no_cache(task: Task, beams: int) -> Contender:
+    """Our translator and its search, each step of which decodes all that is written so far."""
+    from keras_attn.tasks._search import Searches
+
+    translator = _translator(task)
+    translator._searches = Searches(_without_cache(translator.network))
+
+    def translate(rows: slice) -> list[str]:
+        return [found.text for found in translator.translate(task.texts[rows], beams)]
+
+    return Contender(translate, task.translations[beams])
+
+
+def _translator(task: Task) -> Any:
+    import keras
+
+    import keras_attn.tasks  # noqa: F401  # Keras finds its classes there
+
+    return keras.saving.load_model(task.folder / "translator.keras")
+
+
+def _without_cache(network: Any) -> Any:
+    """A `StepModel` of a network, whose state is the memory and the ids."""
+    from keras import ops
+
+    from keras_attn.decoding import gather_beams
+
+    class WithoutCache:
+        variables = network.variables
+        real = staticmethod(network.real)
+
+        def start(self, source: Any, num_beams: int, length: Any) -> dict[str, Any]:
+            memory, real = network.encode(source, training=False)
+            return {
+                "ids": ops.zeros((ops.shape(source)[0], num_beams, length), "int32"),
+                "memory": ops.repeat(memory[:, None], num_beams, axis=1),
+                "real": ops.repeat(real[:, None], num_beams, axis=1),
+            }
+
+        def step(self, ids: Any, state: dict[str, Any], index: Any) -> tuple[Any, Any]:
+            places = ops.arange(ops.shape(state["ids"])[2])
+            written = ops.where(places == index, ids[..., None], state["ids"])
+            target = ops.reshape(written[:, :, : index + 1], (-1, index + 1))
+            memory = ops.reshape(state["memory"], (-1, *ops.shape(state["memory"])[2:]))
+            real = ops.reshape(state["real"], (-1, ops.shape(state["real"])[2]))
+            logits = network.decode(target, memory, real, training=False)[:, -1]
+            shape = (-1, ids.shape[1], logits.shape[-1])
+            return ops.reshape(logits, shape), {**state, "ids": written}
+
+        def reorder(self, state: dict[str, Any], parents: Any) -> dict[str, Any]:
+            return {**state, "ids": gather_beams(state["ids"], parents)}
+
+    return WithoutCache()
+
+
+# Peers.
+
+
+def huggingface(task: Task, beams: int) -> Contender:
+    """Marian of our shape; each batch writes as many tokens as our longest translation of it."""
+    import torch
+    from transformers import MarianConfig, MarianMTModel
+
+    torch.set_num_threads(CORES)
+    torch.manual_seed(0)
+    with np.load(task.folder / "weights.npz") as weights:
+        vocabulary_size, dim = weights["embedding/embeddings"].shape
+        intermediate_dim = weights["encoder_1/feed_forward_in/bias"].size
+        layers = {x: _count_layers(weights, x) for x in ("encoder", "decoder")}
+        num_heads = len(weights["encoder_1/attention/query/bias"])
+    shape = {}
+    for stack, count in layers.items():
+        shape[f"{stack}_layers"] = count
+        shape[f"{stack}_attention_heads"] = num_heads
+        shape[f"{stack}_ffn_dim"] = intermediate_dim
+    config = MarianConfig(
+        vocab_size=vocabulary_size,
+        d_model=dim,
+        activation_function="relu",
+        scale_embedding=True,
+        max_position_embeddings=512,
+        pad_token_id=PADDING_ID,
+        eos_token_id=END_ID,
+        decoder_start_token_id=START_ID,
+        forced_eos_token_id=None,
+        **shape,
+    )
+    model = MarianMTModel(config).eval()
+
+    @torch.inference_mode()
+    def translate(rows: slice) -> list[list[int]]:
+        sources = task.source_ids[rows]
+        longest = max(map(len, sources))
+        ids = torch.tensor([row + [PADDING_ID] * (longest - len(row)) for row in sources])
+        length = max(map(len, task.written_ids[beams][rows]))
+        return model.generate(
+            input_ids=ids,
+            attention_mask=(ids != PADDING_ID).long(),
+            num_beams=beams,
+            do_sample=False,
+            use_cache=True,
+            min_new_tokens=length,
+            max_new_tokens=length,
+        ).tolist()
+
+    return Contender(translate, None)
+
+
+def ctranslate2(task: Task, beams: int) -> Contender:
+    """CTranslate2 with our weights."""
+    return _ctranslate2(task, beams, "float32")
+
+
+def ctranslate2_int8(task: Task, beams: int) -> Contender:
+    """CTranslate2 with our weights, and its products in 8 bits."""
+    return _ctranslate2(task, beams, "int8")
+
+
+def _ctranslate2(task: Task, beams: int, compute_type: str) -> Contender:
+    from ctranslate2 import Translator
+
+    folder = task.folder / "ctranslate2"
+    if not folder.exists():
+        folder.mkdir()
+        with np.load(task.folder / "weights.npz") as weights:
+            _write_ctranslate2(dict(weights), folder)
+    model = Translator(
+        str(folder), "cpu", compute_type=compute_type, inter_threads=1, intra_threads=CORES
+    )
+    tokens = [list(map(str, ids)) for ids in task.source_ids]
+
+    def translate(rows: slice) -> list[list[int]]:
+        longest = max(map(len, tokens[rows]))
+        found = model.translate_batch(
+            tokens[rows],
+            beam_size=beams,
+            max_decoding_length=min(2 * longest + ROOM, task.max_length),
+            disable_unk=True,  # here padding, which ours never writes either
+            suppress_sequences=[[str(START_ID)]],
+        )
+        return [[*map(int, result.hypotheses[0]), END_ID] for result in found]
+
+    # Among beams it ranks with another length penalty, and 8 bits are not ours.
+    exact = beams == 1 and compute_type == "float32"
+    return Contender(translate, task.written_ids[beams], must_agree=exact, writes_ids=True)
+
+
+def _write_ctranslate2(weights: dict[str, np.ndarray], folder: pathlib.Path) -> None:
+    """Our weights as a model of CTranslate2."""
+    from ctranslate2.specs import TransformerSpec
+
+    spec = TransformerSpec.from_config(
+        (_count_layers(weights, "encoder"), _count_layers(weights, "decoder")),
+        num_heads=len(weights["encoder_1/attention/query/bias"]),
+        pre_norm=True,
+    )
+    embeddings = weights["embedding/embeddings"]
+    spec.encoder.embeddings[0].weight = embeddings
+    spec.decoder.embeddings.weight = embeddings
+    spec.decoder.projection.weight = embeddings
+    for name in ("encoder", "decoder"):
+        stack = getattr(spec, name)
+        stack.position_encodings.encodings = weights["positions"]
+        _norm(stack.layer_norm, weights, f"{name}_norm")
+        for number, layer in enumerate(stack.layer, start=1):
+            path = f"{name}_{number}"
+            own, cross = f"{path}/attention", f"{path}/cross_attention"
+            _norm(layer.self_attention.layer_norm, weights, f"{own}_norm")
+            _linear(layer.self_attention.linear[0], weights, own, "query", "key", "value")
+            _linear(layer.self_attention.linear[1], weights, own, "attention_output")
+            if name == "decoder":
+                _norm(layer.attention.layer_norm, weights, f"{cross}_norm")
+                _linear(layer.attention.linear[0], weights, cross, "query")
+                _linear(layer.attention.linear[1], weights, cross, "key", "value")
+                _linear(layer.attention.linear[2], weights, cross, "attention_output")
+            _norm(layer.ffn.layer_norm, weights, f"{path}/feed_forward_norm")
+            _linear(layer.ffn.linear_0, weights, path, "feed_forward_in")
+            _linear(layer.ffn.linear_1, weights, path, "feed_forward_out")
+    vocabulary = list(map(str, range(len(embeddings))))
+    spec.register_source_vocabulary(vocabulary)
+    spec.register_target_vocabulary(vocabulary)
+    spec.config.unk_token = str(PADDING_ID)
+    spec.config.bos_token = spec.config.decoder_start_token = str(START_ID)
+    spec.config.eos_token = str(END_ID)
+    spec.config.layer_norm_epsilon = 1e-6
+    spec.validate()
+    spec.optimize()
+    spec.save(str(folder))
+
+
+def _norm(spec: Any, weights: dict[str, np.ndarray], path: str) -> None:
+    spec.gamma, spec.beta = weights[f"{path}/gamma"], weights[f"{path}/beta"]
+
+
+def _linear(spec: Any, weights: dict[str, np.ndarray], path: str, *names: str) -> None:
+    """One layer of some of ours, whose outputs stand behind each other."""
+    biases = [weights[f"{path}/{name}/bias"].reshape(-1) for name in names]
+    kernels = [weights[f"{path}/{name}/kernel"] for name in names]
+    matrices = [x.reshape(-1, bias.size).T for x, bias in zip(kernels, biases, strict=True)]
+    spec.weight, spec.bias = np.concatenate(matrices), np.concatenate(biases)
+
+
+def _count_layers(weights: Any, stack: str) -> int:
+    return len([path for path in weights if path.startswith(stack) and path.endswith("_in/bias")])
+
+
+CONTENDERS: dict[str, Callable[[Task, int], Contender]] = {
+    "keras_attn": python_model,
+    "saved_model": saved_model,
+    "no_cache": no_cache,
+    "huggingface": huggingface,
+    "ctranslate2": ctranslate2,
+    "ctranslate2_int8": ctranslate2_int8,
+}
+PACKAGES = {
+    "huggingface": ("torch", "transformers"),
+    "ctranslate2": ("ctranslate2",),
+    "ctranslate2_int8": ("ctranslate2",),
+}

@@ -1,0 +1,54 @@
+"""Tables of how good a model is."""
+
+from typing import Any
+
+import rich
+from rich import box
+from rich.table import Table
+
+_Metrics = dict[str, Any]
+
+
+def print_metrics(metrics: dict[str, _Metrics]) -> None:
+    """Print a row for each split, by what `keras_attn.training.evaluate` tells of it."""
+    rows = {split: _cells(values) for split, values in metrics.items()}
+    columns = dict.fromkeys(column for cells in rows.values() for column in cells)
+    table = Table("split", *columns, box=box.SIMPLE)
+    for split, cells in rows.items():
+        table.add_row(split, *(cells.get(column, "") for column in columns))
+    rich.print(table)
+
+
+def in_words(metrics: _Metrics) -> str:
+    """What a card says of a split, as the table writes it.
+
+    Example:
+
+    >>> in_words({"accuracy": 0.9114, "loss": 0.3, "examples": 10_000})
+    '91.14 %'
+    """
+    if "bleu" in metrics:
+        return ", ".join(f"{value} {title}" for title, value in _translated(metrics).items())
+    return _percent(metrics["accuracy"])
+
+
+def _cells(metrics: _Metrics) -> dict[str, str]:
+    loss, examples = f"{metrics['loss']:.4f}", f"{metrics['examples']:,}"
+    if "bleu" in metrics:
+        return {**_translated(metrics), "loss": loss, "examples": examples}
+    cells = {"accuracy": _percent(metrics["accuracy"]), "loss": loss, "examples": examples}
+    if "calibration_error" in metrics:
+        cells["calibration error"] = _percent(metrics["calibration_error"])
+    return cells
+
+
+def _translated(metrics: _Metrics) -> dict[str, str]:
+    return {
+        "BLEU": f"{metrics['bleu']:.2f}",
+        "chrF": f"{metrics['chrf']:.2f}",
+        "BLEU of lower-cased tokens": f"{metrics['bleu_lowercased_tokens']:.2f}",
+    }
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"

@@ -1,0 +1,34 @@
+"""Figures of runs as the generated pages write them."""
+
+import statistics
+from typing import Any
+
+
+def mean_and_deviation(values: list[float], form: str) -> str:
+    """The mean, with the sample standard deviation of several values.
+
+    Example:
+
+    >>> mean_and_deviation([90.0, 91.0], ".1f"), mean_and_deviation([90.0], ".1f")
+    ('90.5 ± 0.7', '90.0')
+    """
+    mean = format(statistics.fmean(values), form)
+    return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
+
+
+def seeds(runs: list[dict[str, Any]]) -> str:
+    """How many runs a figure is of: `1 seed`, `3 seeds`."""
+    return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+
+
+def minutes(runs: list[dict[str, Any]]) -> str:
+    """The wall time of training."""
+    values = [run["train_seconds"] / 60 for run in runs]
+    form = ".0f" if statistics.fmean(values) >= 10 else ".1f"
+    return f"{mean_and_deviation(values, form)} min"
+
+
+def hardware(run: dict[str, Any]) -> str:
+    """What a run ran on."""
+    used = run["hardware"]
+    return " + ".join(used["accelerators"]) or f"{used['cores']} cores ({used['processor']})"
