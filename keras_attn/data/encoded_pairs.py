@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -86,12 +86,13 @@ class PairBatches(keras.utils.PyDataset):
     padding included; then the batches are shuffled.
 
     Args:
-        pairs: what to train on.
+        pairs: what to train on; or a function that gives it for an epoch, as many pairs each.
         batch_tokens: the most tokens of a batch on average, counted on the longer side of
             each pair.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
         initial_epoch: number of the first epoch.
+        copies: how often each pair stands in its batch, one beside the other.
 
     Raises:
         ValueError: there are no pairs, or `batch_tokens` is below 1.
@@ -99,24 +100,26 @@ class PairBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        pairs: EncodedPairs,
+        pairs: EncodedPairs | Callable[[int], EncodedPairs],
         batch_tokens: int,
         *,
         seed: int,
         epochs: int,
         initial_epoch: int = 0,
+        copies: int = 1,
     ) -> None:
         super().__init__()
-        self.pairs, self.seed = pairs, seed
+        self.pairs_of = pairs if callable(pairs) else lambda epoch: pairs
+        self.seed, self.copies = seed, copies
         self.epochs, self.initial_epoch = epochs, initial_epoch
-        self.sizes = np.maximum(pairs.source_lengths, pairs.target_lengths)
+        pairs = self.pairs_of(0)
         if not len(pairs) or batch_tokens < 1:
             raise ValueError(
                 "A batch must hold at least one token, and there must be pairs to fill it. "
                 f"Received: {batch_tokens} tokens a batch, {len(pairs)} pairs."
             )
-        self.steps = math.ceil(int(self.sizes.sum()) / batch_tokens)
-        self._planned: tuple[int, list[np.ndarray]] = (-1, [])
+        self.steps = math.ceil(int(_sizes(pairs).sum()) / batch_tokens)
+        self._planned: tuple[int, EncodedPairs, list[np.ndarray]] = (-1, pairs, [])
 
     def __len__(self) -> int:
         return self.steps * (self.epochs - self.initial_epoch)
@@ -125,20 +128,28 @@ class PairBatches(keras.utils.PyDataset):
         epoch, step = divmod(index, self.steps)
         epoch += self.initial_epoch
         if self._planned[0] != epoch:
-            self._planned = (epoch, self._plan(epoch))
-        return self.pairs.batch(self._planned[1][step])
+            pairs = self.pairs_of(epoch)
+            self._planned = (epoch, pairs, self._plan(pairs, epoch))
+        _, pairs, batches = self._planned
+        return pairs.batch(np.repeat(batches[step], self.copies))
 
-    def _plan(self, epoch: int) -> list[np.ndarray]:
+    def _plan(self, pairs: EncodedPairs, epoch: int) -> list[np.ndarray]:
         """The rows of each batch of an epoch."""
-        order = epoch_order(len(self.pairs), self.seed, epoch)
-        order = order[self.sizes[order].argsort(kind="stable")]
-        before = np.cumsum(self.sizes[order]) - self.sizes[order]
-        number = before * self.steps // int(self.sizes.sum())
+        sizes = _sizes(pairs)
+        order = epoch_order(len(pairs), self.seed, epoch)
+        order = order[sizes[order].argsort(kind="stable")]
+        before = np.cumsum(sizes[order]) - sizes[order]
+        number = before * self.steps // int(sizes.sum())
         batches = np.split(order, np.searchsorted(number, np.arange(1, self.steps)))
         # A pair as long as a whole batch may leave one empty.
         batches = [rows if len(rows) else order[-1:] for rows in batches]
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(self.steps)
         return [batches[i] for i in shuffled]
+
+
+def _sizes(pairs: EncodedPairs) -> np.ndarray:
+    """The tokens of each pair, on its longer side."""
+    return np.maximum(pairs.source_lengths, pairs.target_lengths)
 
 
 class EvaluationPairBatches(keras.utils.PyDataset):

@@ -62,8 +62,13 @@ class PairModel(keras.Model):
                 "There must be one target a source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
-        ends = [np.append(ids, END_ID) for ids in self._ids(sources)]
-        return EncodedPairs(ends, self._ids(targets), START_ID, END_ID)
+        return self.paired(self._ids(sources), self._ids(targets))
+
+    def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
+        """Pairs of ids without start and end, of which `max_length` are kept."""
+        ends = [np.append(ids[: self.max_length], END_ID) for ids in sources]
+        kept = [ids[: self.max_length] for ids in targets]
+        return EncodedPairs(ends, kept, START_ID, END_ID)
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train on pairs of strings or ids, as `keras.Model.fit` does.

@@ -75,6 +75,24 @@ class TokenAccuracy(keras.metrics.Mean):
         return {"name": self.name, "dtype": self.dtype}
 
 
+def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """How far two answers to each row are apart: a float32 scalar in nats.
+
+    The mean over tokens that are no padding of the Kullback-Leibler divergences of the one
+    from the other and of the other from the one (R-Drop, Liang et al., arXiv:2106.14448).
+
+    Args:
+        y_true: ids `(2 * B, T)`, of which 0 is padding; rows `2 * n` and `2 * n + 1` are the
+            same.
+        y_pred: logits `(2 * B, T, V)` of them, which dropout made different.
+    """
+    real = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")[::2]
+    logs = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
+    one, other = logs[::2], logs[1::2]
+    apart = ops.sum((ops.exp(one) - ops.exp(other)) * (one - other), axis=-1) / 2
+    return ops.sum(real * apart) / ops.maximum(ops.sum(real), 1.0)
+
+
 def token_losses(
     y_true: Tensor, y_pred: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:

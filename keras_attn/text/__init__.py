@@ -11,6 +11,7 @@ from keras_attn import _lazy
 if TYPE_CHECKING:
     from keras_attn.text.encoder import NGramEncoder
     from keras_attn.text.normalization import Normalizer
+    from keras_attn.text.subword_dropout import SubwordDropout
     from keras_attn.text.subword_training import train_subwords
     from keras_attn.text.subwords import SubwordTokenizer
     from keras_attn.text.truncation import keep_ends
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "vocabulary": ["Vocabulary"],
         "encoder": ["NGramEncoder"],
         "subwords": ["SubwordTokenizer"],
+        "subword_dropout": ["SubwordDropout"],
         "subword_training": ["train_subwords"],
     },
 )

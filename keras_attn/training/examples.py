@@ -9,15 +9,14 @@ from keras_attn import data
 from keras_attn.explain import Cost, cost
 from keras_attn.tasks import (
     ImageClassifier,
-    SequenceCrossentropy,
     Task,
     TextClassifier,
-    TokenAccuracy,
     Translator,
     expected_calibration_error,
 )
 from keras_attn.tasks.calibration import softmax
-from keras_attn.training.translations import TranslateHeldOut, evaluate_translations
+from keras_attn.training.recipe import Recipe
+from keras_attn.training.translations import PairExamples, evaluate_translations
 
 Classifier = Task
 EVALUATION_BATCH = 500  # images
@@ -142,61 +141,10 @@ class TextExamples(_Classified):
         return cost(network, (1, length, self.training.ids.shape[1]))
 
 
-class PairExamples:
-    """Pairs of sentences as ids, encoded once; the model learns its subwords of them.
-
-    Args:
-        translator: the new model.
-        dataset: the data set.
-    """
-
-    one_hot = False
-
-    def __init__(self, translator: Translator, dataset: data.Dataset[data.PairSplit]) -> None:
-        training, self.held_out = dataset["train"], dataset["validation"]
-        translator.adapt(training.sources, training.targets)
-        self.training = translator.encode(training.sources, training.targets)
-        self.pairs = translator.encode(self.held_out.sources, self.held_out.targets)
-
-    def steps(self, batch_size: int) -> int:
-        return data.PairBatches(self.training, batch_size, seed=0, epochs=1).steps
-
-    def seen(self, batch_size: int) -> int:
-        return len(self.training)
-
-    def loss(self, label_smoothing: float) -> keras.losses.Loss:
-        return SequenceCrossentropy(label_smoothing)
-
-    def accuracy(self) -> keras.metrics.Metric:
-        return TokenAccuracy()
-
-    def callbacks(self, classifier: Translator) -> list[keras.callbacks.Callback]:
-        return [TranslateHeldOut(classifier, self.held_out)]
-
-    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
-        return data.pair_batches_for_fit(
-            data.PairBatches(
-                self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
-            )
-        )
-
-    def validation(self) -> dict[str, Any]:
-        batches = data.EvaluationPairBatches(self.pairs, TEXT_BATCH)
-        return {"validation_data": data.pair_batches_for_fit(batches)}
-
-    def finish(self, classifier: Any) -> dict[str, Any]:
-        return {}
-
-    def cost(self, network: Any) -> Cost:
-        """The cost of a pair of the mean lengths."""
-        lengths = self.training.source_lengths.mean(), self.training.target_lengths.mean()
-        return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
-
-
-def read(classifier: Any, dataset: data.Dataset[Any]) -> Examples:
-    """The examples of a data set, for a new model."""
+def read(classifier: Any, dataset: data.Dataset[Any], recipe: Recipe) -> Examples:
+    """The examples of a data set, for a new model, as a recipe wants them."""
     if isinstance(classifier, Translator):
-        return PairExamples(classifier, dataset)
+        return PairExamples(classifier, dataset, recipe)
     if isinstance(classifier, TextClassifier):
         return TextExamples(classifier, dataset)
     return ImageExamples(classifier, dataset)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attn.tasks import divergence_of_copies
 from keras_attn.training import augmentation, recipe
 
 Tensor = Any
@@ -27,6 +28,8 @@ class Learner(keras.Model):
             steps it keeps less, so that it does not remember the initial weights.
         one_hot: whether the loss takes labels written out over the classes, for augmentations
             to mix.
+        r_drop: weight of the divergence between the answers to the two copies of each row of
+            which training batches consist; 0 where they do not.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Learner(keras.Model):
         augmentations: list[keras.layers.Layer],
         average: float = 0.0,
         one_hot: bool = True,
+        r_drop: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -42,6 +46,7 @@ class Learner(keras.Model):
         self.augmentations = augmentations
         self.average = average
         self.one_hot = one_hot
+        self.r_drop = r_drop
         if average:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
@@ -102,9 +107,12 @@ class Learner(keras.Model):
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
                 y = layer.mix_targets(y)
-        return super().compute_loss(
+        loss = super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
+        if training and self.r_drop:
+            loss = loss + self.r_drop * divergence_of_copies(y, y_pred)
+        return loss
 
 
 class EvaluateAverages(keras.callbacks.Callback):

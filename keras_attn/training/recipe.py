@@ -71,11 +71,14 @@ class Subwords(_Section):
         max_length: the most subwords that are read of a sentence.
         lowercase: whether sentences are made lower case, on both sides.
         min_count: how often what becomes a subword must be seen.
+        dropout: rate at which subwords are passed over in training, see
+            `keras_attn.text.SubwordDropout`.
     """
 
     max_length: Count = 256
     lowercase: bool = False
     min_count: Count = 2
+    dropout: Fraction = 0.0
 
 
 class Optimizer(_Section):
@@ -116,6 +119,9 @@ class Training(_Section):
         label_smoothing: share of the target that is spread over all classes.
         ema: how much the exponential moving average of the weights keeps a step, or 0
             for none; the average is what is evaluated and kept.
+        r_drop: weight of the divergence between the answers to two copies of each pair, which
+            dropout makes different; 0 reads each once. Of translation alone, see
+            `keras_attn.tasks.sequence_loss.divergence_of_copies`.
         precision: a Keras dtype policy.
         seeds: the seeds of the published runs.
     """
@@ -124,6 +130,7 @@ class Training(_Section):
     batch_size: Count
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
+    r_drop: NonNegative = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
@@ -185,6 +192,8 @@ class Recipe(_Section):
         for name, (default, task) in sections.items():
             if self.task != task and getattr(self, name) != default:
                 raise ValueError(f"{name}: this section is for {task}")
+        if self.training.r_drop and self.task != "translation":
+            raise ValueError("training.r_drop: this key is for translation")
         return self
 
     def settings(self, variant: str | None = None) -> dict[str, Any]:
@@ -204,7 +213,7 @@ class Recipe(_Section):
     def encoder_settings(self) -> dict[str, Any] | None:
         """The settings of what makes ids of texts; None for images."""
         section = {"text_classification": self.text, "translation": self.subwords}.get(self.task)
-        return None if section is None else section.model_dump()
+        return None if section is None else section.model_dump(exclude={"dropout"})
 
     @property
     def digest(self) -> str:

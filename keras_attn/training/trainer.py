@@ -105,7 +105,7 @@ def train(
                 text=recipe.encoder_settings,
                 **recipe.settings(variant),
             )
-        read = examples.read(classifier, dataset)
+        read = examples.read(classifier, dataset, recipe)
         steps = read.steps(settings.batch_size)
         learner = _compiled(classifier, read, recipe, seed, steps)
         learner.optimizer.build(learner.trainable_variables)
@@ -194,7 +194,10 @@ def _compiled(
     classifier: Classifier, read: Examples, recipe: Recipe, seed: int, steps: int
 ) -> Learner:
     layers = augmentations(recipe.augmentation, seed)
-    learner = Learner(classifier, layers, recipe.training.ema, one_hot=read.one_hot)
+    settings = recipe.training
+    learner = Learner(
+        classifier, layers, settings.ema, one_hot=read.one_hot, r_drop=settings.r_drop
+    )
     optimizer = build_optimizer(recipe, steps)
     if recipe.training.precision == "mixed_float16":
         # Keras wraps it by the policy of the model that is compiled, and the learner's own

@@ -1,4 +1,4 @@
-"""How good translations are: BLEU and chrF, by packages that are kept for it."""
+"""What a run of translation takes of its data, and BLEU and chrF, by packages kept for them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,13 @@ import keras
 import numpy as np
 
 from keras_attn import data
-from keras_attn.tasks import Translator
+from keras_attn.explain import Cost
+from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.text import SubwordDropout
+from keras_attn.training.recipe import Recipe
 
 BEAM_SIZE = 5  # of reported figures, as in the papers that Multi30k is compared with
+HELD_OUT_BATCH = 128  # pairs
 BOOTSTRAP = 1_000  # samples of an interval
 
 
@@ -32,6 +36,75 @@ class TranslateHeldOut(keras.callbacks.Callback):
         bleu = corpus_bleu([translation.text for translation in found], self.split)
         if logs is not None:
             logs["val_bleu"] = bleu["bleu"]
+
+
+class PairExamples:
+    """Pairs of sentences as ids; the model learns its subwords of them.
+
+    Args:
+        translator: the new model.
+        dataset: the data set.
+        recipe: which says how words are cut in training, and how often a pair is read.
+    """
+
+    one_hot = False
+
+    def __init__(
+        self, translator: Translator, dataset: data.Dataset[data.PairSplit], recipe: Recipe
+    ) -> None:
+        training, self.held_out = dataset["train"], dataset["validation"]
+        translator.adapt(training.sources, training.targets)
+        self.translator, self.copies = translator, 2 if recipe.training.r_drop else 1
+        self.training = translator.encode(training.sources, training.targets)
+        self.pairs = translator.encode(self.held_out.sources, self.held_out.targets)
+        self.dropout = [
+            SubwordDropout(translator.tokenizer, texts, recipe.subwords.dropout)
+            for texts in (training.sources, training.targets)
+            if recipe.subwords.dropout
+        ]
+
+    def steps(self, batch_size: int) -> int:
+        return data.PairBatches(self.training, batch_size, seed=0, epochs=1).steps
+
+    def seen(self, batch_size: int) -> int:
+        return len(self.training) * self.copies
+
+    def loss(self, label_smoothing: float) -> keras.losses.Loss:
+        return SequenceCrossentropy(label_smoothing)
+
+    def accuracy(self) -> keras.metrics.Metric:
+        return TokenAccuracy()
+
+    def callbacks(self, classifier: Translator) -> list[keras.callbacks.Callback]:
+        return [TranslateHeldOut(classifier, self.held_out)]
+
+    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+        def epoch_of(epoch: int) -> data.EncodedPairs:
+            seeds = np.random.SeedSequence([seed, epoch, 2]).generate_state(2).tolist()
+            sides = [side(number) for side, number in zip(self.dropout, seeds, strict=True)]
+            return self.translator.paired(*sides)
+
+        batches = data.PairBatches(
+            epoch_of if self.dropout else self.training,
+            batch_size,
+            seed=seed,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            copies=self.copies,
+        )
+        return data.pair_batches_for_fit(batches)
+
+    def validation(self) -> dict[str, Any]:
+        batches = data.EvaluationPairBatches(self.pairs, HELD_OUT_BATCH)
+        return {"validation_data": data.pair_batches_for_fit(batches)}
+
+    def finish(self, classifier: Any) -> dict[str, Any]:
+        return {}
+
+    def cost(self, network: Any) -> Cost:
+        """The cost of a pair of the mean lengths."""
+        lengths = self.training.source_lengths.mean(), self.training.target_lengths.mean()
+        return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
 
 
 def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict[str, Any]:

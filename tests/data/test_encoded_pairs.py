@@ -106,3 +106,28 @@ def test_fit_takes_batches_of_every_length():
     for (inputs, outputs), index in zip(dataset, range(len(batches)), strict=True):
         np.testing.assert_array_equal(inputs["source"].numpy(), batches[index][0]["source"])
         np.testing.assert_array_equal(outputs.numpy(), batches[index][1])
+
+
+def test_copies_stand_beside_each_other():
+    pairs = _pairs(50)
+    single = PairBatches(pairs, 200, seed=0, epochs=1)
+    double = PairBatches(pairs, 200, seed=0, epochs=1, copies=2)
+    assert double.steps == single.steps
+    for step in range(single.steps):
+        expected, received = single[step], double[step]
+        np.testing.assert_array_equal(received[1][::2], expected[1])
+        np.testing.assert_array_equal(received[1][1::2], expected[1])
+        np.testing.assert_array_equal(received[0]["source"][1::2], expected[0]["source"])
+
+
+def test_pairs_may_be_given_anew_for_each_epoch():
+    asked = []
+
+    def pairs_of(epoch: int) -> EncodedPairs:
+        asked.append(epoch)
+        return EncodedPairs([np.array([3 + epoch, 2])] * 4, [np.array([9])] * 4, 1, 2)
+
+    batches = PairBatches(pairs_of, 4, seed=0, epochs=3, initial_epoch=1)
+    sources = [batches[index][0]["source"][0, 0] for index in range(len(batches))]
+    assert sources == [4] * batches.steps + [5] * batches.steps
+    assert asked == [0, 1, 2]

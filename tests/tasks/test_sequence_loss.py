@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy
+from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, divergence_of_copies
 from keras_attn.tasks.sequence_loss import token_losses
 
 B, T, V = 3, 5, 7
@@ -56,3 +56,17 @@ def test_loss_and_accuracy_come_back_from_their_configuration():
 def test_impossible_smoothing_is_refused(wrong):
     with pytest.raises(ValueError, match="`label_smoothing`"):
         SequenceCrossentropy(wrong)
+
+
+def test_the_divergence_of_copies_by_hand():
+    logits = RNG.normal(size=(4, T, V)).astype("float32")
+    ids = np.repeat(IDS[:2], 2, axis=0)
+    p = np.exp(logits.astype("float64"))
+    p /= p.sum(-1, keepdims=True)
+    one, other = p[::2], p[1::2]
+    kl = [(a * np.log(a / b)).sum(-1) for a, b in ((one, other), (other, one))]
+    real = ids[::2] != 0
+    expected = (real * (kl[0] + kl[1]) / 2).sum() / real.sum()
+    np.testing.assert_allclose(float(divergence_of_copies(ids, logits)), expected, rtol=1e-5)
+    same = np.repeat(logits[:2], 2, axis=0)
+    assert float(divergence_of_copies(ids, same)) == pytest.approx(0.0, abs=1e-7)

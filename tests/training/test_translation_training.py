@@ -46,8 +46,15 @@ def _recipe(**changes) -> Recipe:
                 "intermediate_dim": 16,
                 "dropout": 0.1,
             },
+            "subwords": {"dropout": 0.1},
             "optimizer": {"name": "adamw", "learning_rate": 0.01, "beta_2": 0.98},
-            "training": {"epochs": 2, "batch_size": 100, "label_smoothing": 0.1, "ema": 0.9},
+            "training": {
+                "epochs": 2,
+                "batch_size": 100,
+                "label_smoothing": 0.1,
+                "ema": 0.9,
+                "r_drop": 1.0,
+            },
             **changes,
         }
     )
@@ -78,7 +85,7 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     assert float(epochs[-1]["loss"]) < float(epochs[0]["loss"])
     lengths = [len(text.split()) + 1 for text in dataset["train"].sources]
     assert np.mean(lengths) == 4
-    assert record["train_flops"] == 3 * record["forward_flops"] * 60 * 2
+    assert record["train_flops"] == 3 * record["forward_flops"] * 2 * 60 * 2
 
 
 # Keras's CSVLogger leaves its file open where training raises.
@@ -143,5 +150,27 @@ def test_sections_of_other_tasks_are_refused(section, values):
 
 
 def test_subwords_are_of_translation_alone():
-    recipe = _recipe(subwords={"max_length": 50})
+    recipe = _recipe(subwords={"max_length": 50, "dropout": 0.2})
     assert recipe.encoder_settings == {"max_length": 50, "lowercase": False, "min_count": 2}
+
+
+def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole, dataset):
+    from keras_attn.training.translations import PairExamples
+
+    read = PairExamples(whole.classifier, dataset, _recipe())
+
+    def first(epoch: int) -> list[bytes]:
+        batches = read.batches(10_000, seed=0, epochs=epoch + 1, initial_epoch=epoch)
+        inputs, _ = next(iter(batches))
+        return sorted(row.tobytes() for row in np.asarray(inputs["source"]))
+
+    assert first(0) == first(0)
+    assert first(0) != first(1)
+    assert len(first(0)) == 2 * 60  # each pair twice, for R-Drop
+
+
+def test_r_drop_is_of_translation_alone(small_text_recipe):
+    values = small_text_recipe.model_dump()
+    values["training"]["r_drop"] = 1.0
+    with pytest.raises(ValueError, match="r_drop: this key is for translation"):
+        Recipe.model_validate(values)
