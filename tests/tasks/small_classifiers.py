@@ -5,8 +5,6 @@ import itertools
 import math
 
 import keras
-import numpy as np
-import pytest
 
 from keras_attn.tasks import (
     from_architecture,
@@ -48,16 +46,6 @@ def make(architecture="ngram_attention", text=None, **more):
     keras.utils.set_random_seed(0)
     settings = {"vocabulary_sizes": SIZES, **SMALL[architecture], **more}
     return from_architecture(architecture, NAMES, text=text, **settings)
-
-
-@pytest.fixture(scope="module", params=sorted(SMALL))
-def classifier(request):
-    """Each architecture, trained for a moment and calibrated."""
-    model = make(request.param, text={"max_length": 48})
-    model.adapt(TEXTS, LABELS)
-    model.fit(TEXTS, np.array(LABELS), epochs=2, verbose=0)
-    model.calibrate(NEW, [1, 0, 1, 1, 1, 0])  # not all as it would say
-    return model
 
 
 def naive_bayes():

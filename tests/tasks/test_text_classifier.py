@@ -23,6 +23,16 @@ from tests.text.strings import AWKWARD
 pytestmark = pytest.mark.tensorflow
 
 
+@pytest.fixture(scope="module", params=sorted(SMALL))
+def classifier(request):
+    """Each architecture, trained for a moment and calibrated."""
+    model = make(request.param, text={"max_length": 48})
+    model.adapt(TEXTS, LABELS)
+    model.fit(TEXTS, np.array(LABELS), epochs=2, verbose=0)
+    model.calibrate(NEW, [1, 0, 1, 1, 1, 0])  # not all as it would say
+    return model
+
+
 def test_answers_are_the_softmax_of_the_logits(classifier):
     logits = classifier.predict(NEW, verbose=0)
     exponentials = np.exp(logits.astype("float64"))

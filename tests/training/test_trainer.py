@@ -233,12 +233,13 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
 
 
 def test_float16_scales_its_loss(small_recipe, shapes):
-    from keras_attn.training import trainer
+    from keras_attn.training import examples, trainer
 
     training_ = small_recipe.training.model_copy(update={"precision": "mixed_float16"})
     recipe = small_recipe.model_copy(update={"training": training_})
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
-    learner = trainer._compiled(classifier, recipe, 0, 6)
+    read = examples.read(classifier, shapes, recipe)
+    learner = trainer._compiled(classifier, read, recipe, 0, 6)
     assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
