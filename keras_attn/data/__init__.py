@@ -21,15 +21,14 @@ from keras_attn.data.encoded import (
     EncodedTexts,
     EvaluationBatches,
     TextBatches,
+    batches_for_fit,
     evaluation_batches,
     text_batches,
 )
 from keras_attn.data.encoded_pairs import (
     EncodedPairs,
-    EvaluationPairBatches,
     PairBatches,
     padded,
-    pair_batches_for_fit,
 )
 from keras_attn.data.images import decode_image
 from keras_attn.data.imdb import IMDB_LABELS, imdb_reviews
@@ -137,7 +136,6 @@ __all__ = [
     "DatasetNotFoundError",
     "EncodedPairs",
     "EncodedTexts",
-    "EvaluationPairBatches",
     "PairBatches",
     "PairSplit",
     "PairTable",
@@ -146,6 +144,7 @@ __all__ = [
     "TextBatches",
     "TextSplit",
     "TextTable",
+    "batches_for_fit",
     "cut_validation",
     "decode_image",
     "evaluation_batches",
@@ -153,7 +152,6 @@ __all__ = [
     "load",
     "multi30k",
     "padded",
-    "pair_batches_for_fit",
     "read_pairs",
     "read_texts",
     "remarks",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -53,25 +53,34 @@ class EncodedTexts:
         return padded, self.labels[rows]
 
 
+class _Encoded(Protocol):
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: np.ndarray) -> tuple[Any, np.ndarray]: ...
+
+
 class EvaluationBatches(keras.utils.PyDataset):
-    """All texts in batches, the shortest first, for `evaluate` and `validation_data`.
+    """All texts or pairs in batches, the shortest first, for `evaluate` and `validation_data`.
 
     Args:
-        texts: encoded texts.
-        batch_size: texts a batch; the last may have fewer.
+        examples: encoded texts, or pairs of them, which go by the length of their source.
+        batch_size: examples a batch; the last may have fewer.
     """
 
-    def __init__(self, texts: EncodedTexts, batch_size: int) -> None:
+    def __init__(self, examples: _Encoded, batch_size: int) -> None:
         super().__init__()
-        self.texts, self.batch_size = texts, batch_size
-        self.order = texts.lengths.argsort(kind="stable")
+        self.examples, self.batch_size = examples, batch_size
+        self.order = examples.lengths.argsort(kind="stable")
 
     def __len__(self) -> int:
-        return math.ceil(len(self.texts) / self.batch_size)
+        return math.ceil(len(self.examples) / self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         start = index * self.batch_size
-        return self.texts.batch(self.order[start : start + self.batch_size])
+        return self.examples.batch(self.order[start : start + self.batch_size])
 
 
 class TextBatches(keras.utils.PyDataset):
@@ -135,27 +144,31 @@ def text_batches(
     texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int, initial_epoch: int = 0
 ) -> Any:
     """`TextBatches` in the form that `fit` takes on this backend."""
-    return _for_fit(
+    return batches_for_fit(
         TextBatches(texts, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch)
     )
 
 
-def evaluation_batches(texts: EncodedTexts, batch_size: int) -> Any:
+def evaluation_batches(examples: _Encoded, batch_size: int) -> Any:
     """`EvaluationBatches` in the form that `fit` takes on this backend."""
-    return _for_fit(EvaluationBatches(texts, batch_size))
+    return batches_for_fit(EvaluationBatches(examples, batch_size))
 
 
-def _for_fit(batches: Any) -> Any:
-    """On TensorFlow a `tf.data.Dataset`: Keras takes all batches to be as long as the first."""
+def batches_for_fit(batches: keras.utils.PyDataset) -> Any:
+    """Batches of int32 arrays, whose rows and lengths differ, in the form that `fit` takes.
+
+    On TensorFlow it is a `tf.data.Dataset`: Keras would take all batches of a `PyDataset` to be
+    as long as the first.
+    """
     if keras.backend.backend() != "tensorflow":
         return batches
     import tensorflow as tf
 
-    signature = (
-        tf.TensorSpec((None, None, batches.texts.ids.shape[1]), tf.int32),
-        tf.TensorSpec((None,), tf.int32),
+    signature = keras.tree.map_structure(
+        lambda array: tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], tf.int32),
+        batches[0],
     )
     dataset = tf.data.Dataset.from_generator(
         lambda: (batches[index] for index in range(len(batches))), output_signature=signature
     )
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +40,7 @@ class EncodedPairs:
         return len(self.sources)
 
     @property
-    def source_lengths(self) -> np.ndarray:
+    def lengths(self) -> np.ndarray:
         """The number of ids of each source."""
         return np.array([len(ids) for ids in self.sources], "int64")
 
@@ -149,42 +148,4 @@ class PairBatches(keras.utils.PyDataset):
 
 def _sizes(pairs: EncodedPairs) -> np.ndarray:
     """The tokens of each pair, on its longer side."""
-    return np.maximum(pairs.source_lengths, pairs.target_lengths)
-
-
-class EvaluationPairBatches(keras.utils.PyDataset):
-    """All pairs in batches, the shortest first, for `evaluate` and `validation_data`.
-
-    Args:
-        pairs: encoded pairs.
-        batch_size: pairs a batch; the last may have fewer.
-    """
-
-    def __init__(self, pairs: EncodedPairs, batch_size: int) -> None:
-        super().__init__()
-        self.pairs, self.batch_size = pairs, batch_size
-        self.order = pairs.source_lengths.argsort(kind="stable")
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.pairs) / self.batch_size)
-
-    def __getitem__(self, index: int) -> Batch:
-        start = index * self.batch_size
-        return self.pairs.batch(self.order[start : start + self.batch_size])
-
-
-def pair_batches_for_fit(batches: PairBatches | EvaluationPairBatches) -> Any:
-    """The batches in the form that `fit` takes: on TensorFlow a `tf.data.Dataset`.
-
-    Keras would take all batches of a `PyDataset` to be as long as the first.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return batches
-    import tensorflow as tf
-
-    ids = tf.TensorSpec((None, None), tf.int32)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(len(batches))),
-        output_signature=({"source": ids, "target": ids}, ids),
-    )
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
+    return np.maximum(pairs.lengths, pairs.target_lengths)

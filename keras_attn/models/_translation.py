@@ -18,8 +18,9 @@ class TranslationModel(keras.Model):
     Embeddings of source, target and output are one matrix (Press and Wolf,
     arXiv:1608.05859). Id 0 is padding, which stands at the end of rows and changes nothing.
 
-    A subclass offers a search three methods, see `keras_attn.decoding.StepModel`: `start`
-    reads the source, `step` takes one token of every beam, `reorder` chooses among beams.
+    A subclass has `encode` and `decode`; and for a search three methods, see
+    `keras_attn.decoding.StepModel`: `start` reads the source, `step` takes one token of every
+    beam, `reorder` chooses among beams.
 
     Args:
         config: a configuration of the subclass's `config_class`, or a dict of its fields.
@@ -48,6 +49,20 @@ class TranslationModel(keras.Model):
         )
         self.embedding.build((None, None))
         self.embedding_dropout = keras.layers.Dropout(config.dropout, name="embedding_dropout")
+
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
+        memory, real = self.encode(inputs["source"], training)
+        return self.decode(inputs["target"], memory, real, training)
+
+    def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
+        """The memory `(B, S, ...)` of a source `(B, S)`, and its padding mask `(B, S)`."""
+        raise NotImplementedError
+
+    def decode(
+        self, target: Tensor, memory: Tensor, memory_real: Tensor, training: bool | None = None
+    ) -> Tensor:
+        """Logits `(B, T, V)` of a target `(B, T)`, all of it at once."""
+        raise NotImplementedError
 
     def embedded(self, ids: Tensor) -> Tensor:
         """Embeddings of ids, of mean square 1."""

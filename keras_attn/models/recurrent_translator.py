@@ -126,10 +126,6 @@ class RecurrentTranslator(TranslationModel):
             self.output_dense.build((None, None, units))
         self.built = True
 
-    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        memory, real = self.encode(inputs["source"], training)
-        return self.decode(inputs["target"], memory, real, training)
-
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """The memory `(B, S, 2 * units)` of a source `(B, S)`, and its padding mask `(B, S)`."""
         real = self.real(source)

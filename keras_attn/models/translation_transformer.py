@@ -102,10 +102,6 @@ class TranslationTransformer(TranslationModel):
             block.build(shape, shape)
         self.built = True
 
-    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        memory, real = self.encode(inputs["source"], training)
-        return self.decode(inputs["target"], memory, real, training)
-
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """The memory `(B, S, D)` of a source `(B, S)`, and its padding mask `(B, S)`."""
         real = self.real(source)

@@ -12,6 +12,7 @@ from keras import ops
 from keras_attn.data import decode_image
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.layers import ImageNormalization, PatchWhitening
+from keras_attn.tasks._task_model import TaskModel
 from keras_attn.tasks.classification import (
     Classification,
     answer,
@@ -25,7 +26,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class ImageClassifier(keras.Model):
+class ImageClassifier(TaskModel):
     """A network with its preprocessing and its labels: images in, answers out.
 
     It is a `keras.Model`: `fit`, `evaluate`, `predict` and `save` work on uint8 images of
@@ -56,6 +57,8 @@ class ImageClassifier(keras.Model):
     >>> answer.label in {"red", "green", "blue", "yellow"}
     True
     """
+
+    _parts = ("network",)
 
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -168,13 +171,6 @@ class ImageClassifier(keras.Model):
             ]
         return answers
 
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the whole model, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
-
     def export(self, filepath: str | os.PathLike[str], **kwargs: Any) -> pathlib.Path:
         """Write a SavedModel that takes uint8 images `(B, H, W, 3)` of any size.
 
@@ -206,17 +202,7 @@ class ImageClassifier(keras.Model):
         return write_saved_model(filepath, serve, self, images=spec)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "label_names": list(self.label_names),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageClassifier":
-        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
-        rest = {name: value for name, value in config.items() if name != "network"}
-        return cls(network, **rest)
+        return {**super().get_config(), "label_names": list(self.label_names)}
 
     def _probabilities(self, images: Tensor) -> Tensor:
         return ops.softmax(self(self.preprocess(images), training=False))

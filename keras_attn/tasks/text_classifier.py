@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_attn.data import EncodedTexts, EvaluationBatches
 from keras_attn.export import import_tensorflow, write_saved_model
+from keras_attn.tasks._task_model import TaskModel
 from keras_attn.tasks.calibration import fit_temperature, softmax
 from keras_attn.tasks.classification import (
     answer,
@@ -28,7 +29,7 @@ BATCH = 256  # texts that are encoded at a time
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class TextClassifier(keras.Model):
+class TextClassifier(TaskModel):
     """A network with its vocabulary and its labels: strings in, answers out.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take lists or arrays of strings,
@@ -61,6 +62,8 @@ class TextClassifier(keras.Model):
     >>> model.classify("how fine!").label
     'good'
     """
+
+    _parts = ("network", "encoder")
 
     def __init__(
         self,
@@ -276,13 +279,6 @@ class TextClassifier(keras.Model):
         """Logits of strings or ids, as `keras.Model.predict` gives them."""
         return super().predict(self._encoded(x), **kwargs)
 
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the whole model with its vocabulary, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
-
     def export(self, filepath: str | os.PathLike[str], **kwargs: Any) -> pathlib.Path:
         """Write a SavedModel of plain TensorFlow that takes strings.
 
@@ -321,21 +317,7 @@ class TextClassifier(keras.Model):
         self.encoder.read(path)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "label_names": list(self.label_names),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TextClassifier":
-        config = dict(config)
-        parts = {
-            name: keras.saving.deserialize_keras_object(config.pop(name), custom_objects)
-            for name in ("network", "encoder")
-        }
-        return cls(**parts, **config)
+        return {**super().get_config(), "label_names": list(self.label_names)}
 
     @property
     def _holds_out(self) -> bool:

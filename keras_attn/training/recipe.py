@@ -161,6 +161,7 @@ class Recipe(_Section):
         "multi30k_de_en",
         "multi30k_fr_en",
         "multi30k_en_cs",
+        "multi30k_cs_en",
         "tatoeba_en_fr",
         "tatoeba_fr_en",
     ]

@@ -92,18 +92,17 @@ class PairExamples:
             initial_epoch=initial_epoch,
             copies=self.copies,
         )
-        return data.pair_batches_for_fit(batches)
+        return data.batches_for_fit(batches)
 
     def validation(self) -> dict[str, Any]:
-        batches = data.EvaluationPairBatches(self.pairs, HELD_OUT_BATCH)
-        return {"validation_data": data.pair_batches_for_fit(batches)}
+        return {"validation_data": data.evaluation_batches(self.pairs, HELD_OUT_BATCH)}
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {}
 
     def cost(self, network: Any) -> Cost:
         """The cost of a pair of the mean lengths."""
-        lengths = self.training.source_lengths.mean(), self.training.target_lengths.mean()
+        lengths = self.training.lengths.mean(), self.training.target_lengths.mean()
         return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
 
 

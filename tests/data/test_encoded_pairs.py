@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_attn.data import EncodedPairs, EvaluationPairBatches, PairBatches, pair_batches_for_fit
+from keras_attn.data import EncodedPairs, EvaluationBatches, PairBatches, batches_for_fit
 
 RNG = np.random.default_rng(0)
 
@@ -91,7 +91,7 @@ def test_a_pair_longer_than_a_batch_is_read_all_the_same():
 
 def test_evaluation_goes_through_all_pairs():
     pairs = _pairs(70)
-    batches = EvaluationPairBatches(pairs, 32)
+    batches = EvaluationBatches(pairs, 32)
     assert [len(batches[index][1]) for index in range(len(batches))] == [32, 32, 6]
     tokens = sum(int((batches[index][1] != 0).sum()) for index in range(len(batches)))
     assert tokens == pairs.target_lengths.sum()
@@ -101,7 +101,7 @@ def test_evaluation_goes_through_all_pairs():
 def test_fit_takes_batches_of_every_length():
     pairs = _pairs(70)
     batches = PairBatches(pairs, 200, seed=0, epochs=1)
-    dataset = pair_batches_for_fit(batches)
+    dataset = batches_for_fit(batches)
     assert int(dataset.cardinality()) == len(batches)
     for (inputs, outputs), index in zip(dataset, range(len(batches)), strict=True):
         np.testing.assert_array_equal(inputs["source"].numpy(), batches[index][0]["source"])
