@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn._checks import check_count
+
 Tensor = Any
 
 
@@ -128,9 +130,14 @@ def check_arguments(max_length: int | Tensor, length_penalty: float, **counts: i
     if not keras.ops.is_tensor(max_length):
         counts = {"max_length": max_length, **counts}
     for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be an integer of at least 1. Received: {value!r}.")
-    if not 0.0 <= length_penalty < float("inf"):
+        check_count(name, value)
+    check_length_penalty(length_penalty)
+
+
+def check_length_penalty(length_penalty: float) -> None:
+    """Refuse a penalty that would favour short sequences, or is no number."""
+    number = isinstance(length_penalty, int | float) and not isinstance(length_penalty, bool)
+    if not (number and 0.0 <= length_penalty < float("inf")):
         raise ValueError(
             "`length_penalty` must be 0, which ranks by the log-probability alone, or a positive "
             f"number, which favours longer sequences. Received: {length_penalty!r}."

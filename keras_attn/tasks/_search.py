@@ -31,6 +31,7 @@ class Searches:
 
     def __init__(self, network: TranslationModel) -> None:
         self.network = network
+        self._seeds = keras.random.SeedGenerator(0)
         self._compiled: dict[tuple, Callable[..., Hypotheses]] = {}
 
     def __call__(
@@ -40,6 +41,7 @@ class Searches:
         longest: int,
         sources: Sequence[np.ndarray],
         prefixes: Sequence[np.ndarray],
+        seed: int | None = None,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """What is found for each source: ids `(n, L)` and log-probabilities `(n,)`.
 
@@ -49,11 +51,15 @@ class Searches:
             longest: the most tokens of a translation.
             sources: ids of each source, the end included.
             prefixes: ids that each translation must begin with.
+            seed: of a `search` that draws at random: all batches draw other numbers.
         """
+        if seed is not None:  # a variable: a graph stands for all seeds
+            settings = {**settings, "seed": self._seeds}
         key = (search, longest, *settings.items())
         if key not in self._compiled:
+            variables = [*self.network.variables, self._seeds.state]
             run = functools.partial(searched, self.network, search, settings, longest)
-            self._compiled[key] = compiled(run, self.network, (None, None), (None, None))
+            self._compiled[key] = compiled(run, variables, (None, None), (None, None))
         found: list[Any] = [None] * len(sources)
         order = np.argsort([len(ids) for ids in sources], kind="stable")
         for start in range(0, len(order), BATCH):
@@ -61,6 +67,8 @@ class Searches:
             source, prefix = (
                 padded([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
             )
+            if seed is not None:
+                self._seeds.state.assign([seed, start])
             hypotheses = self._compiled[key](source, prefix)
             ids = keras.ops.convert_to_numpy(hypotheses.ids)
             scores = keras.ops.convert_to_numpy(hypotheses.log_probabilities)

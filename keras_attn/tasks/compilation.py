@@ -1,6 +1,6 @@
 """Whether `fit` compiles with XLA, and functions of a model made fast on every backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,13 +19,15 @@ def compile_mode() -> bool | str:
 
 
 def compiled(
-    function: Callable[..., Any], model: keras.Model, *shapes: tuple[int | None, ...]
+    function: Callable[..., Any],
+    variables: Sequence[keras.Variable],
+    *shapes: tuple[int | None, ...],
 ) -> Callable[..., Any]:
-    """`function` as one graph, which reads the model's weights as they are at each call.
+    """`function` as one graph, which reads variables as they are at each call.
 
     Args:
-        function: from int32 tensors to nested tensors, without side effects.
-        model: whose weights it uses.
+        function: from int32 tensors to nested tensors. What it assigns to variables may be lost.
+        variables: all that it reads.
         shapes: the shape of each argument, None where it changes.
     """
     if keras.backend.backend() == "tensorflow":
@@ -37,9 +39,9 @@ def compiled(
         import jax
 
         def pure(values: list[Any], *arguments: Any) -> Any:
-            with keras.StatelessScope(list(zip(model.variables, values, strict=True))):
+            with keras.StatelessScope(list(zip(variables, values, strict=True))):
                 return function(*arguments)
 
         jitted = jax.jit(pure)
-        return lambda *arguments: jitted([v.value for v in model.variables], *arguments)
+        return lambda *arguments: jitted([v.value for v in variables], *arguments)
     return function

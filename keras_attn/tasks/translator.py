@@ -7,7 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_attn._checks import check_count
 from keras_attn.decoding import beam_search, sample
+from keras_attn.decoding._rules import check_length_penalty
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.models import TranslationModel
 from keras_attn.tasks._pair_model import PairModel, Texts
@@ -28,9 +30,9 @@ class Translator(PairModel):
     """A network with its subwords: sentences in, sentences out.
 
     It is a `keras.Model`: `fit` and `evaluate` take two lists or arrays of strings, sources
-    and targets, or what a network reads; `save` writes the subwords along. It comes compiled
-    with Adam; compile it again to choose otherwise. A new one is given its subwords by
-    `adapt`, before anything else.
+    and targets, or a `tf.data.Dataset` of batches of them, or what a network reads; `save`
+    writes the subwords along. It comes compiled with Adam; compile it again to choose
+    otherwise. A new one is given its subwords by `adapt`, before anything else.
 
     Args:
         network: a model of ids, such as a `keras_attn.models.TranslationTransformer`.
@@ -47,8 +49,10 @@ class Translator(PairModel):
         float32 logits `(B, T, V)` of the token after each of the target's.
 
     Raises:
-        ValueError: the tokenizer has more ids than the network.
+        ValueError: the tokenizer has more ids than the network, or a number is below 1.
     """
+
+    _parts = ("network", "tokenizer")
 
     def __init__(
         self,
@@ -61,6 +65,8 @@ class Translator(PairModel):
         super().__init__(**kwargs)
         self.network = network
         self.tokenizer = tokenizer
+        check_count("max_length", max_length)
+        check_count("min_count", min_count)
         self.max_length = max_length
         self.min_count = min_count
         self._searches = Searches(network)
@@ -109,12 +115,8 @@ class Translator(PairModel):
         Warns:
             UserWarning: a text has more than `max_length` subwords, and its end is not read.
         """
-        settings = {
-            "num_beams": beam_size,
-            "num_return": n_best,
-            "length_penalty": length_penalty,
-        }
-        return self._found(beam_search, settings, texts, prefix, max_length)
+        settings = _beam_settings(beam_size, n_best, length_penalty)
+        return self._found(beam_search, settings, texts, prefix, max_length, None)
 
     def sample(
         self,
@@ -133,7 +135,7 @@ class Translator(PairModel):
         Args:
             texts: a string, or a list or array of them.
             n: how many to draw for each text.
-            seed: integer; the same one draws the same, for the same texts.
+            seed: integer from 0; the same one draws the same, for the same texts.
             temperature: see `keras_attn.decoding.sample`.
             top_k: likewise.
             top_p: likewise.
@@ -151,9 +153,10 @@ class Translator(PairModel):
             "temperature": temperature,
             "top_k": top_k,
             "top_p": top_p,
-            "seed": seed,
         }
-        return self._found(sample, settings, texts, prefix, max_length)
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: {seed!r}.")
+        return self._found(sample, settings, texts, prefix, max_length, seed)
 
     def score(self, sources: Texts, targets: Texts) -> np.ndarray:
         """Log-probabilities in nats of given translations, float32 `(N,)`.
@@ -163,7 +166,7 @@ class Translator(PairModel):
         """
         pairs = self.encode(sources, targets)
         scores = np.zeros(len(pairs), "float32")
-        order = np.argsort(pairs.source_lengths, kind="stable")
+        order = np.argsort(pairs.lengths, kind="stable")
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
             inputs, outputs = pairs.batch(rows)
@@ -201,13 +204,6 @@ class Translator(PairModel):
             **scores,
         )
 
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the whole model with its subwords, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
-
     def export(
         self,
         filepath: str | os.PathLike[str],
@@ -234,23 +230,22 @@ class Translator(PairModel):
 
         Raises:
             TypeError: other arguments are given, such as Keras's `format`.
+            ValueError: a number is out of its range.
             RuntimeError: the Keras backend is not TensorFlow, or there are no subwords.
             FileExistsError: the folder exists and is not empty.
         """
         check_export_arguments("Translator", kwargs)
         tf = import_tensorflow()
-        settings = {"num_beams": beam_size, "length_penalty": length_penalty}
+        settings = _beam_settings(beam_size, 1, length_penalty)
 
         def serve(texts: Any) -> dict[str, Any]:
-            ids = self.tokenizer(texts)[:, : self.max_length]
-            lengths = ids.row_lengths()
-            ends = tf.fill([tf.shape(texts)[0], 1], END_ID)
-            source = tf.concat([ids, ends], axis=1).to_tensor()
+            source = self._source_ids(texts)
             prefix = tf.zeros([tf.shape(texts)[0], 0], tf.int32)
             found = searched(self.network, beam_search, settings, self.max_length, source, prefix)
             best = found.ids[:, 0]
-            best = tf.where((best < self.tokenizer.size) & (lengths > 0)[:, None], best, 0)
-            score = tf.where(lengths > 0, found.log_probabilities[:, 0], 0.0)
+            words = tf.math.count_nonzero(source, axis=1) > 1  # besides the end
+            best = tf.where((best < self.tokenizer.size) & words[:, None], best, 0)
+            score = tf.where(words, found.log_probabilities[:, 0], 0.0)
             return {"text": self.tokenizer.detokenize(best), "score": score}
 
         spec = tf.TensorSpec((None,), tf.string)
@@ -272,20 +267,9 @@ class Translator(PairModel):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
             "max_length": self.max_length,
             "min_count": self.min_count,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Translator":
-        config = dict(config)
-        parts = {
-            name: keras.saving.deserialize_keras_object(config.pop(name), custom_objects)
-            for name in ("network", "tokenizer")
-        }
-        return cls(**parts, **config)
 
     def _found(
         self,
@@ -294,10 +278,11 @@ class Translator(PairModel):
         texts: Any,
         prefix: str | Texts,
         max_length: int | None,
+        seed: int | None,
     ) -> Any:
         """`num_return` translations of each text, or of the only one."""
         if isinstance(texts, str | bytes):
-            return self._found(search, settings, [texts], prefix, max_length)[0]
+            return self._found(search, settings, [texts], prefix, max_length, seed)[0]
         prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
         if len(prefixes) != len(texts):
             raise ValueError(
@@ -306,7 +291,12 @@ class Translator(PairModel):
             )
         longest = self.max_length if max_length is None else max_length
         forced = self._ids(prefixes)
-        _check_longest(longest, max(map(len, forced), default=0))
+        check_count("max_length", longest)
+        if (most := max(map(len, forced), default=0)) > longest:
+            raise ValueError(
+                f"A translation of at most {longest} subwords cannot begin with a prefix of "
+                f"{most}. Cut `prefix`, or raise `max_length`."
+            )
         sources = self._ids(texts, warn=True)
         rows = [row for row, ids in enumerate(sources) if len(ids)]
         found = self._searches(
@@ -315,6 +305,7 @@ class Translator(PairModel):
             longest,
             [np.append(sources[row], END_ID) for row in rows],
             [forced[row] for row in rows],
+            seed,
         )
         count = settings["num_return"]
         answers = [[Translation("", 0.0)] * count for _ in sources]
@@ -332,11 +323,14 @@ class Translator(PairModel):
             )
 
 
-def _check_longest(longest: int, forced: int) -> None:
-    if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
-        raise ValueError(f"`max_length` must be an integer of at least 1. Received: {longest!r}.")
-    if forced > longest:
+def _beam_settings(beam_size: int, n_best: int, length_penalty: float) -> dict[str, Any]:
+    """The arguments of `beam_search`; what is wrong is told by the names that a user gave."""
+    check_count("beam_size", beam_size)
+    check_count("n_best", n_best)
+    if n_best > beam_size:
         raise ValueError(
-            f"A translation of at most {longest} subwords cannot begin with a prefix of {forced}. "
-            "Cut `prefix`, or raise `max_length`."
+            f"`n_best` must be at most `beam_size` = {beam_size}. Received: {n_best}. Search with "
+            "more beams."
         )
+    check_length_penalty(length_penalty)
+    return {"num_beams": beam_size, "num_return": n_best, "length_penalty": length_penalty}

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from keras_attn import tasks
+from keras_attn.data import PairSplit
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.tasks._search import BATCH
 
 SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
 TARGETS = ["un chien court .", "deux chiens courent .", "un chat dort .", "deux chats dorment ."]
@@ -99,10 +101,24 @@ def test_max_length_bounds_the_subwords(fitted):
             fitted.translate(SOURCES[0], max_length=wrong)
 
 
-@pytest.mark.parametrize("arguments", [{"beam_size": 0}, {"beam_size": 2, "n_best": 3}])
-def test_impossible_searches_are_refused(fitted, arguments):
-    with pytest.raises(ValueError, match=r"Received: [03]"):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beam_size": 0}, "`beam_size` must be an integer of at least 1. Received: 0"),
+        ({"beam_size": [4]}, r"`beam_size` must be .* Received: \[4\]"),
+        ({"beam_size": True}, "`beam_size` must be .* Received: True"),
+        ({"n_best": 0}, "`n_best` must be"),
+        ({"beam_size": 2, "n_best": 3}, "`n_best` must be at most `beam_size` = 2"),
+        ({"length_penalty": -0.5}, "`length_penalty` must be 0.* Received: -0.5"),
+        ({"length_penalty": "long"}, "`length_penalty` must be 0.* Received: 'long'"),
+    ],
+)
+def test_impossible_searches_are_refused(fitted, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
         fitted.translate(SOURCES, **arguments)
+    if "n_best" not in arguments:
+        with pytest.raises(ValueError, match=message):
+            fitted.export(tmp_path / "2", **arguments)
 
 
 def test_odd_texts_are_answered_and_spoil_nothing(fitted):
@@ -139,6 +155,17 @@ def test_samples_are_repeatable_and_follow_temperature(fitted):
     assert fitted.sample(SOURCES[0], seed=1, top_k=1).text == TARGETS[0]
     with pytest.raises(ValueError, match="temperature"):
         fitted.sample(SOURCES[0], seed=1, temperature=0.0)
+    for wrong in (None, -1, 1.0, True):
+        with pytest.raises(ValueError, match="`seed` must be an integer from 0"):
+            fitted.sample(SOURCES[0], seed=wrong)
+
+
+def test_seeds_share_a_graph_and_batches_draw_other_numbers(fitted):
+    fitted.sample(SOURCES[0], seed=1, temperature=3.0)
+    graphs = len(fitted._searches._compiled)
+    drawn = fitted.sample([SOURCES[0]] * (2 * BATCH), seed=2, temperature=3.0)
+    assert len(fitted._searches._compiled) == graphs
+    assert drawn[:BATCH] != drawn[BATCH:]
 
 
 def test_alignments_hold_every_attention(fitted):
@@ -166,6 +193,38 @@ def test_pairs_of_unequal_number_are_refused(fitted):
         fitted.fit(SOURCES, TARGETS[:2])
     with pytest.raises(ValueError, match="1 sources, 0 targets"):
         fitted.score(["a"], [])
+
+
+def test_what_are_no_pairs_of_texts_is_refused(fitted):
+    for run in (fitted.fit, fitted.evaluate):
+        with pytest.raises(TypeError, match="Received one string: 'a dog'"):
+            run("a dog", "un chien")
+        with pytest.raises(TypeError, match="`targets` must be a list or array of strings"):
+            run(SOURCES)
+    with pytest.raises(TypeError, match=r"`targets` must be .* Received: NoneType"):
+        fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES,))
+    with pytest.raises(ValueError, match="weights are not taken"):
+        fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, np.ones(5)))
+
+
+@pytest.mark.tensorflow
+def test_data_sets_of_strings_are_read_as_lists_are(fitted):
+    texts = (np.array(texts, dtype=object) for texts in (SOURCES, TARGETS))
+    dataset = PairSplit(*texts).batches(5)
+    expected = fitted.evaluate(SOURCES, TARGETS, verbose=0)
+    np.testing.assert_allclose(fitted.evaluate(dataset, verbose=0), expected, rtol=1e-4)
+    model = _new()
+    seen = model.fit(dataset, validation_data=dataset, epochs=2, verbose=0).history
+    assert seen["val_loss"][1] < seen["val_loss"][0]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
+@pytest.mark.parametrize("name", ["max_length", "min_count"])
+def test_numbers_below_one_are_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
+        tasks.from_architecture(
+            "translation_transformer", text={name: wrong}, vocabulary_size=300, **TINY
+        )
 
 
 def test_without_subwords_it_says_what_to_do():
