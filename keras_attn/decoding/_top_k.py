@@ -15,8 +15,7 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """`ops.top_k(x, k)` over the last axis of `(B, K, V)`, with `V` known; lower index first.
 
     The `k` best are in the `k` groups whose maxima are the best: the maxima are a fast pass,
-    and only those groups are searched. On two cores, for 8 of 8,000, it takes a fourth of
-    the time.
+    and only those groups are searched.
 
     Example:
 

@@ -235,8 +235,8 @@ class Translator(PairModel):
             FileExistsError: the folder exists and is not empty.
         """
         check_export_arguments("Translator", kwargs)
-        tf = import_tensorflow()
         settings = _beam_settings(beam_size, 1, length_penalty)
+        tf = import_tensorflow()
 
         def serve(texts: Any) -> dict[str, Any]:
             source = self._source_ids(texts)
