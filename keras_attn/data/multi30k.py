@@ -156,13 +156,13 @@ def _read(
         return all((place / name).is_file() for name in names)
 
     if data_dir is not None and has_files(folder):
-        return _from_files(folder, names)
+        return _from_files(folder, names, target)
     if is_prepared(NAME, folder):
         arrays = read_tfds(NAME, data_dir, split)
         columns = ([text.decode("utf-8") for text in arrays[key]] for key in (source, target))
-        return plain_pairs(zip(*columns, strict=True))
+        return plain_pairs(zip(*columns, strict=True), target)
     if has_files(folder / NAME):
-        return _from_files(folder / NAME, names)
+        return _from_files(folder / NAME, names, target)
     places = [folder, folder / NAME] if data_dir is not None else [folder / NAME]
     sought = " and ".join(map(str, places))
     raise DatasetNotFoundError(
@@ -175,7 +175,7 @@ def _read(
     )
 
 
-def _from_files(folder: pathlib.Path, names: Sequence[str]) -> PairSplit:
+def _from_files(folder: pathlib.Path, names: Sequence[str], target: str) -> PairSplit:
     sentences = {name: read_sentences(folder / name, name) for name in names}
     check_parallel(sentences)
-    return plain_pairs(zip(*sentences.values(), strict=True))
+    return plain_pairs(zip(*sentences.values(), strict=True), target)

@@ -23,6 +23,8 @@ class PairSplit:
         targets: object array `(N,)` of `str`: a translation of each source.
         references: for each row all translations that are known to be right, of which its
             target is the first; None where there is no other than the target.
+        target_language: code of the targets' language, such as `"fr"`; None where it is not
+            known. Tokens are counted by its rules.
 
     Raises:
         ValueError: an array has another shape or dtype, an element is no `str` or holds half
@@ -40,6 +42,7 @@ class PairSplit:
     sources: np.ndarray
     targets: np.ndarray
     references: tuple[tuple[str, ...], ...] | None = None
+    target_language: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("sources", "targets"):
@@ -75,7 +78,12 @@ class PairSplit:
         if references is not None:
             rows = np.arange(len(self))[indices]
             references = tuple(references[row] for row in rows)
-        return type(self)(self.sources[indices], self.targets[indices], references)
+        return dataclasses.replace(
+            self,
+            sources=self.sources[indices],
+            targets=self.targets[indices],
+            references=references,
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -115,7 +123,7 @@ def same_sentence(sentence: str) -> str:
     return " ".join(plain.split()).rstrip(" .!?")
 
 
-def plain_pairs(pairs: Iterable[tuple[str, str]]) -> PairSplit:
+def plain_pairs(pairs: Iterable[tuple[str, str]], target_language: str | None = None) -> PairSplit:
     """A split with a row for each pair, in their order.
 
     Example:
@@ -125,10 +133,13 @@ def plain_pairs(pairs: Iterable[tuple[str, str]]) -> PairSplit:
     """
     pairs = list(pairs)
     sources = np.array([source for source, _ in pairs], dtype=object)
-    return PairSplit(sources, np.array([target for _, target in pairs], dtype=object))
+    targets = np.array([target for _, target in pairs], dtype=object)
+    return PairSplit(sources, targets, target_language=target_language)
 
 
-def referenced_pairs(pairs: Iterable[tuple[str, str]]) -> PairSplit:
+def referenced_pairs(
+    pairs: Iterable[tuple[str, str]], target_language: str | None = None
+) -> PairSplit:
     """A split with a row for each distinct source, all of whose targets are references.
 
     Rows are in the order in which their sources first occur, and references likewise.
@@ -143,7 +154,6 @@ def referenced_pairs(pairs: Iterable[tuple[str, str]]) -> PairSplit:
     for source, target in pairs:
         known.setdefault(source, {})[target] = None
     references = tuple(map(tuple, known.values()))
-    split = plain_pairs(
-        (source, targets[0]) for source, targets in zip(known, references, strict=True)
-    )
+    firsts = ((source, targets[0]) for source, targets in zip(known, references, strict=True))
+    split = plain_pairs(firsts, target_language)
     return dataclasses.replace(split, references=references)

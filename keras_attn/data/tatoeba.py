@@ -87,9 +87,9 @@ def tatoeba(
         return split_by_source(pairs if source == "en" else [(fr, en) for en, fr in pairs])
 
     readers: dict[str, Callable[[], PairSplit]] = {
-        "train": functools.cache(lambda: plain_pairs(parts()["train"])),
-        "validation": functools.cache(lambda: referenced_pairs(parts()["validation"])),
-        "test": functools.cache(lambda: referenced_pairs(parts()["test"])),
+        "train": functools.cache(lambda: plain_pairs(parts()["train"], target)),
+        "validation": functools.cache(lambda: referenced_pairs(parts()["validation"], target)),
+        "test": functools.cache(lambda: referenced_pairs(parts()["test"], target)),
     }
     return Dataset(f"tatoeba_{source}_{target}", (), readers)
 

@@ -111,10 +111,10 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
 
     Returns:
         `loss` in nats a token, without label smoothing, and `accuracy` in [0, 1], of the next
-        token where the ones before are right; `bleu` and `chrf`
-        in percent as sacreBLEU counts them, cased, with `bleu_signature`, `chrf_signature`
-        and `bleu_interval`, 95 % by bootstrap; `bleu_lowercased_tokens`, of lower-cased Moses
-        tokens, as papers on Multi30k report it; `beam_size`; and the number of `examples`.
+        token where the ones before are right; `bleu` and `chrf` in percent as sacreBLEU counts
+        them, cased, with `bleu_signature`, `chrf_signature` and `bleu_interval`, 95 % by
+        bootstrap; `bleu_lowercased_tokens`, see `lowercased_token_bleu`, and the
+        `token_language` of its rules; `beam_size`; and the number of `examples`.
     """
     _sacrebleu(), _sacremoses()
     sources, targets = list(split.sources), list(split.targets)
@@ -131,6 +131,7 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
         **corpus_bleu(texts, split, bootstrap=BOOTSTRAP),
         **corpus_chrf(texts, split),
         "bleu_lowercased_tokens": lowercased_token_bleu(texts, split),
+        "token_language": token_language(split),
     }
 
 
@@ -155,10 +156,14 @@ def corpus_chrf(translations: Sequence[str], split: data.PairSplit) -> dict[str,
 
 
 def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) -> float:
-    """BLEU of lower-cased Moses tokens, which older papers report; not sacreBLEU's."""
-    sacremoses = _sacremoses()
-    moses = sacremoses.MosesTokenizer()
-    normalizer = sacremoses.MosesPunctNormalizer()
+    """BLEU of lower-cased Moses tokens, which papers on Multi30k report; not sacreBLEU's.
+
+    Text is lower-cased, its punctuation normalized, and cut by the rules of its language: in
+    French an apostrophe ends a token, in English it begins one.
+    """
+    sacremoses, language = _sacremoses(), token_language(split)
+    moses = sacremoses.MosesTokenizer(language)
+    normalizer = sacremoses.MosesPunctNormalizer(language)
 
     def tokens(text: str) -> str:
         return moses.tokenize(normalizer.normalize(text.lower()), return_str=True, escape=False)
@@ -168,6 +173,11 @@ def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) ->
         [None if text is None else tokens(text) for text in column] for column in references(split)
     ]
     return metric.corpus_score([tokens(text) for text in translations], columns).score
+
+
+def token_language(split: data.PairSplit) -> str:
+    """The language whose rules cut the targets into tokens: English where theirs is unknown."""
+    return split.target_language or "en"
 
 
 def references(split: data.PairSplit) -> list[list[str | None]]:

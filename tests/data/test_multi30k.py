@@ -90,6 +90,7 @@ def test_files_are_found_in_the_folder_or_in_its_multi30k(publish, tmp_path, wit
     publish(tmp_path / "given" / "multi30k")
     given = fingerprints(data.multi30k("fr", "en", tmp_path / "given"))
     assert given == fingerprints(data.multi30k("fr", "en", tmp_path / "given" / "multi30k"))
+    assert data.multi30k("fr", "en", tmp_path / "given")["test"].target_language == "en"
     with pytest.raises(data.DatasetNotFoundError):
         data.multi30k("fr", "en")["train"]
     publish(without_tfds / "multi30k")
@@ -168,7 +169,8 @@ def test_the_prepared_data_set_is_that_of_the_files(publish, tmp_path):
     # A prepared data set comes before files beside it.
     (tmp_path / "tfds" / "multi30k" / "train.de.gz").write_bytes(b"damaged")
     (tmp_path / "tfds" / "multi30k" / "train.fr.gz").write_bytes(b"damaged")
-    assert len(data.multi30k("de", "fr", tmp_path / "tfds")["train"]) == SIZES["train"]
+    train = data.multi30k("de", "fr", tmp_path / "tfds")["train"]
+    assert (len(train), train.target_language) == (SIZES["train"], "fr")
 
 
 @pytest.mark.tensorflow

@@ -74,6 +74,7 @@ def test_every_form_of_the_file_gives_the_same_pairs(tmp_path, pairs_dir, monkey
 @pytest.mark.parametrize("direction", [("en", "fr"), ("fr", "en")])
 def test_every_pair_is_once_in_one_split_with_all_that_share_its_source(pairs_dir, direction):
     dataset = data.tatoeba(*direction, pairs_dir)
+    assert {split.target_language for split in dataset.values()} == {direction[1]}
     assert dataset.name == f"tatoeba_{direction[0]}_{direction[1]}"
     pairs = PAIRS if direction == ("en", "fr") else [(fr, en) for en, fr in PAIRS]
     assert sorted(all_pairs(dataset)) == sorted(set(pairs))

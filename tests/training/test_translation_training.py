@@ -141,6 +141,16 @@ def test_bleu_counts_what_sacrebleu_counts():
     ]
 
 
+def test_tokens_are_cut_by_the_rules_of_the_language():
+    targets, written = np.array(["C'est l'homme qui dort ici."], object), ["la homme qui dort ici."]
+    scores = {}
+    for language in ("fr", "en", None):
+        split = data.PairSplit(targets, targets, target_language=language).take([0])
+        assert translations.token_language(split) == (language or "en")
+        scores[language] = translations.lowercased_token_bleu(written, split)
+    assert scores["fr"] > scores["en"] == scores[None]  # "homme" is a token in French alone
+
+
 @pytest.mark.parametrize(
     ("section", "values"), [("text", {"once": True}), ("augmentation", {"flip": True})]
 )
