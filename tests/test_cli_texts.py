@@ -1,20 +1,19 @@
 """The command line on texts, and on tables and models of one's own."""
 
-import csv
 import io
 import json
-import os
-import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from keras_attn import cli, data, zoo
-from keras_attn.zoo import registry
-from tests.conftest import ROOT
+from keras_attn import data, zoo
+from tests import command_line
+from tests.command_line import check_trained, figures, read_record, registered, type_in, write_table
 
 pytestmark = pytest.mark.tensorflow
 
+run = command_line.run  # the command line in this process
 NAME = "remarks_tiny_bag"
 IMAGES = "shapes_small_attention_cnn"
 RECIPE = """
@@ -58,52 +57,8 @@ ROWS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def catalogue(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("catalogue") / NAME
-    folder.mkdir()
-    (folder / "recipe.toml").write_text(RECIPE)
-    before = dict(registry._registered)
-    zoo.register(folder.parent)
-    yield folder.parent
-    registry._registered.clear()
-    registry._registered.update(before)
-
-
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """The command line in this process: what it prints, or its one error message."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments, code=0, stdin=None):
-        capfd.readouterr()
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["keras-attn", *map(str, arguments)])
-            if stdin is not None:
-                patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-            try:
-                cli.main()
-                status = 0
-            except SystemExit as stop:
-                status = stop.code or 0
-        out, err = capfd.readouterr()
-        assert status == code, err + out
-        assert "Traceback" not in err
-        if code == 1:
-            assert sum(line.startswith("error:") for line in err.splitlines()) == 1, err
-            return " ".join(err.split())
-        return out
-
-    return run
-
-
-def write_table(path, rows=ROWS, columns=("text", "label")):
-    if path.suffix == ".jsonl":
-        lines = (json.dumps(dict(zip(columns, row, strict=True))) for row in rows)
-        path.write_text("\n".join(lines))
-        return path
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-        writer.writerows([columns, *rows])
-    return path
+    with registered(tmp_path_factory.mktemp("catalogue"), NAME, RECIPE) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -111,26 +66,19 @@ def own(tmp_path_factory, catalogue):
     """A model of three topics, trained on a CSV by the command line, as it is typed."""
     folder = tmp_path_factory.mktemp("own")
     write_table(folder / "topics.csv", [*ROWS, ROWS[0], ("", "food")], ("remark", "topic"))
-    done = type_in(
+    printed = type_in(
         "--catalogue", catalogue, "train", NAME, "--data", "topics.csv", "--text-column",
         "remark", "--label-column", "topic", "--epochs", "3", "--validation", "0.2", "--test",
         "0.2", cwd=folder,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "runs" / f"topics-{NAME}-seed0", done.stdout
+    return folder / "runs" / f"topics-{NAME}-seed0", printed
 
 
-def type_in(*arguments, cwd, **options):
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "keras_attn", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        check=False,
-        **options,
-    )
+def write_latin(path, columns, rows=ROWS):
+    """A table in Latin-1, of fields that semicolons part."""
+    lines = [";".join(columns), *(f"{text} \u00e9t\u00e9;{label}" for text, label in rows)]
+    path.write_text("\n".join(lines), encoding="latin-1")
+    return path
 
 
 def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
@@ -142,12 +90,7 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "batches of 64 are more than the 27 training examples" in printed
     assert "lowered to 6" in printed
     assert "calibration error" in printed
-    relative = folder.relative_to(folder.parent.parent)
-    assert f'keras-attn predict {relative}/model.keras "a text"' in printed
-    record = json.loads((folder / "record.json").read_text())
-    assert record["epochs"] == 3
-    assert record["data"]["name"] == "topics"
-    assert (folder / "model.keras").is_file()
+    check_trained(folder, printed, "predict", epochs=3, data="topics")
 
 
 def test_a_model_of_ones_own_labels_texts(own, run):
@@ -179,9 +122,56 @@ def test_json_lines_are_for_pipelines(own, run, tmp_path):
 
 
 def test_a_pipe_is_read_where_no_text_is_given(own):
-    done = type_in("predict", "model.keras", "--json", cwd=own[0], input="some soup\nsome rain\n")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["food", "weather"]
+    printed = type_in(
+        "predict", "model.keras", "--json", cwd=own[0], input="some soup\nsome rain\n"
+    )
+    assert [json.loads(line)["label"] for line in printed.splitlines()] == ["food", "weather"]
+
+
+def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    rows = [row for row in ROWS if row[1] != "food"]  # a label's number is not that of the model
+    table = write_latin(tmp_path / "two.csv", ("remark", "topic"), [*rows, rows[0]])
+    columns = ("--text-column", "remark", "--label-column", "topic")
+    reading = ("--delimiter", ";", "--encoding", "latin-1")
+    printed = run("evaluate", path, "--data", table, *columns, *reading)
+    assert "31 rows read, 30 kept, 1 skipped." in printed
+    assert "The card says" not in printed
+    told = figures(printed)
+    lines = run("predict", path, *(f"{text} \u00e9t\u00e9" for text, _ in rows), "--json")
+    answers = [json.loads(line) for line in lines.splitlines()]
+    labelled = [(answer, label) for answer, (_, label) in zip(answers, rows, strict=True)]
+    right = np.mean([answer["label"] == label for answer, label in labelled])
+    chances = [answer["probabilities"][label] for answer, label in labelled]
+    assert told["data"] == "two"
+    assert told["examples"] == "30"
+    assert told["accuracy"] == f"{100 * right:.2f} %"
+    assert float(told["loss"]) == pytest.approx(-np.log(chances).mean(), abs=1e-4)
+    assert "calibration error" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ((), "model.keras has no data of its own. Give --data"),
+        (("--split", "test"), "model.keras has no data of its own. Give --data"),
+        (("--data", "mine.csv"), "'foood'. Did you mean 'food'? Accepted: 'food', 'sport', 'wea"),
+        (("--data", "mine.csv"), "Also unknown: 'sports', 'wetter'."),
+        (("--data", "mine.csv", "--split", "test"), "--split: for the data of an entry"),
+        (("--data", "mine.csv", "--data-dir", "."), "--data-dir: for the data of an entry"),
+        (("--data", "mine.csv", "--source-column", "x"), "--source-column: not for"),
+        (("--data", "mine.csv", "--label-column", "topic"), "Accepted: 'text', 'label'"),
+        (("--data", "absent.csv"), "no table 'absent.csv'"),
+        (("--data", "mine.csv", "--weights", "x.weights.h5"), "weights of its own"),
+    ],
+)
+def test_what_a_model_of_ones_own_cannot_be_evaluated_on(
+    own, run, tmp_path, monkeypatch, options, match
+):
+    monkeypatch.chdir(tmp_path)
+    others = [("Soup.", "foood"), ("A goal.", "sports"), ("Rain.", "wetter")]
+    write_table(tmp_path / "mine.csv", [*ROWS, *others], ("text", "label"))
+    assert match in run("evaluate", own[0] / "model.keras", *options, code=1)
 
 
 def test_explain(own, run, tmp_path):
@@ -226,12 +216,14 @@ def test_an_image_model_of_ones_own(run, tmp_path):
     assert answers[0]["image"] == str(tmp_path / "0.png")
     assert "images uint8" in run("export", tmp_path / "shapes.keras", tmp_path / "serving")
     assert "attention_maps" in run("explain", tmp_path / "shapes.keras", "a text", code=1)
+    message = run("evaluate", tmp_path / "shapes.keras", "--data", "mine.csv", code=1)
+    assert "shapes.keras does image_classification" in message
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "jsonl"])
 def test_other_tables(run, tmp_path, suffix, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_table(tmp_path / f"mine.{suffix}")
+    write_table(tmp_path / f"mine.{suffix}", ROWS, ("text", "label"))
     arguments = ["train", NAME, "--data", f"mine.{suffix}", "--variant", "no_attention"]
     printed = run(*arguments, "--seed", "7", "--epochs", "1")
     assert "45 rows read, 45 kept, 0 skipped." in printed
@@ -241,9 +233,7 @@ def test_other_tables(run, tmp_path, suffix, monkeypatch):
 
 
 def test_other_delimiters_and_encodings(run, tmp_path):
-    path = tmp_path / "mine.csv"
-    lines = ["text;label", *(f"{text} \u00e9t\u00e9;{label}" for text, label in ROWS)]
-    path.write_text("\n".join(lines), encoding="latin-1")
+    path = write_latin(tmp_path / "mine.csv", ("text", "label"))
     arguments = ("train", NAME, "--data", path, "--out", tmp_path / "run", "--epochs", "1")
     printed = run(*arguments, "--delimiter", ";", "--encoding", "latin-1")
     assert "45 kept" in printed
@@ -255,11 +245,17 @@ def test_an_entry_is_trained_and_evaluated(run, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: small)
     folder = tmp_path / "run"
     assert "calibration error" in run("train", NAME, "--out", folder)
-    printed = run("evaluate", NAME, "--weights", folder / "model.weights.h5")
-    assert "calibration error" in printed
-    accuracy = json.loads((folder / "record.json").read_text())["metrics"]["test"]["accuracy"]
-    assert f"{100 * accuracy:.2f} %" in printed
     weights = ("--weights", folder / "model.weights.h5")
+    told = figures(run("evaluate", NAME, *weights))
+    assert "calibration error" in told
+    accuracy = read_record(folder)["metrics"]["test"]["accuracy"]
+    assert told["accuracy"] == f"{100 * accuracy:.2f} %"
+    assert told.pop("split") == "test"
+    # The same texts from a table give the same.
+    labels = [small.label_names[label] for label in small["test"].labels]
+    rows = zip(small["test"].texts, labels, strict=True)
+    table = write_table(tmp_path / "mine.jsonl", rows, ("text", "label"))
+    assert figures(run("evaluate", NAME, *weights, "--data", table)) == {"data": "mine", **told}
     answer = json.loads(run("predict", NAME, "A fine cafe.", "--json", *weights))
     assert answer["label"] in data.LABELS["remarks"]
 
@@ -290,6 +286,12 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
         (("train", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
         (("train", IMAGES, "--data", "absent.csv"), "does image_classification"),
         (("train", NAME, "--text-column", "x", "--epochs", "2"), "--text-column, --epochs: only"),
+        (("evaluate", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
+        (("evaluate", IMAGES, "--data", "absent.csv"), "does image_classification"),
+        (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
+        (("evaluate", NAME, "--data", "a.csv", "--data-target", "b"), "--data-target: not for"),
+        (("evaluate", NAME, "--data", "a.csv", "--split", "test"), "--split: for the data of"),
+        (("evaluate", "absent.keras", "--data", "a.csv"), "no model file 'absent.keras'"),
         (("predict", "absent.keras", "x"), "no model file 'absent.keras'"),
         (("predict", NAME, "x"), "no trained weights"),
         (("predict", IMAGES), "give image files"),
@@ -348,7 +350,7 @@ def test_a_warm_up_that_is_longer_than_the_epochs(run, tmp_path, catalogue):
     folder.mkdir()
     slow = RECIPE.replace("warmup_epochs = 0.5", "warmup_epochs = 2.0")
     (folder / "recipe.toml").write_text(slow)
-    table = write_table(tmp_path / "mine.csv")
+    table = write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
     arguments = ("--catalogue", tmp_path, "train", "remarks_slow_start", "--data", table)
     message = run(*arguments, "--epochs", "1", "--out", tmp_path / "run", code=1)
     assert "does not allow --epochs 1" in message

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 
 from keras_attn import data, zoo
-from keras_attn.cli import own_data, translation
+from keras_attn.cli import evaluation, own_data, translation
 from keras_attn.tasks import from_architecture
-from keras_attn.zoo import registry
-from tests import test_cli_texts
+from tests import command_line
+from tests.command_line import check_trained, figures, read_record, registered, type_in, write_table
 from tests.conftest import ROOT
-from tests.test_cli_texts import type_in
 
 pytestmark = pytest.mark.tensorflow
 
-run = test_cli_texts.run  # the command line in this process
+run = command_line.run  # the command line in this process
 NAME = "pairs_tiny_transformer"
 IMAGES, TEXTS = "shapes_small_attention_cnn", "imdb_ngram_attention"
 RECIPE = """
@@ -51,32 +50,32 @@ COUNTS, WHO, VERBS = list(WORDS)[1:4], list(WORDS)[4:8], list(WORDS)[8:13]
 SOURCES = [f"the {count} {who} {verb} now" for count in COUNTS for who in WHO for verb in VERBS]
 PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOURCES]
 ONE = "the two dogs run now"
+TITLES = {"BLEU": "bleu", "chrF": "chrf", "BLEU of lower-cased tokens": "bleu_lowercased_tokens"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def catalogue(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("catalogue") / NAME
-    folder.mkdir()
-    (folder / "recipe.toml").write_text(RECIPE)
-    before = dict(registry._registered)
-    zoo.register(folder.parent)
-    yield folder.parent
-    registry._registered.clear()
-    registry._registered.update(before)
+    with registered(tmp_path_factory.mktemp("catalogue"), NAME, RECIPE) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, catalogue):
     """A translator that was trained on a TSV by the command line, as it is typed."""
     folder = tmp_path_factory.mktemp("own")
-    lines = ["en\tfr", *("\t".join(pair) for pair in [*PAIRS, PAIRS[0], ("", "rien")])]
-    (folder / "mine.tsv").write_text("\n".join(lines), encoding="utf-8")
-    done = type_in(
+    write_table(folder / "mine.tsv", [*PAIRS, PAIRS[0], ("", "rien")], ("en", "fr"))
+    printed = type_in(
         "--catalogue", catalogue, "train", NAME, "--data", "mine.tsv", "--source-column", "en",
         "--target-column", "fr", "--epochs", "20", cwd=folder,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "runs" / f"mine-{NAME}-seed0", done.stdout
+    return folder / "runs" / f"mine-{NAME}-seed0", printed
+
+
+def write_sides(folder, pairs, *names):
+    """Sources and targets as two plain files; their paths."""
+    for name, side in zip(names, zip(*pairs, strict=True), strict=True):
+        (folder / name).write_text("\n".join(side), encoding="utf-8")
+    return [folder / name for name in names]
 
 
 def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
@@ -87,13 +86,37 @@ def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
     assert "Split: 48 train, 6 validation, 6 test." in printed
     assert "batches of 2048 make few steps; they are lowered to" in printed
     assert "chrF" in printed
-    relative = folder.relative_to(folder.parent.parent)
-    assert f'keras-attn translate {relative}/model.keras "a text"' in printed
-    record = json.loads((folder / "record.json").read_text())
-    assert record["epochs"] == 20
-    assert record["data"]["name"] == "mine"
+    check_trained(folder, printed, "translate", epochs=20, data="mine")
     for split in ("validation", "test"):
-        assert f"{record['metrics'][split]['bleu']:.2f}" in printed
+        assert f"{read_record(folder)['metrics'][split]['bleu']:.2f}" in printed
+
+
+def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
+    """On the pairs that its run was tested on, as it was."""
+    path = own[0] / "model.keras"
+    columns = {"source_column": "en", "target_column": "fr"}
+    test = data.split_pairs(data.read_pairs(own[0].parents[1] / "mine.tsv", **columns))["test"]
+    rows = list(zip(test.sources, test.targets, strict=True))
+    table = write_table(tmp_path / "mine.csv", rows, ("en", "fr"))
+    options = ("--source-column", "en", "--target-column", "fr")
+    printed = run("evaluate", path, "--data", table, *options)
+    assert "mine.csv: 6 rows read, 6 kept, 0 skipped." in printed
+    assert "The card says" not in printed
+    metrics = read_record(own[0])["metrics"]["test"]
+    told = figures(printed)
+    assert told["data"] == "mine"
+    assert told["examples"] == "6"
+    for title, key in TITLES.items():
+        assert told[title] == f"{metrics[key]:.2f}"
+    assert float(told["loss"]) == pytest.approx(metrics["loss"], abs=1e-4)
+
+
+def test_all_rows_are_evaluated_and_those_of_a_source_all_count_as_right(tmp_path):
+    rows = [("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")]
+    pairs = data.read_pairs(write_table(tmp_path / "mine.tsv", rows, ("source", "target")))
+    split = evaluation._examples(pairs, None)
+    assert split.sources.tolist() == ["Run!", "Hi."]
+    assert split.references == (("Cours !", "Courez !"), ("Salut.",))
 
 
 def test_one_translation_a_line(own, run, tmp_path):
@@ -177,8 +200,7 @@ def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path,
     entry.mkdir(parents=True)
     (entry / "recipe.toml").write_text(RECIPE)
     zoo.register(entry)
-    for file, side in (("a.en", 0), ("b.fr", 1)):
-        (tmp_path / file).write_text("\n".join(pair[side] for pair in PAIRS), encoding="utf-8")
+    write_sides(tmp_path, PAIRS, "a.en", "b.fr")
     monkeypatch.chdir(tmp_path)
     arguments = ("train", name, "--data", "a.en", "--data-target", "b.fr", "--out", "run")
     printed = run(*arguments, "--validation", "0.2", "--test", "0.2")
@@ -187,17 +209,25 @@ def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path,
     # From here on the pairs stand for the entry's data, and the run for one of its recipe.
     small = data.split_pairs(data.read_pairs("a.en", "b.fr"), validation=0.2, test=0.2)
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: small)
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    record = read_record(tmp_path / "run")
     record["recipe_digest"] = zoo.describe(name).recipe.digest
     record["data"]["name"] = "multi30k_en_fr"
     (tmp_path / "run" / "record.json").write_text(json.dumps(record))
     run("publish", name, "run")
-    table, _, said = run("evaluate", name).partition("The card says ")
-    for key in ("bleu", "chrf", "bleu_lowercased_tokens"):
+    printed = run("evaluate", name)
+    told, said = figures(printed), printed.partition("The card says ")[2]
+    for title, key in TITLES.items():
         figure = f"{record['metrics']['test'][key]:.2f}"
-        assert figure in table
+        assert told[title] == figure
         assert figure in said
     assert "for these weights (seed 0)" in said
+    assert told.pop("split") == "test"
+    # The same pairs from two files give the same.
+    rows = zip(small["test"].sources, small["test"].targets, strict=True)
+    source, target = write_sides(tmp_path, rows, "c.en", "d.fr")
+    printed = run("evaluate", name, "--data", source, "--data-target", target)
+    assert figures(printed) == {"data": "c", **told}
+    assert "The card says" not in printed
 
 
 def pairs_of(count, words):
@@ -248,6 +278,9 @@ def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is(capsys):
         (("train", NAME, "--data", "a.csv", "--label-column", "x"), "--label-column: not for"),
         (("train", TEXTS, "--data", "a.csv", "--data-target", "x"), "--data-target: not for"),
         (("train", NAME, "--data", "absent.tsv"), "absent.tsv"),
+        (("evaluate", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
+        (("evaluate", NAME, "--data", "a.csv", "--text-column", "x"), "--text-column: not for"),
+        (("evaluate", NAME, "--data", "absent.tsv"), "no table 'absent.tsv'"),
     ],
 )
 def test_mistakes_get_one_message(run, arguments, match):
@@ -282,7 +315,11 @@ def test_a_file_of_another_task_is_refused(own, run, tmp_path):
     zoo.build(IMAGES).save(tmp_path / "shapes.keras")
     message = run("translate", tmp_path / "shapes.keras", "x", code=1)
     assert "shapes.keras is no translator; it does image_classification" in message
-    assert "is a translator, and `predict`" in run("predict", own[0] / "model.keras", "x", code=1)
+    path = own[0] / "model.keras"
+    assert "is a translator, and `predict`" in run("predict", path, "x", code=1)
+    message = run("evaluate", path, "--data", "a.csv", "--label-column", "x", code=1)
+    assert "--label-column: not for" in message
+    assert "which does translation" in message
 
 
 def test_entries_are_listed_with_their_figure(run, catalogue):

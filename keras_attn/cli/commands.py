@@ -1,6 +1,7 @@
 """The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`.
 
-`keras-attn translate` stands in `keras_attn.cli.translation`.
+`keras-attn evaluate` stands in `keras_attn.cli.evaluation`, and `keras-attn translate` in
+`keras_attn.cli.translation`.
 """
 
 import json
@@ -16,7 +17,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from keras_attn import __version__, zoo
-from keras_attn.cli import answers, metrics, own_data, translation
+from keras_attn.cli import answers, evaluation, metrics, own_data, translation
 from keras_attn.cli.opening import Model, TextFile, Weights, open_classifier, open_model
 from keras_attn.zoo import cards
 
@@ -31,11 +32,6 @@ app = typer.Typer(
 _settings = {"traceback": False}
 
 Name = Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")]
-DataDir = Annotated[
-    pathlib.Path | None,
-    typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
-]
-OWN: dict[str, Any] = {"rich_help_panel": "Your own data"}
 Catalogue = Annotated[
     list[pathlib.Path] | None,
     typer.Option(help="A further folder of entries; may be given more than once."),
@@ -97,41 +93,24 @@ def train(
         str, typer.Option(help="tf.distribute strategy: none, one_device or mirrored.")
     ] = "none",
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
-    data_dir: DataDir = None,
-    data: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="A table of your own texts or pairs: .csv, .tsv or .jsonl.", **OWN),
-    ] = None,
-    data_target: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            help="Of two plain files, the one of translations; --data is the other.", **OWN
-        ),
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="Its column of texts; default: text.", **OWN)
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Its column of labels; default: label.", **OWN)
-    ] = None,
-    source_column: Annotated[
-        str | None, typer.Option(help="That of sentences to translate; default: source.", **OWN)
-    ] = None,
-    target_column: Annotated[
-        str | None, typer.Option(help="That of translations; default: target.", **OWN)
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="What parts its fields; default: by the suffix.", **OWN)
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Default: utf-8.", **OWN)] = None,
+    data_dir: own_data.DataDir = None,
+    data: own_data.Data = None,
+    data_target: own_data.DataTarget = None,
+    text_column: own_data.TextColumn = None,
+    label_column: own_data.LabelColumn = None,
+    source_column: own_data.SourceColumn = None,
+    target_column: own_data.TargetColumn = None,
+    delimiter: own_data.Delimiter = None,
+    encoding: own_data.Encoding = None,
     validation: Annotated[
-        float | None, typer.Option(help="Fraction to choose by; default: 0.1.", **OWN)
+        float | None, typer.Option(help="Fraction to choose by; default: 0.1.", **own_data.PANEL)
     ] = None,
     test: Annotated[
-        float | None, typer.Option(help="Fraction to measure by at the end; default: 0.1.", **OWN)
+        float | None,
+        typer.Option(help="Fraction to measure by at the end; default: 0.1.", **own_data.PANEL),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: those of the recipe.", **OWN)
+        int | None, typer.Option(min=1, help="Default: those of the recipe.", **own_data.PANEL)
     ] = None,
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split."""
@@ -149,10 +128,9 @@ def train(
     entry = zoo.describe(name)
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
     seed = recipe.training.seeds[0] if seed is None else seed
-    own_data.check_options(name, recipe, {**own, "epochs": epochs}, data is not None)
+    own_data.check_options(name, recipe.task, {**own, "epochs": epochs}, data is not None)
     if data is not None:
-        if data_dir is not None:
-            raise ValueError("Give --data, a table of your own, or --data-dir, not both.")
+        own_data.check_alone(data_dir=data_dir)
         label = f"{data.stem}-{label}"
         dataset = own_data.open_data(recipe, data, **own)
         recipe = own_data.fitted(recipe, dataset, epochs)
@@ -176,26 +154,7 @@ def train(
         own_data.write_model(run)
 
 
-@app.command()
-def evaluate(
-    name: Name,
-    split: Annotated[str, typer.Option(help="train, validation or test, or another.")] = "test",
-    weights: Weights = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Evaluate an entry on the real data, beside the figure in its card."""
-    from keras_attn import data, training
-
-    entry = zoo.describe(name)
-    dataset = data.load(entry.recipe.dataset, data_dir)
-    examples = dataset[split]
-    model = zoo.build(name, weights=weights or "zoo")
-    metrics.print_metrics({split: training.evaluate(model, examples)})
-    if weights is None and split in entry.runs()[0]["metrics"]:
-        kept = entry.results["weights"]["seed"]
-        recorded = next(run for run in entry.runs() if run["seed"] == kept)
-        told = metrics.in_words(recorded["metrics"][split])
-        rich.print(f"The card says {told} for these weights (seed {kept}).")
+app.command()(evaluation.evaluate)
 
 
 @app.command()

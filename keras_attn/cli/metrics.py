@@ -5,17 +5,23 @@ from typing import Any
 import rich
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 _Metrics = dict[str, Any]
 
 
-def print_metrics(metrics: dict[str, _Metrics]) -> None:
-    """Print a row for each split, by what `keras_attn.training.evaluate` tells of it."""
+def print_metrics(metrics: dict[str, _Metrics], of: str = "split") -> None:
+    """Print a row for each split, by what `keras_attn.training.evaluate` tells of it.
+
+    Args:
+        metrics: what it tells, by the name of each split.
+        of: what the names are of, which titles them.
+    """
     rows = {split: _cells(values) for split, values in metrics.items()}
     columns = dict.fromkeys(column for cells in rows.values() for column in cells)
-    table = Table("split", *columns, box=box.SIMPLE)
+    table = Table(of, *columns, box=box.SIMPLE)
     for split, cells in rows.items():
-        table.add_row(split, *(cells.get(column, "") for column in columns))
+        table.add_row(Text(split), *(cells.get(column, "") for column in columns))
     rich.print(table)
 
 

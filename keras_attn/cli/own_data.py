@@ -1,11 +1,11 @@
-"""Training on data of your own, by an entry's recipe."""
+"""Data of your own: to train on by an entry's recipe, or to evaluate a model on."""
 
 import math
 import pathlib
 import shlex
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 import typer
@@ -13,7 +13,7 @@ import typer
 from keras_attn.training.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
-    from keras_attn.data import Dataset, PairSplit
+    from keras_attn.data import Dataset, PairSplit, PairTable, TextTable
     from keras_attn.training import Run
 
 MODEL_FILE = "model.keras"
@@ -31,13 +31,44 @@ OPTIONS = {
     "translation": ("data_target", "source_column", "target_column"),
 }
 
+# What `train` and `evaluate` take about data.
+PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
+DataDir = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
+]
+Data = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="A table of your own texts or pairs: .csv, .tsv or .jsonl.", **PANEL),
+]
+DataTarget = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Of two plain files, the one of translations; --data is the other.", **PANEL),
+]
+TextColumn = Annotated[
+    str | None, typer.Option(help="Its column of texts; default: text.", **PANEL)
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Its column of labels; default: label.", **PANEL)
+]
+SourceColumn = Annotated[
+    str | None, typer.Option(help="That of sentences to translate; default: source.", **PANEL)
+]
+TargetColumn = Annotated[
+    str | None, typer.Option(help="That of translations; default: target.", **PANEL)
+]
+Delimiter = Annotated[
+    str | None, typer.Option(help="What parts its fields; default: by the suffix.", **PANEL)
+]
+Encoding = Annotated[str | None, typer.Option(help="Default: utf-8.", **PANEL)]
 
-def check_options(name: str, recipe: Recipe, options: dict[str, Any], own: bool) -> None:
+
+def check_options(name: str, task: str, options: dict[str, Any], own: bool) -> None:
     """Refuse options that say nothing here.
 
     Args:
-        name: the entry.
-        recipe: its recipe.
+        name: the entry, or the file of a model.
+        task: what it does.
         options: the options about data of your own, by name; None where not given.
         own: whether data of your own is given at all.
 
@@ -49,14 +80,61 @@ def check_options(name: str, recipe: Recipe, options: dict[str, Any], own: bool)
         if given:
             raise ValueError(f"{_flags(given)}: only with --data, a table of your own.")
         return
-    if recipe.task not in OPTIONS:
-        raise ValueError(f"--data is a table of texts, and {name} does {recipe.task}.")
-    others = [key for task, keys in OPTIONS.items() if task != recipe.task for key in keys]
+    if task not in OPTIONS:
+        raise ValueError(
+            f"--data is a table of texts, and {name} does {task}. For images of your own "
+            "use keras_attn.training, from Python."
+        )
+    others = [key for other, keys in OPTIONS.items() if other != task for key in keys]
     if foreign := [key for key in given if key in others]:
         raise ValueError(
-            f"{_flags(foreign)}: not for {name}, which does {recipe.task}. Options of its data: "
-            f"{_flags(OPTIONS[recipe.task])}."
+            f"{_flags(foreign)}: not for {name}, which does {task}. Options of its data: "
+            f"{_flags(OPTIONS[task])}."
         )
+
+
+def check_alone(**options: Any) -> None:
+    """Refuse options about an entry's own data beside `--data`; None is one not given.
+
+    Raises:
+        ValueError: one is given.
+    """
+    if given := list(_given(options)):
+        raise ValueError(
+            f"{_flags(given)}: for the data of an entry, and not for --data, of which all rows are "
+            "read. Give one or the other, not both."
+        )
+
+
+def read_table(
+    task: str,
+    path: pathlib.Path,
+    *,
+    delimiter: str | None,
+    data_target: pathlib.Path | None,
+    **reading: Any,
+) -> "TextTable | PairTable":
+    r"""Read a table or two parallel files, and print the account of it.
+
+    Args:
+        task: the task that says what is read.
+        path: the table, or the file of sources.
+        delimiter: see `keras_attn.data.read_texts`; a shell's `\t` is a tab.
+        data_target: the file of targets, of sources in a file of their own.
+        **reading: further arguments of `read_texts` or `read_pairs`; None is a default.
+    """
+    from keras_attn import data
+
+    reading = _given(reading)
+    if delimiter is not None:
+        reading["delimiter"] = {r"\t": "\t"}.get(delimiter, delimiter)
+    table: TextTable | PairTable
+    if task == "translation":
+        table = data.read_pairs(path, data_target, **reading)
+    else:
+        table = data.read_texts(path, **reading)
+    typer.echo(str(table.account))
+    return table
 
 
 def open_data(
@@ -65,35 +143,25 @@ def open_data(
     *,
     validation: float | None,
     test: float | None,
-    delimiter: str | None,
-    data_target: pathlib.Path | None,
     **reading: Any,
 ) -> "Dataset[Any]":
-    r"""Read and split a table or two parallel files, and print the account of it.
+    """Read and split a table or two parallel files, and print the account of it.
 
     Args:
         recipe: whose task says what is read.
         path: the table, or the file of sources.
         validation: see `keras_attn.data.split_table` and `split_pairs`; None is the default.
         test: the same.
-        delimiter: see `keras_attn.data.read_texts`; a shell's `\t` is a tab.
-        data_target: the file of targets, of sources in a file of their own.
-        **reading: further arguments of `read_texts` or `read_pairs`; None is a default.
+        **reading: further arguments of `read_table`.
     """
     from keras_attn import data
 
-    reading = _given(reading)
+    table = read_table(recipe.task, path, **reading)
     fractions = _given({"validation": validation, "test": test})
-    if delimiter is not None:
-        reading["delimiter"] = {r"\t": "\t"}.get(delimiter, delimiter)
     dataset: Dataset[Any]
-    if recipe.task == "translation":
-        pairs = data.read_pairs(path, data_target, **reading)
-        typer.echo(str(pairs.account))
-        dataset = data.split_pairs(pairs, **fractions)
+    if isinstance(table, data.PairTable):
+        dataset = data.split_pairs(table, **fractions)
     else:
-        table = data.read_texts(path, **reading)
-        typer.echo(str(table.account))
         dataset = data.split_table(table, **fractions)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     typer.echo(f"Split: {sizes}.")
