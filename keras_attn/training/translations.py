@@ -9,6 +9,7 @@ import numpy as np
 from keras_attn import data
 from keras_attn.explain import Cost
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.tasks.sequence_loss import token_losses
 from keras_attn.text import SubwordDropout
 from keras_attn.training.recipe import Recipe
 
@@ -117,15 +118,12 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
         `token_language` of its rules; `beam_size`; and the number of `examples`.
     """
     _sacrebleu(), _sacremoses()
-    sources, targets = list(split.sources), list(split.targets)
-    _, accuracy = translator.evaluate(sources, targets, verbose=0)
-    tokens = translator.encode(sources, targets).target_lengths.sum()
-    loss = -translator.score(sources, targets).sum(dtype="float64") / tokens
-    found = translator.translate(sources, beam_size=BEAM_SIZE)
+    loss, accuracy = _next_tokens(translator, split)
+    found = translator.translate(list(split.sources), beam_size=BEAM_SIZE)
     texts = [translation.text for translation in found]
     return {
-        "accuracy": float(accuracy),
-        "loss": float(loss),
+        "accuracy": accuracy,
+        "loss": loss,
         "examples": len(split),
         "beam_size": BEAM_SIZE,
         **corpus_bleu(texts, split, bootstrap=BOOTSTRAP),
@@ -133,6 +131,21 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
         "bleu_lowercased_tokens": lowercased_token_bleu(texts, split),
         "token_language": token_language(split),
     }
+
+
+def _next_tokens(translator: Translator, split: data.PairSplit) -> tuple[float, float]:
+    """Loss and accuracy of next tokens, however the translator is compiled."""
+    pairs = translator.encode(list(split.sources), list(split.targets))
+    batches = data.EvaluationBatches(pairs, HELD_OUT_BATCH)
+    tokens, loss, right = 0.0, 0.0, 0.0
+    for index in range(len(batches)):
+        inputs, targets = batches[index]
+        logits = translator.predict_on_batch(inputs)
+        real, losses = map(keras.ops.convert_to_numpy, token_losses(targets, logits))
+        tokens += real.sum(dtype="float64")
+        loss += losses.sum(dtype="float64")
+        right += (real * (logits.argmax(axis=-1) == targets)).sum(dtype="float64")
+    return float(loss / tokens), float(right / tokens)
 
 
 def corpus_bleu(

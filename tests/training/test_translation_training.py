@@ -78,6 +78,8 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     scores = whole.classifier.score(list(dataset["test"].sources), list(dataset["test"].targets))
     lengths = whole.classifier.encode(dataset["test"].sources, dataset["test"].targets)
     assert test["loss"] == pytest.approx(-scores.sum() / lengths.target_lengths.sum(), rel=1e-4)
+    _, accuracy = whole.classifier.evaluate(dataset["test"].sources, dataset["test"].targets)
+    assert test["accuracy"] == pytest.approx(accuracy, rel=1e-4)
     assert record["parameters"] == whole.classifier.network.count_params()
     assert record["vocabulary_sha256"]
     epochs = list(csv.DictReader((whole.folder / "log.csv").read_text().splitlines()))
