@@ -8,6 +8,7 @@ import pytest
 
 from keras_attn import data, zoo
 from keras_attn.cli import evaluation, own_data, translation
+from keras_attn.cli.metrics import in_words
 from keras_attn.tasks import from_architecture
 from tests import command_line
 from tests.command_line import check_trained, figures, read_record, registered, type_in, write_table
@@ -327,3 +328,8 @@ def test_entries_are_listed_with_their_figure(run, catalogue):
     assert NAME in printed
     assert re.search(r"multi30k_en_de_transformer.*(not trained|BLEU)", printed)
     assert IMAGES not in printed
+
+
+def test_each_figure_is_told_by_its_name():
+    told = in_words({"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0})
+    assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens"

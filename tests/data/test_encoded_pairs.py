@@ -131,3 +131,13 @@ def test_pairs_may_be_given_anew_for_each_epoch():
     sources = [batches[index][0]["source"][0, 0] for index in range(len(batches))]
     assert sources == [4] * batches.steps + [5] * batches.steps
     assert asked == [0, 1, 2]
+
+
+def test_epochs_differ_in_who_is_together_and_in_what_order():
+    batches = PairBatches(_pairs(), 300, seed=3, epochs=2)
+    steps = range(batches.steps)
+    found = [[batches[epoch * batches.steps + step][1] for step in steps] for epoch in (0, 1)]
+    lengths = [[batch.shape[1] for batch in epoch] for epoch in found]
+    assert sorted(lengths[0]) != lengths[0] != lengths[1]
+    together = [{frozenset(map(bytes, batch)) for batch in epoch} for epoch in found]
+    assert together[0] != together[1]

@@ -334,3 +334,10 @@ def test_models_that_break_the_protocol_are_refused():
         search(Flat(LARGE.table))
     with pytest.raises(ValueError, match=r"must be nested as the one of `model\.start`"):
         search(Forgetful(LARGE.table))
+
+
+def test_a_longer_sequence_may_still_win_by_the_penalty_at_the_limit():
+    table = np.full((997, 3), -30.0)
+    table[:, END] = 0.0
+    table[(ROWS * 31 + 1) % 997, 1:] = 0.0, -0.05
+    assert lists(search(Histories(table), num_beams=2, max_length=1)) == [[(2, END)]] * 5

@@ -57,6 +57,8 @@ def test_a_slice_or_the_mean_is_drawn(alignment, stage, layer, head):
 
 
 def test_rows_are_of_the_translation_and_columns_of_the_source(alignment):
+    axis = plot_alignment(alignment).axes[0]
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("translation", "source")
     rows, columns = labels(plot_alignment(alignment))
     assert rows == ["·des", "·", "$$", "<0xC3>", "<end>"]
     assert columns == ["·a", "·dog", "s", "<end>"]

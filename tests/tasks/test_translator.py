@@ -10,8 +10,9 @@ import pytest
 
 from keras_attn import tasks
 from keras_attn.data import PairSplit
+from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
-from keras_attn.tasks._search import BATCH
+from keras_attn.tasks._search import BATCH, searched
 
 SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
 TARGETS = ["un chien court .", "deux chiens courent .", "un chat dort .", "deux chats dorment ."]
@@ -282,6 +283,12 @@ def test_the_saved_model_translates_alone(fitted, exported):
 
 
 @pytest.mark.tensorflow
+def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch):
+    monkeypatch.setattr(fitted, "max_length", 6)
+    assert fitted._source_ids(np.array(["dog " * 2000, "dog"])).shape == (2, 7)
+
+
+@pytest.mark.tensorflow
 def test_the_saved_model_holds_core_operations_alone(exported):
     import tensorflow as tf
 
@@ -296,3 +303,29 @@ def test_the_saved_model_holds_core_operations_alone(exported):
 def test_export_takes_nothing_that_it_would_ignore(fitted, tmp_path):
     with pytest.raises(TypeError, match="format"):
         fitted.export(tmp_path / "2", format="onnx")
+
+
+def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
+    model = tasks.from_architecture(
+        "translation_transformer", text={"min_count": 9}, vocabulary_size=330, **TINY
+    )
+    model.adapt(["a dog."] * 9 + ["a zoo."] * 2, ["un chien."] * 11)
+    pieces = model.tokenizer.pieces
+    assert "\u2581dog" in pieces
+    assert [piece for piece in pieces if "." in piece] == ["."]
+    assert not any("z" in piece for piece in pieces)
+
+
+def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room():
+    network = _new().network
+    network.decoder_norm.gamma.assign(0 * network.decoder_norm.gamma)
+    network.decoder_norm.beta.assign(0 * network.decoder_norm.beta + 1)
+    network.embedding.embeddings.assign(np.eye(330, TINY["model_dim"], -9))  # id 9 for ever
+    source = np.array([[5, 2, 0, 0], [5, 6, 7, 2]], "int32")
+
+    def lengths(prefix):
+        ids = searched(network, beam_search, {"num_beams": 1}, 256, source, prefix).ids
+        return (keras.ops.convert_to_numpy(ids) != 0).sum(axis=-1)[:, 0].tolist()
+
+    assert lengths(np.zeros((2, 0), "int32")) == [2 * 2 + 8 + 1, 2 * 4 + 8 + 1]
+    assert lengths(np.full((2, 20), 9, "int32")) == [21, 21]

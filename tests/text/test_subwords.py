@@ -251,3 +251,9 @@ def test_pieces_are_written_and_read(tokenizer, tmp_path):
 
 def test_spaces_at_the_ends_are_not_written(tokenizer):
     assert tokenizer.detokenize([[FIRST, FIRST, FIRST + 1, FIRST]]).numpy().tolist() == [b"a"]
+
+
+def test_what_is_rarely_seen_together_is_no_piece():
+    pieces = train_subwords(["ab", "a", "b"], size=300, min_count=2).pieces
+    assert "\u2581a" in pieces
+    assert "\u2581ab" not in pieces

@@ -353,3 +353,8 @@ def test_weight_decay_acts_on_kernels_alone(small_recipe):
     decayed = [v for v in classifier.trainable_variables if optimizer._use_weight_decay(v)]
     assert decayed
     assert {v.name for v in decayed} == {"kernel"}
+
+
+def test_the_rate_warms_up_and_falls_over_the_epochs_of_the_recipe(small_recipe):
+    rate = build_optimizer(small_recipe, 6).get_config()["learning_rate"]["config"]
+    assert (rate["warmup_steps"], rate["total_steps"]) == (6, 18)

@@ -3,11 +3,13 @@
 import csv
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from keras_attn import data, tasks, training
-from keras_attn.training import translations
+from keras_attn.training import checkpoint, trainer, translations
+from keras_attn.training.learner import Learner
 from keras_attn.training.recipe import Recipe
 
 WORDS = {"a": "un", "the": "le", "dog": "chien", "cat": "chat", "runs": "court", "eats": "mange"}
@@ -167,9 +169,7 @@ def test_subwords_are_of_translation_alone():
 
 
 def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole, dataset):
-    from keras_attn.training.translations import PairExamples
-
-    read = PairExamples(whole.classifier, dataset, _recipe())
+    read = translations.PairExamples(whole.classifier, dataset, _recipe())
 
     def first(epoch: int) -> list[bytes]:
         batches = read.batches(10_000, seed=0, epochs=epoch + 1, initial_epoch=epoch)
@@ -179,6 +179,58 @@ def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole
     assert first(0) == first(0)
     assert first(0) != first(1)
     assert len(first(0)) == 2 * 60  # each pair twice, for R-Drop
+    assert [side.rate for side in read.dropout] == [0.1, 0.1]
+
+
+def test_a_run_reads_what_its_recipe_says(whole, dataset, tmp_path):
+    read = translations.PairExamples(whole.classifier, dataset, _recipe())
+    assert read.loss(0.1).label_smoothing == 0.1
+    held_out = read.validation()["validation_data"]
+    tokens = sum(int((np.asarray(targets) != 0).sum()) for _, targets in held_out)
+    assert tokens == read.pairs.target_lengths.sum()
+    assert len(read.pairs) == len(dataset["validation"])
+    assert trainer._compiled(whole.classifier, read, _recipe(), 0, 3).r_drop == 1.0
+    keeper = checkpoint.Checkpoint(tmp_path, _recipe().digest, "", 0, "")
+    called = trainer._callbacks(keeper, whole.classifier, read, _recipe(), 0, False)
+    order = ["Checkpoint", "EvaluateAverages", "TranslateHeldOut", "BestWeights"]
+    assert [name for name in (type(c).__name__ for c in called) if name in order] == order
+
+
+def test_subwords_are_learnt_of_training_pairs_alone(dataset):
+    strange = np.array(["q q q q q"] * 9, object)
+    held_out = data.PairSplit(strange, strange)
+    readers = {"train": lambda: dataset["train"], "validation": lambda: held_out}
+    model = tasks.from_architecture("translation_transformer", **_recipe().model)
+    translations.PairExamples(model, data.Dataset("multi30k_en_fr", (), readers), _recipe())
+    assert model.tokenizer.pieces
+    assert not any("q" in piece for piece in model.tokenizer.pieces)
+
+
+def test_the_divergence_of_copies_joins_the_loss_by_its_weight():
+    targets = np.repeat([[3, 4, 0]], 2, axis=0)
+    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
+    losses = []
+    for weight in (0.0, 3.0):
+        learner = Learner(keras.Sequential(), [], one_hot=False, r_drop=weight)
+        learner.compile(loss=tasks.SequenceCrossentropy())
+        losses.append(float(learner.compute_loss(y=targets, y_pred=logits)))
+    apart = float(tasks.divergence_of_copies(targets, logits))
+    assert apart > 0.03
+    assert losses[1] - losses[0] == pytest.approx(3.0 * apart, rel=1e-4)
+    evaluated = learner.compute_loss(y=targets, y_pred=logits, training=False)
+    assert float(evaluated) == pytest.approx(losses[0])
+
+
+def test_figures_are_of_as_many_beams_as_the_record_says(whole, dataset, monkeypatch):
+    sizes, translate = [], tasks.Translator.translate
+
+    def noted(self, texts, beam_size=4, **settings):
+        sizes.append(beam_size)
+        return translate(self, texts, beam_size, **settings)
+
+    monkeypatch.setattr(tasks.Translator, "translate", noted)
+    told = translations.evaluate_translations(whole.classifier, dataset["test"])
+    assert sizes == [told["beam_size"]] == [5]
 
 
 def test_r_drop_is_of_translation_alone(small_text_recipe):
