@@ -69,7 +69,9 @@ class TokenAccuracy(keras.metrics.Mean):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
         real = ops.not_equal(y_true, PADDING_ID)
         right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32"))
-        super().update_state(ops.cast(right, "float32"), sample_weight=ops.cast(real, "float32"))
+        # In one axis: of several, Keras counts rows, and tokens of long batches count less.
+        right, real = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (right, real))
+        super().update_state(right, sample_weight=real)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

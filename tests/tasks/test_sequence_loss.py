@@ -39,6 +39,9 @@ def test_what_stands_at_padding_changes_nothing():
         accuracy.update_state(IDS, logits)
         right = (LOGITS.argmax(-1) == IDS)[IDS != 0]
         assert float(accuracy.result()) == pytest.approx(right.mean())
+        accuracy.update_state(IDS[:1, :3], np.eye(V)[IDS[:1, :3]])  # another batch, a short one
+        right = np.append(right, [True] * 3)
+        assert float(accuracy.result()) == pytest.approx(right.mean())
 
 
 def test_nothing_but_padding_loses_nothing():
