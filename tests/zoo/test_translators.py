@@ -57,6 +57,19 @@ def test_weights_translate_as_well_as_is_recorded(name):
     assert bleu == pytest.approx(recorded["bleu"], abs=1.5 * 5**0.5 * (high - low) / 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "bleu"), [("multi30k_en_de_transformer", 39.5), ("multi30k_en_fr_transformer", 60.0)]
+)
+def test_translators_reached_the_least_that_they_were_made_for(name, bleu):
+    for run in zoo.describe(name).runs():
+        assert run["parameters"] <= 3_000_000
+        assert run["train_seconds"] * run["hardware"]["cores"] <= 2 * 180 * 60  # of one core's time
+        assert set(run["metrics"]) == {"validation", "test", "test_2017", "test_coco"}
+        test = run["metrics"]["test"]
+        assert test["token_language"] == name[12:14]
+        assert test["bleu_lowercased_tokens"] >= bleu
+
+
 def test_translators_have_no_labels_and_know_their_settings():
     name = "multi30k_en_de_transformer"
     small = {"vocabulary_size": 300, "model_dim": 8, "encoder_layers": 1, "decoder_layers": 1}
