@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import initializers
 
+from keras_attn.layers._lean import RowsDense, RowsNormalization
 from keras_attn.layers._sublayers import choice, fresh, positive, rank, rate
 from keras_attn.layers.multi_head_attention import MultiHeadAttention, Projected
 
 Tensor = Any
 
 NORMALIZATIONS = {
-    "layer": keras.layers.LayerNormalization,
+    "layer": RowsNormalization,
     "rms": keras.layers.RMSNormalization,
 }
 _SIMPLE = (
@@ -79,8 +80,8 @@ class TransformerBlock(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self._attention("check", 1, self.key_dim or 2)  # refuses its arguments here and now
 
-    def make_cache(self, batch_size: int | Tensor, length: int | Tensor) -> Projected:
-        """An empty cache for `length` positions, see `MultiHeadAttention.make_cache`."""
+    def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Projected:
+        """An empty cache, of fixed size or growing, see `MultiHeadAttention.make_cache`."""
         self._check_built("make_cache")
         return self.attention.make_cache(batch_size, length)
 
@@ -144,8 +145,8 @@ class TransformerBlock(keras.layers.Layer):
         norm.build(shape)
         return norm
 
-    def _dense(self, name: str, units: int) -> keras.layers.Dense:
-        return keras.layers.Dense(
+    def _dense(self, name: str, units: int) -> RowsDense:
+        return RowsDense(
             units,
             use_bias=self.use_bias,
             name=name,

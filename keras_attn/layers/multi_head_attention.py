@@ -5,12 +5,20 @@ from typing import Any, Self
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._cache import write_rows
+from keras_attn.layers._cache import LENGTH_AXIS, appended, written
 from keras_attn.layers._from_keras import projections, settings_of
+from keras_attn.layers._lean import HeadsDense
 from keras_attn.layers._masks import check_pairs, joined_mask
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
 from keras_attn.layers.positions import RelativePositionBias
-from keras_attn.ops import IMPLEMENTATIONS, alibi, attention, normalizers, rotary
+from keras_attn.ops import (
+    IMPLEMENTATIONS,
+    alibi,
+    attention,
+    heads_first,
+    normalizers,
+    rotary,
+)
 
 Tensor = Any
 Projected = dict[str, Tensor]
@@ -28,8 +36,9 @@ class MultiHeadAttention(keras.layers.Layer):
     gives exactly 0 before the output projection, on every path; long sequences stream,
     with memory linear in the length; nothing is accepted and then ignored.
 
-    To decode step by step give a call the `cache` of `make_cache` and the number of
-    positions in it; for cross-attention, `project` the memory once and `attend` to it.
+    To decode step by step give a call the `cache` of `make_cache`, and the number of positions
+    in it if its size is fixed; for cross-attention, `project` the memory once and `attend` to
+    it.
 
     Args:
         num_heads: number of heads, `N`.
@@ -61,11 +70,13 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: `(B, T, S)` or `(B, N, T, S)`, True = attend. Given both, a key
             must be allowed by both.
         return_attention_scores: also return the weights `(B, N, T, S)`.
-        use_causal_mask: a query attends to positions up to its own.
+        use_causal_mask: a query attends to positions up to its own. None is True with a
+            cache, else False.
         cache: keys and values of earlier positions, as `make_cache` makes it, to which
-            those of `value` are added. Attention is causal then, and `padding_mask` is
-            about the positions of the cache, `(B, length)`.
-        cache_index: how many positions the cache holds, an integer or integer scalar.
+            those of `value` are added. `padding_mask` is about the positions of the cache
+            that is returned, `(B, length)`.
+        cache_index: how many positions a cache of fixed size holds, an integer or integer
+            scalar. None is for a cache that grows: the one returned is longer by `T`.
 
     Returns:
         Tensor `(B, T, output_shape)`; the weights before dropout if asked for; the cache
@@ -150,12 +161,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.query_dense = self._projection("query", self.num_heads, self.key_dim)
         self.key_dense = self._projection("key", self.num_kv_heads, self.key_dim)
         self.value_dense = self._projection("value", self.num_kv_heads, self.value_dim)
-        self.output_dense = keras.layers.EinsumDense(
-            "btnh,nhd->btd",
-            output_shape=(None, self.output_size or query_shape[-1]),
-            bias_axes="d" if self.use_bias else None,
-            name="attention_output",
-            **self._common(),
+        features = self.output_size or query_shape[-1]
+        self.output_dense = self._projection(
+            "attention_output", self.num_heads, self.value_dim, features
         )
         self.query_dense.build(query_shape)
         self.key_dense.build(key_shape)
@@ -180,7 +188,7 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: Tensor | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
-        use_causal_mask: bool = False,
+        use_causal_mask: bool | None = None,
         cache: Projected | None = None,
         cache_index: int | Tensor | None = None,
         key_mask: Tensor | None = None,  # Keras fills these two in from the tensors
@@ -189,44 +197,49 @@ class MultiHeadAttention(keras.layers.Layer):
         self._check_cache(cache, cache_index, query.shape[1], value.shape[1])
         if padding_mask is None and cache is None:
             padding_mask = key_mask if key_mask is not None else value_mask
-        start = 0 if cache is None else cache_index
-        projected = self.project(value, key, start=start)
-        if cache is not None:
-            projected = {
-                name: write_rows(kept, start, projected[name]) for name, kept in cache.items()
-            }
-        attended = self.attend(
-            query,
-            projected,
-            padding_mask=padding_mask,
-            attention_mask=attention_mask,
-            return_attention_scores=return_attention_scores,
-            training=training,
-            use_causal_mask=use_causal_mask or cache is not None,
-            q_offset=start,
-        )
+        asked: dict[str, Any] = {
+            "padding_mask": padding_mask,
+            "attention_mask": attention_mask,
+            "return_attention_scores": return_attention_scores,
+            "training": training,
+            "use_causal_mask": cache is not None if use_causal_mask is None else use_causal_mask,
+        }
         if cache is None:
-            return attended
-        return (*attended, projected) if return_attention_scores else (attended, projected)
+            keys, values = self._projected(value, key)
+            return self._attend(query, keys, values, **asked)
+        grows = cache_index is None
+        start = ops.shape(cache["key"])[LENGTH_AXIS] if grows else cache_index
+        rows = self.project(value, key, start)
+        cache = {
+            name: appended(kept, rows[name]) if grows else written(kept, start, rows[name])
+            for name, kept in cache.items()
+        }
+        attended = self.attend(query, cache, q_offset=start, **asked)
+        return (*attended, cache) if return_attention_scores else (attended, cache)
 
-    def make_cache(self, batch_size: int | Tensor, length: int | Tensor) -> Projected:
-        """An empty cache for `length` positions: keys and values `(B, length, K, size)`."""
-        if isinstance(length, int):
+    def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Projected:
+        """An empty cache: keys and values `(B, K, length, size)`, heads first.
+
+        Args:
+            batch_size: number of rows, `B`.
+            length: the positions for which it has room; 0 for a cache that grows.
+        """
+        if isinstance(length, int) and length:
             positive(self, length=length)
-        shape = (batch_size, length, self.num_kv_heads)
+        shape = (batch_size, self.num_kv_heads, length)
         sizes = {"key": self.key_dim, "value": self.value_dim}
         return {name: ops.zeros((*shape, size), self.compute_dtype) for name, size in sizes.items()}
 
     def project(
         self, value: Tensor, key: Tensor | None = None, start: int | Tensor = 0
     ) -> Projected:
-        """Keys and values in their heads, `(B, S, K, size)`, from position `start` on.
+        """Keys and values in their heads, `(B, K, S, size)`, from position `start` on.
 
-        What `attend` takes: a decoder projects the memory of its cross-attention once.
+        What `attend` takes: a decoder projects the memory of its cross-attention once. Heads
+        come first, as the products read them.
         """
-        keys = self.key_dense(value if key is None else key)
-        keys = keys if self.key_norm is None else self.key_norm(keys)
-        return {"key": self._rotated(keys, start), "value": self.value_dense(value)}
+        keys, values = self._projected(value, key, start)
+        return {"key": heads_first(keys), "value": heads_first(values)}
 
     def attend(
         self,
@@ -241,14 +254,49 @@ class MultiHeadAttention(keras.layers.Layer):
         q_offset: int | Tensor = 0,
     ) -> Any:
         """As a call, with keys and values from `project`, and the first query's position."""
+        return self._attend(
+            query,
+            projected["key"],
+            projected["value"],
+            padding_mask=padding_mask,
+            attention_mask=attention_mask,
+            return_attention_scores=return_attention_scores,
+            training=training,
+            use_causal_mask=use_causal_mask,
+            q_offset=q_offset,
+            of_cache=True,
+        )
+
+    def _projected(
+        self, value: Tensor, key: Tensor | None, start: int | Tensor = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values in their heads, `(B, S, K, size)`."""
+        keys = self.key_dense(value if key is None else key)
+        keys = keys if self.key_norm is None else self.key_norm(keys)
+        return self._rotated(keys, start), self.value_dense(value)
+
+    def _attend(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        *,
+        padding_mask: Tensor | None,
+        attention_mask: Tensor | None,
+        return_attention_scores: bool,
+        training: bool | None,
+        use_causal_mask: bool,
+        q_offset: int | Tensor = 0,
+        of_cache: bool = False,
+    ) -> Any:
         queries = self.query_dense(query)
         queries = queries if self.query_norm is None else self.query_norm(queries)
         attended = attention(
             self._rotated(queries, q_offset),
-            projected["key"],
-            projected["value"],
+            keys,
+            values,
             mask=joined_mask(self.name, padding_mask, attention_mask),
-            bias=self._bias(query, projected["key"], q_offset),
+            bias=self._bias(query, keys, q_offset, of_cache),
             is_causal=use_causal_mask,
             window=self.window,
             q_offset=q_offset,
@@ -257,6 +305,7 @@ class MultiHeadAttention(keras.layers.Layer):
             seed=self.seed_generator,
             implementation=self.implementation,
             return_weights=return_attention_scores,
+            heads_first=of_cache,
         )
         if not return_attention_scores:
             return self.output_dense(attended)
@@ -277,7 +326,7 @@ class MultiHeadAttention(keras.layers.Layer):
         attention_mask: Any = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
-        use_causal_mask: bool = False,
+        use_causal_mask: bool | None = None,
         cache: Any = None,
         cache_index: Any = None,
         key_mask: Any = None,
@@ -288,11 +337,17 @@ class MultiHeadAttention(keras.layers.Layer):
         shape = self.compute_output_shape(query.shape, value.shape)
         results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
         if return_attention_scores:
-            keys = value.shape[1] if cache is None else cache["key"].shape[1]
+            keys = (
+                value.shape[1] if cache is None else self._length_after(cache, cache_index, value)
+            )
             scores = (query.shape[0], self.num_heads, query.shape[1], keys)
             results.append(keras.KerasTensor(scores, dtype=self.compute_dtype))
         if cache is not None:
-            results.append({name: keras.KerasTensor(x.shape, x.dtype) for name, x in cache.items()})
+            length = self._length_after(cache, cache_index, value)
+            shapes = {name: (*x.shape[:2], length, x.shape[3]) for name, x in cache.items()}
+            results.append(
+                {name: keras.KerasTensor(shapes[name], x.dtype) for name, x in cache.items()}
+            )
         return tuple(results) if len(results) > 1 else results[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -331,16 +386,12 @@ class MultiHeadAttention(keras.layers.Layer):
             ours.set_weights([w for dense in projections(layer) for w in dense.get_weights()])
         return ours
 
-    def _projection(self, name: str, heads: int, size: int) -> keras.layers.EinsumDense:
-        projection = keras.layers.EinsumDense(
-            "btd,dnh->btnh",
-            output_shape=(None, heads, size),
-            bias_axes="nh" if self.use_bias else None,
-            name=name,
-            **self._common(),
+    def _projection(
+        self, name: str, heads: int, size: int, features: int | None = None
+    ) -> HeadsDense:
+        return HeadsDense(
+            heads, size, features=features, use_bias=self.use_bias, name=name, **self._common()
         )
-        projection.supports_masking = True  # or Keras warns that it destroys the input's mask
-        return projection
 
     def _normalization(self, name: str, heads: int) -> keras.layers.RMSNormalization:
         normalization = keras.layers.RMSNormalization(name=name, dtype=self.dtype_policy)
@@ -360,16 +411,25 @@ class MultiHeadAttention(keras.layers.Layer):
             return heads
         return rotary(heads, ops.arange(ops.shape(heads)[1]) + start)
 
-    def _bias(self, query: Tensor, keys: Tensor, q_offset: int | Tensor) -> Any:
+    def _bias(self, query: Tensor, keys: Tensor, q_offset: int | Tensor, of_cache: bool) -> Any:
         if self.relative_bias is not None:
+            keys = keys[:, 0] if of_cache else keys  # of which it reads the length
             return self.relative_bias(query, keys, q_offset=q_offset)
         return alibi(self.num_heads) if self.position == "alibi" else None
 
+    @staticmethod
+    def _length_after(cache: Any, index: Any, value: Any) -> int | None:
+        """How long the cache is that a call returns."""
+        length = cache["key"].shape[LENGTH_AXIS]
+        if index is not None:
+            return length
+        return None if length is None or value.shape[1] is None else length + value.shape[1]
+
     def _check_cache(self, cache: Any, index: Any, queries: Any, values: Any) -> None:
-        if (cache is None) != (index is None):
+        if cache is None and index is not None:
             raise ValueError(
-                f"{self.name}: `cache` and `cache_index` go together. Received: "
-                f"cache={'None' if cache is None else 'a cache'}, cache_index={index!r}."
+                f"{self.name}: `cache_index` goes with a `cache`. Received: no cache, "
+                f"cache_index={index!r}. Make one with `make_cache`."
             )
         if cache is None:
             return
@@ -379,7 +439,7 @@ class MultiHeadAttention(keras.layers.Layer):
                 "'value', and `cache_index` is not negative. Received: a cache with "
                 f"{sorted(cache)}, cache_index={index!r}."
             )
-        length = cache["key"].shape[1]
+        length = cache["key"].shape[LENGTH_AXIS]
         if isinstance(index, int) and queries is not None and index + queries > length:
             raise ValueError(
                 f"{self.name}: the cache has {length} positions; {queries} more do not fit after "

@@ -42,7 +42,8 @@ class TransformerEncoderBlock(TransformerBlock):
         padding_mask: `(B, T)`, True where a position is real. None takes the mask that
             Keras attached to `inputs`, if there is one.
         attention_mask: `(B, T, T)` or `(B, N, T, T)`, True = attend.
-        use_causal_mask: a position attends to those up to itself.
+        use_causal_mask: a position attends to those up to itself. None is True with a cache,
+            else False.
         return_attention_scores: also return the weights `(B, N, T, T)`.
         cache, cache_index: see `MultiHeadAttention`; `make_cache` makes one.
 
@@ -71,7 +72,7 @@ class TransformerEncoderBlock(TransformerBlock):
         inputs: Tensor,
         padding_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        use_causal_mask: bool = False,
+        use_causal_mask: bool | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
         cache: Projected | None = None,
@@ -104,7 +105,7 @@ class TransformerEncoderBlock(TransformerBlock):
         inputs: Any,
         padding_mask: Any = None,
         attention_mask: Any = None,
-        use_causal_mask: bool = False,
+        use_causal_mask: bool | None = None,
         return_attention_scores: bool = False,
         training: bool | None = None,
         cache: Any = None,
@@ -129,9 +130,9 @@ class TransformerDecoderBlock(TransformerBlock):
     Vaswani et al., arXiv:1706.03762. `position` and `window` are those of the
     self-attention: positions of a memory are of another sequence.
 
-    To decode step by step: `cache = make_cache(batch, length)` and `projected =
+    To decode step by step: `cache = make_cache(batch)` and `projected =
     project_memory(memory)` once a sequence, then `output, cache = block(inputs,
-    projected_memory=projected, memory_padding_mask=real, cache=cache, cache_index=n)`.
+    projected_memory=projected, memory_padding_mask=real, cache=cache)`.
 
     Args:
         num_heads, ..., implementation: as of `TransformerEncoderBlock`.
@@ -144,7 +145,9 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_padding_mask: `(B, S)`, True where the memory is real. None takes the mask
             that Keras attached to `memory`.
         attention_mask: `(B, T, T)` or `(B, N, T, T)`, True = attend, for the
-            self-attention, which is causal besides; with a cache `(B, T, length)`.
+            self-attention; with a cache `(B, T, length)`.
+        use_causal_mask: whether the self-attention is causal besides; False where
+            `attention_mask` says all.
         return_attention_scores: also return the weights of both attentions, `(B, N, T,
             T)` and `(B, N, T, S)`.
         cache, cache_index: see `MultiHeadAttention`.
@@ -194,6 +197,7 @@ class TransformerDecoderBlock(TransformerBlock):
         cache_index: int | Tensor | None = None,
         projected_memory: Projected | None = None,
         attention_mask: Tensor | None = None,
+        use_causal_mask: bool = True,
         inputs_mask: Tensor | None = None,  # Keras fills these two in from the tensors
         memory_mask: Tensor | None = None,
     ) -> Any:
@@ -210,17 +214,17 @@ class TransformerDecoderBlock(TransformerBlock):
                 x,
                 padding_mask=padding_mask,
                 attention_mask=attention_mask,
-                use_causal_mask=True,
+                use_causal_mask=use_causal_mask,
                 cache=cache,
                 cache_index=cache_index,
                 **shared,
             )
 
         def attend_to_memory(x: Tensor) -> Any:
-            projected = projected_memory or self.project_memory(memory)
-            return self.cross_attention.attend(
-                x, projected, padding_mask=memory_padding_mask, **shared
-            )
+            mask = {"padding_mask": memory_padding_mask}
+            if projected_memory is None:
+                return self.cross_attention(x, memory, **mask, **shared)
+            return self.cross_attention.attend(x, projected_memory, **mask, **shared)
 
         x, *more = self._residual(inputs, self.attention_norm, attend, training)
         x, *scores = self._residual(x, self.cross_attention_norm, attend_to_memory, training)
@@ -246,6 +250,7 @@ class TransformerDecoderBlock(TransformerBlock):
         cache_index: Any = None,
         projected_memory: Any = None,
         attention_mask: Any = None,
+        use_causal_mask: bool = True,
         inputs_mask: Any = None,
         memory_mask: Any = None,
     ) -> Any:

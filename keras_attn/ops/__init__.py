@@ -1,7 +1,9 @@
 """Pure functions on tensors, over `keras.ops`: no layer, no variable, no file."""
 
 from keras_attn.ops.attention import IMPLEMENTATIONS, attention
+from keras_attn.ops.beams import gather_beams
 from keras_attn.ops.full import attend
+from keras_attn.ops.layout import heads_first
 from keras_attn.ops.masks import band_mask, combine, length_mask, padding_mask
 from keras_attn.ops.normalizers import (
     NORMALIZERS,
@@ -25,6 +27,8 @@ __all__ = [
     "band_mask",
     "combine",
     "entmax15",
+    "gather_beams",
+    "heads_first",
     "length_mask",
     "normalized_sigmoid",
     "padding_mask",

@@ -179,6 +179,48 @@ def _is_eager(carry: tuple) -> bool:
     return True
 
 
+FEW = 8  # queries, as in a step of decoding
+SMALL = 2**14  # numbers
+
+
+def matmul_of_few(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
+    """`a @ b` for `a` of rank 4, which may have few rows (axis 2), as in a step of decoding.
+
+    TensorFlow's product on a CPU takes 40 us, however small it is. Another of its operations
+    has no such cost; it is the slower one where there are several rows, and many columns.
+    """
+    rows = a.shape[2]
+    if keras.backend.backend() != "tensorflow" or rows is None or rows > FEW:
+        return matmul(a, b, transpose_b=transpose_b)
+    import tensorflow as tf
+
+    def light() -> Tensor:
+        return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype, adj_y=transpose_b)
+
+    if rows == 1:
+        return light()
+    work = rows * tf.reduce_prod(tf.shape(b)[2:])  # of one product
+    small = tf.logical_or(work <= SMALL, tf.shape(a)[0] == 1)
+    return tf.cond(small, light, lambda: matmul(a, b, transpose_b=transpose_b))
+
+
+def softmax_of_few(scores: Tensor) -> Tensor:
+    """`softmax(scores)` over the last axis of `(B, N, T, S)`, where T may be small; see above."""
+    rows = scores.shape[-2] if len(scores.shape) == 4 else None
+    if keras.backend.backend() != "tensorflow" or rows is None or rows > FEW:
+        return ops.softmax(scores, axis=-1)
+    import tensorflow as tf
+
+    def light() -> Tensor:
+        top = tf.stop_gradient(tf.reduce_max(scores, axis=-1, keepdims=True))
+        exponentials = tf.exp(scores - top)
+        return exponentials / tf.reduce_sum(exponentials, axis=-1, keepdims=True)
+
+    if rows == 1:
+        return light()
+    return tf.cond(tf.size(scores) <= SMALL, light, lambda: tf.nn.softmax(scores))
+
+
 def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """`a @ b`, either of them transposed in its last two axes."""
     if keras.backend.backend() == "tensorflow" and not isinstance(a, keras.KerasTensor):

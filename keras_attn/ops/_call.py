@@ -2,7 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
+
+from keras import ops
+
+from keras_attn.ops.layout import heads_first
 
 Tensor = Any
 
@@ -23,8 +27,21 @@ class Call:
     normalizer: str
     dropout: float
     seed: Any
+    heads_first: bool = False
 
     @property
     def banded(self) -> bool:
         """Whether a query's position limits the keys it sees."""
         return self.is_causal or self.window is not None
+
+    @property
+    def key_length(self) -> Any:
+        """The number of keys, `S`: a tensor where it is not known."""
+        return ops.shape(self.key)[2 if self.heads_first else 1]
+
+    def lengths_first(self) -> Self:
+        """The same call, with keys and values `(B, S, K, H)`."""
+        if not self.heads_first:
+            return self
+        key, value = heads_first(self.key), heads_first(self.value)
+        return dataclasses.replace(self, key=key, value=value, heads_first=False)

@@ -9,21 +9,23 @@ from keras import ops
 Tensor = Any
 
 
-def check_shapes(query: tuple, key: tuple, value: tuple) -> None:
+def check_shapes(query: tuple, key: tuple, value: tuple, heads_first: bool = False) -> None:
     received = f"Received: query {tuple(query)}, key {tuple(key)}, value {tuple(value)}."
+    received += " `key` and `value` are heads first." if heads_first else ""
+    length, heads = (2, 1) if heads_first else (1, 2)
     if not len(query) == len(key) == len(value) == 4:
         raise ValueError(
             f"`query`, `key` and `value` must have shape (batch, length, heads, size). {received}"
         )
     if query[-1] != key[-1]:
         raise ValueError(f"`query` and `key` must have heads of one size (last axis). {received}")
-    if key[2] != value[2] or query[2] % key[2]:
+    if key[heads] != value[heads] or query[2] % key[heads]:
         raise ValueError(
-            "`key` and `value` must have the same number of heads (axis 2), and it must "
+            f"`key` and `value` must have the same number of heads (axis {heads}), and it must "
             f"divide that of `query`. {received}"
         )
-    if not same(key[1], value[1]):
-        raise ValueError(f"`key` and `value` must have one length (axis 1). {received}")
+    if not same(key[length], value[length]):
+        raise ValueError(f"`key` and `value` must have one length (axis {length}). {received}")
     if not (same(query[0], key[0]) and same(key[0], value[0])):
         raise ValueError(f"`query`, `key` and `value` must have one batch size. {received}")
 

@@ -51,6 +51,7 @@ def attention(
     implementation: str = "auto",
     chunk_size: int | None = None,
     return_weights: bool = False,
+    heads_first: bool = False,
 ) -> Any:
     """Scaled dot-product attention (Vaswani et al., arXiv:1706.03762).
 
@@ -89,6 +90,9 @@ def attention(
         chunk_size: queries and keys in a block of the streaming path, which is then taken;
             None suits them to a cache.
         return_weights: also return the weights, as they were before dropout.
+        heads_first: whether `key` is laid out `(B, K, S, H)` and `value` `(B, K, S, V)`, as the
+            products read them: keys and values that are read again and again, such as those of
+            a cache, need not be laid out anew each time.
 
     Returns:
         Tensor `(B, T, N, V)` in the dtype of `value`; with `return_weights` a pair of
@@ -107,12 +111,13 @@ def attention(
     ((1, 3, 2, 4), (1, 2, 3, 3))
     """
     query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-    check_shapes(query.shape, key.shape, value.shape)
+    check_shapes(query.shape, key.shape, value.shape, heads_first)
     check_dropout(dropout, seed)
     masks.check_window(window)
     check_offset(q_offset)
     normalizers.get(normalizer)
-    scores_shape = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+    keys = key.shape[2 if heads_first else 1]
+    scores_shape = (query.shape[0], query.shape[2], query.shape[1], keys)
     call = Call(
         query=query,
         key=key,
@@ -126,12 +131,13 @@ def attention(
         normalizer=normalizer,
         dropout=dropout,
         seed=seed,
+        heads_first=heads_first,
     )
     path = _select(call, implementation, chunk_size, return_weights)
     if path == "full":
         return full.full(call, return_weights)
     if path == "chunked":
-        return chunked.chunked(call, chunk_size)
+        return chunked.chunked(call.lengths_first(), chunk_size)
     return native.native(call) if path == "native" else _by_size(call)
 
 
@@ -178,17 +184,21 @@ def _by_size(call: Call) -> Tensor:
     batch, queries, heads, _ = ops.shape(call.query)
     if isinstance(queries, int) and queries == 1:  # a row of scores: nothing to save
         return full.full(call)
-    a_head = _product(queries, ops.shape(call.key)[1])
+    a_head = _product(queries, call.key_length)
     in_all = _product(batch * heads, a_head)
     crossover = BANDED_CROSSOVER if call.banded else CROSSOVER
+
+    def streamed() -> Tensor:
+        return chunked.chunked(call.lengths_first())
+
     if isinstance(a_head, int) and a_head >= crossover:
-        return chunked.chunked(call)
+        return streamed()
     if isinstance(a_head, int) and isinstance(in_all, int):
-        return chunked.chunked(call) if in_all >= TOTAL_CROSSOVER else full.full(call)
+        return streamed() if in_all >= TOTAL_CROSSOVER else full.full(call)
     if isinstance(a_head, int) and heads * a_head * LARGE_BATCH < TOTAL_CROSSOVER:
         return full.full(call)
     large = ops.logical_or(a_head >= crossover, in_all >= TOTAL_CROSSOVER)
-    return ops.cond(large, lambda: chunked.chunked(call), lambda: full.full(call))
+    return ops.cond(large, streamed, lambda: full.full(call))
 
 
 def _product(a: int | Tensor, b: int | Tensor) -> int | Tensor:

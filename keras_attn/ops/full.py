@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from keras_attn.ops import masks, normalizers
-from keras_attn.ops._backend import matmul
+from keras_attn.ops._backend import matmul_of_few
 from keras_attn.ops._call import Call
 from keras_attn.ops._checks import check_dropout, checked_mask, positional_bias, same
+from keras_attn.ops.layout import heads_first
 
 Tensor = Any
 
@@ -23,20 +24,15 @@ def full(call: Call, return_weights: bool = False) -> Any:
         scores = normalizers.biased(scores, _bias(call))
     band = masks.band_mask(
         ops.shape(call.query)[1],
-        ops.shape(call.key)[1],
+        call.key_length,
         is_causal=call.is_causal,
         window=call.window,
         q_offset=call.q_offset,
     )
-    return attend(
-        scores,
-        call.value,
-        masks.combine(call.mask, band),
-        normalizer=call.normalizer,
-        dropout=call.dropout,
-        seed=call.seed,
-        return_weights=return_weights,
-    )
+    mask = masks.combine(call.mask, band)
+    weights, dropped = _weights(scores, mask, call.normalizer, call.dropout, call.seed)
+    output = _weighted_sum(dropped, call.value, mask, call.heads_first)
+    return (output, _returned(weights, mask, call.value)) if return_weights else output
 
 
 def attend(
@@ -91,30 +87,49 @@ def attend(
         )
     check_dropout(dropout, seed)
     mask = checked_mask(mask, scores.shape)
-    weights = normalizers.weights(normalizer, ops.cast(scores, "float32"), mask)
-    dropped = keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
-    heads, key_heads = scores.shape[1], value.shape[2]
-    values = ops.cast(value, "float32")
-    if heads == key_heads and _is_small(*scores.shape[2:]):
-        output = ops.einsum("bnts,bsnv->btnv", normalizers.zero_dead(dropped, mask), values)
-    else:
-        values = ops.transpose(values, (0, 2, 1, 3))
-        output = _ungroup(ops.matmul(_group(dropped, key_heads), values), heads, key_heads)
-        output = ops.transpose(normalizers.zero_dead(output, mask), (0, 2, 1, 3))
-    output = ops.cast(output, value.dtype)
-    if not return_weights:
-        return output
-    return output, ops.cast(normalizers.zero_dead(weights, mask), value.dtype)
+    weights, dropped = _weights(scores, mask, normalizer, dropout, seed)
+    output = _weighted_sum(dropped, value, mask)
+    return (output, _returned(weights, mask, value)) if return_weights else output
 
 
 def _scores(call: Call) -> Tensor:
     """The scaled scores `(B, N, T, S)`, in float32."""
     query, key = ops.cast(call.query, "float32") * call.scale, ops.cast(call.key, "float32")
-    heads, key_heads = query.shape[2], key.shape[2]
-    if heads == key_heads and _is_small(query.shape[1], key.shape[1]):
-        return ops.einsum("btnh,bsnh->bnts", query, key)
-    queries, keys = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key))
-    return _ungroup(matmul(_group(queries, key_heads), keys, transpose_b=True), heads, key_heads)
+    heads = query.shape[2]
+    if not call.heads_first:
+        if heads == key.shape[2] and _is_small(query.shape[1], key.shape[1]):
+            return ops.einsum("btnh,bsnh->bnts", query, key)
+        key = heads_first(key)
+    key_heads = key.shape[1]
+    queries = _group(heads_first(query), key_heads)
+    return _ungroup(matmul_of_few(queries, key, transpose_b=True), heads, key_heads)
+
+
+def _weights(
+    scores: Tensor, mask: Tensor | None, normalizer: str, dropout: float, seed: Any
+) -> tuple[Tensor, Tensor]:
+    """Weights in float32, dead rows not yet zeroed; before and after dropout."""
+    weights = normalizers.weights(normalizer, ops.cast(scores, "float32"), mask)
+    return weights, keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
+
+
+def _weighted_sum(
+    weights: Tensor, value: Tensor, mask: Tensor | None, is_heads_first: bool = False
+) -> Tensor:
+    """`(B, T, N, V)` in the dtype of `value`, dead rows zeroed."""
+    values, heads = ops.cast(value, "float32"), weights.shape[1]
+    if not is_heads_first:
+        if heads == value.shape[2] and _is_small(*weights.shape[2:]):
+            weights = normalizers.zero_dead(weights, mask)
+            return ops.cast(ops.einsum("bnts,bsnv->btnv", weights, values), value.dtype)
+        values = heads_first(values)
+    key_heads = values.shape[1]
+    output = _ungroup(matmul_of_few(_group(weights, key_heads), values), heads, key_heads)
+    return ops.cast(heads_first(normalizers.zero_dead(output, mask)), value.dtype)
+
+
+def _returned(weights: Tensor, mask: Tensor | None, value: Tensor) -> Tensor:
+    return ops.cast(normalizers.zero_dead(weights, mask), value.dtype)
 
 
 def _is_small(queries: int | None, keys: int | None) -> bool:
@@ -124,7 +139,7 @@ def _is_small(queries: int | None, keys: int | None) -> bool:
 def _bias(call: Call) -> Tensor:
     if not callable(call.bias):
         return call.bias
-    queries, keys = (ops.arange(ops.shape(x)[1]) for x in (call.query, call.key))
+    queries, keys = ops.arange(ops.shape(call.query)[1]), ops.arange(call.key_length)
     heads = call.query.shape[2]
     return positional_bias(call.bias, heads, queries + call.q_offset, keys)
 

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_attn.ops._call import Call
+from keras_attn.ops.layout import heads_first
 
 Tensor = Any
 
@@ -47,7 +48,9 @@ def native(call: Call) -> Tensor:
             added = ops.where(allowed, bias, -float("inf"))
     elif added is not None:
         added = ops.cast(added, call.query.dtype)
-    query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (call.query, call.key, call.value))
+    query, key, value = heads_first(call.query), call.key, call.value
+    if not call.heads_first:
+        key, value = heads_first(key), heads_first(value)
     output = scaled_dot_product_attention(
         query,
         key,
@@ -58,4 +61,4 @@ def native(call: Call) -> Tensor:
         enable_gqa=query.shape[1] != key.shape[1],
     )
     output = output if alive is None else ops.where(alive, output, 0.0)
-    return ops.cast(ops.transpose(output, (0, 2, 1, 3)), call.value.dtype)
+    return ops.cast(heads_first(output), call.value.dtype)

@@ -15,6 +15,7 @@ from typing import Any
 from keras import ops
 
 from keras_attn._names import unknown
+from keras_attn.ops._backend import softmax_of_few
 
 Tensor = Any
 Normalizer = Callable[..., Tensor]
@@ -147,7 +148,7 @@ def zero_dead(x: Tensor, mask: Tensor | None) -> Tensor:
 def _softmax(scores: Tensor) -> Tensor:
     if scores.shape[-1] == 1:  # which Keras warns of, and is a decoder's first step
         return ops.exp(scores - scores)
-    return ops.softmax(scores, axis=-1)
+    return softmax_of_few(scores)
 
 
 def _softmax1(scores: Tensor, mask: Tensor | None) -> Tensor:

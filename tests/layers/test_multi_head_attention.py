@@ -225,25 +225,27 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("left", [0, 2])
-def test_steps_with_a_cache_equal_the_whole(settings, left):
+@pytest.mark.parametrize("grows", [False, True])
+def test_steps_with_a_cache_equal_the_whole(settings, left, grows):
     """A prompt of four, padded on the left in the second row, then one by one."""
     layer = MultiHeadAttention(2, 4, **settings)
     real = np.arange(S)[None] >= np.array([[0], [left]])
     whole = array(layer(VALUE, VALUE, padding_mask=real, use_causal_mask=True))
-    cache, length = layer.make_cache(B, S + 3), S + 3
-    padding = np.pad(real, [(0, 0), (0, length - S)], constant_values=True)
+    cache = layer.make_cache(B, 0 if grows else S + 3)
+    padding = np.pad(real, [(0, 0), (0, 3)], constant_values=True)
     index = 0
     for size in (4, 1, 1):
-        new = VALUE[:, index : index + size]
-        output, scores, cache = layer(
-            new,
-            new,
-            padding_mask=padding,
-            cache=cache,
-            cache_index=ops.convert_to_tensor(index),
-            return_attention_scores=True,
-        )
-        assert tuple(scores.shape) == (B, 2, size, length)
+        new, length = VALUE[:, index : index + size], index + size if grows else S + 3
+        arguments = {
+            "padding_mask": padding[:, :length],
+            "cache_index": None if grows else ops.convert_to_tensor(index),
+            "return_attention_scores": True,
+        }
+        symbols = [keras.KerasTensor(new.shape)] * 2
+        promised = layer(*symbols, cache=cache, **arguments)
+        output, scores, cache = layer(new, new, cache=cache, **arguments)
+        assert tuple(scores.shape) == promised[1].shape == (B, 2, size, length)
+        assert all(tuple(cache[name].shape) == x.shape for name, x in promised[2].items())
         np.testing.assert_allclose(array(output), whole[:, index : index + size], atol=1e-5)
         index += size
 
@@ -294,10 +296,11 @@ def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
         ({"num_kv_heads": 3}, {}, "`num_kv_heads` must divide `num_heads`"),
         ({"position": "rotery"}, {}, "Did you mean 'rotary'"),
         ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
-        ({}, {"cache_index": 0}, "go together"),
+        ({}, {"cache_index": 0}, "`cache_index` goes with a `cache`"),
         ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
         ({}, {"cache": 9, "cache_index": -1}, "is not negative.*cache_index=-1"),
-        ({}, {"cache": 0, "cache_index": 0}, "`length` must be a positive integer"),
+        ({}, {"cache": 0, "cache_index": 0}, "has 0 positions; 6 more do not fit"),
+        ({}, {"cache": -1, "cache_index": 0}, "`length` must be a positive integer"),
     ],
     ids=str,
 )

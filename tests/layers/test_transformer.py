@@ -49,8 +49,9 @@ def test_both_blocks_equal_their_formula(normalize_first, normalization):
     np.testing.assert_allclose(got[1], residual(x, feed_forward(encoder)), atol=1e-4)
 
 
+@pytest.mark.parametrize("grows", [False, True])
 @pytest.mark.parametrize("position", [None, "rotary"])
-def test_decoding_step_by_step_equals_the_whole(position):
+def test_decoding_step_by_step_equals_the_whole(position, grows):
     blocks = [TransformerDecoderBlock(2, 12, position=position, num_kv_heads=1) for _ in range(2)]
 
     def whole(x):
@@ -59,7 +60,7 @@ def test_decoding_step_by_step_equals_the_whole(position):
         return array(x)
 
     expected = whole(INPUTS)
-    caches = [block.make_cache(B, T + 2) for block in blocks]
+    caches = [block.make_cache(B, 0 if grows else T + 2) for block in blocks]
     memories = [block.project_memory(MEMORY) for block in blocks]
     index = 0
     for size in (2, 1, 2):
@@ -70,10 +71,23 @@ def test_decoding_step_by_step_equals_the_whole(position):
                 projected_memory=memories[n],
                 memory_padding_mask=REAL,
                 cache=caches[n],
-                cache_index=index,
+                cache_index=None if grows else index,
             )
         np.testing.assert_allclose(array(x), expected[:, index : index + size], atol=1e-4)
         index += size
+
+
+def test_the_mask_of_a_step_with_a_cache_may_say_all():
+    block = TransformerDecoderBlock(2, 12)
+    block(INPUTS, MEMORY)
+    arguments = {"projected_memory": block.project_memory(MEMORY), "cache": block.make_cache(B)}
+    every = np.ones((B, T, T), bool)
+    causal, _ = block(INPUTS, attention_mask=every, **arguments)
+    np.testing.assert_allclose(array(causal), array(block(INPUTS, MEMORY)), atol=1e-5)
+    seeing, _ = block(INPUTS, attention_mask=every, use_causal_mask=False, **arguments)
+    assert abs(array(seeing) - array(causal))[:, :-1].max() > 1e-3
+    masked, _ = block(INPUTS, attention_mask=np.tril(every), use_causal_mask=False, **arguments)
+    np.testing.assert_allclose(array(masked), array(causal), atol=1e-5)
 
 
 def test_an_encoder_with_a_cache_is_a_decoder_without_memory():

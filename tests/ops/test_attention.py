@@ -52,12 +52,14 @@ def assert_equals_oracle(query, key, value, **arguments):
     """Output and weights of the full path, and the output of every path."""
     expected = oracles.attention(query, key, value, **arguments)
     close = {"rtol": 2e-5, "atol": 2e-6}
-    output, weights = attention(query, key, value, return_weights=True, **arguments)
-    np.testing.assert_allclose(oracles.numpy(weights), expected[1], **close)
-    np.testing.assert_allclose(oracles.numpy(output), expected[0], **close)
-    for path in paths(arguments.get("normalizer", "softmax")):
-        alone = attention(query, key, value, **path, **arguments)
-        np.testing.assert_allclose(oracles.numpy(alone), expected[0], **close)
+    swapped = [np.swapaxes(x, 1, 2) for x in (key, value)]
+    for keys, layout in [((key, value), {}), (swapped, {"heads_first": True})]:
+        output, weights = attention(query, *keys, return_weights=True, **layout, **arguments)
+        np.testing.assert_allclose(oracles.numpy(weights), expected[1], **close)
+        np.testing.assert_allclose(oracles.numpy(output), expected[0], **close)
+        for path in paths(arguments.get("normalizer", "softmax")):
+            alone = attention(query, *keys, **path, **layout, **arguments)
+            np.testing.assert_allclose(oracles.numpy(alone), expected[0], **close)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])

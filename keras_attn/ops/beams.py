@@ -1,0 +1,34 @@
+"""Beams: an axis of the sequences of each row that a search goes on with."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+def gather_beams(tensors: Any, parents: Tensor) -> Any:
+    """Beams by their numbers: `tensors[b, parents[b, k]]` at `[b, k]`.
+
+    Args:
+        tensors: nested dicts, lists and tuples of tensors `(B, K, ...)`.
+        parents: int32 `(B, P)`; `P` need not be `K`.
+
+    Returns:
+        The same structure of tensors `(B, P, ...)`.
+
+    Example:
+
+    >>> x = ops.convert_to_tensor([[10, 11, 12], [20, 21, 22]])
+    >>> ops.convert_to_numpy(gather_beams({"x": x}, [[2, 2], [0, 1]])["x"]).tolist()
+    [[12, 12], [20, 21]]
+    """
+    parents = ops.cast(parents, "int32")
+
+    def gathered(x: Tensor) -> Tensor:
+        batch, beams, *rest = ops.shape(x)
+        rows = ops.arange(batch, dtype="int32")[:, None] * beams + parents
+        return ops.take(ops.reshape(x, (batch * beams, *rest)), rows, axis=0)
+
+    return keras.tree.map_structure(gathered, tensors)

@@ -1,0 +1,62 @@
+"""The short ways that a step of decoding takes: the same as the long ones."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn.ops import heads_first
+from keras_attn.ops._backend import SMALL, matmul_of_few, softmax_of_few
+from tests.ops.oracles import numpy
+
+# On both sides of what is small, in one row and in several.
+SIZES = [(1, 1, 3), (2, 1, 3000), (1, 4, 3000), (3, 4, 20), (3, 4, 3000), (2, 9, 20)]
+
+
+def random(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def in_a_graph(function):
+    """With no sizes known but those that are to be: rows, and the last axis."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True)
+
+
+@pytest.mark.parametrize(("batch", "rows", "length"), SIZES)
+@pytest.mark.parametrize("known", [True, False])
+def test_products_of_few_rows(batch, rows, length, known):
+    a, b = random(batch, 2, rows, 8), random(batch, 2, length, 8)
+    weights = random(batch, 2, rows, length)
+    run = in_a_graph(lambda a, b, w: (matmul_of_few(a, b, transpose_b=True), matmul_of_few(w, b)))
+    if known or keras.backend.backend() != "tensorflow":
+        found = run(*map(ops.convert_to_tensor, (a, b, weights)))
+    else:
+        import tensorflow as tf
+
+        shapes = [(None, 2, rows, 8), (None, 2, None, 8), (None, 2, rows, None)]
+        specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+        found = run.get_concrete_function(*specs)(*map(tf.constant, (a, b, weights)))
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(numpy(found[0]), a @ b.swapaxes(2, 3), **close)
+    np.testing.assert_allclose(numpy(found[1]), weights @ b, **close)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 5), (2, 2, 4, 5), (2, 2, 4, SMALL // 8), (2, 2, 9, 5)])
+def test_softmax_of_few_rows(shape):
+    x = 30 * random(*shape)
+    x[0, 0, 0, :2] = -1e30
+    expected = np.exp(x.astype("float64") - x.max(axis=-1, keepdims=True))
+    expected /= expected.sum(axis=-1, keepdims=True)
+    found = in_a_graph(softmax_of_few)(ops.convert_to_tensor(x))
+    np.testing.assert_allclose(numpy(found), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 4, 5), (2, 4, 1, 5), (2, 40, 3, 5)])
+def test_heads_first_exchanges_two_axes(shape):
+    x = random(*shape)
+    swapped = in_a_graph(heads_first)(ops.convert_to_tensor(x))
+    np.testing.assert_array_equal(numpy(swapped), x.swapaxes(1, 2))
