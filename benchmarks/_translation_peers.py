@@ -145,7 +145,7 @@ def _without_cache(network: Any) -> Any:
     """A `StepModel` of a network, whose state is the memory and the ids."""
     from keras import ops
 
-    from keras_attn.decoding import gather_beams
+    from keras_attn.ops import gather_beams
 
     class WithoutCache:
         variables = network.variables

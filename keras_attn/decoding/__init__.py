@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from keras_attn.decoding.beams import beam_search
     from keras_attn.decoding.hypotheses import Hypotheses
     from keras_attn.decoding.rollouts import greedy, sample
-    from keras_attn.decoding.step_model import StepModel, gather_beams
+    from keras_attn.decoding.step_model import StepModel
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
@@ -16,6 +16,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "beams": ["beam_search"],
         "hypotheses": ["Hypotheses"],
         "rollouts": ["greedy", "sample"],
-        "step_model": ["StepModel", "gather_beams"],
+        "step_model": ["StepModel"],
     },
 )

@@ -1,12 +1,14 @@
 """Which tokens may follow, when a row must end, and what a hypothesis is worth."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_attn._checks import check_count
+from keras_attn.decoding._top_k import top_k
+from keras_attn.ops import gather_beams
 
 Tensor = Any
 
@@ -31,15 +33,56 @@ class Rules:
     forced: Tensor | None
 
     @property
+    def given(self) -> dict[str, Tensor]:
+        """What is given of each row."""
+        given = {"limits": self.limits}
+        return given if self.forced is None else {**given, "forced": self.forced}
+
+    def of_rows(self, given: dict[str, Tensor]) -> Self:
+        """The same rules for other rows, of which `given` holds what is given, and perhaps more."""
+        return dataclasses.replace(self, limits=given["limits"], forced=given.get("forced"))
+
+    @property
     def batch(self) -> Any:
         return ops.shape(self.limits)[0]
+
+    def best(self, logits: Tensor, index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The likeliest tokens that may be chosen after position `index`.
+
+        From logits `(B, K, V)` to int32 `(B, K, count)`, or as many as there are; the lower
+        first among equals. And their float32 log-probabilities, `-inf` of what may not be
+        chosen. These are the model's: what may not be chosen takes part in its softmax.
+        """
+        self._check(logits.shape)
+        _, beams, vocabulary = logits.shape
+        count = min(count, vocabulary)
+        rows = ops.reshape(ops.cast(logits, "float32"), (-1, vocabulary))
+        never = {self.start_id, self.padding_id}
+        values, tokens = top_k(rows, min(count + len(never), vocabulary))
+        top, log_top = values[:, :1], _log_probability(rows, values, tokens)
+        for token in never:
+            values = ops.where(tokens == token, -float("inf"), values)
+        values, order = ops.top_k(values, count)  # in their order, without gaps
+        tokens = gather_beams(tokens, order)
+
+        only = ops.repeat(self._only(index), beams)[:, None]  # of rows where one may stand alone
+        known = ops.clip(only, 0, vocabulary - 1)
+        value = ops.where(known == only, gather_beams(rows, known), -float("inf"))
+        alone = only != self.padding_id
+        values = ops.where(alone, ops.where(ops.arange(count) == 0, value, -float("inf")), values)
+        tokens = ops.where(alone, only, tokens)
+
+        proper = ops.isfinite(log_top)  # not with a NaN, +inf, or nothing but -inf
+        log_probabilities = ops.where(proper, values + (log_top - top), -float("inf"))
+        shape = (-1, beams, count)
+        return ops.reshape(tokens, shape), ops.reshape(log_probabilities, shape)
 
     def choices(self, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """What may be chosen after position `index`, and by how much to normalize.
 
+        All of it, for draws: `best` excludes a few tokens without going through the others.
         From logits `(B, K, V)` to float32 logits `(B, K, V)`, `-inf` where a token may not
-        be chosen, and float32 `(B, K)` to subtract for log-probabilities, which are those
-        of the model: what may not be chosen takes part in its softmax.
+        be chosen, and float32 `(B, K)` to subtract for log-probabilities.
         """
         self._check(logits.shape)
         logits = ops.cast(logits, "float32")
@@ -60,12 +103,14 @@ class Rules:
     def _allowed(self, index: Tensor, vocabulary: int) -> Tensor:
         """Boolean `(B, 1, V)`."""
         tokens = ops.arange(vocabulary, dtype="int32")[None]
-        allowed = ops.logical_and(tokens != self.start_id, tokens != self.padding_id)
-        if self.forced is not None:
-            forced = ops.take(self.forced, index, axis=1)[:, None]
-            allowed = ops.where(forced == self.padding_id, allowed, tokens == forced)
-        at_limit = (index >= self.limits)[:, None]
-        return ops.where(at_limit, tokens == self.end_id, allowed)[:, None]
+        free = ops.logical_and(tokens != self.start_id, tokens != self.padding_id)
+        only = self._only(index)[:, None]
+        return ops.where(only == self.padding_id, free, tokens == only)[:, None]
+
+    def _only(self, index: Tensor) -> Tensor:
+        """int32 `(B,)`: the one token that may be chosen; `padding_id` where any may."""
+        only = self.padding_id if self.forced is None else ops.take(self.forced, index, axis=1)
+        return ops.where(index >= self.limits, self.end_id, only)
 
     def _check(self, shape: tuple) -> None:
         if len(shape) != 3 or shape[-1] is None:
@@ -78,6 +123,17 @@ class Rules:
                 f"`end_id` must be a token of the model, whose logits have {shape[-1]} of them. "
                 f"Received: {self.end_id}."
             )
+
+
+def _log_probability(rows: Tensor, values: Tensor, tokens: Tensor) -> Tensor:
+    """That of the likeliest, `(R, 1)`: of logits `(R, V)`, and the best of them in order.
+
+    TensorFlow's softmax takes a third of the time of what a sum of exponentials is made of, and
+    where its result is largest its logarithm is exact.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return ops.log(gather_beams(ops.softmax(rows, axis=-1), tokens[:, :1]))
+    return values[:, :1] - ops.logsumexp(rows, axis=-1, keepdims=True)
 
 
 def make_rules(

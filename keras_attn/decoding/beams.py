@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_attn.decoding._loop import while_loop
+from keras_attn.decoding._loop import while_rows
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
-from keras_attn.decoding._top_k import top_k
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.rollouts import greedy
-from keras_attn.decoding.step_model import State, StepModel, gather_beams
+from keras_attn.decoding.step_model import State, StepModel
+from keras_attn.ops import gather_beams
 
 Tensor = Any
 
@@ -106,15 +106,24 @@ class _Live(NamedTuple):
     log_probabilities: Tensor  # float32 (B, K)
 
 
+class _Rows(NamedTuple):
+    """What a search knows of each row."""
+
+    given: dict[str, Tensor]  # see `Rules.given`
+    done: Tensor  # bool (B,)
+    live: _Live
+    kept: Hypotheses  # the best that ended
+    state: State
+
+
 def _search(
-    model: StepModel, state: State, rules: Rules, num_beams: int, num_return: int
+    model: StepModel, state: State, all_rules: Rules, num_beams: int, num_return: int
 ) -> tuple[Hypotheses, Tensor]:
     """What was found, and after how many steps."""
 
-    def goes_on(index: Tensor, done: Tensor, *_: Any) -> Tensor:
-        return ops.logical_and(index < rules.length, ops.logical_not(ops.all(done)))
-
-    def body(index: Tensor, done: Tensor, live: _Live, kept: Hypotheses, state: State) -> tuple:
+    def body(index: Tensor, rows: _Rows) -> _Rows:
+        given, done, live, kept, state = rows
+        rules = all_rules.of_rows(given)
         logits, state = model.step(live.last, state, index)
         tokens, log_probabilities, parents = _continuations(rules, logits, live, index)
         ends = tokens == rules.end_id
@@ -130,17 +139,22 @@ def _search(
         # What a beam is worth at most: nothing is lost any more, over the largest penalty.
         bound = rules.score(going[:, 0], rules.limits + 1)
         done = ops.logical_or(done, bound <= kept.scores[:, -1])
-        return index + 1, done, _Live(last, sequences, going), kept, state
+        return _Rows(given, done, _Live(last, sequences, going), kept, state)
 
-    carry = (
-        ops.zeros((), "int32"),
-        ops.zeros((rules.batch,), "bool"),
-        _first(rules, num_beams),
-        _nothing(rules, num_return),
+    rows = _Rows(
+        all_rules.given,
+        ops.zeros((all_rules.batch,), "bool"),
+        _first(all_rules, num_beams),
+        _nothing(all_rules, num_return),
         state,
     )
-    steps, _, _, kept, _ = while_loop(goes_on, body, carry)
-    return kept, steps
+    return while_rows(
+        lambda rows: ops.logical_not(rows.done),
+        body,
+        lambda rows: rows.kept,
+        rows,
+        all_rules.length,
+    )
 
 
 def _continuations(
@@ -151,13 +165,13 @@ def _continuations(
     No beam has more than `2 K` of them, so each is searched alone first; and at least `K`
     of them go on, for a beam ends in one way.
     """
-    choices, log_total = rules.choices(logits, index)
-    beams, width = choices.shape[1], min(2 * choices.shape[1], choices.shape[2])
-    choices, tokens = top_k(choices, width)
-    log_probabilities = live.log_probabilities[..., None] + (choices - log_total[..., None])
-    flat = (rules.batch, beams * width)
+    beams = live.last.shape[1]
+    tokens, log_probabilities = rules.best(logits, index, 2 * beams)
+    log_probabilities = live.log_probabilities[..., None] + log_probabilities
+    width = tokens.shape[2]
+    flat = (-1, beams * width)
     best, order = ops.top_k(ops.reshape(log_probabilities, flat), 2 * beams)
-    tokens = gather_beams(ops.reshape(ops.cast(tokens, "int32"), flat), order)
+    tokens = gather_beams(ops.reshape(tokens, flat), order)
     return tokens, best, ops.cast(order, "int32") // width
 
 

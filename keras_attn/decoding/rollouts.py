@@ -1,18 +1,23 @@
 """Sequences that grow alone: the likeliest token at every step, or one drawn at random."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_attn.decoding._loop import while_loop
+from keras_attn.decoding._loop import while_rows
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
 from keras_attn.decoding._top_k import top_k as best
 from keras_attn.decoding.hypotheses import Hypotheses
-from keras_attn.decoding.step_model import State, StepModel, gather_beams
+from keras_attn.decoding.step_model import State, StepModel
+from keras_attn.ops import gather_beams
 
 Tensor = Any
+Given = dict[str, Tensor]
+# From rules, what is given of rows, logits (B, K, V) and the position before to tokens, int32
+# (B, K), and their log-probabilities, float32 (B, K).
+Choose = Callable[[Rules, Given, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def greedy(
@@ -45,7 +50,7 @@ def greedy(
         prefix=prefix,
         row_max_length=row_max_length,
     )
-    return _roll_out(model, state, rules, 1, lambda choices, _: ops.argmax(choices, axis=-1))[0]
+    return _roll_out(model, state, rules, 1, _likeliest)[0]
 
 
 def sample(
@@ -121,20 +126,25 @@ def sample(
     )
     numbers = keras.random.uniform((rules.batch, num_return, rules.length), seed=seed)
 
-    def draw(choices: Tensor, index: Tensor) -> Tensor:
-        number = ops.take(numbers, index, axis=2)
+    def draw(rules: Rules, given: Given, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        choices, log_total = rules.choices(logits, index)
+        number = ops.reshape(ops.take(given["numbers"], index, axis=2), (-1, 1))
+        choices = ops.reshape(choices, (-1, logits.shape[-1]))
         if top_k is None and top_p is None:
-            return _draw(choices / temperature, number, None)
-        count = min(top_k or choices.shape[-1], choices.shape[-1])
-        choices, tokens = best(choices, count)
-        position = _draw(choices / temperature, number, top_p)
-        return ops.take_along_axis(tokens, position[..., None], axis=-1)[..., 0]
+            tokens = _draw(choices / temperature, number, None)
+            chosen = gather_beams(choices, tokens)
+        else:
+            choices, tokens = best(choices, min(top_k or logits.shape[-1], logits.shape[-1]))
+            position = _draw(choices / temperature, number, top_p)
+            chosen, tokens = gather_beams((choices, tokens), position)
+        shape = (-1, num_return)
+        return ops.reshape(tokens, shape), ops.reshape(chosen, shape) - log_total
 
-    return _roll_out(model, state, rules, num_return, draw)[0]
+    return _roll_out(model, state, rules, num_return, draw, numbers=numbers)[0]
 
 
 def _draw(logits: Tensor, number: Tensor, top_p: float | None) -> Tensor:
-    """The position in the last axis at which the cumulated probability passes `number`.
+    """int32 `(R, 1)`: where in logits `(R, V)` the cumulated probability passes `number`.
 
     With `top_p` the logits must descend. Probabilities are relative to the likeliest.
     """
@@ -145,47 +155,65 @@ def _draw(logits: Tensor, number: Tensor, top_p: float | None) -> Tensor:
         probabilities = ops.where(before < top_p * total, probabilities, 0.0)
     # A parallel sum may rise by a rounding alone: what is impossible must not be hit by it.
     cumulated = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
-    target = number[..., None] * ops.max(cumulated, axis=-1, keepdims=True)
-    return ops.argmax(ops.cast(cumulated > target, "int32"), axis=-1)
+    target = number * ops.max(cumulated, axis=-1, keepdims=True)
+    position = ops.argmax(ops.cast(cumulated > target, "int32"), axis=-1)
+    return ops.cast(position, "int32")[:, None]
+
+
+def _likeliest(rules: Rules, given: Given, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    tokens, log_probabilities = rules.best(logits, index, 1)
+    return tokens[..., 0], log_probabilities[..., 0]
+
+
+class _Rows(NamedTuple):
+    """What a roll-out knows of each row, and of the sequences in it."""
+
+    given: Given  # see `Rules.given`; and perhaps numbers in [0, 1), float32 (B, K, length)
+    ended: Tensor  # bool (B, K)
+    last: Tensor  # int32 (B, K)
+    ids: Tensor  # int32 (B, K, length)
+    total: Tensor  # float32 (B, K)
+    state: State
 
 
 def _roll_out(
     model: StepModel,
     state: State,
-    rules: Rules,
+    all_rules: Rules,
     count: int,
-    choose: Callable[[Tensor, Tensor], Tensor],
+    choose: Choose,
+    **given: Tensor,
 ) -> tuple[Hypotheses, Tensor]:
-    """Let `choose` pick from what the rules allow; the hypotheses, and the steps made."""
-    shape = (rules.batch, count)
+    """Let `choose` pick every token: what came of it, and in how many steps."""
 
-    def goes_on(index: Tensor, ended: Tensor, *_: Any) -> Tensor:
-        return ops.logical_and(index < rules.length, ops.logical_not(ops.all(ended)))
-
-    def body(
-        index: Tensor, ended: Tensor, last: Tensor, ids: Tensor, total: Tensor, state: State
-    ) -> tuple:
-        logits, state = model.step(last, state, index)
-        choices, log_total = rules.choices(logits, index)
-        chosen = ops.cast(choose(choices, index), "int32")
-        logit = ops.take_along_axis(choices, chosen[..., None], axis=-1)[..., 0]
-        total = ops.where(ended, total, total + (logit - log_total))
-        ids = rules.write(ids, ops.where(ended, rules.padding_id, chosen), index)
+    def body(index: Tensor, rows: _Rows) -> _Rows:
+        rules, ended = all_rules.of_rows(rows.given), rows.ended
+        logits, state = model.step(rows.last, rows.state, index)
+        chosen, log_probability = choose(rules, rows.given, logits, index)
+        total = ops.where(ended, rows.total, rows.total + log_probability)
+        ids = rules.write(rows.ids, ops.where(ended, rules.padding_id, chosen), index)
         over = ops.logical_or(chosen == rules.end_id, total == -float("inf"))
         ended = ops.logical_or(ended, over)
         last = ops.where(ended, rules.end_id, chosen)
-        return index + 1, ended, last, ids, total, state
+        return rows._replace(ended=ended, last=last, ids=ids, total=total, state=state)
 
-    carry = (
-        ops.zeros((), "int32"),
-        ops.zeros(shape, "bool"),
-        ops.full(shape, rules.start_id, dtype="int32"),
-        ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),
-        ops.zeros(shape, "float32"),
-        state,
+    shape, start, padding = (all_rules.batch, count), all_rules.start_id, all_rules.padding_id
+    rows = _Rows(
+        given={**all_rules.given, **given},
+        ended=ops.zeros(shape, "bool"),
+        last=ops.full(shape, start, dtype="int32"),
+        ids=ops.full((*shape, all_rules.length), padding, dtype="int32"),
+        total=ops.zeros(shape, "float32"),
+        state=state,
     )
-    steps, _, _, ids, total, _ = while_loop(goes_on, body, carry)
-    return _ranked(rules, ids, total), steps
+    (ids, total), steps = while_rows(
+        lambda rows: ops.logical_not(ops.all(rows.ended, axis=1)),
+        body,
+        lambda rows: (rows.ids, rows.total),
+        rows,
+        all_rules.length,
+    )
+    return _ranked(all_rules, ids, total), steps
 
 
 def _ranked(rules: Rules, ids: Tensor, total: Tensor) -> Hypotheses:

@@ -2,9 +2,6 @@
 
 from typing import Any, Protocol
 
-import keras
-from keras import ops
-
 Tensor = Any
 State = Any  # nested dicts, lists and tuples of tensors
 
@@ -14,7 +11,9 @@ class StepModel(Protocol):
 
     What it has to remember between steps is its state: nested dicts, lists and tuples of
     tensors, at least one, all with the batch on axis 0, and of the same shapes and dtypes
-    after a step as before it. Beams are an axis of their own: tokens are `(B, K)`.
+    after a step as before it. But for those with an axis of size 0 at the start: on TensorFlow
+    and PyTorch, where a loop may carry what grows, that axis may. Beams are an axis of their
+    own: tokens are `(B, K)`.
 
     Example:
 
@@ -61,32 +60,7 @@ class StepModel(Protocol):
     def reorder(self, state: State, parents: Tensor) -> State:
         """The state, where beam `k` of row `b` goes on from beam `parents[b, k]`.
 
-        `gather_beams` does it for tensors `(B, K, ...)`. A large cache need not move: it
-        can keep a slot for every beam and step, and reorder a mask of who sees which.
+        `keras_attn.ops.gather_beams` does it for tensors `(B, K, ...)`. A large cache need
+        not move: it can keep a slot for every beam and step, and reorder a mask of who sees
+        which.
         """
-
-
-def gather_beams(tensors: Any, parents: Tensor) -> Any:
-    """Beams by their numbers: `tensors[b, parents[b, k]]` at `[b, k]`.
-
-    Args:
-        tensors: nested dicts, lists and tuples of tensors `(B, K, ...)`.
-        parents: int32 `(B, P)`; `P` need not be `K`.
-
-    Returns:
-        The same structure of tensors `(B, P, ...)`.
-
-    Example:
-
-    >>> x = ops.convert_to_tensor([[10, 11, 12], [20, 21, 22]])
-    >>> ops.convert_to_numpy(gather_beams({"x": x}, [[2, 2], [0, 1]])["x"]).tolist()
-    [[12, 12], [20, 21]]
-    """
-    parents = ops.cast(parents, "int32")
-
-    def gathered(x: Tensor) -> Tensor:
-        batch, beams, *rest = ops.shape(x)
-        rows = ops.arange(batch, dtype="int32")[:, None] * beams + parents
-        return ops.take(ops.reshape(x, (batch * beams, *rest)), rows, axis=0)
-
-    return keras.tree.map_structure(gathered, tensors)

@@ -6,10 +6,20 @@ from typing import Any, ClassVar, Self
 import keras
 from keras import ops
 
+from keras_attn.ops.layout import reshape
+
 Tensor = Any
 State = dict[str, Any]
 
 PADDING_ID = 0
+
+
+def caches_grow() -> bool:
+    """Whether the caches of a search grow step by step, so that no step reads empty places.
+
+    Where loops are compiled for fixed shapes, they have all their places from the start.
+    """
+    return keras.backend.backend() != "jax"
 
 
 class TranslationModel(keras.Model):
@@ -71,7 +81,9 @@ class TranslationModel(keras.Model):
     def logits(self, states: Tensor) -> Tensor:
         """float32 logits `(..., V)` of states `(..., D)`."""
         table = ops.cast(self.embedding.embeddings, states.dtype)
-        return ops.cast(ops.matmul(states, ops.transpose(table)), "float32")
+        rows = ops.reshape(states, (-1, states.shape[-1]))
+        logits = ops.cast(ops.matmul(rows, ops.transpose(table)), "float32")
+        return reshape(logits, (*ops.shape(states)[:-1], logits.shape[-1]))
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         shape = (*inputs["target"].shape, self.config.vocabulary_size)

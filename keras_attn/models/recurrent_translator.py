@@ -10,6 +10,7 @@ from keras_attn.layers import AttentionDecoder
 from keras_attn.layers.attention_decoder import SCORES
 from keras_attn.models._config import config
 from keras_attn.models._translation import State, Tensor, TranslationModel
+from keras_attn.ops import gather_beams
 
 Rate = Annotated[float, Ge(0), Lt(1)]
 Positive = Annotated[int, Gt(0)]
@@ -196,11 +197,7 @@ class RecurrentTranslator(TranslationModel):
 
     def reorder(self, state: State, parents: Tensor) -> State:
         """The state of beams that go on from `parents` `(B, K)` of the same row."""
-        parents = ops.cast(parents, "int32")[:, :, None]
-        states = {
-            name: ops.take_along_axis(x, parents, axis=1) for name, x in state["states"].items()
-        }
-        return {**state, "states": states}
+        return {**state, "states": gather_beams(state["states"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
         """Floating-point operations of a call for one pair, as `keras_attn.explain.cost`."""

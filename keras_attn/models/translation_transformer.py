@@ -12,8 +12,8 @@ from keras_attn.layers import (
     TransformerEncoderBlock,
 )
 from keras_attn.models._config import config
-from keras_attn.models._translation import State, Tensor, TranslationModel
-from keras_attn.ops import sinusoidal
+from keras_attn.models._translation import State, Tensor, TranslationModel, caches_grow
+from keras_attn.ops import gather_beams, sinusoidal
 
 Rate = Annotated[float, Ge(0), Lt(1)]
 Positive = Annotated[int, Gt(0)]
@@ -62,8 +62,8 @@ class TranslationTransformer(TranslationModel):
     Normalization comes before each sublayer and once at the end of each stack (Xiong et
     al., arXiv:2002.04745). Masks are made of the ids and handed to each block.
 
-    In a search all beams of a row share its cache of `K * length` keys: nothing moves when
-    beams are reordered but a mask `(B, K, K * length)` of which slots are whose past.
+    In a search all beams of a row share its cache, of `K` keys a step: nothing moves when
+    beams are reordered but a mask `(B, K, slots)` of which slots are whose past.
 
     Args:
         config: a `TranslationTransformerConfig`, or a dict of its fields.
@@ -159,7 +159,7 @@ class TranslationTransformer(TranslationModel):
     def start(self, source: Tensor, num_beams: int, length: int | Tensor) -> State:
         """What a search of `num_beams` beams and `length` positions begins with."""
         memory, real = self.encode(source, training=False)
-        batch, slots = ops.shape(source)[0], num_beams * length
+        batch, slots = ops.shape(source)[0], 0 if caches_grow() else num_beams * length
         return {
             "real": real,
             "memory": [block.project_memory(memory) for block in self.decoder],
@@ -169,10 +169,7 @@ class TranslationTransformer(TranslationModel):
 
     def step(self, ids: Tensor, state: State, index: Tensor) -> tuple[Tensor, State]:
         """Logits `(B, K, V)` after ids `(B, K)`, the tokens of all beams at place `index`."""
-        num_beams = ids.shape[1]
-        slots = ops.arange(ops.shape(state["past"])[2])
-        own = index * num_beams + ops.arange(num_beams)
-        past = ops.logical_or(state["past"], ops.equal(slots[None, None, :], own[None, :, None]))
+        past, cache_index = self._with_own_slots(state["past"], index)
         x = self.embedded(ids)
         position = sinusoidal(ops.reshape(index, (1, 1)), x.shape[-1])  # that of all beams
         x = x + ops.cast(position, x.dtype)
@@ -183,18 +180,16 @@ class TranslationTransformer(TranslationModel):
                 projected_memory=memory,
                 memory_padding_mask=state["real"],
                 attention_mask=past,
+                use_causal_mask=False,  # `past` says all
                 cache=cache,
-                cache_index=index * num_beams,
+                cache_index=cache_index,
             )
             caches.append(written)
         return self.logits(self.decoder_norm(x)), {**state, "cache": caches, "past": past}
 
     def reorder(self, state: State, parents: Tensor) -> State:
         """The state of beams that go on from `parents` `(B, K)` of the same row."""
-        past = ops.take_along_axis(
-            ops.cast(state["past"], "int32"), ops.cast(parents, "int32")[:, :, None], axis=1
-        )
-        return {**state, "past": ops.cast(past, "bool")}
+        return {**state, "past": gather_beams(state["past"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
         """Floating-point operations of a call for one pair, as `keras_attn.explain.cost`."""
@@ -204,6 +199,17 @@ class TranslationTransformer(TranslationModel):
         decoder = t * (6 * d * d + 2 * d * ff) + s * 2 * d * d + 2 * (t * t + t * s) * d
         macs = settings.encoder_layers * encoder + settings.decoder_layers * decoder
         return round(2 * (macs + t * d * settings.vocabulary_size))
+
+    def _with_own_slots(self, past: Tensor, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`past` `(B, K, slots)` with that of each beam's new key, and where those are written."""
+        batch, num_beams, slots = ops.shape(past)
+        own = ops.arange(num_beams)[:, None]
+        if caches_grow():
+            own = ops.equal(own, ops.arange(num_beams))
+            own = ops.broadcast_to(own[None], (batch, num_beams, num_beams))
+            return ops.concatenate([past, own], axis=2), None
+        first = index * num_beams
+        return ops.logical_or(past, ops.equal(first + own, ops.arange(slots))), first
 
     def _read(self, ids: Tensor, training: bool | None) -> Tensor:
         x = self.positions(self.embedded(ids))

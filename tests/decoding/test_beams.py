@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.decoding import beam_search, beams, gather_beams, greedy, rollouts
+from keras_attn.decoding import beam_search, beams, greedy, rollouts
 from keras_attn.decoding._rules import make_rules
+from keras_attn.ops import gather_beams
 from tests.decoding.toys import (
     END,
     IDS,
@@ -170,8 +171,7 @@ def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
         **IDS,
     )
     if num_beams == 1:
-        likeliest = rollouts._roll_out(model, state, rules, 1, lambda x, _: ops.argmax(x, axis=-1))
-        return int(likeliest[1])
+        return int(rollouts._roll_out(model, state, rules, 1, rollouts._likeliest)[1])
     return int(beams._search(model, state, rules, num_beams, num_return)[1])
 
 

@@ -55,7 +55,7 @@ def test_the_tokens_of_a_sequence_are_independent():
 
 
 def test_the_least_number_hits_nothing_impossible():
-    logits = ops.convert_to_tensor([[[-np.inf, 0.0, 1.0]]], "float32")
+    logits = ops.convert_to_tensor([[-np.inf, 0.0, 1.0]], "float32")
     position = rollouts._draw(logits, ops.zeros((1, 1)), None)
     assert ops.convert_to_numpy(position).tolist() == [[1]]
 

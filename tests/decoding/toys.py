@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from keras import ops
 
-from keras_attn.decoding import gather_beams
+from keras_attn.ops import gather_beams
 
 PAD, END, START = 0, 1, 0
 IDS = {"start_id": START, "end_id": END, "padding_id": PAD}

@@ -1,0 +1,72 @@
+"""The loop that puts rows aside."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn.decoding import beam_search
+from keras_attn.decoding._loop import FEW, while_rows
+from tests.decoding.toys import IDS, Histories, arrays, random_table
+
+LASTS = np.array([3, 9, 1, 4, 4, 2, 30, 2, 1, 12, 3, 5], "int32")
+
+
+def run(lasts, length, seen=None):
+    """Each row sums the indices of its steps, and ends with its last one."""
+    rows = {"last": ops.convert_to_tensor(lasts), "sum": ops.zeros(lasts.shape, "int32")}
+    rows["next"] = ops.zeros(lasts.shape, "int32")
+
+    def body(index, rows):
+        if seen is not None:
+            seen.append(int(ops.shape(rows["last"])[0]))
+        active = rows["next"] <= rows["last"]
+        return {
+            "last": rows["last"],
+            "sum": rows["sum"] + ops.where(active, index, 0),
+            "next": ops.where(active, index + 1, rows["next"]),
+        }
+
+    result, steps = while_rows(
+        lambda rows: rows["next"] <= rows["last"],
+        body,
+        lambda rows: {"sum": rows["sum"]},
+        rows,
+        length,
+    )
+    return ops.convert_to_numpy(result["sum"]), int(steps)
+
+
+@pytest.mark.parametrize("length", [50, 31, 10, 1])
+def test_each_row_has_the_steps_that_it_needs(length):
+    found, steps = run(LASTS, length)
+    np.testing.assert_array_equal(found, [sum(range(min(n + 1, length))) for n in LASTS])
+    assert steps == min(LASTS.max() + 1, length)
+
+
+def test_no_rows_need_no_steps():
+    found, steps = run(LASTS[:0], 5)
+    assert found.shape == (0,)
+    assert steps == 0
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="there rows are never put aside")
+def test_rows_that_are_done_are_put_aside():
+    seen = []
+    run(LASTS, 50, seen)
+    assert seen[0] == len(LASTS)
+    assert seen[-1] <= FEW
+    assert len(seen) == LASTS.max() + 1
+    for index, count in enumerate(seen):
+        active = (index <= LASTS).sum()
+        assert active <= count <= max(2 * active + 1, FEW)
+
+
+def test_a_search_of_many_rows_is_that_of_each():
+    model = Histories(random_table(9, seed=1))
+    rows = np.arange(3, 40)
+    together = arrays(beam_search(model, rows, num_beams=3, num_return=2, max_length=9, **IDS))
+    for i, row in enumerate(rows):
+        alone = beam_search(model, rows[i : i + 1], num_beams=3, num_return=2, max_length=9, **IDS)
+        for found, expected in zip(together, arrays(alone), strict=True):
+            np.testing.assert_allclose(found[i : i + 1], expected, rtol=1e-5, err_msg=str(row))
