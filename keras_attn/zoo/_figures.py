@@ -18,7 +18,7 @@ def mean_and_deviation(values: list[float], form: str) -> str:
 
 def seeds(runs: list[dict[str, Any]]) -> str:
     """How many runs a figure is of: `1 seed`, `3 seeds`."""
-    return "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+    return _count(len(runs), "seed")
 
 
 def minutes(runs: list[dict[str, Any]]) -> str:
@@ -31,4 +31,10 @@ def minutes(runs: list[dict[str, Any]]) -> str:
 def hardware(run: dict[str, Any]) -> str:
     """What a run ran on."""
     used = run["hardware"]
-    return " + ".join(used["accelerators"]) or f"{used['cores']} cores ({used['processor']})"
+    return " + ".join(used["accelerators"]) or (
+        f"{_count(used['cores'], 'core')} ({used['processor']})"
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -58,7 +58,12 @@ def test_weights_translate_as_well_as_is_recorded(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "bleu"), [("multi30k_en_de_transformer", 39.5), ("multi30k_en_fr_transformer", 60.0)]
+    ("name", "bleu"),
+    [
+        ("multi30k_en_de_transformer", 39.5),
+        ("multi30k_en_fr_transformer", 60.0),
+        ("multi30k_en_fr_recurrent", 55.0),
+    ],
 )
 def test_translators_reached_the_least_that_they_were_made_for(name, bleu):
     for run in zoo.describe(name).runs():
@@ -68,6 +73,12 @@ def test_translators_reached_the_least_that_they_were_made_for(name, bleu):
         test = run["metrics"]["test"]
         assert test["token_language"] == name[12:14]
         assert test["bleu_lowercased_tokens"] >= bleu
+
+
+def test_the_sentence_of_the_tutorials_is_translated():
+    model = zoo.build("tatoeba_en_fr_transformer")
+    found = model.translate(["I am a student.", "I am a student"])
+    assert {answer.text for answer in found} <= {"Je suis étudiant.", "Je suis étudiante."}
 
 
 def test_translators_have_no_labels_and_know_their_settings():

@@ -20,8 +20,10 @@ EXPECTED_PARAMETERS = {
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
     "multi30k_en_de_transformer": 1_965_568,
+    "multi30k_en_fr_recurrent": 2_513_536,
     "multi30k_en_fr_transformer": 1_965_568,
     "shapes_small_attention_cnn": 32_229,
+    "tatoeba_en_fr_transformer": 2_093_568,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
 every_trained_entry = pytest.mark.parametrize("name", zoo.list(pretrained=True))
