@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_attn.data import padded
 from keras_attn.text import SubwordTokenizer
 
 BATCH = 256  # texts that are tokenized at a time
@@ -33,7 +34,9 @@ def sentence_ids(
     return [ids[:max_length] for ids in rows]
 
 
-def sentence_texts(tokenizer: SubwordTokenizer, ids: np.ndarray) -> list[str]:
-    """The texts of ids `(N, L)`. An id that no subword has, of a fresh network, is nothing."""
-    known = np.where(ids < tokenizer.size, ids, 0)
-    return [text.decode("utf-8") for text in tokenizer.detokenize(known).numpy()]
+def sentence_texts(tokenizer: SubwordTokenizer, ids: Sequence[np.ndarray]) -> list[str]:
+    """The text of each row of ids. An id that no subword has, of a fresh network, is nothing."""
+    if not len(ids):
+        return []
+    known = [np.where(row < tokenizer.size, row, 0) for row in ids]
+    return [text.decode("utf-8") for text in tokenizer.detokenize(padded(known)).numpy()]

@@ -290,7 +290,7 @@ class Translator(PairModel):
                 f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
         longest = self.max_length if max_length is None else max_length
-        forced = self._ids(prefixes)
+        forced = self._ids(prefixes) if any(prefixes) else [np.zeros(0, "int32")] * len(texts)
         check_count("max_length", longest)
         if (most := max(map(len, forced), default=0)) > longest:
             raise ValueError(
@@ -309,10 +309,12 @@ class Translator(PairModel):
         )
         count = settings["num_return"]
         answers = [[Translation("", 0.0)] * count for _ in sources]
-        for row, (ids, scores) in zip(rows, found, strict=True):
-            best = zip(sentence_texts(self.tokenizer, ids), map(float, scores), strict=True)
-            answers[row] = [Translation(text, score) for text, score in best]
-        return answers if count > 1 else [best[0] for best in answers]
+        written = sentence_texts(self.tokenizer, [ids for each, _ in found for ids in each])
+        scores = [float(score) for _, each in found for score in each]
+        best = [Translation(*pair) for pair in zip(written, scores, strict=True)]
+        for place, row in enumerate(rows):
+            answers[row] = best[count * place : count * (place + 1)]
+        return answers if count > 1 else [first for (first,) in answers]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
         known = self.network.config.vocabulary_size

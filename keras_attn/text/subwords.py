@@ -108,7 +108,13 @@ class SubwordTokenizer(keras.layers.Layer):
         import tensorflow as tf
 
         self._check_filled()
-        words = tf.strings.split(self.normalizer(as_strings(texts, rank=1)))
+        texts = as_strings(texts, rank=1)
+        return self._compiled(texts) if tf.executing_eagerly() else self._tokenized(texts)
+
+    def _tokenized(self, texts: Tensor) -> Tensor:
+        import tensorflow as tf
+
+        words = tf.strings.split(self.normalizer(texts))
         with tf.device("CPU"):  # where the strings are: many small steps, none worth a copy
             distinct, index = tf.unique(words.values)  # a text repeats most of its words
             ids = tf.gather(self._tokenize_words(distinct), index)
@@ -202,6 +208,12 @@ class SubwordTokenizer(keras.layers.Layer):
                 {piece: FIRST_PIECE_ID + place for place, piece in enumerate(spaced)}
             )
             self._strings = tf.constant(["", "", "", *octets, *spaced])
+        # Hundreds of small operations: as one graph they take a tenth of the time.
+        self._compiled = tf.function(
+            self._tokenized,
+            input_signature=[tf.TensorSpec((None,), tf.string)],
+            autograph=False,
+        )
 
     def _tokenize_words(self, words: Tensor) -> Tensor:
         """Ragged ids `(W, None)` of words, none of them empty."""
