@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pathlib
 import resource
+import signal
 import statistics
 import threading
 import time
@@ -45,6 +46,68 @@ def in_fresh_process(method: str, function: Callable[..., Any], *arguments: Any)
     if failure:
         raise RuntimeError(f"In a process of its own:\n{failure}")
     return answer
+
+
+class Served:
+    """An object in a process of its own, whose methods are called from here, one at a time.
+
+    Between calls the process is stopped: threads that wait in a loop for work would take the
+    cores from another's.
+
+    Args:
+        factory: gives the object; importable, as are the classes of its arguments.
+        arguments: of the factory.
+    """
+
+    def __init__(self, factory: Callable[..., Any], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, factory, arguments), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What the object's method returns there."""
+        try:
+            self._signal(signal.SIGCONT)
+            self._connection.send((method, arguments))
+            failure, answer = self._connection.recv()
+            self._signal(signal.SIGSTOP)
+        except (EOFError, BrokenPipeError):
+            self._process.join()
+            raise DiedError(f"the process ended with {self._process.exitcode}") from None
+        if failure:
+            raise RuntimeError(f"In a process of its own:\n{failure}")
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._signal(signal.SIGCONT)
+        self._connection.close()
+        self._process.join()
+
+    def _signal(self, number: int) -> None:
+        if self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, number)
+
+
+def _serve(connection: Any, factory: Callable[..., Any], arguments: tuple) -> None:
+    served, failure = None, None
+    try:
+        served = factory(*arguments)
+    except Exception:
+        failure = traceback.format_exc()
+    while True:
+        try:
+            method, values = connection.recv()
+        except EOFError:
+            return
+        if failure is None:
+            _answer(connection, getattr(served, method), values)
+        else:
+            connection.send((failure, None))
 
 
 def preload(*modules: str) -> None:

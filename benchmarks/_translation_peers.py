@@ -4,12 +4,12 @@ Nothing heavy is imported but by the contender that needs it: the SavedModel run
 and keras_attn are not.
 """
 
+import functools
 import importlib.metadata
 import os
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,54 +43,53 @@ class Contender(NamedTuple):
     writes_ids: bool = False  # and so its own tokens can be counted
 
 
-def measure(name: str, task: Task, repeats: int, peers: str) -> dict[str, Any]:
-    """The rows of a contender and the versions of its packages, or why it is not available."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    sys.path.append(peers)
-    rows = []
-    try:
-        for beams in BEAMS:
-            contender = CONTENDERS[name](task, beams)
-            for batch, count in SENTENCES.items():
-                row = _measured(contender, task, beams, batch, min(count, len(task.texts)), repeats)
-                rows.append({"contender": name, "batch": batch, "beams": beams, **row})
-    except ImportError as error:
-        return {"unavailable": f"{type(error).__name__}: {error}"}
-    packages = PACKAGES.get(name, ())
-    return {"rows": rows, "versions": {x: importlib.metadata.version(x) for x in packages}}
+class Entrant:
+    """A contender with all numbers of beams, for a process of its own.
 
+    Args:
+        name: a key of `CONTENDERS`.
+        task: what to translate.
+        peers: folder with further packages.
+    """
 
-def _measured(
-    contender: Contender, task: Task, beams: int, batch: int, count: int, repeats: int
-) -> dict[str, Any]:
-    starts = range(0, count, batch)
+    def __init__(self, name: str, task: Task, peers: str) -> None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+        sys.path.append(peers)
+        self.name, self.task, self.unavailable = name, task, ""
+        try:
+            self.contenders = {beams: CONTENDERS[name](task, beams) for beams in BEAMS}
+        except ImportError as error:
+            self.unavailable = f"{type(error).__name__}: {error}"
 
-    def translate_all() -> list[Any]:
-        some = (slice(start, min(start + batch, count)) for start in starts)
-        return [answer for rows in some for answer in contender.translate(rows)]
+    def versions(self) -> dict[str, str]:
+        """Those of its packages."""
+        return {x: importlib.metadata.version(x) for x in PACKAGES.get(self.name, ())}
 
-    answers = translate_all()  # also warms up
-    agreement = None
-    if contender.expected is not None:
-        pairs = zip(answers, contender.expected, strict=False)
-        agreement = statistics.mean(answer == expected for answer, expected in pairs)
-        if contender.must_agree and agreement < ENOUGH:
-            raise RuntimeError(f"Only {agreement:.1%} of the translations are those of our model.")
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        translate_all()
-        seconds.append(time.perf_counter() - started)
-    median = statistics.median(seconds)
-    tokens = sum(map(len, answers if contender.writes_ids else task.written_ids[beams][:count]))
-    return {
-        "sentences": count,
-        "tokens": tokens,
-        "sentences_per_second": count / median,
-        "tokens_per_second": tokens / median,
-        "agreement": agreement,
-        "seconds": seconds,
-    }
+    def why_unavailable(self) -> str:
+        """Empty where it can translate."""
+        return self.unavailable
+
+    def translate_all(self, batch: int, beams: int) -> None:
+        """One pass over the sentences that are for this size of a batch."""
+        self._answers(batch, beams)
+
+    def first_pass(self, batch: int, beams: int) -> dict[str, Any]:
+        """What one pass gives; it warms up as well."""
+        contender, task = self.contenders[beams], self.task
+        answers, agreement = self._answers(batch, beams), None
+        if contender.expected is not None:
+            pairs = zip(answers, contender.expected, strict=False)
+            agreement = statistics.mean(answer == expected for answer, expected in pairs)
+            if contender.must_agree and agreement < ENOUGH:
+                raise RuntimeError(f"Only {agreement:.1%} of its translations are our model's.")
+        count = len(answers)
+        written = answers if contender.writes_ids else task.written_ids[beams][:count]
+        return {"sentences": count, "tokens": sum(map(len, written)), "agreement": agreement}
+
+    def _answers(self, batch: int, beams: int) -> list[Any]:
+        count = min(SENTENCES[batch], len(self.task.texts))
+        some = (slice(start, min(start + batch, count)) for start in range(0, count, batch))
+        return [answer for rows in some for answer in self.contenders[beams].translate(rows)]
 
 
 # Ours.
@@ -120,12 +119,25 @@ def saved_model(task: Task, beams: int) -> Contender:
     return Contender(translate, task.translations[beams])
 
 
+def whole_model(task: Task, beams: int) -> Contender:
+    """Our translator and its search, each step of which is a call of the whole model.
+
+    As in the example of keras.io: encoder and decoder read source and target anew, the target
+    padded to the longest that it may become.
+    """
+    return _stepping(task, beams, _whole_model)
+
+
 def no_cache(task: Task, beams: int) -> Contender:
     """Our translator and its search, each step of which decodes all that is written so far."""
+    return _stepping(task, beams, _without_cache)
+
+
+def _stepping(task: Task, beams: int, make_steps: Callable[[Any], Any]) -> Contender:
     from keras_attn.tasks._search import Searches
 
     translator = _translator(task)
-    translator._searches = Searches(_without_cache(translator.network))
+    translator._searches = Searches(make_steps(translator.network))
 
     def translate(rows: slice) -> list[str]:
         return [found.text for found in translator.translate(task.texts[rows], beams)]
@@ -139,6 +151,43 @@ def _translator(task: Task) -> Any:
     import keras_attn.tasks  # noqa: F401  # Keras finds its classes there
 
     return keras.saving.load_model(task.folder / "translator.keras")
+
+
+def _whole_model(network: Any) -> Any:
+    """A `StepModel` of a network, whose state is what the whole of it reads."""
+    from keras import ops
+
+    from keras_attn.ops import gather_beams
+
+    class WholeModel:
+        variables = network.variables
+        real = staticmethod(network.real)
+
+        def start(self, source: Any, num_beams: int, length: Any) -> dict[str, Any]:
+            return {
+                "source": source,
+                "target": ops.zeros((ops.shape(source)[0], num_beams, length), "int32"),
+            }
+
+        def step(self, ids: Any, state: dict[str, Any], index: Any) -> tuple[Any, Any]:
+            source, num_beams = state["source"], ids.shape[1]
+            length = ops.shape(state["target"])[2]
+            target = ops.where(ops.arange(length) == index, ids[..., None], state["target"])
+            logits = network(
+                {
+                    "source": ops.repeat(source, num_beams, axis=0),
+                    "target": ops.reshape(target, (-1, length)),
+                },
+                training=False,
+            )
+            logits = ops.take(logits, index, axis=1)
+            shape = (-1, num_beams, logits.shape[-1])
+            return ops.reshape(logits, shape), {**state, "target": target}
+
+        def reorder(self, state: dict[str, Any], parents: Any) -> dict[str, Any]:
+            return {**state, "target": gather_beams(state["target"], parents)}
+
+    return WholeModel()
 
 
 def _without_cache(network: Any) -> Any:
@@ -230,25 +279,7 @@ def huggingface(task: Task, beams: int) -> Contender:
 
 def ctranslate2(task: Task, beams: int) -> Contender:
     """CTranslate2 with our weights."""
-    return _ctranslate2(task, beams, "float32")
-
-
-def ctranslate2_int8(task: Task, beams: int) -> Contender:
-    """CTranslate2 with our weights, and its products in 8 bits."""
-    return _ctranslate2(task, beams, "int8")
-
-
-def _ctranslate2(task: Task, beams: int, compute_type: str) -> Contender:
-    from ctranslate2 import Translator
-
-    folder = task.folder / "ctranslate2"
-    if not folder.exists():
-        folder.mkdir()
-        with np.load(task.folder / "weights.npz") as weights:
-            _write_ctranslate2(dict(weights), folder)
-    model = Translator(
-        str(folder), "cpu", compute_type=compute_type, inter_threads=1, intra_threads=CORES
-    )
+    model = _ctranslate2_model(task.folder)
     tokens = [list(map(str, ids)) for ids in task.source_ids]
 
     def translate(rows: slice) -> list[list[int]]:
@@ -262,9 +293,23 @@ def _ctranslate2(task: Task, beams: int, compute_type: str) -> Contender:
         )
         return [[*map(int, result.hypotheses[0]), END_ID] for result in found]
 
-    # Among beams it ranks with another length penalty, and 8 bits are not ours.
-    exact = beams == 1 and compute_type == "float32"
+    # Among beams it ranks with another length penalty.
+    exact = beams == 1
     return Contender(translate, task.written_ids[beams], must_agree=exact, writes_ids=True)
+
+
+@functools.cache  # the threads of a second model would wait in a loop, and take the cores
+def _ctranslate2_model(folder: pathlib.Path) -> Any:
+    from ctranslate2 import Translator
+
+    path = folder / "ctranslate2"
+    if not path.exists():
+        path.mkdir()
+        with np.load(folder / "weights.npz") as weights:
+            _write_ctranslate2(dict(weights), path)
+    return Translator(
+        str(path), "cpu", compute_type="float32", inter_threads=1, intra_threads=CORES
+    )
 
 
 def _write_ctranslate2(weights: dict[str, np.ndarray], folder: pathlib.Path) -> None:
@@ -330,12 +375,11 @@ CONTENDERS: dict[str, Callable[[Task, int], Contender]] = {
     "keras_attn": python_model,
     "saved_model": saved_model,
     "no_cache": no_cache,
+    "whole_model": whole_model,
     "huggingface": huggingface,
     "ctranslate2": ctranslate2,
-    "ctranslate2_int8": ctranslate2_int8,
 }
 PACKAGES = {
     "huggingface": ("torch", "transformers"),
     "ctranslate2": ("ctranslate2",),
-    "ctranslate2_int8": ("ctranslate2",),
 }

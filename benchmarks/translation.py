@@ -4,21 +4,24 @@
     python benchmarks/translation.py --data-dir DATA --peers PEERS --page
 
 The entry `multi30k_en_de_transformer` translates the first test sentences one by one and in
-batches of 32, greedily and with four beams. Each contender does so in a process of its own,
-one after another, with the same sentences in the same order. Writes
+batches of 32, greedily and with four beams. Each contender does so in a process of its own, with
+the same sentences in the same order; they take turns, for the machine is not always as fast.
+Writes
 `benchmarks/results/translation.json`, and with `--page` the tables in
 `docs/pages/translation.md`. `--fresh --limit 8 --repeat 1` tries all with random weights.
 """
 
+import functools
 import json
 import pathlib
+import statistics
 import tempfile
 from typing import Annotated, Any
 
 import rich
 import typer
-from _measure import in_fresh_process
-from _translation_peers import BEAMS, CONTENDERS, SENTENCES, Task, measure
+from _measure import Served, in_fresh_process, median_ratio, take_turns
+from _translation_peers import BEAMS, CONTENDERS, SENTENCES, Entrant, Task
 from rich.table import Column, Table
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -33,16 +36,18 @@ WHAT = {
     "keras_attn": "`Translator.translate`",
     "saved_model": "our SavedModel",
     "no_cache": "the same weights, decoded without a cache",
+    "whole_model": "the same weights, the whole model at each step, as in keras.io's example",
     "huggingface": "Hugging Face Marian of this shape, PyTorch",
-    "ctranslate2": "CTranslate2 with our weights, float32",
-    "ctranslate2_int8": "CTranslate2 with our weights, int8",
+    "ctranslate2": "CTranslate2 with our weights",
 }
 NOTES = (
     "Tokens are the subwords that are written, the end of each translation included.",
     "Ours take and give strings; Hugging Face and CTranslate2 take and give ids of our subwords, "
     "so that splitting into subwords and joining them is not in their time.",
     "Without a cache each step runs the whole decoder, its logits included, over what is written "
-    "so far, neither padded nor encoded anew; the search and the translations are ours.",
+    "so far, neither padded nor encoded anew. In the example of keras.io each step calls the whole "
+    "model, with a target padded to the longest that it may become. The search is ours in both, "
+    "and so are the translations.",
     "Marian cannot hold our weights (it normalizes after each sublayer): it has random ones, and "
     "each batch writes as many tokens as our longest translation of that batch; counted are ours.",
     "CTranslate2 divides log-probabilities by the length, we by ((5 + length) / 6): with four "
@@ -71,18 +76,10 @@ def main(
         raise typer.BadParameter(f"--only knows {', '.join(CONTENDERS)}, not {sorted(unknown)}.")
     if page:
         check_page()
-    rows, versions, unavailable = [], {}, {}
     with tempfile.TemporaryDirectory() as folder:
         count = min(max(SENTENCES.values()), limit or max(SENTENCES.values()))
         task = in_fresh_process("spawn", prepare, pathlib.Path(folder), data_dir, count, fresh)
-        for name in only or CONTENDERS:
-            rich.print(f"{name} ...")
-            answer = in_fresh_process("spawn", measure, name, task, repeat, str(peers.absolute()))
-            if "unavailable" in answer:
-                unavailable[name] = answer["unavailable"]
-                continue
-            rows += answer["rows"]
-            versions |= answer["versions"]
+        rows, versions, unavailable = compare(only or list(CONTENDERS), task, peers, repeat)
 
     from keras_attn.training.provenance import provenance  # loads TensorFlow: not while they run
 
@@ -103,6 +100,55 @@ def main(
     if page:
         write_page(record)
     show(record)
+
+
+def compare(
+    names: list[str], task: Task, peers: pathlib.Path, repeat: int
+) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]:
+    """Rows of all contenders, versions of their packages, and why some are not available."""
+    entrants, unavailable, versions, rows = {}, {}, {}, []
+    for name in names:
+        entrant = Served(Entrant, name, task, str(peers.absolute()))
+        reason = entrant.call("why_unavailable")
+        if reason:
+            unavailable[name] = reason
+            entrant.close()
+        else:
+            entrants[name] = entrant
+            versions |= entrant.call("versions")
+    for batch in SENTENCES:
+        for beams in BEAMS:
+            rich.print(f"batch {batch}, beams {beams} ...")
+            first = {name: x.call("first_pass", batch, beams) for name, x in entrants.items()}
+            calls = {
+                name: functools.partial(entrant.call, "translate_all", batch, beams)
+                for name, entrant in entrants.items()
+            }
+            times, _ = take_turns(calls, seconds=0.0, fewest=repeat, most=repeat)
+            rows += [
+                {"contender": name, "batch": batch, "beams": beams, **first[name], **row}
+                for name, row in rates(first, times).items()
+            ]
+    for entrant in entrants.values():
+        entrant.close()
+    order = list(CONTENDERS)
+    return sorted(rows, key=lambda row: order.index(row["contender"])), versions, unavailable
+
+
+def rates(
+    first: dict[str, dict[str, Any]], times: dict[str, list[float]]
+) -> dict[str, dict[str, Any]]:
+    """Medians of each contender, and of its ratio to ours in each round."""
+    found = {}
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        found[name] = {
+            "sentences_per_second": first[name]["sentences"] / median,
+            "tokens_per_second": first[name]["tokens"] / median,
+            "speed_to_ours": median_ratio(times[OURS], seconds) if OURS in times else None,
+            "seconds": seconds,
+        }
+    return found
 
 
 def prepare(folder: pathlib.Path, data_dir: pathlib.Path | None, count: int, fresh: bool) -> Task:
@@ -161,11 +207,10 @@ def random_translator(pairs: Any) -> Any:
 
 def show(record: dict[str, Any]) -> None:
     """Print all rows, and what is missing."""
-    ours = {(x["batch"], x["beams"]): x for x in record["rows"] if x["contender"] == OURS}
     measures = "sentences/s", "tokens/s", f"to {OURS}", "agreement"
     shown = Table(Column("contender", no_wrap=True), "batch", "beams", *measures)
     for row in record["rows"]:
-        ratio, agreement = ratio_to(row, ours), row["agreement"]
+        ratio, agreement = row["speed_to_ours"], row["agreement"]
         shown.add_row(
             row["contender"],
             str(row["batch"]),
@@ -178,11 +223,6 @@ def show(record: dict[str, Any]) -> None:
     rich.print(shown)
     for name, reason in record["unavailable"].items():
         rich.print(f"{name} is not available: {reason}")
-
-
-def ratio_to(row: dict[str, Any], ours: dict[tuple[int, int], dict[str, Any]]) -> float | None:
-    other = ours.get((row["batch"], row["beams"]))
-    return other and row["sentences_per_second"] / other["sentences_per_second"]
 
 
 # The page.
@@ -213,18 +253,36 @@ def write_page(record: dict[str, Any]) -> None:
         before + BEGIN,
         table(record, "sentences", ",.1f"),
         table(record, "tokens", ",.0f"),
+        ratios(record),
         " ".join([origin, *record["notes"]]),
         END + after,
     ]
     PAGE.write_text("\n\n".join(parts), encoding="utf-8")
 
 
+def ratios(record: dict[str, Any]) -> str:
+    """How many times as fast our SavedModel is as each other contender."""
+    cases = [(batch, beams) for batch in SENTENCES for beams in BEAMS]
+    lines = [f"| our SavedModel is as fast as ... times | {' | '.join(map(case_name, cases))} |"]
+    lines.append("|---" * (len(cases) + 1) + "|")
+    for name, words in WHAT.items():
+        rows = {(x["batch"], x["beams"]): x for x in record["rows"] if x["contender"] == name}
+        if rows and name != OURS:
+            times = [f"{1 / rows[case]['speed_to_ours']:.2f}" for case in cases]
+            lines.append(f"| {words} | {' | '.join(times)} |")
+    return "\n".join(lines)
+
+
+def case_name(case: tuple[int, int]) -> str:
+    batch, beams = case
+    return f"batch {batch}, {'greedy' if beams == 1 else f'{beams} beams'}"
+
+
 def table(record: dict[str, Any], what: str, form: str) -> str:
     """The Markdown table of one measure, a line for each contender."""
     cases = [(batch, beams) for batch in SENTENCES for beams in BEAMS]
-    kinds = {1: "greedy"} | {beams: f"{beams} beams" for beams in BEAMS[1:]}
-    columns = [f"batch {batch}, {kinds[beams]}" for batch, beams in cases]
-    lines = [f"| {what} a second | {' | '.join(columns)} |", "|---" * (len(cases) + 1) + "|"]
+    lines = [f"| {what} a second | {' | '.join(map(case_name, cases))} |"]
+    lines.append("|---" * (len(cases) + 1) + "|")
     for name, words in WHAT.items():
         rows = {(x["batch"], x["beams"]): x for x in record["rows"] if x["contender"] == name}
         if rows:
