@@ -35,13 +35,18 @@ seeds = [0, 1]
 """
 
 
-@pytest.mark.data("multi30k")
-@pytest.mark.parametrize("name", zoo.list("multi30k_*", pretrained=True))
-def test_weights_translate_as_well_as_is_recorded(name):
+def with_data():
+    for name in zoo.list(task="translation", pretrained=True):
+        folder = "fra-eng" if name.startswith("tatoeba") else "multi30k"
+        yield pytest.param(name, folder, marks=pytest.mark.data(folder))
+
+
+@pytest.mark.parametrize(("name", "folder"), list(with_data()))
+def test_weights_translate_as_well_as_is_recorded(name, folder):
     entry = zoo.describe(name)
     kept = entry.results["weights"]["seed"]
     recorded = next(run for run in entry.runs() if run["seed"] == kept)["metrics"]["test"]
-    split = data.load(entry.recipe.dataset, real_data_dir("multi30k"))["test"]
+    split = data.load(entry.recipe.dataset, real_data_dir(folder))["test"]
     assert len(split) == recorded["examples"]
     model = zoo.build(name)
     _, accuracy = model.evaluate(split.sources, split.targets, verbose=0)  # its loss is smoothed
