@@ -263,7 +263,9 @@ def write_page(record: dict[str, Any]) -> None:
 def ratios(record: dict[str, Any]) -> str:
     """How many times as fast our SavedModel is as each other contender."""
     cases = [(batch, beams) for batch in SENTENCES for beams in BEAMS]
-    lines = [f"| our SavedModel is as fast as ... times | {' | '.join(map(case_name, cases))} |"]
+    lines = [
+        f"| how many times as fast our SavedModel is as | {' | '.join(map(case_name, cases))} |"
+    ]
     lines.append("|---" * (len(cases) + 1) + "|")
     for name, words in WHAT.items():
         rows = {(x["batch"], x["beams"]): x for x in record["rows"] if x["contender"] == name}
