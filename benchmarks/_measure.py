@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 Call = Callable[[], None]  # returns when the work is done
 
@@ -74,18 +74,21 @@ class Served:
             self._signal(signal.SIGCONT)
             self._connection.send((method, arguments))
             failure, answer = self._connection.recv()
-            self._signal(signal.SIGSTOP)
         except (EOFError, BrokenPipeError):
             self._process.join()
             raise DiedError(f"the process ended with {self._process.exitcode}") from None
         if failure:
             raise RuntimeError(f"In a process of its own:\n{failure}")
+        self._signal(signal.SIGSTOP)
         return answer
 
-    def close(self) -> None:
-        """End the process."""
-        self._signal(signal.SIGCONT)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, stopped or not."""
         self._connection.close()
+        self._process.kill()
         self._process.join()
 
     def _signal(self, number: int) -> None:

@@ -11,6 +11,7 @@ Writes
 `docs/pages/translation.md`. `--fresh --limit 8 --repeat 1` tries all with random weights.
 """
 
+import contextlib
 import functools
 import json
 import pathlib
@@ -62,7 +63,9 @@ def main(
     peers: Annotated[
         pathlib.Path, typer.Option(help="Folder with further packages, of pip install --target.")
     ] = pathlib.Path("peers"),
-    repeat: Annotated[int, typer.Option(min=1, help="Passes, after one that warms up.")] = 5,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Passes that are timed, after those that warm up.")
+    ] = 5,
     only: Annotated[
         list[str] | None, typer.Option(help="Only this contender; may be given more than once.")
     ] = None,
@@ -76,6 +79,8 @@ def main(
         raise typer.BadParameter(f"--only knows {', '.join(CONTENDERS)}, not {sorted(unknown)}.")
     if page:
         check_page()
+        if only and OURS not in only:
+            raise typer.BadParameter(f"--page compares with {OURS}: give --only {OURS} too.")
     with tempfile.TemporaryDirectory() as folder:
         count = min(max(SENTENCES.values()), limit or max(SENTENCES.values()))
         task = in_fresh_process("spawn", prepare, pathlib.Path(folder), data_dir, count, fresh)
@@ -107,35 +112,34 @@ def compare(
 ) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]:
     """Rows of all contenders, versions of their packages, and why some are not available."""
     entrants, unavailable, versions, rows = {}, {}, {}, []
-    for name in names:
-        entrant = Served(Entrant, name, task, str(peers.absolute()))
-        reason = entrant.call("why_unavailable")
-        if reason:
-            unavailable[name] = reason
-            entrant.close()
-        else:
-            entrants[name] = entrant
-            versions |= entrant.call("versions")
-    for batch in SENTENCES:
-        for beams in BEAMS:
-            rich.print(f"batch {batch}, beams {beams} ...")
-            first = {name: x.call("first_pass", batch, beams) for name, x in entrants.items()}
-            calls = {
-                name: functools.partial(entrant.call, "translate_all", batch, beams)
-                for name, entrant in entrants.items()
-            }
-            times, _ = take_turns(calls, seconds=0.0, fewest=repeat, most=repeat)
-            rows += [
-                {"contender": name, "batch": batch, "beams": beams, **first[name], **row}
-                for name, row in rates(first, times).items()
-            ]
-    for entrant in entrants.values():
-        entrant.close()
+    with contextlib.ExitStack() as processes:
+        for name in names:
+            entrant = Served(Entrant, name, task, str(peers.absolute()))
+            processes.enter_context(entrant)
+            reason = entrant.call("why_unavailable")
+            if reason:
+                unavailable[name] = reason
+            else:
+                entrants[name] = entrant
+                versions |= entrant.call("versions")
+        for batch in SENTENCES:
+            for beams in BEAMS:
+                rich.print(f"batch {batch}, beams {beams} ...")
+                first = {name: x.call("first_pass", batch, beams) for name, x in entrants.items()}
+                calls = {
+                    name: functools.partial(entrant.call, "translate_all", batch, beams)
+                    for name, entrant in entrants.items()
+                }
+                times, _ = take_turns(calls, seconds=0.0, fewest=repeat, most=repeat)
+                rows += [
+                    {"contender": name, "batch": batch, "beams": beams, **first[name], **row}
+                    for name, row in speeds(first, times).items()
+                ]
     order = list(CONTENDERS)
     return sorted(rows, key=lambda row: order.index(row["contender"])), versions, unavailable
 
 
-def rates(
+def speeds(
     first: dict[str, dict[str, Any]], times: dict[str, list[float]]
 ) -> dict[str, dict[str, Any]]:
     """Medians of each contender, and of its ratio to ours in each round."""

@@ -9,14 +9,14 @@ from keras import ops
 Tensor = Any
 Rows = Any  # nested tensors with the rows on axis 0
 
-FEW = 4  # rows, of which none is worth to be put aside
+FEW_ROWS = 4  # of which none is worth to be put aside
 
 
 def while_loop(
     condition: Callable[..., Any],
     body: Callable[..., tuple],
     carry: tuple[Any, ...],
-    any_rows: bool = False,
+    shapes: list[tuple] | None = None,
 ) -> tuple[Any, ...]:
     """`while condition(*carry): carry = body(*carry)`.
 
@@ -27,7 +27,8 @@ def while_loop(
         condition: gives a boolean scalar.
         body: gives the next carry.
         carry: what the first `body` gets.
-        any_rows: axis 0 may change as well.
+        shapes: of the carry's tensors, with None for an axis that may change; None is
+            `changing_shapes(carry)`.
 
     Example:
 
@@ -53,21 +54,24 @@ def while_loop(
         return nested(ops.while_loop(flat_condition, flat_body, start))
     import tensorflow as tf
 
-    shapes = []
-    for x in start:
-        sizes = [size or None for size in x.shape]
-        shapes.append(tf.TensorShape([None, *sizes[1:]] if any_rows and sizes else sizes))
+    known = [tf.TensorShape(shape) for shape in shapes or changing_shapes(carry)]
 
     def shaped(*flat: Any) -> tuple:  # what a gather forgot of a static shape
-        pairs = zip(flat_body(*flat), shapes, strict=True)
+        pairs = zip(flat_body(*flat), known, strict=True)
         return tuple(x if x.shape == shape else tf.ensure_shape(x, shape) for x, shape in pairs)
 
     # Keras's own runs ten steps at once, and would hold ten sets of logits.
     return nested(
         tf.while_loop(
-            flat_condition, shaped, start, shape_invariants=tuple(shapes), parallel_iterations=1
+            flat_condition, shaped, start, shape_invariants=tuple(known), parallel_iterations=1
         )
     )
+
+
+def changing_shapes(nested: Any, any_rows: bool = False) -> list[tuple]:
+    """The shapes of nested tensors, None for an axis of size 0; also for axis 0 if `any_rows`."""
+    shapes = [tuple(size or None for size in x.shape) for x in keras.tree.flatten(nested)]
+    return [(None, *shape[1:]) if any_rows else shape for shape in shapes]
 
 
 def while_rows(
@@ -93,28 +97,31 @@ def while_rows(
     Returns:
         The result of all rows, and how many steps there were.
     """
-
-    def loop(index: Tensor, rows: Rows, most_done: Callable[[Rows], Tensor], any_rows: bool) -> Any:
-        return while_loop(
-            lambda index, rows: ops.logical_and(index < length, most_done(rows)),
-            lambda index, rows: (index + 1, body(index, rows)),
-            (index, rows),
-            any_rows,
-        )
-
     start = ops.zeros((), "int32")
+
+    def step(index: Tensor, rows: Rows) -> tuple:
+        return index + 1, body(index, rows)
+
+    def none_put_aside(index: Tensor, rows: Rows) -> Tensor:
+        return ops.logical_and(index < length, ops.any(is_active(rows)))
+
     if keras.backend.backend() == "jax":  # shapes are compiled for good
-        steps, rows = loop(start, rows, lambda rows: ops.any(is_active(rows)), any_rows=False)
+        steps, rows = while_loop(none_put_aside, step, (start, rows))
         return result(rows), steps
+
+    row_shapes = changing_shapes(rows, any_rows=True)  # once: later, what grows has a size
 
     def phase(index: Tensor, numbers: Tensor, rows: Rows, whole: Rows) -> tuple:
         count = ops.shape(numbers)[0]
-        least = ops.where(count > FEW, count // 2, 0)
+        least = ops.where(count > FEW_ROWS, count // 2, 0)
 
-        def enough(rows: Rows) -> Tensor:
-            return ops.sum(ops.cast(is_active(rows), "int32")) > least
+        first = index  # of a phase, which has one step: XLA's counts do not fall as rows do
 
-        index, rows = loop(index, rows, enough, any_rows=True)
+        def enough(index: Tensor, rows: Rows) -> Tensor:
+            active = ops.sum(ops.cast(is_active(rows), "int32"))
+            return ops.logical_and(index < length, (active > least) | (index == first))
+
+        index, rows = while_loop(enough, step, (index, rows), [(), *row_shapes])
         places = numbers[:, None]
         whole = keras.tree.map_structure(
             lambda x, part: ops.scatter_update(x, places, part), whole, result(rows)
@@ -130,7 +137,8 @@ def while_rows(
 
     whole = result(rows)
     numbers = ops.arange(ops.shape(keras.tree.flatten(rows)[0])[0], dtype="int32")
-    steps, _, _, whole = while_loop(goes_on, phase, (start, numbers, rows, whole), any_rows=True)
+    shapes = [(), (None,), *row_shapes, *changing_shapes(whole)]
+    steps, _, _, whole = while_loop(goes_on, phase, (start, numbers, rows, whole), shapes)
     return whole, steps
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_attn._checks import check_count
-from keras_attn.decoding._top_k import top_k
+from keras_attn.decoding._top_k import stable_top_k, top_k
 from keras_attn.ops import gather_beams
 
 Tensor = Any
@@ -62,7 +62,7 @@ class Rules:
         top, log_top = values[:, :1], _log_probability(rows, values, tokens)
         for token in never:
             values = ops.where(tokens == token, -float("inf"), values)
-        values, order = ops.top_k(values, count)  # in their order, without gaps
+        values, order = stable_top_k(values, count)  # in their order, without gaps
         tokens = gather_beams(tokens, order)
 
         only = ops.repeat(self._only(index), beams)[:, None]  # of rows where one may stand alone
@@ -113,9 +113,9 @@ class Rules:
         return ops.where(index >= self.limits, self.end_id, only)
 
     def _check(self, shape: tuple) -> None:
-        if len(shape) != 3 or shape[-1] is None:
+        if len(shape) != 3 or shape[1] is None or shape[2] is None:
             raise ValueError(
-                "`model.step` must return logits of shape (batch, beams, vocabulary), the last "
+                "`model.step` must return logits of shape (batch, beams, vocabulary), the last two "
                 f"known. Received: shape {tuple(shape)}."
             )
         if not 0 <= self.end_id < shape[-1] or shape[-1] < 2:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_attn.ops import gather_beams
@@ -10,8 +11,19 @@ from keras_attn.ops import gather_beams
 Tensor = Any
 
 
+def stable_top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`ops.top_k(x, k)` with int32 indices, the lower one first among equals on every backend."""
+    if keras.backend.backend() == "torch":  # whose own takes any of them
+        import torch
+
+        values, indices = torch.sort(x, dim=-1, descending=True, stable=True)
+        return values[..., :k], ops.cast(indices[..., :k], "int32")
+    values, indices = ops.top_k(x, k)
+    return values, ops.cast(indices, "int32")
+
+
 def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`ops.top_k(x, k)` of rows `(R, V)`, with `V` known; the lower index first among equals.
+    """`stable_top_k(x, k)` of rows `(R, V)`, with `V` known.
 
     The `k` best are in the `k` groups whose maxima are the best: the maxima are a fast pass,
     and only those groups are searched.
@@ -26,16 +38,14 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     size = _group_size(vocabulary, k)
     groups = -(-vocabulary // size)
     if groups < 4 * k:
-        values, indices = ops.top_k(x, k)
-        return values, ops.cast(indices, "int32")
+        return stable_top_k(x, k)
     if groups * size > vocabulary:
         padding = ((0, 0), (0, groups * size - vocabulary))
         x = ops.pad(x, padding, constant_values=-float("inf"))
     x = ops.reshape(x, (-1, groups, size))
-    _, best = ops.top_k(ops.max(x, axis=-1), k)
-    best = ops.sort(ops.cast(best, "int32"), axis=-1)  # in order, for equals
-    values, order = ops.top_k(ops.reshape(gather_beams(x, best), (-1, k * size)), k)
-    order = ops.cast(order, "int32")
+    _, best = stable_top_k(ops.max(x, axis=-1), k)
+    best = ops.sort(best, axis=-1)  # in order, for equals
+    values, order = stable_top_k(ops.reshape(gather_beams(x, best), (-1, k * size)), k)
     # Of what was gathered, to what it was of: its group, and its place in it.
     return values, gather_beams(best, order // size) * size + order % size
 

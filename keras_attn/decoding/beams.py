@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_attn.decoding._loop import while_rows
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.rollouts import greedy
 from keras_attn.decoding.step_model import State, StepModel
@@ -133,7 +134,7 @@ def _search(
         kept = _where(done, kept, _best(kept, new, num_return))
 
         going = ops.where(ends, -float("inf"), log_probabilities)
-        going, order = ops.top_k(going, num_beams)
+        going, order = stable_top_k(going, num_beams)
         last, sequences, parents = gather_beams((tokens, sequences, parents), order)
         state = model.reorder(state, parents)
         # What a beam is worth at most: nothing is lost any more, over the largest penalty.
@@ -170,15 +171,15 @@ def _continuations(
     log_probabilities = live.log_probabilities[..., None] + log_probabilities
     width = tokens.shape[2]
     flat = (-1, beams * width)
-    best, order = ops.top_k(ops.reshape(log_probabilities, flat), 2 * beams)
+    best, order = stable_top_k(ops.reshape(log_probabilities, flat), 2 * beams)
     tokens = gather_beams(ops.reshape(tokens, flat), order)
-    return tokens, best, ops.cast(order, "int32") // width
+    return tokens, best, order // width
 
 
 def _best(kept: Hypotheses, new: Hypotheses, count: int) -> Hypotheses:
     pairs = zip(kept, new, strict=True)
     joined = Hypotheses(*(ops.concatenate(pair, axis=1) for pair in pairs))
-    _, order = ops.top_k(joined.scores, count)
+    _, order = stable_top_k(joined.scores, count)
     return gather_beams(joined, order)
 
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_attn.decoding._loop import while_rows
 from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding._top_k import top_k as best
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.step_model import State, StepModel
@@ -220,7 +221,7 @@ def _ranked(rules: Rules, ids: Tensor, total: Tensor) -> Hypotheses:
     """Best first. A sequence that came to a point with nothing to choose is none."""
     ids = ops.where(ops.isfinite(total)[..., None], ids, rules.padding_id)
     tokens = ops.sum(ops.cast(ids != rules.padding_id, "int32"), axis=-1)
-    scores, order = ops.top_k(rules.score(total, tokens), ids.shape[1])
+    scores, order = stable_top_k(rules.score(total, tokens), ids.shape[1])
     ids, total = gather_beams((ids, total), order)
     return Hypotheses(ids, total, scores)
 

@@ -35,9 +35,13 @@ def _self_attention_2d(
 def _multi_head_attention(
     layer: Any, query: Shape, value: Shape, key: Shape | None = None, cache: Any = None, **call: Any
 ) -> Count:
-    keys = value[1] if cache is None else cache["key"][1]
+    keys = value[1]
+    if cache is not None:
+        grows = isinstance(call.get("cache_index"), str)
+        keys = cache["key"][2] + (keys if grows else 0)
     projected = count(layer.value_dense, value) + count(layer.key_dense, key or value)
-    is_causal = call.pop("use_causal_mask", False) or cache is not None
+    asked = call.pop("use_causal_mask", None)
+    is_causal = cache is not None if asked is None else asked
     return projected + _multi_head_attend(layer, query, keys, use_causal_mask=is_causal, **call)
 
 
@@ -76,12 +80,14 @@ def _transformer_decoder_block(
     projected_memory: Any = None,
     **call: Any,
 ) -> Count:
-    total = count(layer.attention, inputs, value=inputs, use_causal_mask=True, **call)
+    if call.get("use_causal_mask") is None:
+        call["use_causal_mask"] = True
+    total = count(layer.attention, inputs, value=inputs, **call)
     cross, scores = layer.cross_attention, call.get("return_attention_scores", False)
     if memory is not None:
         total += count(cross, inputs, value=memory, return_attention_scores=scores)
     else:
-        keys = projected_memory["key"][1]
+        keys = projected_memory["key"][2]
         total += _multi_head_attend(cross, inputs, keys, return_attention_scores=scores)
     return total + _feed_forward(layer, inputs)
 

@@ -6,16 +6,74 @@ import keras
 from keras import ops
 
 Tensor = Any
+Cache = dict[str, Tensor]  # keys and values (B, K, S, size)
 
-LENGTH_AXIS = 2  # of (B, K, S, size)
+LENGTH_AXIS = 2
+END = "end"  # the `cache_index` of a cache that grows
 
 
-def appended(kept: Tensor, rows: Tensor) -> Tensor:
-    """`kept` `(B, K, S, size)` with `rows` `(B, K, T, size)` behind it."""
+def added(cache: Cache, index: int | Tensor | str, rows: Cache) -> Cache:
+    """The cache with further rows `(B, K, T, size)`, from `index` on or at its end."""
+    if _is_end(index):
+        return {name: _appended(kept, rows[name]) for name, kept in cache.items()}
+    return {name: _written(kept, index, rows[name]) for name, kept in cache.items()}
+
+
+def start_of(cache: Cache, index: int | Tensor | str) -> int | Tensor:
+    """The position of the first row that is added."""
+    return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else index
+
+
+def length_after(cache: Cache, index: int | Tensor | str, new: int | None) -> int | None:
+    """How long the cache is when `new` rows are added; None where it is not known."""
+    length = cache["key"].shape[LENGTH_AXIS]
+    if not _is_end(index):
+        return length
+    return None if length is None or new is None else length + new
+
+
+def check_cache(name: str, cache: Any, index: Any, queries: int | None, values: int | None) -> None:
+    """Refuse a cache and an index that do not go together, or have no room."""
+    if (cache is None) != (index is None):
+        raise ValueError(
+            f"{name}: `cache` and `cache_index` go together. Received: "
+            f"cache={'None' if cache is None else 'a cache'}, cache_index={index!r}. A cache that "
+            f"grows has cache_index={END!r}."
+        )
+    if cache is None:
+        return
+    wrong = isinstance(index, str) and index != END
+    if set(cache) != {"key", "value"} or wrong or (isinstance(index, int) and index < 0):
+        raise ValueError(
+            f"{name}: `cache` is what `make_cache` or the last call gave, with 'key' and "
+            f"'value', and `cache_index` is {END!r} or not negative. Received: a cache with "
+            f"{sorted(cache)}, cache_index={index!r}."
+        )
+    length = cache["key"].shape[LENGTH_AXIS]
+    known = isinstance(index, int) and queries is not None and length is not None
+    if known and index + queries > length:
+        raise ValueError(
+            f"{name}: the cache has {length} positions; {queries} more do not fit after "
+            f"cache_index={index}. Make a longer one with `make_cache`, or let it grow with "
+            f"cache_index={END!r}."
+        )
+    if queries != values:
+        raise ValueError(
+            f"{name}: with a cache `query` and `value` are the same new positions. "
+            f"Received: lengths {queries} and {values}. For cross-attention use `project` and "
+            "`attend`."
+        )
+
+
+def _is_end(index: Any) -> bool:
+    return isinstance(index, str) and index == END
+
+
+def _appended(kept: Tensor, rows: Tensor) -> Tensor:
     return ops.concatenate([kept, ops.cast(rows, kept.dtype)], axis=LENGTH_AXIS)
 
 
-def written(kept: Tensor, start: int | Tensor, rows: Tensor) -> Tensor:
+def _written(kept: Tensor, start: int | Tensor, rows: Tensor) -> Tensor:
     """`kept` with `rows` in place of those from `start` on.
 
     On TensorFlow `keras.ops.slice_update` is an operation of XLA's, which not every server

@@ -5,7 +5,7 @@ from typing import Any, Self
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._cache import LENGTH_AXIS, appended, written
+from keras_attn.layers._cache import added, check_cache, length_after, start_of
 from keras_attn.layers._from_keras import projections, settings_of
 from keras_attn.layers._lean import HeadsDense
 from keras_attn.layers._masks import check_pairs, joined_mask
@@ -15,9 +15,9 @@ from keras_attn.ops import (
     IMPLEMENTATIONS,
     alibi,
     attention,
-    heads_first,
     normalizers,
     rotary,
+    swap_heads,
 )
 
 Tensor = Any
@@ -36,9 +36,9 @@ class MultiHeadAttention(keras.layers.Layer):
     gives exactly 0 before the output projection, on every path; long sequences stream,
     with memory linear in the length; nothing is accepted and then ignored.
 
-    To decode step by step give a call the `cache` of `make_cache`, and the number of positions
-    in it if its size is fixed; for cross-attention, `project` the memory once and `attend` to
-    it.
+    To decode step by step give a call the `cache` of `make_cache`, and `cache_index="end"` or
+    the number of positions in it; for cross-attention, `project` the memory once and `attend`
+    to it.
 
     Args:
         num_heads: number of heads, `N`.
@@ -71,12 +71,13 @@ class MultiHeadAttention(keras.layers.Layer):
             must be allowed by both.
         return_attention_scores: also return the weights `(B, N, T, S)`.
         use_causal_mask: a query attends to positions up to its own. None is True with a
-            cache, else False.
+            cache, else False. False with a cache of fixed size asks for a mask that leaves out
+            what is not written yet.
         cache: keys and values of earlier positions, as `make_cache` makes it, to which
             those of `value` are added. `padding_mask` is about the positions of the cache
             that is returned, `(B, length)`.
         cache_index: how many positions a cache of fixed size holds, an integer or integer
-            scalar. None is for a cache that grows: the one returned is longer by `T`.
+            scalar; or `"end"`, and the cache grows: the one returned is longer by `T`.
 
     Returns:
         Tensor `(B, T, output_shape)`; the weights before dropout if asked for; the cache
@@ -190,11 +191,11 @@ class MultiHeadAttention(keras.layers.Layer):
         training: bool | None = None,
         use_causal_mask: bool | None = None,
         cache: Projected | None = None,
-        cache_index: int | Tensor | None = None,
+        cache_index: int | Tensor | str | None = None,
         key_mask: Tensor | None = None,  # Keras fills these two in from the tensors
         value_mask: Tensor | None = None,
     ) -> Any:
-        self._check_cache(cache, cache_index, query.shape[1], value.shape[1])
+        check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         if padding_mask is None and cache is None:
             padding_mask = key_mask if key_mask is not None else value_mask
         asked: dict[str, Any] = {
@@ -204,16 +205,11 @@ class MultiHeadAttention(keras.layers.Layer):
             "training": training,
             "use_causal_mask": cache is not None if use_causal_mask is None else use_causal_mask,
         }
-        if cache is None:
+        if cache is None or cache_index is None:
             keys, values = self._projected(value, key)
             return self._attend(query, keys, values, **asked)
-        grows = cache_index is None
-        start = ops.shape(cache["key"])[LENGTH_AXIS] if grows else cache_index
-        rows = self.project(value, key, start)
-        cache = {
-            name: appended(kept, rows[name]) if grows else written(kept, start, rows[name])
-            for name, kept in cache.items()
-        }
+        start = start_of(cache, cache_index)
+        cache = added(cache, cache_index, self.project(value, key, start))
         attended = self.attend(query, cache, q_offset=start, **asked)
         return (*attended, cache) if return_attention_scores else (attended, cache)
 
@@ -222,7 +218,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
         Args:
             batch_size: number of rows, `B`.
-            length: the positions for which it has room; 0 for a cache that grows.
+            length: the positions for which it has room; 0 for one that grows.
         """
         if isinstance(length, int) and length:
             positive(self, length=length)
@@ -239,7 +235,7 @@ class MultiHeadAttention(keras.layers.Layer):
         come first, as the products read them.
         """
         keys, values = self._projected(value, key, start)
-        return {"key": heads_first(keys), "value": heads_first(values)}
+        return {"key": swap_heads(keys), "value": swap_heads(values)}
 
     def attend(
         self,
@@ -333,17 +329,16 @@ class MultiHeadAttention(keras.layers.Layer):
         value_mask: Any = None,
     ) -> Any:
         check_pairs(self.name, attention_mask)
-        self._check_cache(cache, cache_index, query.shape[1], value.shape[1])
+        check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         shape = self.compute_output_shape(query.shape, value.shape)
         results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
         if return_attention_scores:
-            keys = (
-                value.shape[1] if cache is None else self._length_after(cache, cache_index, value)
-            )
+            new = value.shape[1]
+            keys = new if cache is None else length_after(cache, cache_index, new)
             scores = (query.shape[0], self.num_heads, query.shape[1], keys)
             results.append(keras.KerasTensor(scores, dtype=self.compute_dtype))
         if cache is not None:
-            length = self._length_after(cache, cache_index, value)
+            length = length_after(cache, cache_index, value.shape[1])
             shapes = {name: (*x.shape[:2], length, x.shape[3]) for name, x in cache.items()}
             results.append(
                 {name: keras.KerasTensor(shapes[name], x.dtype) for name, x in cache.items()}
@@ -416,38 +411,3 @@ class MultiHeadAttention(keras.layers.Layer):
             keys = keys[:, 0] if of_cache else keys  # of which it reads the length
             return self.relative_bias(query, keys, q_offset=q_offset)
         return alibi(self.num_heads) if self.position == "alibi" else None
-
-    @staticmethod
-    def _length_after(cache: Any, index: Any, value: Any) -> int | None:
-        """How long the cache is that a call returns."""
-        length = cache["key"].shape[LENGTH_AXIS]
-        if index is not None:
-            return length
-        return None if length is None or value.shape[1] is None else length + value.shape[1]
-
-    def _check_cache(self, cache: Any, index: Any, queries: Any, values: Any) -> None:
-        if cache is None and index is not None:
-            raise ValueError(
-                f"{self.name}: `cache_index` goes with a `cache`. Received: no cache, "
-                f"cache_index={index!r}. Make one with `make_cache`."
-            )
-        if cache is None:
-            return
-        if set(cache) != {"key", "value"} or (isinstance(index, int) and index < 0):
-            raise ValueError(
-                f"{self.name}: `cache` is what `make_cache` or the last call gave, with 'key' and "
-                "'value', and `cache_index` is not negative. Received: a cache with "
-                f"{sorted(cache)}, cache_index={index!r}."
-            )
-        length = cache["key"].shape[LENGTH_AXIS]
-        if isinstance(index, int) and queries is not None and index + queries > length:
-            raise ValueError(
-                f"{self.name}: the cache has {length} positions; {queries} more do not fit after "
-                f"cache_index={index}. Make a longer one with `make_cache`."
-            )
-        if queries != values:
-            raise ValueError(
-                f"{self.name}: with a cache `query` and `value` are the same new positions. "
-                f"Received: lengths {queries} and {values}. For cross-attention use `project` and "
-                "`attend`."
-            )

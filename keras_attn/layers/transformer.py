@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn.layers._cache import LENGTH_AXIS
 from keras_attn.layers._sublayers import PACKAGE, rank
 from keras_attn.layers._transformer_block import TransformerBlock
 from keras_attn.layers.multi_head_attention import Projected
@@ -76,7 +77,7 @@ class TransformerEncoderBlock(TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
         cache: Projected | None = None,
-        cache_index: int | Tensor | None = None,
+        cache_index: int | Tensor | str | None = None,
         mask: Tensor | None = None,  # Keras fills in one of these two from the tensor
         inputs_mask: Tensor | None = None,
     ) -> Any:
@@ -132,7 +133,7 @@ class TransformerDecoderBlock(TransformerBlock):
 
     To decode step by step: `cache = make_cache(batch)` and `projected =
     project_memory(memory)` once a sequence, then `output, cache = block(inputs,
-    projected_memory=projected, memory_padding_mask=real, cache=cache)`.
+    projected_memory=projected, memory_padding_mask=real, cache=cache, cache_index="end")`.
 
     Args:
         num_heads, ..., implementation: as of `TransformerEncoderBlock`.
@@ -147,7 +148,7 @@ class TransformerDecoderBlock(TransformerBlock):
         attention_mask: `(B, T, T)` or `(B, N, T, T)`, True = attend, for the
             self-attention; with a cache `(B, T, length)`.
         use_causal_mask: whether the self-attention is causal besides; False where
-            `attention_mask` says all.
+            `attention_mask` says all. None is True.
         return_attention_scores: also return the weights of both attentions, `(B, N, T,
             T)` and `(B, N, T, S)`.
         cache, cache_index: see `MultiHeadAttention`.
@@ -194,10 +195,10 @@ class TransformerDecoderBlock(TransformerBlock):
         return_attention_scores: bool = False,
         training: bool | None = None,
         cache: Projected | None = None,
-        cache_index: int | Tensor | None = None,
+        cache_index: int | Tensor | str | None = None,
         projected_memory: Projected | None = None,
         attention_mask: Tensor | None = None,
-        use_causal_mask: bool = True,
+        use_causal_mask: bool | None = None,
         inputs_mask: Tensor | None = None,  # Keras fills these two in from the tensors
         memory_mask: Tensor | None = None,
     ) -> Any:
@@ -214,7 +215,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 x,
                 padding_mask=padding_mask,
                 attention_mask=attention_mask,
-                use_causal_mask=use_causal_mask,
+                use_causal_mask=True if use_causal_mask is None else use_causal_mask,
                 cache=cache,
                 cache_index=cache_index,
                 **shared,
@@ -250,7 +251,7 @@ class TransformerDecoderBlock(TransformerBlock):
         cache_index: Any = None,
         projected_memory: Any = None,
         attention_mask: Any = None,
-        use_causal_mask: bool = True,
+        use_causal_mask: bool | None = None,
         inputs_mask: Any = None,
         memory_mask: Any = None,
     ) -> Any:
@@ -266,7 +267,7 @@ class TransformerDecoderBlock(TransformerBlock):
         if not return_attention_scores:
             return spec
         output, scores, *rest = spec
-        keys = (memory if projected_memory is None else projected_memory["key"]).shape[1]
+        keys = memory.shape[1] if memory is not None else projected_memory["key"].shape[LENGTH_AXIS]
         shape = (inputs.shape[0], self.num_heads, inputs.shape[1], keys)
         return output, (scores, keras.KerasTensor(shape, dtype=self.compute_dtype)), *rest
 

@@ -200,14 +200,14 @@ class TranslationTransformer(TranslationModel):
         macs = settings.encoder_layers * encoder + settings.decoder_layers * decoder
         return round(2 * (macs + t * d * settings.vocabulary_size))
 
-    def _with_own_slots(self, past: Tensor, index: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _with_own_slots(self, past: Tensor, index: Tensor) -> tuple[Tensor, Tensor | str]:
         """`past` `(B, K, slots)` with that of each beam's new key, and where those are written."""
         batch, num_beams, slots = ops.shape(past)
         own = ops.arange(num_beams)[:, None]
         if caches_grow():
             own = ops.equal(own, ops.arange(num_beams))
             own = ops.broadcast_to(own[None], (batch, num_beams, num_beams))
-            return ops.concatenate([past, own], axis=2), None
+            return ops.concatenate([past, own], axis=2), "end"
         first = index * num_beams
         return ops.logical_or(past, ops.equal(first + own, ops.arange(slots))), first
 

@@ -3,7 +3,7 @@
 from keras_attn.ops.attention import IMPLEMENTATIONS, attention
 from keras_attn.ops.beams import gather_beams
 from keras_attn.ops.full import attend
-from keras_attn.ops.layout import heads_first
+from keras_attn.ops.layout import swap_heads
 from keras_attn.ops.masks import band_mask, combine, length_mask, padding_mask
 from keras_attn.ops.normalizers import (
     NORMALIZERS,
@@ -28,7 +28,6 @@ __all__ = [
     "combine",
     "entmax15",
     "gather_beams",
-    "heads_first",
     "length_mask",
     "normalized_sigmoid",
     "padding_mask",
@@ -38,4 +37,5 @@ __all__ = [
     "softmax",
     "softmax1",
     "sparsemax",
+    "swap_heads",
 ]

@@ -179,8 +179,8 @@ def _is_eager(carry: tuple) -> bool:
     return True
 
 
-FEW = 8  # queries, as in a step of decoding
-SMALL = 2**14  # numbers
+FEW_QUERIES = 8  # queries, as in a step of decoding
+LIGHT = 2**14  # numbers
 
 
 def matmul_of_few(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
@@ -190,7 +190,7 @@ def matmul_of_few(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
     has no such cost; it is the slower one where there are several rows, and many columns.
     """
     rows = a.shape[2]
-    if keras.backend.backend() != "tensorflow" or rows is None or rows > FEW:
+    if not _are_few(rows, a):
         return matmul(a, b, transpose_b=transpose_b)
     import tensorflow as tf
 
@@ -200,14 +200,14 @@ def matmul_of_few(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
     if rows == 1:
         return light()
     work = rows * tf.reduce_prod(tf.shape(b)[2:])  # of one product
-    small = tf.logical_or(work <= SMALL, tf.shape(a)[0] == 1)
+    small = tf.logical_or(work <= LIGHT, tf.shape(a)[0] == 1)
     return tf.cond(small, light, lambda: matmul(a, b, transpose_b=transpose_b))
 
 
 def softmax_of_few(scores: Tensor) -> Tensor:
     """`softmax(scores)` over the last axis of `(B, N, T, S)`, where T may be small; see above."""
     rows = scores.shape[-2] if len(scores.shape) == 4 else None
-    if keras.backend.backend() != "tensorflow" or rows is None or rows > FEW:
+    if not _are_few(rows, scores):
         return ops.softmax(scores, axis=-1)
     import tensorflow as tf
 
@@ -218,7 +218,13 @@ def softmax_of_few(scores: Tensor) -> Tensor:
 
     if rows == 1:
         return light()
-    return tf.cond(tf.size(scores) <= SMALL, light, lambda: tf.nn.softmax(scores))
+    return tf.cond(tf.size(scores) <= LIGHT, light, lambda: tf.nn.softmax(scores))
+
+
+def _are_few(rows: int | None, x: Tensor) -> bool:
+    few = rows is not None and rows <= FEW_QUERIES
+    symbolic = isinstance(x, keras.KerasTensor)
+    return few and not symbolic and keras.backend.backend() == "tensorflow"
 
 
 def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:

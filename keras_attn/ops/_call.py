@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from keras import ops
 
-from keras_attn.ops.layout import heads_first
+from keras_attn.ops.layout import swap_heads
 
 Tensor = Any
 
@@ -43,5 +43,5 @@ class Call:
         """The same call, with keys and values `(B, S, K, H)`."""
         if not self.heads_first:
             return self
-        key, value = heads_first(self.key), heads_first(self.value)
+        key, value = swap_heads(self.key), swap_heads(self.value)
         return dataclasses.replace(self, key=key, value=value, heads_first=False)

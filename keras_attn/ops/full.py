@@ -9,7 +9,7 @@ from keras_attn.ops import masks, normalizers
 from keras_attn.ops._backend import matmul_of_few
 from keras_attn.ops._call import Call
 from keras_attn.ops._checks import check_dropout, checked_mask, positional_bias, same
-from keras_attn.ops.layout import heads_first
+from keras_attn.ops.layout import swap_heads
 
 Tensor = Any
 
@@ -99,9 +99,9 @@ def _scores(call: Call) -> Tensor:
     if not call.heads_first:
         if heads == key.shape[2] and _is_small(query.shape[1], key.shape[1]):
             return ops.einsum("btnh,bsnh->bnts", query, key)
-        key = heads_first(key)
+        key = swap_heads(key)
     key_heads = key.shape[1]
-    queries = _group(heads_first(query), key_heads)
+    queries = _group(swap_heads(query), key_heads)
     return _ungroup(matmul_of_few(queries, key, transpose_b=True), heads, key_heads)
 
 
@@ -122,10 +122,10 @@ def _weighted_sum(
         if heads == value.shape[2] and _is_small(*weights.shape[2:]):
             weights = normalizers.zero_dead(weights, mask)
             return ops.cast(ops.einsum("bnts,bsnv->btnv", weights, values), value.dtype)
-        values = heads_first(values)
+        values = swap_heads(values)
     key_heads = values.shape[1]
     output = _ungroup(matmul_of_few(_group(weights, key_heads), values), heads, key_heads)
-    return ops.cast(heads_first(normalizers.zero_dead(output, mask)), value.dtype)
+    return ops.cast(swap_heads(normalizers.zero_dead(output, mask)), value.dtype)
 
 
 def _returned(weights: Tensor, mask: Tensor | None, value: Tensor) -> Tensor:

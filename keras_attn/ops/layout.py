@@ -8,10 +8,10 @@ from keras import ops
 
 Tensor = Any
 
-FEW = 16
+SHORT = 16
 
 
-def heads_first(x: Tensor) -> Tensor:
+def swap_heads(x: Tensor) -> Tensor:
     """`(B, K, S, H)` from `(B, S, K, H)`, or the reverse: axes 1 and 2 exchanged.
 
     Where both are short, as in a step of decoding, TensorFlow joins parts of `x` in a tenth of
@@ -19,13 +19,13 @@ def heads_first(x: Tensor) -> Tensor:
 
     Example:
 
-    >>> tuple(heads_first(ops.zeros((2, 5, 3, 4))).shape)
+    >>> tuple(swap_heads(ops.zeros((2, 5, 3, 4))).shape)
     (2, 3, 5, 4)
     """
     batch, a, b, size = ops.shape(x)
     if is_one(a) or is_one(b):  # nothing moves
         return reshape(x, (batch, b, a, size))
-    short = isinstance(a, int) and isinstance(b, int) and max(a, b) <= FEW
+    short = isinstance(a, int) and isinstance(b, int) and max(a, b) <= SHORT
     if not short or keras.backend.backend() != "tensorflow":
         return ops.transpose(x, (0, 2, 1, 3))
     parts = ops.split(reshape(x, (batch, 1, a, b * size)), b, axis=3)

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_attn.ops._call import Call
-from keras_attn.ops.layout import heads_first
+from keras_attn.ops.layout import swap_heads
 
 Tensor = Any
 
@@ -48,9 +48,9 @@ def native(call: Call) -> Tensor:
             added = ops.where(allowed, bias, -float("inf"))
     elif added is not None:
         added = ops.cast(added, call.query.dtype)
-    query, key, value = heads_first(call.query), call.key, call.value
+    query, key, value = swap_heads(call.query), call.key, call.value
     if not call.heads_first:
-        key, value = heads_first(key), heads_first(value)
+        key, value = swap_heads(key), swap_heads(value)
     output = scaled_dot_product_attention(
         query,
         key,
@@ -61,4 +61,4 @@ def native(call: Call) -> Tensor:
         enable_gqa=query.shape[1] != key.shape[1],
     )
     output = output if alive is None else ops.where(alive, output, 0.0)
-    return ops.cast(heads_first(output), call.value.dtype)
+    return ops.cast(swap_heads(output), call.value.dtype)

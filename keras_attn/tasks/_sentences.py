@@ -36,7 +36,9 @@ def sentence_ids(
 
 def sentence_texts(tokenizer: SubwordTokenizer, ids: Sequence[np.ndarray]) -> list[str]:
     """The text of each row of ids. An id that no subword has, of a fresh network, is nothing."""
-    if not len(ids):
-        return []
-    known = [np.where(row < tokenizer.size, row, 0) for row in ids]
-    return [text.decode("utf-8") for text in tokenizer.detokenize(padded(known)).numpy()]
+    texts: list[str] = []
+    for start in range(0, len(ids), BATCH):
+        known = [np.where(row < tokenizer.size, row, 0) for row in ids[start : start + BATCH]]
+        joined = tokenizer.detokenize(padded(known)).numpy()
+        texts += [text.decode("utf-8") for text in joined]
+    return texts

@@ -290,7 +290,8 @@ class Translator(PairModel):
                 f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
         longest = self.max_length if max_length is None else max_length
-        forced = self._ids(prefixes) if any(prefixes) else [np.zeros(0, "int32")] * len(texts)
+        none = all(given in ("", b"") for given in prefixes)
+        forced = [np.zeros(0, "int32")] * len(texts) if none else self._ids(prefixes)
         check_count("max_length", longest)
         if (most := max(map(len, forced), default=0)) > longest:
             raise ValueError(

@@ -108,19 +108,19 @@ class SubwordTokenizer(keras.layers.Layer):
         import tensorflow as tf
 
         self._check_filled()
-        texts = as_strings(texts, rank=1)
-        return self._compiled(texts) if tf.executing_eagerly() else self._tokenized(texts)
+        words = tf.strings.split(self.normalizer(as_strings(texts, rank=1)))
+        tokens = self._compiled(words) if tf.executing_eagerly() else self._of_words(words)
+        return tokens if self.max_length is None else tokens[:, : self.max_length]
 
-    def _tokenized(self, texts: Tensor) -> Tensor:
+    def _of_words(self, words: Tensor) -> Tensor:
+        """Ragged ids `(B, None)` of ragged words."""
         import tensorflow as tf
 
-        words = tf.strings.split(self.normalizer(texts))
         with tf.device("CPU"):  # where the strings are: many small steps, none worth a copy
             distinct, index = tf.unique(words.values)  # a text repeats most of its words
             ids = tf.gather(self._tokenize_words(distinct), index)
         rows = tf.RaggedTensor.from_row_splits(ids, words.row_splits, validate=False)
-        tokens = rows.merge_dims(1, 2)
-        return tokens if self.max_length is None else tokens[:, : self.max_length]
+        return rows.merge_dims(1, 2)
 
     def detokenize(self, ids: Any) -> Tensor:
         """Texts of `ids`, without padding, start and end.
@@ -210,8 +210,8 @@ class SubwordTokenizer(keras.layers.Layer):
             self._strings = tf.constant(["", "", "", *octets, *spaced])
         # Hundreds of small operations: as one graph they take a tenth of the time.
         self._compiled = tf.function(
-            self._tokenized,
-            input_signature=[tf.TensorSpec((None,), tf.string)],
+            self._of_words,
+            input_signature=[tf.RaggedTensorSpec((None, None), tf.string)],
             autograph=False,
         )
 

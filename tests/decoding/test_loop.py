@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn.decoding import beam_search
-from keras_attn.decoding._loop import FEW, while_rows
+from keras_attn.decoding._loop import FEW_ROWS, while_rows
 from tests.decoding.toys import IDS, Histories, arrays, random_table
 
 LASTS = np.array([3, 9, 1, 4, 4, 2, 30, 2, 1, 12, 3, 5], "int32")
@@ -37,6 +37,14 @@ def run(lasts, length, seen=None):
     return ops.convert_to_numpy(result["sum"]), int(steps)
 
 
+def in_a_graph(function):
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False)
+
+
 @pytest.mark.parametrize("length", [50, 31, 10, 1])
 def test_each_row_has_the_steps_that_it_needs(length):
     found, steps = run(LASTS, length)
@@ -55,11 +63,53 @@ def test_rows_that_are_done_are_put_aside():
     seen = []
     run(LASTS, 50, seen)
     assert seen[0] == len(LASTS)
-    assert seen[-1] <= FEW
+    assert seen[-1] <= FEW_ROWS
     assert len(seen) == LASTS.max() + 1
     for index, count in enumerate(seen):
         active = (index <= LASTS).sum()
-        assert active <= count <= max(2 * active + 1, FEW)
+        assert active <= count <= max(2 * active + 1, FEW_ROWS)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="there shapes are fixed")
+@pytest.mark.parametrize("run", [lambda f: f, in_a_graph], ids=["eager", "graph"])
+def test_what_grows_goes_on_growing_when_rows_are_put_aside(run):
+    def body(index, rows):
+        new = rows["last"][:, None] * 100 + index
+        return {"last": rows["last"], "seen": ops.concatenate([rows["seen"], new], axis=1)}
+
+    def sums():
+        rows = {
+            "last": ops.convert_to_tensor(LASTS),
+            "seen": ops.zeros((len(LASTS), 0), "int32"),
+        }
+        return while_rows(
+            lambda rows: ops.shape(rows["seen"])[1] <= rows["last"],
+            body,
+            lambda rows: ops.sum(rows["seen"], axis=1),
+            rows,
+            50,
+        )
+
+    (result, steps) = run(sums)()
+    found = ops.convert_to_numpy(result)
+    assert int(steps) == LASTS.max() + 1
+    # Rows go on until they are put aside; the last ones to the end of all.
+    last = int(LASTS.argmax())
+    assert found[last] == sum(LASTS[last] * 100 + i for i in range(LASTS[last] + 1))
+
+
+@pytest.mark.tensorflow
+def test_a_search_under_xla_is_the_same():
+    import tensorflow as tf
+
+    model, rows = Histories(random_table(9, seed=1)), np.arange(3, 14, dtype="int32")
+
+    def search(rows):
+        return beam_search(model, rows, num_beams=3, max_length=9, **IDS)
+
+    compiled = tf.function(search, jit_compile=True, autograph=False)(tf.constant(rows))
+    for found, expected in zip(arrays(compiled), arrays(search(rows)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_search_of_many_rows_is_that_of_each():

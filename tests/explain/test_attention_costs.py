@@ -120,13 +120,15 @@ def test_the_widest_attention_counts():
 
 def test_a_step_of_decoding_attends_to_the_whole_cache():
     layer = MHA(2, 8)
-    x, kept = keras.Input((1, D)), keras.Input((9, 2, 8))
+    x, kept = keras.Input((1, D)), keras.Input((2, 9, 8))
     index = keras.Input((), batch_size=1, dtype="int32")
     cache = {"key": kept, "value": kept}
     output, _ = layer(x, x, cache=cache, cache_index=index[0])
     spent = cost(keras.Model([x, kept, index], output))
     assert spent.flops == 2 * (4 * 6 * 2 * 8 + 2 * 9 * (8 + 8))
     assert spent.attention_bytes_full == 8 * 2 * 9
+    output, _ = layer(x, x, cache=cache, cache_index="end", use_causal_mask=False)
+    assert cost(keras.Model([x, kept], output)).attention_bytes_full == 8 * 2 * (9 + 1)
 
 
 def test_kerass_own_with_a_gate_and_with_axes():
@@ -269,12 +271,13 @@ def test_transformer_decoder_block():
 def test_transformer_decoder_block_step_by_step():
     block = layers.TransformerDecoderBlock(2, 32)
     block.build((None, 1, D), (None, S, V))
-    x, kept, projected = (keras.Input(shape) for shape in ((1, D), (9, 2, 3), (S, 2, 3)))
+    x, kept, projected = (keras.Input(shape) for shape in ((1, D), (2, 9, 3), (2, S, 3)))
     output, _ = block(
         x,
         projected_memory={"key": projected, "value": projected},
         cache={"key": kept, "value": kept},
         cache_index=0,
+        use_causal_mask=False,
     )
     attention = 4 * 6 * 6 + 2 * 9 * (3 + 3)
     cross = 2 * 6 * 6 + 2 * 7 * (3 + 3)

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.layers._lean import HeadsDense, RowsDense, RowsNormalization
 
 RANDOM = np.random.default_rng(0)
+DTYPES = ["float32", "mixed_float16"]
+if keras.backend.backend() == "tensorflow":  # JAX has it as an option
+    DTYPES.append("float64")
 
 
 def heads(**settings):
@@ -25,6 +29,11 @@ CASES = {
         lambda **x: layers.EinsumDense("btnh,nhd->btd", (None, 6), bias_axes="d", **x),
         (2, 5, 3, 4),
     ),
+    "without bias": (
+        lambda **x: HeadsDense(3, 4, use_bias=False, **x),
+        lambda **x: layers.EinsumDense("btd,dnh->btnh", (None, 3, 4), **x),
+        (2, 5, 6),
+    ),
     "dense": (
         lambda **x: RowsDense(4, activation="gelu", **x),
         lambda **x: layers.Dense(4, activation="gelu", **x),
@@ -39,11 +48,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_it_is_keras_own_layer(case, dtype):
     ours, theirs, shape = CASES[case]
     ours, theirs = ours(dtype=dtype), theirs(dtype=dtype)
-    x = RANDOM.normal(size=shape).astype("float32")
+    x = RANDOM.normal(size=shape).astype("float64" if dtype == "float64" else "float32")
     for layer in (ours, theirs):
         layer.build(shape)
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
@@ -53,8 +62,8 @@ def test_it_is_keras_own_layer(case, dtype):
     assert tuple(found.shape) == tuple(expected.shape)
     assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
     assert found.dtype == expected.dtype
-    tolerance = 1e-5 if dtype == "float32" else 1e-2
-    found, expected = (keras.ops.convert_to_numpy(y).astype("float32") for y in (found, expected))
+    tolerance = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 1e-2}[dtype]
+    found, expected = (keras.ops.convert_to_numpy(y).astype("float64") for y in (found, expected))
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -78,3 +87,17 @@ def test_its_gradients_are_those_of_keras_own(case):
         gradients.append(tape.gradient(y, [x, *(w.value for w in layer.weights)]))
     for a, b in zip(*gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+def test_a_block_can_be_quantized():
+    block = TransformerEncoderBlock(num_heads=2, intermediate_dim=32)
+    model = keras.Sequential([keras.Input((5, 16)), block])
+    x = RANDOM.normal(size=(2, 5, 16)).astype("float32")
+    before = model.predict(x, verbose=0)
+    model.quantize("int8")
+    kinds = (block.attention.query_dense, block.attention.output_dense, block.feed_forward_in)
+    assert {layer.dtype_policy.quantization_mode for layer in kinds} == {"int8"}
+    after = model.predict(x, verbose=0)
+    assert 0 < np.abs(after - before).max() < 0.1

@@ -238,7 +238,7 @@ def test_steps_with_a_cache_equal_the_whole(settings, left, grows):
         new, length = VALUE[:, index : index + size], index + size if grows else S + 3
         arguments = {
             "padding_mask": padding[:, :length],
-            "cache_index": None if grows else ops.convert_to_tensor(index),
+            "cache_index": "end" if grows else ops.convert_to_tensor(index),
             "return_attention_scores": True,
         }
         symbols = [keras.KerasTensor(new.shape)] * 2
@@ -296,9 +296,11 @@ def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
         ({"num_kv_heads": 3}, {}, "`num_kv_heads` must divide `num_heads`"),
         ({"position": "rotery"}, {}, "Did you mean 'rotary'"),
         ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
-        ({}, {"cache_index": 0}, "`cache_index` goes with a `cache`"),
+        ({}, {"cache_index": 0}, "go together"),
+        ({}, {"cache": 9}, "go together.*grows has cache_index='end'"),
+        ({}, {"cache": 9, "cache_index": "last"}, "is 'end' or not negative.*'last'"),
         ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
-        ({}, {"cache": 9, "cache_index": -1}, "is not negative.*cache_index=-1"),
+        ({}, {"cache": 9, "cache_index": -1}, "or not negative.*cache_index=-1"),
         ({}, {"cache": 0, "cache_index": 0}, "has 0 positions; 6 more do not fit"),
         ({}, {"cache": -1, "cache_index": 0}, "`length` must be a positive integer"),
     ],

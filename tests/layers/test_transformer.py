@@ -71,7 +71,7 @@ def test_decoding_step_by_step_equals_the_whole(position, grows):
                 projected_memory=memories[n],
                 memory_padding_mask=REAL,
                 cache=caches[n],
-                cache_index=None if grows else index,
+                cache_index="end" if grows else index,
             )
         np.testing.assert_allclose(array(x), expected[:, index : index + size], atol=1e-4)
         index += size
@@ -80,7 +80,11 @@ def test_decoding_step_by_step_equals_the_whole(position, grows):
 def test_the_mask_of_a_step_with_a_cache_may_say_all():
     block = TransformerDecoderBlock(2, 12)
     block(INPUTS, MEMORY)
-    arguments = {"projected_memory": block.project_memory(MEMORY), "cache": block.make_cache(B)}
+    arguments = {
+        "projected_memory": block.project_memory(MEMORY),
+        "cache": block.make_cache(B),
+        "cache_index": "end",
+    }
     every = np.ones((B, T, T), bool)
     causal, _ = block(INPUTS, attention_mask=every, **arguments)
     np.testing.assert_allclose(array(causal), array(block(INPUTS, MEMORY)), atol=1e-5)
@@ -108,6 +112,13 @@ def test_scores_of_both_attentions_are_returned():
         keras.KerasTensor((B, T, D)), keras.KerasTensor((B, S, 7)), return_attention_scores=True
     )
     assert [x.shape for x in (symbolic[0], *symbolic[1])] == [(B, T, D), (B, 2, T, T), (B, 2, T, S)]
+    projected = {
+        name: keras.KerasTensor(x.shape) for name, x in block.project_memory(MEMORY).items()
+    }
+    _, (_, symbolic) = block(
+        keras.KerasTensor((B, T, D)), projected_memory=projected, return_attention_scores=True
+    )
+    assert symbolic.shape == (B, 2, T, S)
 
 
 def test_dropout_differs_between_places_steps_and_blocks_and_ends_with_training():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import heads_first
-from keras_attn.ops._backend import SMALL, matmul_of_few, softmax_of_few
+from keras_attn.ops import attention, swap_heads
+from keras_attn.ops._backend import LIGHT, matmul_of_few, softmax_of_few
 from tests.ops.oracles import numpy
 
 # On both sides of what is small, in one row and in several.
@@ -45,7 +45,7 @@ def test_products_of_few_rows(batch, rows, length, known):
     np.testing.assert_allclose(numpy(found[1]), weights @ b, **close)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1, 5), (2, 2, 4, 5), (2, 2, 4, SMALL // 8), (2, 2, 9, 5)])
+@pytest.mark.parametrize("shape", [(1, 2, 1, 5), (2, 2, 4, 5), (2, 2, 4, LIGHT // 8), (2, 2, 9, 5)])
 def test_softmax_of_few_rows(shape):
     x = 30 * random(*shape)
     x[0, 0, 0, :2] = -1e30
@@ -56,7 +56,15 @@ def test_softmax_of_few_rows(shape):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 4, 5), (2, 4, 1, 5), (2, 40, 3, 5)])
-def test_heads_first_exchanges_two_axes(shape):
+def test_swap_heads_exchanges_two_axes(shape):
     x = random(*shape)
-    swapped = in_a_graph(heads_first)(ops.convert_to_tensor(x))
+    swapped = in_a_graph(swap_heads)(ops.convert_to_tensor(x))
     np.testing.assert_array_equal(numpy(swapped), x.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize("queries", [1, 5, 9])
+def test_attention_of_symbolic_inputs_has_a_shape(queries):
+    query, key = keras.Input((queries, 2, 4)), keras.Input((7, 2, 4))
+    output, weights = attention(query, key, key, return_weights=True)
+    assert output.shape == (None, queries, 2, 4)
+    assert weights.shape == (None, 2, queries, 7)

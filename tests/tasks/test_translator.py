@@ -88,6 +88,8 @@ def test_a_prefix_begins_the_translation(fitted):
     found = fitted.translate(SOURCES[:2], prefix=["le", ""])
     assert found[0].text.startswith("le")
     assert found[1].text == TARGETS[1]
+    with pytest.raises(TypeError, match="string"):
+        fitted.translate(SOURCES[:2], prefix=[None, ""])
     with pytest.raises(ValueError, match="1 prefixes, 2 texts"):
         fitted.translate(SOURCES[:2], prefix=["le"])
     with pytest.raises(ValueError, match=r"at most 1 subwords cannot begin with a prefix of"):
