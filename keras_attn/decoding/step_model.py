@@ -17,6 +17,7 @@ class StepModel(Protocol):
 
     Example:
 
+    >>> from keras import ops
     >>> class Countdown:
     ...     '''Likes the token one below the last; its state is nothing but the batch.'''
     ...

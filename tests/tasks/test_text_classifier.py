@@ -101,10 +101,13 @@ def test_it_saves_and_loads_as_a_keras_model(classifier, tmp_path):
     assert again.label_names == classifier.label_names
     assert float(again.temperature) == float(classifier.temperature) != 1.0
     texts = [*TEXTS, *NEW, *AWKWARD]
-    np.testing.assert_array_equal(
-        again.predict(texts, verbose=0), classifier.predict(texts, verbose=0)
-    )
-    assert again.classify(NEW) == classifier.classify(NEW)
+    # How sums are cut depends on where their numbers lie in memory.
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    expected = classifier.predict(texts, verbose=0)
+    np.testing.assert_allclose(again.predict(texts, verbose=0), expected, **close)
+    for found, answer in zip(again.classify(NEW), classifier.classify(NEW), strict=True):
+        assert found.label == answer.label
+        assert found.score == pytest.approx(answer.score, abs=1e-5)
 
 
 def test_a_model_that_was_never_fitted_saves_without_a_warning(tmp_path):
@@ -112,7 +115,8 @@ def test_a_model_that_was_never_fitted_saves_without_a_warning(tmp_path):
     model.adapt(TEXTS, LABELS)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(NEW, verbose=0), model.predict(NEW, verbose=0))
+    expected = model.predict(NEW, verbose=0)
+    np.testing.assert_allclose(again.predict(NEW, verbose=0), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_calibration_leaves_answers_and_lessens_the_loss(classifier):
