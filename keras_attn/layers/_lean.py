@@ -14,9 +14,9 @@ Tensor = Any
 class HeadsDense(keras.layers.EinsumDense):
     """`keras.layers.EinsumDense` from features to heads, or back.
 
-    The variables are those of Keras's layer. TensorFlow would make a product for each row of
-    the batch of it, or an `Einsum`, which takes twice as long; in a step of decoding it is what
-    takes longest.
+    The variables are those of Keras's layer. TensorFlow would make an `Einsum` of it, or a
+    product for each row of the batch: both are slower than the one product of two matrices that
+    it is.
 
     Args:
         heads, size: the output's shape is `(B, T, heads, size)`; or, with `features`, the
@@ -75,7 +75,7 @@ class RowsDense(keras.layers.Dense):
 
 
 class RowsNormalization(keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` over the last axis, in half as many operations."""
+    """`keras.layers.LayerNormalization` over the last axis, in fewer operations."""
 
     def __init__(self, epsilon: float, *, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(epsilon=epsilon, name=name, dtype=dtype)

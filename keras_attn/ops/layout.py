@@ -14,8 +14,8 @@ SHORT = 16
 def swap_heads(x: Tensor) -> Tensor:
     """`(B, K, S, H)` from `(B, S, K, H)`, or the reverse: axes 1 and 2 exchanged.
 
-    Where both are short, as in a step of decoding, TensorFlow joins parts of `x` in a tenth of
-    the time that its transpose takes on a CPU.
+    Where both are short, as in a step of decoding, parts of `x` are joined: TensorFlow's
+    transpose has a fixed cost on a CPU that is far above that.
 
     Example:
 
