@@ -5,6 +5,7 @@ of scores; what a loop writes into is another container on each backend; and
 `keras.ops.matmul` has no transposed operands, which would copy a block of scores.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -200,9 +201,8 @@ def matmul_of_few(a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
 
     if rows == 1:
         return light()
-    work = rows * tf.reduce_prod(tf.shape(b)[2:])  # of one product
-    small = tf.logical_or(work <= LIGHT, tf.shape(a)[0] == 1)
-    return tf.cond(small, light, lambda: matmul(a, b, transpose_b=transpose_b))
+    work = rows * math.prod(ops.shape(b)[2:])  # of one product
+    return _either(work <= LIGHT, light, lambda: matmul(a, b, transpose_b=transpose_b))
 
 
 def softmax_of_few(scores: Tensor) -> Tensor:
@@ -217,9 +217,17 @@ def softmax_of_few(scores: Tensor) -> Tensor:
         exponentials = tf.exp(scores - top)
         return exponentials / tf.reduce_sum(exponentials, axis=-1, keepdims=True)
 
-    if rows == 1:
-        return light()
-    return tf.cond(tf.size(scores) <= LIGHT, light, lambda: tf.nn.softmax(scores))
+    size = math.prod(ops.shape(scores))
+    return _either(size <= LIGHT, light, lambda: tf.nn.softmax(scores))
+
+
+def _either(light: bool | Tensor, a: Callable[[], Tensor], b: Callable[[], Tensor]) -> Tensor:
+    """What one of two functions gives: chosen now, where that is known."""
+    if isinstance(light, bool):
+        return a() if light else b()
+    import tensorflow as tf
+
+    return tf.cond(light, a, b)
 
 
 def _are_few(rows: int | None, x: Tensor) -> bool:
