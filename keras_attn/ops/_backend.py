@@ -217,6 +217,8 @@ def softmax_of_few(scores: Tensor) -> Tensor:
         exponentials = tf.exp(scores - top)
         return exponentials / tf.reduce_sum(exponentials, axis=-1, keepdims=True)
 
+    if rows == 1:
+        return light()
     size = math.prod(ops.shape(scores))
     return _either(size <= LIGHT, light, lambda: tf.nn.softmax(scores))
 
