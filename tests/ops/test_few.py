@@ -68,3 +68,25 @@ def test_attention_of_symbolic_inputs_has_a_shape(queries):
     output, weights = attention(query, key, key, return_weights=True)
     assert output.shape == (None, queries, 2, 4)
     assert weights.shape == (None, 2, queries, 7)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("rows", "length", "light"), [(1, 3000, True), (4, 20, True), (4, 3000, False), (9, 20, False)]
+)
+def test_the_short_way_is_taken_where_it_is_short(rows, length, light):
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec((3, 2, n, 8)) for n in (rows, length)]
+    run = tf.function(lambda a, b: matmul_of_few(a, b, transpose_b=True))
+    kinds = {
+        operation.type for operation in run.get_concrete_function(*specs).graph.get_operations()
+    }
+    assert ("BatchMatMulV3" in kinds) == light
+    assert ("BatchMatMulV2" in kinds) != light
+
+
+def test_keys_that_are_not_heads_first_are_refused_as_such():
+    query, key = random(1, 3, 4, 8), random(1, 5, 4, 8)
+    with pytest.raises(ValueError, match=r"heads \(axis 1\).*heads first"):
+        attention(query, key, random(1, 6, 4, 8), heads_first=True)
