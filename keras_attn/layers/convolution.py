@@ -29,6 +29,7 @@ class ConvBlock(keras.layers.Layer):
         momentum: how much the moving statistics of the normalization keep a step.
         epsilon: added to the variance in the normalization.
         kernel_initializer: initializer of the convolution's kernel.
+        scale: whether the normalization multiplies by a learned scale.
 
     Call arguments:
         inputs: float tensor `(B, H, W, C)`.
@@ -54,6 +55,7 @@ class ConvBlock(keras.layers.Layer):
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         kernel_initializer: Any = "he_normal",
+        scale: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,6 +70,7 @@ class ConvBlock(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.scale = scale
 
     def build(self, input_shape: Any) -> None:
         rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
@@ -85,6 +88,7 @@ class ConvBlock(keras.layers.Layer):
         self.normalization = keras.layers.BatchNormalization(
             momentum=self.momentum,
             epsilon=self.epsilon,
+            scale=self.scale,
             name="normalization",
             dtype=self.dtype_policy,
         )
@@ -119,6 +123,7 @@ class ConvBlock(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "scale": self.scale,
         }
 
 
@@ -139,6 +144,7 @@ class ResidualBlock(keras.layers.Layer):
         momentum: see `ConvBlock`.
         epsilon: see `ConvBlock`.
         kernel_initializer: initializer of the convolutions' kernels.
+        scale: whether the normalizations multiply by a learned scale.
 
     Call arguments:
         inputs: float tensor `(B, H, W, C)`.
@@ -162,6 +168,7 @@ class ResidualBlock(keras.layers.Layer):
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         kernel_initializer: Any = "he_normal",
+        scale: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -173,6 +180,7 @@ class ResidualBlock(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.scale = scale
 
     def build(self, input_shape: Any) -> None:
         rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
@@ -186,6 +194,7 @@ class ResidualBlock(keras.layers.Layer):
         common = {
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "scale": self.scale,
             "dtype": self.dtype_policy,
         }
 
@@ -234,6 +243,7 @@ class ResidualBlock(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "scale": self.scale,
         }
 
 

@@ -10,6 +10,7 @@ import pydantic
 from keras_attn._names import unknown
 from keras_attn.models._translation import TranslationModel
 from keras_attn.models.attention_net import AttentionNetConfig, attention_net
+from keras_attn.models.compact_transformer import CompactTransformerConfig, compact_transformer
 from keras_attn.models.ngram_attention import NGramAttentionConfig, ngram_attention
 from keras_attn.models.recurrent_attention import RecurrentAttentionConfig, recurrent_attention
 from keras_attn.models.recurrent_translator import (
@@ -29,6 +30,7 @@ _Architectures = dict[str, tuple[type, Callable[[Any], keras.Model]]]
 
 IMAGE_ARCHITECTURES: _Architectures = {
     "attention_net": (AttentionNetConfig, attention_net),
+    "compact_transformer": (CompactTransformerConfig, compact_transformer),
     "small_attention_cnn": (SmallAttentionCNNConfig, small_attention_cnn),
 }
 TEXT_ARCHITECTURES: _Architectures = {
@@ -99,6 +101,7 @@ __all__ = [
     "TEXT_ARCHITECTURES",
     "TRANSLATION_ARCHITECTURES",
     "AttentionNetConfig",
+    "CompactTransformerConfig",
     "NGramAttentionConfig",
     "RecurrentAttentionConfig",
     "RecurrentTranslator",
@@ -110,6 +113,7 @@ __all__ = [
     "TranslationTransformerConfig",
     "attention_net",
     "build",
+    "compact_transformer",
     "configure",
     "ngram_attention",
     "recurrent_attention",

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import keras
 from annotated_types import Ge, Gt, Lt
 
-from keras_attn.layers import ConvBlock, SelfAttention2D
-from keras_attn.models._config import GLOBAL_POOLS, AttentionKind, config
+from keras_attn.layers import ConvBlock
+from keras_attn.models._config import GLOBAL_POOLS, config
+from keras_attn.models._mechanisms import ImageAttention, attended
 
 
 @config
@@ -17,7 +18,7 @@ class SmallAttentionCNNConfig:
         num_classes: number of classes.
         image_size: side of the square images.
         filters: channels of the two convolutions.
-        attention: normalizer of the attention, or `"none"` for the twin without it.
+        attention: normalizer of the attention, or a gate, or `"none"` for the twin without it.
         num_heads: heads of the attention.
         key_channels: channels of queries and keys together, a multiple of `num_heads`.
         pool: how the positions are pooled. An average leaves relations between parts to
@@ -28,7 +29,7 @@ class SmallAttentionCNNConfig:
     num_classes: Annotated[int, Gt(1)] = 10
     image_size: Annotated[int, Ge(4)] = 32
     filters: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (32, 64)
-    attention: AttentionKind = "softmax"
+    attention: ImageAttention = "softmax"
     num_heads: Annotated[int, Gt(0)] = 1
     key_channels: Annotated[int, Gt(0)] = 32
     pool: Literal["max", "average"] = "average"
@@ -58,14 +59,13 @@ def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
     x = images
     for index, filters in enumerate(config.filters):
         x = ConvBlock(filters, pool="max", name=f"stage_{index + 1}")(x)
-    if config.attention != "none":
-        x = SelfAttention2D(
-            key_channels=config.key_channels,
-            num_heads=config.num_heads,
-            normalizer=config.attention,
-            gamma_initializer="ones",
-            name="attention",
-        )(x)
+    x = attended(
+        x,
+        config.attention,
+        key_channels=config.key_channels,
+        num_heads=config.num_heads,
+        gamma_initializer="ones",
+    )
     x = GLOBAL_POOLS[config.pool](data_format="channels_last", name="pool")(x)
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, name="dropout")(x)

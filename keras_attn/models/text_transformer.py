@@ -6,6 +6,7 @@ import keras
 from annotated_types import Gt
 
 from keras_attn.layers import AttentionPooling, TransformerEncoderBlock
+from keras_attn.models._blocks import feed_forward_block
 from keras_attn.models._config import config
 from keras_attn.models._texts import Rate, Sizes, Tensor, TextInput, check_orders, thinned
 
@@ -116,9 +117,4 @@ def _block(config: TextTransformerConfig, name: str, x: Tensor, real: Tensor) ->
             window=config.window,
             name=name,
         )(x, padding_mask=real)
-    y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
-    y = keras.layers.Dense(config.intermediate_dim, activation="gelu", name=f"{name}_in")(y)
-    y = keras.layers.Dense(config.model_dim, name=f"{name}_out")(y)
-    if config.dropout:
-        y = keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(y)
-    return keras.layers.Add(name=name)([x, y])
+    return feed_forward_block(x, config.intermediate_dim, config.dropout, name)

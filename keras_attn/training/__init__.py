@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         RandomShift,
     )
     from keras_attn.training.checkpoint import CheckpointError
+    from keras_attn.training.muon import Muon, ParameterGroup
     from keras_attn.training.optimizers import WarmupDecay
     from keras_attn.training.recipe import Recipe, RecipeError, load_recipe
     from keras_attn.training.trainer import Run, train
@@ -25,6 +26,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "examples": ["evaluate"],
         "checkpoint": ["CheckpointError"],
         "augmentation": ["CutMix", "Cutout", "Mixup", "RandomFlip", "RandomShift"],
+        "muon": ["Muon", "ParameterGroup"],
         "optimizers": ["WarmupDecay"],
     },
 )

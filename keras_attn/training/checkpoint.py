@@ -106,22 +106,29 @@ class BestWeights(keras.callbacks.Callback):
 
     Args:
         path: the `.weights.h5` file to write.
-        model: a function that gives the model whose weights to keep, without optimizer.
+        classifier: the model whose weights to keep.
+        copy: gives a model of the same weights without optimizer, to write them from.
         best: the best validation accuracy of earlier pieces of this run.
     """
 
     def __init__(
-        self, path: pathlib.Path, model: Callable[[], keras.Model], best: float = -1.0
+        self,
+        path: pathlib.Path,
+        classifier: keras.Model,
+        copy: Callable[[], keras.Model],
+        best: float = -1.0,
     ) -> None:
         super().__init__()
-        self.path, self.make_model, self.best = path, model, best
+        self.path, self.classifier, self.copy, self.best = path, classifier, copy, best
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the weights if this epoch was the best."""
         accuracy = (logs or {})["val_accuracy"]
         if accuracy > self.best:
             self.best = accuracy
-            save_weights(self.make_model(), self.path)
+            copy = self.copy()
+            copy.set_weights(self.classifier.get_weights())
+            save_weights(copy, self.path)
 
 
 def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int, data: str) -> State:

@@ -87,15 +87,24 @@ class ImageExamples(_Classified):
     Args:
         classifier: the new model.
         dataset: the data set.
+        recipe: what is trained, for its augmentation.
     """
 
-    def __init__(self, classifier: ImageClassifier, dataset: data.Dataset[data.Split]) -> None:
+    def __init__(
+        self, classifier: ImageClassifier, dataset: data.Dataset[data.Split], recipe: Recipe
+    ) -> None:
+        self.alternating_flip = recipe.augmentation.flip == "alternating"
         self.training, self.held_out = dataset["train"], dataset["validation"]
         classifier.adapt(self.training.images)
 
     def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
         return data.training_batches(
-            self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
+            self.training,
+            batch_size,
+            seed=seed,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            alternating_flip=self.alternating_flip,
         )
 
     def validation(self) -> dict[str, Any]:
@@ -147,16 +156,22 @@ def read(classifier: Any, dataset: data.Dataset[Any], recipe: Recipe) -> Example
         return PairExamples(classifier, dataset, recipe)
     if isinstance(classifier, TextClassifier):
         return TextExamples(classifier, dataset)
-    return ImageExamples(classifier, dataset)
+    return ImageExamples(classifier, dataset, recipe)
 
 
 def evaluate(
-    classifier: Classifier, split: data.Split | data.TextSplit | data.PairSplit
+    classifier: Classifier, split: data.Split | data.TextSplit | data.PairSplit, views: int = 1
 ) -> dict[str, Any]:
     """Accuracy and cross-entropy of a model on a split, in its own precision.
 
+    Args:
+        classifier: the model.
+        split: the examples.
+        views: of images, also tell the accuracy by the mean of so many views.
+
     Returns:
-        `accuracy` in [0, 1], `loss` in nats, and the number of `examples`. Of texts also
+        `accuracy` in [0, 1], `loss` in nats, and the number of `examples`. Of images with
+        views also `views`, their number, and `views_accuracy`. Of texts also
         `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
         `by_length`: the accuracy of texts of up to so many words, with their number. Of
         pairs what `keras_attn.training.translations.evaluate_translations` tells.
@@ -168,7 +183,11 @@ def evaluate(
     loss, accuracy = classifier.evaluate(
         split.images, split.labels, batch_size=EVALUATION_BATCH, verbose=0
     )
-    return {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
+    told = {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
+    if views > 1 and isinstance(classifier, ImageClassifier):
+        right = classifier.logits(split.images, views=views).argmax(-1) == split.labels
+        told |= {"views": views, "views_accuracy": float(right.mean())}
+    return told
 
 
 def _evaluate_texts(classifier: Any, split: data.TextSplit) -> dict[str, Any]:

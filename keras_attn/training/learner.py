@@ -174,7 +174,7 @@ class SeedEpochs(keras.callbacks.Callback):
 def augmentations(settings: recipe.Augmentation, seed: int) -> list[keras.layers.Layer]:
     """The layers of a recipe's augmentation, with seeds of their own."""
     layers: list[keras.layers.Layer] = []
-    if settings.flip:
+    if settings.flip is True:  # else images come flipped
         layers.append(augmentation.RandomFlip(seed=seed + 1))
     if settings.shift:
         layers.append(augmentation.RandomShift(settings.shift, seed=seed + 2))

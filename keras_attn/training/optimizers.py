@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.training.recipe import Recipe
+from keras_attn.training.muon import Muon, ParameterGroup
+from keras_attn.training.recipe import Optimizer, Recipe
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -76,6 +77,8 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Op
         decay=schedule.decay,
         final_fraction=schedule.final_fraction,
     )
+    if settings.name == "muon":
+        return _muon(settings, rate)
     if settings.name == "sgd":
         optimizer = keras.optimizers.SGD(
             learning_rate=rate,
@@ -92,3 +95,26 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Op
         )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+def _muon(settings: Optimizer, rate: WarmupDecay) -> Muon:
+    """Muon with its groups, whose rates keep their proportion to its own."""
+    return Muon(
+        learning_rate=rate,
+        momentum=settings.momentum,
+        iterations=settings.iterations,
+        weight_decay=settings.weight_decay,
+        update_rms=settings.update_rms,
+        normalize=settings.normalize,
+        groups=[
+            ParameterGroup(
+                match=group.match,
+                rule=group.name,
+                factor=group.learning_rate / settings.learning_rate,
+                momentum=group.momentum,
+                beta_2=group.beta_2,
+                weight_decay=group.weight_decay,
+            )
+            for group in settings.groups
+        ],
+    )

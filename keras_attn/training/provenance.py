@@ -16,7 +16,8 @@ def provenance() -> dict[str, Any]:
     """Commit, versions and hardware of this process, for a results file.
 
     The commit ends in `+changes` where the checkout has uncommitted changes to tracked
-    files, and is None outside a checkout.
+    files. Outside a checkout it is what `KERAS_ATTN_COMMIT` says, for machines to which a
+    checkout's files were carried without its history, or None.
     """
     return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
 
@@ -29,7 +30,7 @@ def _commit() -> str | None:
         head = _run(["git", "rev-parse", "HEAD"], folder)
         changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("KERAS_ATTN_COMMIT")
     return f"{head}+changes" if changed else head
 
 

@@ -32,14 +32,15 @@ class Augmentation(_Section):
     """Random changes to training images; 0 or false switches one off.
 
     Attributes:
-        flip: mirror half of the images left to right.
+        flip: mirror half of the images left to right; `"alternating"`: each image every
+            other epoch, half of them in the first (Jordan, arXiv:2404.00498).
         shift: move by up to this many pixels along both sides, reflecting at the border.
         cutout: side in pixels of a square that is greyed out.
         mixup: `alpha` of the beta distribution that images are mixed by.
         cutmix: `alpha` of the beta distribution that sizes the exchanged rectangles.
     """
 
-    flip: bool = False
+    flip: bool | Literal["alternating"] = False
     shift: Annotated[int, Field(ge=0)] = 0
     cutout: Annotated[int, Field(ge=0)] = 0
     mixup: NonNegative = 0.0
@@ -81,18 +82,41 @@ class Subwords(_Section):
     dropout: Fraction = 0.0
 
 
-class Optimizer(_Section):
-    """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
+class Group(_Section):
+    """How Muon's optimizer updates some variables, see `keras_attn.training.ParameterGroup`.
 
-    It applies to kernels alone, not to biases and normalizations. `momentum` is AdamW's
-    first beta.
+    Attributes:
+        match: regular expression, searched for in variables' paths; without it the group is
+            for what is no matrix and in no other group.
+        name: the rule.
+        learning_rate: follows the schedule as the optimizer's does.
+        momentum, beta_2, weight_decay: as of `Optimizer`; the decay is of all in the group.
     """
 
-    name: Literal["sgd", "adamw"]
+    match: str = ""
+    name: Literal["muon", "sgd", "adamw"] = "adamw"
     learning_rate: Positive
     momentum: Fraction = 0.9
     beta_2: Fraction = 0.999
     weight_decay: NonNegative = 0.0
+
+
+class Optimizer(_Section):
+    """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
+
+    It applies to kernels alone, not to biases and normalizations. `momentum` is AdamW's
+    first beta. What follows `weight_decay` is of Muon, see `keras_attn.training.Muon`.
+    """
+
+    name: Literal["sgd", "adamw", "muon"]
+    learning_rate: Positive
+    momentum: Fraction = 0.9
+    beta_2: Fraction = 0.999
+    weight_decay: NonNegative = 0.0
+    iterations: Count = 5
+    update_rms: Positive | None = None
+    normalize: str | None = None
+    groups: list[Group] = []
 
 
 class Schedule(_Section):
@@ -122,6 +146,8 @@ class Training(_Section):
         r_drop: weight of the divergence between the answers to two copies of each pair, which
             dropout makes different; 0 reads each once. Of translation alone, see
             `keras_attn.tasks.sequence_loss.divergence_of_copies`.
+        views: of how many views of an image, averaged, the accuracy is told at the end beside
+            that of the image alone, see `keras_attn.tasks.ImageClassifier`.
         precision: a Keras dtype policy.
         seeds: the seeds of the published runs.
     """
@@ -131,6 +157,7 @@ class Training(_Section):
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
     r_drop: NonNegative = 0.0
+    views: Literal[1, 2, 6] = 1
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
@@ -193,6 +220,14 @@ class Recipe(_Section):
         for name, (default, task) in sections.items():
             if self.task != task and getattr(self, name) != default:
                 raise ValueError(f"{name}: this section is for {task}")
+        other = Optimizer(name="sgd", learning_rate=1.0)
+        for key in ("iterations", "update_rms", "normalize", "groups"):
+            if self.optimizer.name != "muon" and (
+                getattr(self.optimizer, key) != getattr(other, key)
+            ):
+                raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
+        if self.training.views > 1 and self.task != "image_classification":
+            raise ValueError("training.views: this key is for image_classification")
         if self.training.r_drop and self.task != "translation":
             raise ValueError("training.r_drop: this key is for translation")
         return self

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -28,7 +29,7 @@ class Run:
     """A finished training run.
 
     Attributes:
-        classifier: the trained classifier.
+        classifier: the trained classifier, which computes in float32 whatever it was trained in.
         record: what is written of it: seed, code, machine, cost, metrics.
         folder: where weights, logs and `record.json` lie.
     """
@@ -99,12 +100,7 @@ def train(
     keras.utils.set_random_seed(seed)
     with scope:
         with dtype_policy(settings.precision):
-            classifier = from_architecture(
-                recipe.architecture,
-                dataset.label_names,
-                text=recipe.encoder_settings,
-                **recipe.settings(variant),
-            )
+            classifier = _new(dataset, recipe, variant)
         read = examples.read(classifier, dataset, recipe)
         steps = read.steps(settings.batch_size)
         learner = _compiled(classifier, read, recipe, seed, steps)
@@ -134,6 +130,9 @@ def train(
         seconds = keeper.seconds
     elif settings.ema:
         learner.exchange()
+    if settings.precision != "float32":
+        # What is kept computes in float32 wherever it is loaded; let its figures be of that.
+        classifier = _in_float32(classifier, _new(dataset, recipe, variant), folder)
     finished = read.finish(classifier)
     digests = save(classifier, folder)
     record = {
@@ -146,7 +145,7 @@ def train(
         **_cost(read.cost(classifier.network), read.seen(settings.batch_size) * settings.epochs),
         **finished,
         "metrics": {
-            name: evaluate(classifier, dataset[name])
+            name: evaluate(classifier, dataset[name], settings.views)
             for name in dataset
             if name == "validation" or name.startswith("test")
         },
@@ -188,6 +187,25 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _new(dataset: data.Dataset[Any], recipe: Recipe, variant: str | None) -> Classifier:
+    """The recipe's classifier with fresh weights."""
+    return from_architecture(
+        recipe.architecture,
+        dataset.label_names,
+        text=recipe.encoder_settings,
+        **recipe.settings(variant),
+    )
+
+
+def _in_float32(trained: Classifier, kept: Classifier, folder: pathlib.Path) -> Classifier:
+    """`kept`, with the weights and the vocabulary of `trained`."""
+    if not isinstance(trained, ImageClassifier):
+        trained.write_vocabulary(folder / VOCABULARY_FILE)
+        kept.read_vocabulary(folder / VOCABULARY_FILE)
+    kept.set_weights(trained.get_weights())
+    return kept
 
 
 def _compiled(
@@ -240,7 +258,8 @@ def _callbacks(
         *read.callbacks(classifier),
         checkpoint.BestWeights(
             folder / "best.weights.h5",
-            lambda: bare(classifier),
+            classifier,
+            functools.cache(lambda: bare(classifier)),
             best=_best_so_far(log) if done else -1.0,
         ),
         keras.callbacks.CSVLogger(log, append=done > 0),

@@ -83,16 +83,42 @@ def test_training_batches_resume_in_the_middle(shapes):
 
 
 @pytest.mark.tensorflow
-def test_other_backends_get_the_same_batches(shapes):
+@pytest.mark.parametrize("alternating", [False, True])
+def test_other_backends_get_the_same_batches(shapes, alternating):
     from keras_attn.data.batches import _EpochBatches
 
     split = shapes["train"]
-    arrays = _EpochBatches(split, 50, seed=3, epochs=4, initial_epoch=2)
-    dataset = list(data.training_batches(split, 50, seed=3, epochs=4, initial_epoch=2))
+    arrays = _EpochBatches(split, 50, 3, 4, 2, alternating_flip=alternating)
+    dataset = list(
+        data.training_batches(
+            split, 50, seed=3, epochs=4, initial_epoch=2, alternating_flip=alternating
+        )
+    )
     assert len(arrays) == len(dataset) == 6
     for index, (images, labels) in enumerate(dataset):
         np.testing.assert_array_equal(arrays[index][0], images)
         np.testing.assert_array_equal(arrays[index][1], labels)
+
+
+@pytest.mark.tensorflow
+def test_alternating_flips_show_every_image_from_both_sides(shapes):
+    split = shapes["train"]
+    seen = {False: 0, True: 0}
+    by_epoch = []
+    for epoch in range(2):
+        batches = data.training_batches(
+            split, 48, seed=3, epochs=epoch + 1, initial_epoch=epoch, alternating_flip=True
+        )
+        order, sides = epoch_order(192, 3, epoch), np.zeros(192, bool)
+        images = np.concatenate([batch for batch, _ in batches])
+        for index, image in zip(order, images, strict=True):
+            sides[index] = not np.array_equal(image, split.images[index])
+            mirrored = split.images[index][:, ::-1]
+            assert np.array_equal(image, mirrored if sides[index] else split.images[index])
+            seen[bool(sides[index])] += 1
+        by_epoch.append(sides)
+    assert np.all(by_epoch[0] != by_epoch[1])
+    assert 60 < by_epoch[0].sum() < 132
 
 
 @pytest.mark.tensorflow

@@ -48,7 +48,7 @@ def test_a_good_recipe_is_read(tmp_path):
         ("= 0.1", "= -0.1", r"optimizer\.learning_rate: .*greater than 0\. Received: -0\.1"),
         ("epochs = 2", "epochs = 0", r"training\.epochs: .*greater than or equal to 1"),
         ("epochs = 2", "epochs = '2'", r"training\.epochs: .*integer"),
-        ('name = "sgd"', 'name = "sdg"', r"optimizer\.name: .*'sgd' or 'adamw'"),
+        ('name = "sgd"', 'name = "sdg"', r"optimizer\.name: .*'adamw' or 'muon'"),
         ('"shapes"', '"shape"', r"dataset: .*'cifar10'"),
         ("batch_size = 8", "", r"training\.batch_size: missing"),
         ('task = "image_classification"', 'task = "images"', r"task: .*image_classification"),

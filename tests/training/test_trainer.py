@@ -221,15 +221,30 @@ def test_mirrored_trains_on_two_devices_that_stay_equal(tmp_path):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_float32_weights(
-    small_recipe, shapes, tmp_path, precision
+    small_recipe, shapes, tmp_path, precision, monkeypatch
 ):
     recipe = small_recipe.model_copy(
         update={"training": small_recipe.training.model_copy(update={"precision": precision})}
     )
+    from keras_attn.training import trainer
+
+    trained_in = set()
+    original = trainer._callbacks
+
+    def look(keeper, classifier, *rest):
+        trained_in.add(classifier.network.get_layer("stage_1").compute_dtype)
+        return original(keeper, classifier, *rest)
+
+    monkeypatch.setattr(trainer, "_callbacks", look)
     run = training.train(recipe, tmp_path / "run", dataset=shapes, verbose=0)
+    assert trained_in == {precision[6:]}
     assert {w.dtype for w in run.classifier.weights} == {"float32"}
+    # What is kept, and measured, computes in float32.
+    assert run.classifier.network.get_layer("stage_1").compute_dtype == "float32"
     assert np.isfinite(run.record["metrics"]["test"]["loss"])
-    assert run.classifier.network.get_layer("stage_1").compute_dtype == precision[6:]
+    header, *_, last = (run.folder / "log.csv").read_text().splitlines()
+    logged = float(dict(zip(header.split(","), last.split(","), strict=True))["val_accuracy"])
+    assert run.record["metrics"]["validation"]["accuracy"] == pytest.approx(logged, abs=0.1)
 
 
 def test_float16_scales_its_loss(small_recipe, shapes):

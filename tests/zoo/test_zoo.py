@@ -15,7 +15,12 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
-    "cifar10_attention_net": 1_289_273,
+    "cifar100_attention_net": 1_990_569,
+    "cifar100_compact_transformer": 501_436,
+    "cifar10_attention_net": 1_968_249,
+    "cifar10_attention_net_large": 3_487_577,
+    "cifar10_compact_transformer": 489_826,
+    "cifar10_compact_transformer_large": 3_571_074,
     "imdb_ngram_attention": 1_275_068,
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
@@ -166,7 +171,7 @@ def test_generated_pages_are_up_to_date():
 
 
 def test_listing_filters():
-    assert zoo.list("cifar10_*") == ["cifar10_attention_net"]
+    assert zoo.list("imdb_t*") == ["imdb_transformer"]
     images, texts = (zoo.list(task=f"{kind}_classification") for kind in ("image", "text"))
     assert "imdb_ngram_attention" in texts
     translators = zoo.list(task="translation")

@@ -1,0 +1,58 @@
+"""Initial weights that the layers here use and Keras does not have."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_attn.layers._sublayers import PACKAGE
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Dirac(keras.initializers.Initializer):
+    """Convolutions that begin by passing their input on (Jordan, arXiv:2404.00498).
+
+    Of a kernel `(height, width, channels, filters)` the first `channels` filters are
+    identities: 1 at the centre of one channel, 0 elsewhere. Where there are more filters the
+    others are uniform in `± 1 / sqrt(height * width * channels)`.
+
+    Args:
+        seed: integer, or a `keras.random.SeedGenerator`, for the other filters.
+
+    Example:
+
+    >>> import numpy as np
+    >>> convolution = keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=Dirac())
+    >>> x = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype("float32")
+    >>> bool(np.allclose(convolution(x)[..., :2], x))
+    True
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self.seed = seed
+        self._rest = keras.initializers.VarianceScaling(
+            scale=1 / 3, mode="fan_in", distribution="uniform", seed=seed
+        )
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        if len(shape) != 4:
+            raise ValueError(
+                "Dirac is for kernels of shape (height, width, channels, filters). Received: "
+                f"shape {tuple(shape)}."
+            )
+        height, width, channels, filters = shape
+        same = min(channels, filters)
+        centre = ops.pad(
+            ops.eye(channels, same, dtype=dtype)[None, None],
+            (
+                ((height - 1) // 2, height // 2),
+                ((width - 1) // 2, width // 2),
+                (0, 0),
+                (0, 0),
+            ),
+        )
+        rest = self._rest(shape, dtype=dtype)
+        return ops.concatenate([centre, rest[..., same:]], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
