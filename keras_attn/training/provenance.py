@@ -16,13 +16,16 @@ def provenance() -> dict[str, Any]:
     """Commit, versions and hardware of this process, for a results file.
 
     The commit ends in `+changes` where the checkout has uncommitted changes to tracked
-    files. Outside a checkout it is what `KERAS_ATTN_COMMIT` says, for machines to which a
-    checkout's files were carried without its history, or None.
+    files, and is None outside a checkout. Where `KERAS_ATTN_COMMIT` is set it is that: for
+    machines to which the files of a commit were carried without its history.
     """
     return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
 
 
 def _commit() -> str | None:
+    carried = os.environ.get("KERAS_ATTN_COMMIT")
+    if carried:
+        return carried
     folder = pathlib.Path(__file__).parent
     try:
         # Fails where this file is no part of the checkout that happens to surround it.
@@ -30,7 +33,7 @@ def _commit() -> str | None:
         head = _run(["git", "rev-parse", "HEAD"], folder)
         changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("KERAS_ATTN_COMMIT")
+        return None
     return f"{head}+changes" if changed else head
 
 
