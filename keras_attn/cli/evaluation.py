@@ -63,7 +63,8 @@ def _evaluate_entry(
 
     examples = data.load(entry.recipe.dataset, data_dir)[split]
     model = open_model(entry.name, weights)
-    metrics.print_metrics({split: training.evaluate(model, examples)})
+    views = entry.recipe.training.views
+    metrics.print_metrics({split: training.evaluate(model, examples, views)})
     if weights is None and split in entry.runs()[0]["metrics"]:
         kept = entry.results["weights"]["seed"]
         recorded = next(run for run in entry.runs() if run["seed"] == kept)

@@ -35,7 +35,10 @@ def in_words(metrics: _Metrics) -> str:
     """
     if "bleu" in metrics:
         return ", ".join(f"{value} {title}" for title, value in _translated(metrics).items())
-    return _percent(metrics["accuracy"])
+    told = _percent(metrics["accuracy"])
+    if "views" in metrics:
+        told += f", {_percent(metrics['views_accuracy'])} by {metrics['views']} views"
+    return told
 
 
 def _cells(metrics: _Metrics) -> dict[str, str]:
@@ -43,6 +46,8 @@ def _cells(metrics: _Metrics) -> dict[str, str]:
     if "bleu" in metrics:
         return {**_translated(metrics), "loss": loss, "examples": examples}
     cells = {"accuracy": _percent(metrics["accuracy"]), "loss": loss, "examples": examples}
+    if "views" in metrics:
+        cells[f"by {metrics['views']} views"] = _percent(metrics["views_accuracy"])
     if "calibration_error" in metrics:
         cells["calibration error"] = _percent(metrics["calibration_error"])
     return cells

@@ -30,7 +30,8 @@ class ParameterGroup:
         weight_decay: decoupled: a step multiplies by `1 - rate * weight_decay`.
 
     Raises:
-        ValueError: `rule` is none of these, or `match` is no regular expression.
+        ValueError: `rule` is none of these, `match` is no regular expression, or the group is
+            for what is no matrix and yet of Muon.
     """
 
     match: str = ""
@@ -44,6 +45,11 @@ class ParameterGroup:
         if self.rule not in RULES:
             accepted = ", ".join(map(repr, RULES))
             raise ValueError(f"`rule` must be one of {accepted}. Received: {self.rule!r}.")
+        if self.rule == "muon" and not self.match:
+            raise ValueError(
+                "The group without `match` is for what is no matrix, which Muon cannot update. "
+                f"Received: {self}. Give it another rule, or a `match`."
+            )
         try:
             re.compile(self.match)
         except re.error as error:
@@ -56,9 +62,9 @@ class ParameterGroup:
 class Muon(keras.optimizers.Optimizer):
     """Momentum, orthogonalized by Newton-Schulz iterations (Jordan et al., "Muon", 2024).
 
-    A variable is updated by the first of `groups` whose `match` is found in its path; else,
-    if it is a matrix, by Muon; else by the group without `match`, AdamW at the same rate if
-    there is none.
+    A variable is updated by the first of `groups` whose `match` is found in its path, and of
+    the rule `"muon"` only if it is a matrix; else, if it is one, by Muon as the arguments say;
+    else by the group without `match`, AdamW at the same rate if there is none.
 
     A matrix is what `linear_map` makes of a kernel: of a convolution `(kernel * channels,
     filters)`, of multi-head projections `(features, heads * size)` and `(heads * size,
@@ -81,7 +87,7 @@ class Muon(keras.optimizers.Optimizer):
         groups: other rules, of which the first that matches counts.
 
     Raises:
-        ValueError: on building, if a group of the rule `"muon"` matches what is no matrix.
+        ValueError: more than one group is without `match`.
 
     Example:
 
@@ -115,6 +121,11 @@ class Muon(keras.optimizers.Optimizer):
         self.update_rms = update_rms
         self.normalize = normalize
         self.groups = [ParameterGroup(**g) if isinstance(g, dict) else g for g in groups]
+        rest = [group for group in self.groups if not group.match]
+        if len(rest) > 1:
+            raise ValueError(
+                f"One group may be without `match`, for what no other names. Received: {rest}."
+            )
 
     def build(self, variables: list[Any]) -> None:
         if self.built:
@@ -173,28 +184,23 @@ class Muon(keras.optimizers.Optimizer):
         }
 
     def _group(self, variable: Any) -> ParameterGroup:
+        is_matrix = linear_map(variable) is not None
         for group in self.groups:
-            if group.match and re.search(group.match, variable.path):
+            takes = is_matrix or group.rule != "muon"
+            if group.match and takes and re.search(group.match, variable.path):
                 return group
-        if linear_map(variable) is not None:
-            return ParameterGroup(
-                rule="muon", momentum=self.momentum, weight_decay=self.matrix_decay
-            )
-        return next((group for group in self.groups if not group.match), ParameterGroup())
+        if is_matrix:
+            own = {"momentum": self.momentum, "weight_decay": self.matrix_decay}
+            return ParameterGroup(match=".", rule="muon", **own)
+        rest = (group for group in self.groups if not group.match)
+        return next(rest, ParameterGroup())
 
     def _plan(self, variable: Any) -> "_Plan":
         group = self._group(variable)
         if group.rule != "muon":
             return _Plan(group)
-        sides = linear_map(variable)
-        if sides is None:
-            raise ValueError(
-                f"Muon updates matrices, and {variable.path!r} of shape {tuple(variable.shape)} is "
-                f"none. Give the group that matches it, {group.match!r}, another rule, or have it "
-                "match kernels alone."
-            )
         normalized = self.normalize is not None and re.search(self.normalize, variable.path)
-        return _Plan(group, sides, bool(normalized))
+        return _Plan(group, linear_map(variable), bool(normalized))
 
     def _orthogonal(self, gradient: Tensor, index: int, plan: "_Plan") -> Tensor:
         decay, sides = plan.group.momentum, plan.sides
@@ -229,7 +235,7 @@ class _Plan:
     """How one variable is updated."""
 
     group: ParameterGroup
-    sides: tuple[int, int] = (0, 0)  # of its matrix
+    sides: Any = None  # of its matrix
     normalized: bool = False
 
 

@@ -6,7 +6,9 @@ This module is read to list and describe entries, and imports no Keras.
 import hashlib
 import os
 import pathlib
+import re
 import tomllib
+import typing
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -100,6 +102,16 @@ class Group(_Section):
     beta_2: Fraction = 0.999
     weight_decay: NonNegative = 0.0
 
+    @pydantic.model_validator(mode="after")
+    def _usable(self) -> "Group":
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise ValueError(f"match: {self.match!r} is no regular expression: {error}") from error
+        if self.name == "muon" and not self.match:
+            raise ValueError("match: a group of 'muon' must say which matrices it is for")
+        return self
+
 
 class Optimizer(_Section):
     """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
@@ -117,6 +129,15 @@ class Optimizer(_Section):
     update_rms: Positive | None = None
     normalize: str | None = None
     groups: list[Group] = []
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> "Optimizer":
+        for key in ("iterations", "update_rms", "normalize", "groups"):
+            if self.name != "muon" and key in self.model_fields_set:
+                raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
+        if sum(not group.match for group in self.groups) > 1:
+            raise ValueError("optimizer.groups: only one may be without `match`")
+        return self
 
 
 class Schedule(_Section):
@@ -220,12 +241,6 @@ class Recipe(_Section):
         for name, (default, task) in sections.items():
             if self.task != task and getattr(self, name) != default:
                 raise ValueError(f"{name}: this section is for {task}")
-        other = Optimizer(name="sgd", learning_rate=1.0)
-        for key in ("iterations", "update_rms", "normalize", "groups"):
-            if self.optimizer.name != "muon" and (
-                getattr(self.optimizer, key) != getattr(other, key)
-            ):
-                raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
         if self.training.views > 1 and self.task != "image_classification":
             raise ValueError("training.views: this key is for image_classification")
         if self.training.r_drop and self.task != "translation":
@@ -291,7 +306,10 @@ def _explained(path: pathlib.Path, error: pydantic.ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             section: Any = Recipe
             for name in parents:
-                section = section.model_fields[name].annotation
+                if isinstance(name, int):  # of a list
+                    (section,) = typing.get_args(section)
+                else:
+                    section = section.model_fields[name].annotation
             lines.append(f"  {key}: unknown key. Accepted here: {', '.join(section.model_fields)}.")
         elif problem["type"] == "missing":
             lines.append(f"  {key}: missing.")

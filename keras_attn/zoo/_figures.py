@@ -28,6 +28,19 @@ def minutes(runs: list[dict[str, Any]]) -> str:
     return f"{mean_and_deviation(values, form)} min"
 
 
+def minutes_by_hardware(runs: list[dict[str, Any]]) -> str:
+    """The wall time of training on each kind of machine that runs were made on."""
+    return "; ".join(f"{minutes(some)} on {name}" for name, some in by_hardware(runs).items())
+
+
+def by_hardware(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs by what they ran on."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        kinds.setdefault(hardware(run), []).append(run)
+    return kinds
+
+
 def hardware(run: dict[str, Any]) -> str:
     """What a run ran on."""
     used = run["hardware"]

@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from keras_attn.zoo import _translation_cards
-from keras_attn.zoo._figures import hardware, mean_and_deviation, minutes, seeds
+from keras_attn.zoo._figures import (
+    by_hardware,
+    hardware,
+    mean_and_deviation,
+    minutes_by_hardware,
+    seeds,
+)
 from keras_attn.zoo.registry import Entry
 
 TWIN = "no_attention"  # the variant without attention, by custom
@@ -45,9 +51,9 @@ def table(entries: Iterable[Entry]) -> str:
         if runs:
             cells = [
                 f"{runs[0]['parameters'] / 1e6:.2f}M",
-                figure(runs, "test"),
-                figure(twins, "test") if twins else "-",
-                f"{minutes(runs)} on {hardware(runs[0])}",
+                _tested(runs),
+                _tested(twins) if twins else "-",
+                minutes_by_hardware(runs),
             ]
         link = f"[`{entry.name}`](zoo/{entry.name}/README.md)"
         lines.append(f"| {link} | {entry.recipe.dataset} | {' | '.join(cells)} |")
@@ -80,7 +86,7 @@ def card(entry: Entry) -> str:
             *(_translation_cards.results(entry) if _translates(entry) else _classified(entry)),
             "## Runs",
             _runs(entry),
-            _environment(entry.runs()[0]),
+            *(_environment(some[0]) for some in by_hardware(entry.runs()).values()),
         ]
     if recipe.notes:
         sections += ["## Notes", recipe.notes.strip()]
@@ -97,12 +103,30 @@ def figure(runs: list[dict[str, Any]], split: str) -> str:
 
     It is accuracy, `90.12 ± 0.10 % (3 seeds)`, and of translators BLEU, `37.2 BLEU (1 seed)`.
     """
-    metrics = [run["metrics"][split] for run in runs]
-    if "bleu" in metrics[0]:
-        told = f"{mean_and_deviation([values['bleu'] for values in metrics], '.1f')} BLEU"
+    if "bleu" in runs[0]["metrics"][split]:
+        values = [run["metrics"][split]["bleu"] for run in runs]
+        told = f"{mean_and_deviation(values, '.1f')} BLEU"
     else:
-        told = f"{mean_and_deviation([100 * values['accuracy'] for values in metrics], '.2f')} %"
+        told = f"{mean_and_deviation(_percents(runs, split), '.2f')} %"
     return f"{told} ({seeds(runs)})"
+
+
+def _tested(runs: list[dict[str, Any]]) -> str:
+    """The figure on the test split; of images also by several views, where they were taken."""
+    views = _views(runs)
+    if not views:
+        return figure(runs, "test")
+    told = mean_and_deviation(_percents(runs, "test", "views_accuracy"), ".2f")
+    return f"{figure(runs, 'test')}; by {views} views {told} %"
+
+
+def _views(runs: list[dict[str, Any]]) -> int:
+    """Of how many views of an image the runs tell the accuracy besides; 0 if none."""
+    return runs[0]["metrics"]["test"].get("views", 0)
+
+
+def _percents(runs: list[dict[str, Any]], split: str, metric: str = "accuracy") -> list[float]:
+    return [100 * run["metrics"][split][metric] for run in runs]
 
 
 def _use(entry: Entry) -> str:
@@ -135,11 +159,13 @@ def _classified(entry: Entry) -> list[str]:
 
 
 def _results(entry: Entry) -> str:
-    lines = [
-        "| model | validation accuracy | test accuracy | parameters | MFLOPs forward "
-        "| TFLOPs training | minutes |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    views = _views(entry.runs())
+    of_views = f"| test accuracy by {views} views " if views else ""
+    columns = (
+        f"| model | validation accuracy | test accuracy {of_views}| parameters | MFLOPs forward "
+        "| TFLOPs training | minutes |"
+    )
+    lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
     for variant in ("", *entry.recipe.variants):
         runs = entry.runs(variant)
         if runs:
@@ -148,13 +174,24 @@ def _results(entry: Entry) -> str:
                 variant or "as published",
                 figure(runs, "validation"),
                 figure(runs, "test"),
+                *_by_views(runs),
                 f"{first['parameters']:,}",
-                f"{first['forward_flops'] / 1e6:,.3g}",
-                f"{first['train_flops'] / 1e12:,.3g}",
-                minutes(runs),
+                _short(first["forward_flops"] / 1e6),
+                _short(first["train_flops"] / 1e12),
+                minutes_by_hardware(runs),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+
+
+def _by_views(runs: list[dict[str, Any]]) -> list[str]:
+    if not _views(runs):
+        return []
+    return [f"{mean_and_deviation(_percents(runs, 'test', 'views_accuracy'), '.2f')} %"]
 
 
 def _worth(entry: Entry) -> list[str]:
@@ -162,20 +199,28 @@ def _worth(entry: Entry) -> list[str]:
     runs, twins = entry.runs(), entry.runs(TWIN)
     if not twins:
         return []
-    accuracies = [
-        [100 * run["metrics"]["test"]["accuracy"] for run in some] for some in (runs, twins)
-    ]
+    views = _views(runs)
+    told = [_difference(runs, twins, "accuracy", "of test accuracy")]
+    if views:
+        told.append(_difference(runs, twins, "views_accuracy", f"by {views} views of each image"))
+    return ["\n".join(told)]
+
+
+def _difference(
+    runs: list[dict[str, Any]], twins: list[dict[str, Any]], metric: str, of: str
+) -> str:
+    accuracies = [_percents(some, "test", metric) for some in (runs, twins)]
     difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
     verb = "gains" if difference > 0 else "loses"
     told = (
-        f"With attention the network {verb} {abs(difference):.2f} points of test accuracy against "
+        f"With attention the network {verb} {abs(difference):.2f} points {of} against "
         f"its twin without ({len(runs)} and {len(twins)} runs)"
     )
     if min(len(runs), len(twins)) < 2:
-        return [f"{told}."]
+        return f"{told}."
     spread = max(statistics.stdev(values) for values in accuracies)
     side = "more" if abs(difference) > spread else "less"
-    return [f"{told}: {side} than the spread over seeds, {spread:.2f}."]
+    return f"{told}: {side} than the spread over seeds, {spread:.2f}."
 
 
 def _calibration(entry: Entry) -> list[str]:
@@ -213,10 +258,16 @@ def _runs(entry: Entry) -> str:
         "seed": lambda run: str(run["seed"]),
         "validation": lambda run: _one(run["metrics"]["validation"]),
         "test": lambda run: _one(run["metrics"]["test"]),
+    }
+    if _views(entry.runs()):
+        columns["by views"] = lambda run: f"{100 * run['metrics']['test']['views_accuracy']:.2f} %"
+    columns |= {
         "minutes": lambda run: f"{run['train_seconds'] / 60:.1f}",
         "finished": lambda run: run["finished"][:10],
         "commit": lambda run: f"`{(run['commit'] or 'unknown')[:10]}`",
     }
+    if len(by_hardware(entry.runs())) > 1:
+        columns["on"] = hardware
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for variant in ("", *entry.recipe.variants):
         for run in entry.runs(variant):

@@ -1,10 +1,11 @@
 """Architectures: what they are made of, and what they refuse."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import models
+from keras_attn import layers, models
 from keras_attn.explain import cost
 from keras_attn.ops import NORMALIZERS
 
@@ -27,6 +28,59 @@ def test_defaults_build_and_give_logits(name):
     logits = ops.convert_to_numpy(model(images))
     assert logits.shape == (3, 7)
     assert np.isfinite(logits).all()
+
+
+GATES = {
+    "squeeze_excite": layers.SqueezeExcite,
+    "efficient_channel": layers.EfficientChannelAttention,
+    "cbam": layers.CBAM,
+}
+
+
+@pytest.mark.parametrize("name", ["attention_net", "small_attention_cnn"])
+@pytest.mark.parametrize("kind", GATES)
+def test_gates_can_stand_in_the_place_of_attention(name, kind):
+    model = models.build(name, attention=kind)
+    assert type(model.get_layer("attention")) is GATES[kind]
+    logits = ops.convert_to_numpy(model(np.ones((2, 32, 32, 3), "float32")))
+    assert np.isfinite(logits).all()
+
+
+def test_attention_follows_the_stage_that_is_named():
+    settings = {"stage_filters": (4, 8, 16), "stage_downsample": ("max", "max", "max")}
+    for stage, shape in ((1, (16, 16, 4)), (2, (8, 8, 8)), (None, (4, 4, 16))):
+        model = models.build("attention_net", attention_stage=stage, **settings)
+        assert model.get_layer("attention").output.shape[1:] == shape
+
+
+def test_plain_blocks_are_two_convolutions_and_begin_by_passing_their_input_on():
+    model = models.build(
+        "attention_net",
+        block="plain",
+        stem="whitening",
+        stage_filters=(24,),
+        stage_downsample=("none",),
+        kernel_initializer="dirac",
+        batch_norm_scale=False,
+        attention="none",
+    )
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (2, 32, 32, 24)).astype("float32")[:, :31, :31]
+    for name in ("stage_1_first", "stage_1"):
+        block = model.get_layer(name)
+        assert [w.name for w in block.trainable_weights] == ["kernel", "beta"]
+        received = ops.convert_to_numpy(block.convolution(x))
+        np.testing.assert_allclose(received, x, atol=1e-6)
+
+
+def test_the_compact_transformer_sees_the_order_of_its_tokens():
+    rng = np.random.default_rng(0)
+    tokens = rng.normal(size=(1, 64, 128)).astype("float32")
+    order = rng.permutation(64)
+    for position, equal in ((None, True), ("embedding", False)):
+        model = models.build("compact_transformer", position=position)
+        head = keras.Model(model.get_layer("tokens").output, model.output)
+        moved, plain = (ops.convert_to_numpy(head(x)) for x in (tokens[:, order], tokens))
+        assert np.allclose(moved, plain, atol=1e-4) == equal
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -71,6 +125,8 @@ def test_attention_net_runs_by_the_book():
         ({"stage_filters": (8, 16)}, "one value a stage"),
         ({"stage_filters": (8, 0, 16)}, "stage_filters"),
         ({"batch_norm_momentum": 1.0}, "batch_norm_momentum"),
+        ({"attention_stage": 4}, "number of a stage, 1 to 3.*4"),
+        ({"block": "plain", "stage_downsample": ("max", "stride", "none")}, '"plain"'),
     ],
 )
 def test_impossible_settings_are_refused(settings, match):
@@ -78,10 +134,35 @@ def test_impossible_settings_are_refused(settings, match):
         models.build("attention_net", **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"tokenizer_pools": (True,)}, "one value a convolution"),
+        ({"num_heads": 3}, "3 heads of 128 features"),
+    ],
+)
+def test_impossible_compact_transformers_are_refused(settings, match):
+    with pytest.raises(ValueError, match=match):
+        models.build("compact_transformer", **settings)
+
+
+def test_cost_of_a_compact_transformer_is_the_hand_count():
+    model = models.build(
+        "compact_transformer",
+        tokenizer_filters=(8, 16),
+        num_layers=2,
+        num_heads=2,
+        intermediate_dim=24,
+        pool_dim=4,
+    )
+    tokenizer = 32 * 32 * 9 * 3 * 8 + 16 * 16 * 9 * 8 * 16
+    block = 64 * 16 * 16 * 4 + 2 * 64 * 64 * 16 + 2 * 64 * 16 * 24
+    pool = 64 * 16 * 4 + 64 * (4 + 16)
+    assert cost(model).flops == 2 * (tokenizer + 2 * block + pool + 16 * 10)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_global_data_format_changes_nothing(name):
-    import keras
-
     keras.config.set_image_data_format("channels_first")
     try:
         model = models.build(name)
@@ -129,8 +210,6 @@ def test_cost_of_a_residual_stage_is_the_hand_count():
 
 
 def test_cost_refuses_layers_that_it_does_not_know():
-    import keras
-
     inputs = keras.Input((4, 3))
     model = keras.Model(inputs, keras.layers.SimpleRNN(2)(inputs))
     with pytest.raises(TypeError, match="SimpleRNN"):

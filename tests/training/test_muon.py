@@ -160,19 +160,35 @@ def test_every_rule_is_that_of_numpy_over_several_steps(update_rms):
         np.testing.assert_allclose(np.array(variable), value, atol=2e-5, err_msg=variable.path)
 
 
-def test_muon_on_what_is_no_matrix_is_refused():
-    model = small_network()
-    with pytest.raises(ValueError, match=r"second/bias.*is\s*none.*match kernels alone"):
-        Muon(groups=[ParameterGroup(match="second/", rule="muon")]).build(model.trainable_variables)
+def test_a_group_of_muon_takes_matrices_alone():
+    groups = [
+        ParameterGroup(match="second/", rule="muon", factor=0.5),
+        ParameterGroup(match="second/", rule="sgd"),
+        ParameterGroup(rule="adamw"),
+    ]
+    muon = Muon(groups=groups)
+    rules = {v.path: muon.rule_of(v) for v in small_network().trainable_variables}
+    assert rules["second/kernel"] == "muon"
+    assert rules["second/bias"] == "sgd"
+    assert rules["head/bias"] == rules["first/normalization/beta"] == "adamw"
 
 
 @pytest.mark.parametrize(
     ("settings", "match"),
-    [({"rule": "lion"}, "'muon', 'sgd', 'adamw'.*'lion'"), ({"match": "("}, "regular expression")],
+    [
+        ({"rule": "lion"}, "'muon', 'sgd', 'adamw'.*'lion'"),
+        ({"match": "("}, "regular expression"),
+        ({"rule": "muon"}, "no matrix.*another rule"),
+    ],
 )
 def test_impossible_groups_are_refused(settings, match):
     with pytest.raises(ValueError, match=match):
         ParameterGroup(**settings)
+
+
+def test_two_groups_for_what_is_left_are_refused():
+    with pytest.raises(ValueError, match="One group may be without `match`"):
+        Muon(groups=[ParameterGroup(rule="sgd"), ParameterGroup()])
 
 
 def test_it_fits_saves_and_goes_on(tmp_path):

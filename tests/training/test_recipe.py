@@ -56,12 +56,44 @@ def test_a_good_recipe_is_read(tmp_path):
         ("[model]", "[augmentation]\nmixup = 1.0\ncutmix = 1.0\n[model]", "not both"),
         ("[training]", "[schedule]\nwarmup_epochs = 3.0\n[training]", "must not exceed"),
         ("[model]", "[modle]\nx = 1\n[model]", r"modle: unknown key"),
+        ("= 0.1", "= 0.1\nupdate_rms = 0.2", r"optimizer\.update_rms: .*for .*'muon'"),
+        ("[model]", "[augmentation]\nflip = 'both'\n[model]", r"augmentation\.flip.*alternating"),
+        ("epochs = 2", "epochs = 2\nviews = 3", r"training\.views: .*1, 2 or 6.*Received: 3"),
     ],
 )
 def test_a_bad_recipe_names_the_file_the_key_and_what_is_accepted(tmp_path, before, after, match):
     assert before in GOOD
     with pytest.raises(RecipeError, match=rf"(?s)recipe\.toml.*{match}"):
         load(tmp_path, GOOD.replace(before, after, 1))
+
+
+MUON = GOOD.replace('"sgd"', '"muon"').replace(
+    "[training]", '[[optimizer.groups]]\nname = "adamw"\nlearning_rate = 0.01\n[training]'
+)
+
+
+def test_groups_of_muon_are_read(tmp_path):
+    (group,) = load(tmp_path, MUON).optimizer.groups
+    assert (group.match, group.name, group.learning_rate) == ("", "adamw", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "match"),
+    [
+        ("= 0.01", "= 0.01\nrate = 1", r"optimizer\.groups\.0\.rate: unknown key.*match, name"),
+        ('"adamw"', '"muon"', "a group of 'muon' must say which matrices"),
+        ("= 0.01", "= 0.01\nmatch = '('", "no regular expression"),
+        (
+            "[training]",
+            '[[optimizer.groups]]\nname = "sgd"\nlearning_rate = 1.0\n[training]',
+            "only one may be without `match`",
+        ),
+    ],
+)
+def test_a_bad_group_is_named(tmp_path, before, after, match):
+    assert before in MUON
+    with pytest.raises(RecipeError, match=rf"(?s)recipe\.toml.*{match}"):
+        load(tmp_path, MUON.replace(before, after, 1))
 
 
 def test_what_is_not_toml_is_refused(tmp_path):
