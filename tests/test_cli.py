@@ -1,6 +1,7 @@
 """The command line, as it is typed."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -75,6 +76,16 @@ def test_predict_labels_image_files(images):
     assert all(any(label in line for label in data.LABELS["shapes"]) for line in lines)
 
 
+def test_predict_averages_over_views(images):
+    folder, _ = images
+    plain, six = (
+        json.loads(run("predict", NAME, folder / "0.png", "--json", *more).splitlines()[-1])
+        for more in ((), ("--views", "6"))
+    )
+    assert plain["probabilities"] != six["probabilities"]
+    assert sum(six["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+
+
 def test_evaluate_prints_the_figure_of_the_card():
     printed = run("evaluate", NAME)
     figure = printed.split("The card says ")[1].split(" %")[0]
@@ -115,6 +126,9 @@ def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
         (("evaluate", NAME, "--split", "valid"), "'validation'"),
         (("predict", NAME, "absent.png"), "no image file"),
         (("predict", NAME, "README.md"), "not an image"),
+        (("predict", NAME, "a.png", "--views", "3"), "`views` must be 1"),
+        (("predict", "imdb_ngram_attention", "Good.", "--views", "2"), "--views is for images"),
+        (("export", "imdb_ngram_attention", "x", "--views", "2"), "--views is for images"),
         (("evaluate", "cifar10_attention_net", "--data-dir", "nowhere"), "tensorflow_datasets"),
         (("export", NAME, "tests"), "not an empty folder"),
         (("evaluate", NAME, "--weights", "absent.weights.h5"), "no weights file"),

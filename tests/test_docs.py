@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ["attention.md", "masks.md", "sentiment.md", "translation.md"]
+PAGES = ["attention.md", "images.md", "masks.md", "sentiment.md", "translation.md"]
 
 
 @pytest.fixture(scope="module")

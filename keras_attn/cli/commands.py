@@ -37,6 +37,10 @@ Catalogue = Annotated[
     typer.Option(help="A further folder of entries; may be given more than once."),
 ]
 
+Views = Annotated[
+    int | None, typer.Option(help="Of images: average so many views of each, 1, 2 or 6.")
+]
+
 
 @app.callback(invoke_without_command=True)
 def _root(
@@ -166,16 +170,19 @@ def predict(
     file: TextFile = None,
     top: Annotated[int, typer.Option(min=1, help="How many labels the table shows.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    views: Views = None,
     weights: Weights = None,
 ) -> None:
     """Label image files, or texts."""
     model = open_classifier(name, weights, "predict")
     kind, given = _kind(model), inputs or []
     if kind == "text":
+        _refuse_views(name, views)
         given = answers.texts_of(given, file)
     elif file is not None or not given:
         raise ValueError(f"{name} reads images: give image files, and no --file.")
-    found = model.classify(given)
+    more: dict[str, Any] = {} if views is None else {"views": views}
+    found = model.classify(given, **more)
     if as_json:
         answers.print_json(kind, given, found)
     else:
@@ -223,19 +230,22 @@ def export(
     beam: Annotated[
         int | None, typer.Option(min=1, help="Beams of a translator's search; default: 4.")
     ] = None,
+    views: Views = None,
     weights: Weights = None,
 ) -> None:
     """Write a SavedModel that takes raw input and needs TensorFlow alone."""
-    from keras_attn.tasks import Translator
+    from keras_attn.tasks import ImageClassifier, Translator
 
     model = open_model(name, weights)
+    if not isinstance(model, ImageClassifier):
+        _refuse_views(name, views)
     if isinstance(model, Translator):
         path = model.export(folder, **({} if beam is None else {"beam_size": beam}))
         signature = "texts string (B,) -> text string (B,), score float32 (B,)"
     elif beam is not None:
         raise ValueError(f"--beam is for translators, and {name} gives labels. Leave it out.")
     else:
-        path = model.export(folder)
+        path = model.export(folder, **({} if views is None else {"views": views}))
         takes = "texts string (B,)" if _kind(model) == "text" else "images uint8 (B, H, W, 3)"
         signature = f"{takes} -> label string (B,), score float32 (B,), probabilities"
     typer.echo(f"SavedModel: {path}  (signature serving_default: {signature})")
@@ -293,6 +303,11 @@ def main() -> None:
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
         typer.echo(f" {message}", err=True)
         sys.exit(1)
+
+
+def _refuse_views(name: str, views: int | None) -> None:
+    if views is not None:
+        raise ValueError(f"--views is for images, and {name} reads texts. Leave it out.")
 
 
 def _kind(model: Any) -> str:
