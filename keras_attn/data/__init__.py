@@ -9,7 +9,7 @@ from typing import Any
 from keras_attn._names import unknown
 from keras_attn.data._account import Account
 from keras_attn.data._tfds import DatasetNotFoundError
-from keras_attn.data.batches import training_batches
+from keras_attn.data.batches import HeldOutImages, ImageBatches, training_batches
 from keras_attn.data.cifar import (
     CIFAR10_LABELS,
     CIFAR100_LABELS,
@@ -21,7 +21,6 @@ from keras_attn.data.encoded import (
     EncodedTexts,
     EvaluationBatches,
     TextBatches,
-    batches_for_fit,
     evaluation_batches,
     text_batches,
 )
@@ -30,6 +29,7 @@ from keras_attn.data.encoded_pairs import (
     PairBatches,
     padded,
 )
+from keras_attn.data.feeding import batches_for_fit, shareable_size
 from keras_attn.data.images import decode_image
 from keras_attn.data.imdb import IMDB_LABELS, imdb_reviews
 from keras_attn.data.multi30k import multi30k
@@ -136,6 +136,9 @@ __all__ = [
     "DatasetNotFoundError",
     "EncodedPairs",
     "EncodedTexts",
+    "EvaluationBatches",
+    "HeldOutImages",
+    "ImageBatches",
     "PairBatches",
     "PairSplit",
     "PairTable",
@@ -157,6 +160,7 @@ __all__ = [
     "remarks",
     "save_arrays",
     "shapes",
+    "shareable_size",
     "split_pairs",
     "split_table",
     "tatoeba",

@@ -4,11 +4,13 @@ An epoch's order does not depend on what was drawn before it, so that a run resu
 epoch 7 sees the batches that it would have seen uninterrupted.
 """
 
+import math
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_attn.data.feeding import batches_for_fit
 from keras_attn.data.splits import Split
 
 
@@ -46,79 +48,38 @@ def flipped(size: int, seed: int, epoch: int) -> np.ndarray:
     return (np.random.default_rng([seed, 1]).integers(2, size=size) + epoch) % 2 == 1
 
 
-def training_batches(
-    split: Split,
-    batch_size: int,
-    *,
-    seed: int,
-    epochs: int,
-    initial_epoch: int = 0,
-    alternating_flip: bool = False,
-) -> Any:
-    """Full batches of `(uint8 images, int32 labels)`, shuffled anew each epoch.
+class ImageBatches(keras.utils.PyDataset):
+    """Full training batches of several epochs in a row, shuffled anew each epoch.
+
+    An epoch's batches depend on the seed and the epoch alone.
 
     Args:
         split: what to train on.
-        batch_size: examples a batch; what does not fill a batch is left out that epoch.
+        batch_size: images a batch; what does not fill a batch is left out that epoch.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
         initial_epoch: number of the first epoch.
         alternating_flip: mirror each image every other epoch, see `flipped`.
 
-    Returns:
-        The batches of all epochs in a row: on TensorFlow a `tf.data.Dataset`, elsewhere a
-        `keras.utils.PyDataset`. Pass either to `fit` with `shuffle=False` and
-        `steps_per_epoch=len(split) // batch_size`.
-
     Raises:
         ValueError: the split does not fill one batch.
     """
-    check_batch_size(batch_size, len(split))
-    if keras.backend.backend() != "tensorflow":
-        return _EpochBatches(split, batch_size, seed, epochs, initial_epoch, alternating_flip)
-    import tensorflow as tf
-
-    steps = len(split) // batch_size
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
-
-    def drawn(function: Any, epoch: Any, dtype: Any) -> Any:
-        values = tf.numpy_function(
-            lambda number: function(len(split), seed, int(number)), [epoch], dtype
-        )
-        return tf.ensure_shape(values, [len(split)])
-
-    def indices(epoch: Any) -> Any:
-        order = drawn(epoch_order, epoch, tf.int64)[: steps * batch_size]
-        rows = tf.reshape(order, [steps, batch_size])
-        mirrored = tf.gather(drawn(flipped, epoch, tf.bool), rows)
-        return tf.data.Dataset.from_tensor_slices((rows, mirrored))
-
-    def examples(rows: Any, mirrored: Any) -> Any:
-        chosen = tf.gather(images, rows)
-        if alternating_flip:
-            chosen = tf.where(mirrored[:, None, None, None], tf.reverse(chosen, [2]), chosen)
-        return chosen, tf.gather(labels, rows)
-
-    epochs_left = tf.data.Dataset.range(initial_epoch, epochs)
-    return epochs_left.flat_map(indices).map(examples).prefetch(2)
-
-
-class _EpochBatches(keras.utils.PyDataset):
-    """The same batches, of all epochs in a row, for backends without TensorFlow."""
 
     def __init__(
         self,
         split: Split,
         batch_size: int,
+        *,
         seed: int,
         epochs: int,
-        initial_epoch: int,
-        alternating_flip: bool,
+        initial_epoch: int = 0,
+        alternating_flip: bool = False,
     ) -> None:
         super().__init__()
-        self.alternating_flip = alternating_flip
+        check_batch_size(batch_size, len(split))
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.alternating_flip = alternating_flip
         self.steps = len(split) // batch_size
         self._epoch = -1
 
@@ -140,3 +101,34 @@ class _EpochBatches(keras.utils.PyDataset):
             drawn = epoch_order(size, self.seed, epoch), flipped(size, self.seed, epoch)
             self._epoch, self._of_epoch = epoch, drawn
         return self._of_epoch
+
+
+class HeldOutImages(keras.utils.PyDataset):
+    """All images of a split in its order, for `evaluate` and `validation_data`.
+
+    Args:
+        split: the images.
+        batch_size: images a batch; the last may have fewer.
+    """
+
+    def __init__(self, split: Split, batch_size: int) -> None:
+        super().__init__()
+        self.split, self.batch_size = split, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.split) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return self.split.images[rows], self.split.labels[rows]
+
+
+def training_batches(*arguments: Any, **settings: Any) -> Any:
+    """`ImageBatches`, made of these arguments, in the form that `fit` takes on this backend.
+
+    Pass it with `shuffle=False` and `steps_per_epoch=len(split) // batch_size`.
+
+    Raises:
+        ValueError: the split does not fill one batch.
+    """
+    return batches_for_fit(ImageBatches(*arguments, **settings))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_attn.data.batches import check_batch_size, epoch_order
+from keras_attn.data.feeding import batches_for_fit
 
 POOL = 50  # batches that are sorted by length together: more is less padding, less chance
 MULTIPLE = 64  # lengths are padded to a multiple, so that graphs are compiled for a few
@@ -152,23 +153,3 @@ def text_batches(
 def evaluation_batches(examples: _Encoded, batch_size: int) -> Any:
     """`EvaluationBatches` in the form that `fit` takes on this backend."""
     return batches_for_fit(EvaluationBatches(examples, batch_size))
-
-
-def batches_for_fit(batches: keras.utils.PyDataset) -> Any:
-    """Batches of int32 arrays, whose rows and lengths differ, in the form that `fit` takes.
-
-    On TensorFlow it is a `tf.data.Dataset`: Keras would take all batches of a `PyDataset` to be
-    as long as the first.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return batches
-    import tensorflow as tf
-
-    signature = keras.tree.map_structure(
-        lambda array: tf.TensorSpec((None, None, *array.shape[2:])[: array.ndim], tf.int32),
-        batches[0],
-    )
-    dataset = tf.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(len(batches))), output_signature=signature
-    )
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)

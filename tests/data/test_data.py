@@ -10,6 +10,7 @@ import pytest
 from keras_attn import data
 from keras_attn.data.batches import epoch_order
 from keras_attn.data.cifar import CIFAR100_LABELS
+from keras_attn.data.feeding import part
 from keras_attn.data.shapes import COLORS, SIZES
 from tests.conftest import ROOT
 
@@ -82,18 +83,32 @@ def test_training_batches_resume_in_the_middle(shapes):
     assert whole[3] == split.labels[order[:50]].tolist()
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_parts_of_a_batch_are_all_of_it_and_as_equal_as_they_can_be(size, parts):
+    batch = {"x": np.arange(size * 3).reshape(size, 3), "y": (np.arange(size),)}
+    pieces = [part(batch, index, parts) for index in range(parts)]
+    np.testing.assert_array_equal(np.concatenate([p["x"] for p in pieces]), batch["x"])
+    np.testing.assert_array_equal(np.concatenate([p["y"][0] for p in pieces]), batch["y"][0])
+    sizes = [len(p["x"]) for p in pieces]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_batches_go_on_from_any_of_them(shapes):
+    batches = data.ImageBatches(shapes["train"], 50, seed=3, epochs=2)
+    whole, rest = (list(data.batches_for_fit(batches, start=start)) for start in (0, 4))
+    assert len(whole) == len(rest) + 4 == 6
+    for (_, labels), (_, expected) in zip(rest, whole[4:], strict=True):
+        np.testing.assert_array_equal(labels, expected)
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("alternating", [False, True])
 def test_other_backends_get_the_same_batches(shapes, alternating):
-    from keras_attn.data.batches import _EpochBatches
-
     split = shapes["train"]
-    arrays = _EpochBatches(split, 50, 3, 4, 2, alternating_flip=alternating)
-    dataset = list(
-        data.training_batches(
-            split, 50, seed=3, epochs=4, initial_epoch=2, alternating_flip=alternating
-        )
-    )
+    settings = {"seed": 3, "epochs": 4, "initial_epoch": 2, "alternating_flip": alternating}
+    arrays = data.ImageBatches(split, 50, **settings)
+    dataset = list(data.training_batches(split, 50, **settings))
     assert len(arrays) == len(dataset) == 6
     for index, (images, labels) in enumerate(dataset):
         np.testing.assert_array_equal(arrays[index][0], images)
