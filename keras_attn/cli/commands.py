@@ -1,13 +1,12 @@
 """The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`.
 
-`keras-attn evaluate` stands in `keras_attn.cli.evaluation`, and `keras-attn translate` in
-`keras_attn.cli.translation`.
+`keras-attn train` stands in `keras_attn.cli.training`, `evaluate` in `keras_attn.cli.evaluation`,
+and `translate` in `keras_attn.cli.translation`.
 """
 
 import json
 import os
 import pathlib
-import sys
 from typing import Annotated, Any
 
 import rich
@@ -17,7 +16,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from keras_attn import __version__, zoo
-from keras_attn.cli import answers, evaluation, metrics, own_data, translation
+from keras_attn.cli import answers, evaluation, training, translation
 from keras_attn.cli.opening import Model, TextFile, Weights, open_classifier, open_model
 from keras_attn.zoo import cards
 
@@ -84,80 +83,7 @@ def show(name: Name) -> None:
     typer.echo((entry.folder / "recipe.toml").read_text(encoding="utf-8"))
 
 
-@app.command()
-def train(
-    name: Name,
-    out: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of the run; default runs/NAME-seedN.")
-    ] = None,
-    variant: Annotated[str | None, typer.Option(help="Train this variant of the recipe.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the recipe's first.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = False,
-    strategy: Annotated[
-        str, typer.Option(help="tf.distribute strategy: none, one_device or mirrored.")
-    ] = "none",
-    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
-    data_dir: own_data.DataDir = None,
-    data: own_data.Data = None,
-    data_target: own_data.DataTarget = None,
-    text_column: own_data.TextColumn = None,
-    label_column: own_data.LabelColumn = None,
-    source_column: own_data.SourceColumn = None,
-    target_column: own_data.TargetColumn = None,
-    delimiter: own_data.Delimiter = None,
-    encoding: own_data.Encoding = None,
-    validation: Annotated[
-        float | None, typer.Option(help="Fraction to choose by; default: 0.1.", **own_data.PANEL)
-    ] = None,
-    test: Annotated[
-        float | None,
-        typer.Option(help="Fraction to measure by at the end; default: 0.1.", **own_data.PANEL),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: those of the recipe.", **own_data.PANEL)
-    ] = None,
-) -> None:
-    """Train an entry from scratch by its recipe, and evaluate it once on the test split."""
-    own: dict[str, Any] = {
-        "data_target": data_target,
-        "text_column": text_column,
-        "label_column": label_column,
-        "source_column": source_column,
-        "target_column": target_column,
-        "delimiter": delimiter,
-        "encoding": encoding,
-        "validation": validation,
-        "test": test,
-    }
-    entry = zoo.describe(name)
-    recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
-    seed = recipe.training.seeds[0] if seed is None else seed
-    own_data.check_options(name, recipe.task, {**own, "epochs": epochs}, data is not None)
-    if data is not None:
-        own_data.check_alone(data_dir=data_dir)
-        label = f"{data.stem}-{label}"
-        dataset = own_data.open_data(recipe, data, **own)
-        recipe = own_data.fitted(recipe, dataset, epochs)
-    from keras_attn import training
-
-    run = training.train(
-        recipe,
-        out or pathlib.Path("runs", f"{label}-seed{seed}"),
-        variant=variant,
-        seed=seed,
-        resume=resume,
-        strategy=strategy,
-        data_dir=data_dir,
-        dataset=dataset,
-        tensorboard=tensorboard,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
-    metrics.print_metrics(run.record["metrics"])
-    typer.echo(f"Weights, logs and record: {run.folder}")
-    if data is not None:
-        own_data.write_model(run)
-
-
+app.command()(training.train)
 app.command()(evaluation.evaluate)
 
 
@@ -302,7 +228,7 @@ def main() -> None:
         message = error.args[0] if isinstance(error, KeyError) else error
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
         typer.echo(f" {message}", err=True)
-        sys.exit(1)
+        training.leave(error)
 
 
 def _refuse_views(name: str, views: int | None) -> None:

@@ -54,3 +54,12 @@ def rank(layer: keras.layers.Layer, expected: int, layout: str, **shapes: Any) -
                 f"{type(layer).__name__}: `{name}` must have shape {layout}. "
                 f"Received: shape {tuple(shape)}."
             )
+
+
+def replicated() -> bool:
+    """Whether what is built now is built for several replicas of a `tf.distribute` strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1

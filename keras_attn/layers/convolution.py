@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import initializers
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank
+from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank, replicated
 
 Tensor = Any
 
@@ -17,7 +17,8 @@ class ConvBlock(keras.layers.Layer):
     """Convolution, pooling, batch normalization, activation, in that order.
 
     Pooling stands before the normalization, where it costs a quarter of what it saves
-    (Page, "How to train your ResNet", 2019; Jordan, arXiv:2404.00498).
+    (Page, "How to train your ResNet", 2019; Jordan, arXiv:2404.00498). Built under a
+    `tf.distribute` strategy, its statistics are those of the batch of all replicas.
 
     Args:
         filters: channels of the output.
@@ -89,6 +90,7 @@ class ConvBlock(keras.layers.Layer):
             momentum=self.momentum,
             epsilon=self.epsilon,
             scale=self.scale,
+            synchronized=replicated(),
             name="normalization",
             dtype=self.dtype_policy,
         )

@@ -12,11 +12,31 @@ from keras import ops
 Tensor = Any
 
 
+class ReplicaSeeds(keras.random.SeedGenerator):
+    """A generator that gives every replica of a `tf.distribute` strategy seeds of its own.
+
+    The state is the same on all of them. Without a strategy it is Keras's own generator.
+    """
+
+    def next(self, ordered: bool = True) -> Tensor:
+        seed = super().next(ordered)
+        if keras.backend.backend() != "tensorflow":
+            return seed
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return seed
+        # A state counts up by ones: a large prime keeps the replicas' seeds apart.
+        number = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        return seed + tf.stack([number * 1_000_003, tf.zeros_like(number)])
+
+
 class _Augmentation(keras.layers.Layer):
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = ReplicaSeeds(seed)
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:

@@ -1,27 +1,51 @@
-"""Checkpoints that are whole or not there, and training that goes on from them.
+"""Checkpoints that are whole or not there, of which the last two are kept.
 
-A checkpoint is two files: weights (with those of the optimizer, its averages and the
-random generators), and `state.json`, which names them with their SHA-256. The second is
-replaced only when the first is complete, so that a kill at any moment leaves a pair that
-fits.
+A checkpoint is a folder of two files: the values of all variables, those of averages, optimizer
+and random generators among them, and `state.json`, which says where the run stands and names the
+SHA-256 of the values and of itself. It is written under another name and appears under its own
+when it is whole and on disk, so that a kill or a full disk at any moment leaves the one before.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
+import math
+import os
 import pathlib
-import time
-from collections.abc import Callable
+import shutil
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 
 WEIGHTS_FILE = "model.weights.h5"
 VOCABULARY_FILE = "vocabulary.txt"
+VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
+FOLDER, PARTIAL = "checkpoints", "partial"
+KEPT = 2
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message says why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What run a checkpoint is of.
+
+    Attributes:
+        digest: that of the recipe, see `Recipe.digest`.
+        variant: the recipe's variant, or "".
+        seed: the run's seed.
+        data: fingerprint of the training split.
+    """
+
+    digest: str
+    variant: str
+    seed: int
+    data: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,138 +54,170 @@ class State:
 
     Attributes:
         epoch: epochs that are done.
-        weights: name of the file of weights.
-        sha256: its digest.
-        digest: that of the recipe, see `Recipe.digest`.
-        variant: the recipe's variant, or "".
-        seed: the run's seed.
+        step: batches that are done of the next one.
         seconds: wall time of training so far.
-        data: fingerprint of the training split.
+        metrics: the values of the variables of the metrics, of an epoch that is under way.
+        history: what was told of each epoch that is done.
     """
 
-    epoch: int
-    weights: str
-    sha256: str
-    digest: str
-    variant: str
-    seed: int
-    seconds: float
-    data: str
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    metrics: list[Any] = dataclasses.field(default_factory=list)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Writes a checkpoint at the end of each epoch, and removes the one before.
+class Checkpoints:
+    """The checkpoints of a run.
 
     Args:
-        folder: where checkpoints lie.
-        digest: the recipe's digest.
-        variant: the recipe's variant, or "".
-        seed: the run's seed.
-        data: fingerprint of the training split.
-        seconds: wall time of earlier pieces of this run.
+        folder: the run's folder.
+        identity: what run it is.
     """
 
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        digest: str,
-        variant: str,
-        seed: int,
-        data: str,
-        seconds: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.digest, self.variant, self.seed, self.data = digest, variant, seed, data
-        self.started = time.monotonic() - seconds
+    def __init__(self, folder: pathlib.Path, identity: Identity) -> None:
+        self.folder, self.identity = folder / FOLDER, identity
 
-    @property
-    def seconds(self) -> float:
-        """Wall time of the run so far, earlier pieces included."""
-        return time.monotonic() - self.started
+    def save(self, model: keras.Model, state: State) -> None:
+        """Write a checkpoint, and remove all but the last two.
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the state after `epoch`."""
-        name = f"epoch-{epoch + 1:04d}.weights.h5"
-        path = self.folder / name
-        save_weights(self.model, path)
-        state = State(
-            epoch=epoch + 1,
-            weights=name,
-            sha256=sha256(path),
-            digest=self.digest,
-            variant=self.variant,
-            seed=self.seed,
-            data=self.data,
-            seconds=self.seconds,
-        )
-        write_text(self.folder / "state.json", json.dumps(dataclasses.asdict(state), indent=2))
-        for old in self.folder.glob("epoch-*.weights.h5"):
-            if old.name != name:
-                old.unlink()
+        Raises:
+            OSError: it could not be written. Those before it are whole.
+        """
+        target = self.folder / f"{state.epoch:05d}-{state.step:07d}"
+        partial = self.folder / PARTIAL
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            with (partial / VALUES_FILE).open("wb") as file:
+                for variable in _variables(model):
+                    np.save(file, np.array(variable))
+            content = {
+                **dataclasses.asdict(self.identity),
+                **dataclasses.asdict(state),
+                "sha256": sha256(partial / VALUES_FILE),
+            }
+            content["checksum"] = _checksum(content)
+            (partial / STATE_FILE).write_text(json.dumps(content, indent=1) + "\n")
+            for path in (partial / VALUES_FILE, partial / STATE_FILE, partial):
+                _to_disk(path)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+            _to_disk(self.folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            left = self._names()
+            whole = f"{self.folder / left[-1]} is whole" if left else "There is none before it"
+            raise OSError(
+                error.errno,
+                f"The checkpoint {target} could not be written: {error}. {whole}. Make room, or "
+                "mend what is wrong, and go on with --resume.",
+            ) from error
+        for name in self._names()[:-KEPT]:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def latest(self) -> tuple[State, pathlib.Path]:
+        """Where the run stands, and the file of its values: the last checkpoint that is whole.
+
+        Warns of one that is damaged, and takes the one before.
+
+        Raises:
+            CheckpointError: there is none, all are damaged, or it is of another run.
+        """
+        again = "Start afresh without --resume, in a new folder or after removing this one."
+        names = self._names()
+        if not names:
+            raise CheckpointError(f"{self.folder.parent} holds no checkpoint to resume. {again}")
+        damages = []
+        for name in reversed(names):
+            try:
+                return self._read(self.folder / name, again)
+            except _DamagedError as error:
+                damages.append(str(error))
+                if len(damages) < len(names):
+                    warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
+        raise CheckpointError(f"{' '.join(damages)} {again}")
+
+    def _read(self, folder: pathlib.Path, again: str) -> tuple[State, pathlib.Path]:
+        try:
+            content = json.loads((folder / STATE_FILE).read_text())
+            checksum = content.pop("checksum")
+            if checksum != _checksum(content):
+                raise ValueError("its checksum is another")
+            digest = content.pop("sha256")
+            identity = Identity(**{key: content.pop(key) for key in vars(self.identity)})
+            state = State(**content)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise _DamagedError(f"{folder / STATE_FILE} is damaged: {error}.") from error
+        differing = [
+            name for name, value in vars(self.identity).items() if getattr(identity, name) != value
+        ]
+        if differing:
+            raise CheckpointError(
+                f"The checkpoint in {folder} is of another run: its {', '.join(differing)} "
+                "differ(s) from what was asked for (a recipe's digest changes with any of its "
+                f"numbers). {again}"
+            )
+        values = folder / VALUES_FILE
+        if not values.is_file() or sha256(values) != digest:
+            raise _DamagedError(f"{values} is missing or damaged: not the file written.")
+        return state, values
+
+    def _names(self) -> list[str]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and p.name != PARTIAL)
 
 
-class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch that was best on validation data.
-
-    Args:
-        path: the `.weights.h5` file to write.
-        classifier: the model whose weights to keep.
-        copy: gives a model of the same weights without optimizer, to write them from.
-        best: the best validation accuracy of earlier pieces of this run.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        classifier: keras.Model,
-        copy: Callable[[], keras.Model],
-        best: float = -1.0,
-    ) -> None:
-        super().__init__()
-        self.path, self.classifier, self.copy, self.best = path, classifier, copy, best
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the weights if this epoch was the best."""
-        accuracy = (logs or {})["val_accuracy"]
-        if accuracy > self.best:
-            self.best = accuracy
-            copy = self.copy()
-            copy.set_weights(self.classifier.get_weights())
-            save_weights(copy, self.path)
+class _DamagedError(Exception):
+    """A checkpoint is not what was written."""
 
 
-def read_state(folder: pathlib.Path, digest: str, variant: str, seed: int, data: str) -> State:
-    """Where the run in `folder` stands, its weights being whole.
+def restore(model: keras.Model, path: pathlib.Path) -> None:
+    """Give a built model, and its optimizer, the values of a checkpoint.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or it is of another run.
+        CheckpointError: they do not fit it.
     """
-    again = "Start afresh without --resume, in a new folder or after removing this one."
-    try:
-        state = State(**json.loads((folder / "state.json").read_text()))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} holds no checkpoint to resume. {again}") from error
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / 'state.json'} cannot be read: {error}. {again}"
-        ) from error
-    here = {"digest": digest, "variant": variant, "seed": seed, "data": data}
-    differing = [name for name, value in here.items() if getattr(state, name) != value]
-    if differing:
-        raise CheckpointError(
-            f"The checkpoint in {folder} is of another run: its {', '.join(differing)} differ(s) "
-            f"from what was asked for (a recipe's digest changes with any of its numbers). {again}"
-        )
-    path = folder / state.weights
-    if not path.is_file() or sha256(path) != state.sha256:
-        raise CheckpointError(f"{path} is missing or damaged: not the file written. {again}")
-    return state
+    variables = _variables(model)
+    with path.open("rb") as file:
+        for variable in variables:
+            value = np.load(file, allow_pickle=False)
+            if value.shape != tuple(variable.shape):
+                raise CheckpointError(
+                    f"{path} does not fit: {variable.path} has shape {tuple(variable.shape)}, and "
+                    f"there it is {value.shape}. It was written by other code: start afresh."
+                )
+            variable.assign(value)
+        if file.read(1):
+            raise CheckpointError(
+                f"{path} holds more than the {len(variables)} variables of this model. It was "
+                "written by other code: start afresh."
+            )
+
+
+def metric_variables(model: keras.Model) -> list[keras.Variable]:
+    """The variables in which a model's metrics count."""
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All that a run is made of; what metrics have counted is another thing."""
+    counted = {id(variable) for variable in metric_variables(model)}
+    own = [variable for variable in model.variables if id(variable) not in counted]
+    return [*own, *model.optimizer.variables]
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Write a `.weights.h5` file that appears under its name only when it is whole."""
+    """Write a `.weights.h5` file that appears under its name only when it is whole.
+
+    Raises:
+        OSError: there is no room for it. (HDF5 itself does not survive a full disk.)
+    """
     partial = path.with_name(f"partial-{path.name}")
+    needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in model.weights)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, f"No room for {path}, which needs up to {needed:,} bytes.")
     try:
         model.save_weights(partial)
         partial.replace(path)
@@ -180,3 +236,16 @@ def sha256(path: pathlib.Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _to_disk(path: pathlib.Path) -> None:
+    """Have what was written survive a machine that stops."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

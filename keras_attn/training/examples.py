@@ -44,11 +44,11 @@ class Examples(Protocol):
     def callbacks(self, classifier: Any) -> list[keras.callbacks.Callback]:
         """What else is told of each epoch, of the model that is kept."""
 
-    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
-        """Training batches of the epochs that are left, for `fit`."""
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
+        """The training batches of all epochs in a row."""
 
-    def validation(self) -> dict[str, Any]:
-        """The arguments of `fit` about validation."""
+    def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
+        """The validation examples, in batches that so many replicas can share."""
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         """What is left to do with a trained model; what a record says of it."""
@@ -97,21 +97,18 @@ class ImageExamples(_Classified):
         self.training, self.held_out = dataset["train"], dataset["validation"]
         classifier.adapt(self.training.images)
 
-    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
-        return data.training_batches(
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
+        return data.ImageBatches(
             self.training,
             batch_size,
             seed=seed,
             epochs=epochs,
-            initial_epoch=initial_epoch,
             alternating_flip=self.alternating_flip,
         )
 
-    def validation(self) -> dict[str, Any]:
-        return {
-            "validation_data": (self.held_out.images, self.held_out.labels),
-            "validation_batch_size": EVALUATION_BATCH,
-        }
+    def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
+        size = data.shareable_size(len(self.held_out), EVALUATION_BATCH, replicas)
+        return data.HeldOutImages(self.held_out, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {}
@@ -133,13 +130,12 @@ class TextExamples(_Classified):
         self.training = classifier.adapt(training.texts, training.labels)
         self.held_out = classifier.encode(held_out.texts, held_out.labels)
 
-    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
-        return data.text_batches(
-            self.training, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch
-        )
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
+        return data.TextBatches(self.training, batch_size, seed=seed, epochs=epochs)
 
-    def validation(self) -> dict[str, Any]:
-        return {"validation_data": data.evaluation_batches(self.held_out, TEXT_BATCH)}
+    def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
+        size = data.shareable_size(len(self.held_out), TEXT_BATCH, replicas)
+        return data.EvaluationBatches(self.held_out, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {"temperature": classifier.calibrate(self.held_out)}

@@ -1,12 +1,14 @@
 """The model that is fitted: a classifier behind its augmentation, and its average."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_attn.tasks import divergence_of_copies
+from keras_attn.tasks.sequence_loss import PADDING_ID
 from keras_attn.training import augmentation, recipe
 
 Tensor = Any
@@ -30,6 +32,9 @@ class Learner(keras.Model):
             to mix.
         r_drop: weight of the divergence between the answers to the two copies of each row of
             which training batches consist; 0 where they do not.
+
+    Under a `tf.distribute` strategy the loss of a step is that of one device with the whole
+    batch: a replica's counts by its share of the rows, or of the tokens.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Learner(keras.Model):
         self.average = average
         self.one_hot = one_hot
         self.r_drop = r_drop
+        self.example: Any = None  # a batch, to build metrics from under a strategy
         if average:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
@@ -112,7 +118,83 @@ class Learner(keras.Model):
         )
         if training and self.r_drop:
             loss = loss + self.r_drop * divergence_of_copies(y, y_pred)
-        return loss
+        if training:
+            return self._share(loss, y)
+        # Where it tells the loss, Keras multiplies by the replicas that it thinks it divided by.
+        return loss if self.one_hot else loss / self.replicas
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model that a strategy keeps."""
+        strategy = getattr(self, "distribute_strategy", None)
+        return 1 if strategy is None else strategy.num_replicas_in_sync
+
+    def _share(self, loss: Tensor, y: Tensor) -> Tensor:
+        """What this replica's mean adds to that of all."""
+        if self.replicas == 1:
+            return loss
+        import tensorflow as tf
+
+        if self.one_hot:
+            own = ops.cast(ops.shape(y)[0], "float32")
+            # Keras has divided a mean over rows by the number of replicas, as if all had as many.
+            loss = loss * self.replicas
+        else:
+            own = ops.sum(ops.cast(ops.not_equal(y, PADDING_ID), "float32"))
+        total = tf.distribute.get_replica_context().all_reduce("SUM", own)
+        return loss * ops.cast(own / ops.maximum(total, 1.0), loss.dtype)
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        # Keras 3.15 builds the metrics from the mean of a distributed batch, which there is only
+        # where all parts have one shape, and one process holds them.
+        if self.replicas == 1 or self.example is None:
+            super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+            return
+        with self.distribute_strategy.scope():
+            self._symbolic_build(data_batch=keras.tree.map_structure(_spec, self.example))
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """As of Keras, but where it cannot work: with several workers."""
+        if not _several_workers(self):
+            return super().make_train_function(force)
+        if force or self.train_function is None:
+            self.train_function: Any = _step_function(self, self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """As of Keras, but where it cannot work: with several workers."""
+        if not _several_workers(self):
+            return super().make_test_function(force)
+        if force or self.test_function is None:
+            self.test_function: Any = _step_function(self, self.test_step)
+        return self.test_function
+
+
+def _spec(array: Any) -> Any:
+    return keras.KerasTensor((None, *array.shape[1:]), str(array.dtype))
+
+
+def _several_workers(learner: Learner) -> bool:
+    extended = getattr(getattr(learner, "distribute_strategy", None), "extended", None)
+    return getattr(extended, "_num_workers", 1) > 1
+
+
+def _step_function(learner: Learner, step: Any) -> Any:
+    """A function of an iterator that makes a step on every worker, and gives its logs.
+
+    Keras 3.15 reduces logs, which are scalars, over their first axis (keras-team/keras issue
+    20585). Here they are averaged over the replicas.
+    """
+    import tensorflow as tf
+
+    strategy = learner.distribute_strategy
+
+    @tf.function(reduce_retracing=True)
+    def run(iterator: Any) -> Any:
+        logs = strategy.run(step, args=(next(iterator),))
+        return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+
+    return run
 
 
 class EvaluateAverages(keras.callbacks.Callback):
@@ -148,27 +230,15 @@ class EvaluateAverages(keras.callbacks.Callback):
         """Show the callbacks after this one the averages; keep them if this was the end."""
         self._hold_averages(True)
 
-
-class SeedEpochs(keras.callbacks.Callback):
-    """Starts every random generator of the model anew at each epoch.
-
-    Keras saves no random state. Here it is a function of the run's seed and the epoch, so
-    that a resumed run draws what it would have drawn.
-
-    Args:
-        seed: the run's seed.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the generators' states."""
-        states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
-        for index, state in enumerate(states):
-            drawn = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
-            state.assign(np.array([drawn >> 1, 0]))  # fits the signed type of some backends
+    @contextlib.contextmanager
+    def holding_weights(self) -> Iterator[None]:
+        """A context in which the classifier holds the weights as they are trained."""
+        before = self.exchanged
+        self._hold_averages(False)
+        try:
+            yield
+        finally:
+            self._hold_averages(before)
 
 
 def augmentations(settings: recipe.Augmentation, seed: int) -> list[keras.layers.Layer]:

@@ -133,7 +133,7 @@ class Optimizer(_Section):
     @pydantic.model_validator(mode="after")
     def _fits(self) -> "Optimizer":
         for key in ("iterations", "update_rms", "normalize", "groups"):
-            if self.name != "muon" and key in self.model_fields_set:
+            if self.name != "muon" and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
         if sum(not group.match for group in self.groups) > 1:
             raise ValueError("optimizer.groups: only one may be without `match`")

@@ -8,7 +8,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -16,12 +16,20 @@ from keras_attn import data, models
 from keras_attn.explain import Cost
 from keras_attn.tasks import ImageClassifier, compile_mode, from_architecture
 from keras_attn.training import checkpoint, examples, strategies
-from keras_attn.training.checkpoint import VOCABULARY_FILE, WEIGHTS_FILE
+from keras_attn.training.checkpoint import (
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    Checkpoints,
+    Identity,
+    State,
+)
 from keras_attn.training.examples import Classifier, Examples, evaluate
-from keras_attn.training.learner import EvaluateAverages, Learner, SeedEpochs, augmentations
+from keras_attn.training.keeping import BestWeights, Keeper, Log, Restore, listening
+from keras_attn.training.learner import EvaluateAverages, Learner, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
 from keras_attn.training.recipe import Recipe, RecipeError
+from keras_attn.training.strategies import Devices, Distribution, distribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,94 +53,106 @@ def train(
     *,
     variant: str | None = None,
     seed: int | None = None,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     data_dir: str | os.PathLike[str] | None = None,
     dataset: data.Dataset[Any] | None = None,
     strategy: str | Any = "none",
+    devices: Devices = None,
+    checkpoint_steps: int | None = None,
     tensorboard: bool = False,
     verbose: int | str = "auto",
 ) -> Run:
-    """Train a recipe's model, keeping a checkpoint an epoch, and evaluate it.
+    """Train a recipe's model, keeping checkpoints, and evaluate it.
 
     The validation split is looked at after every epoch; the test split is read once, at
     the end, and decides nothing.
 
     Args:
         recipe: what to train, see `load_recipe`.
-        folder: new or empty folder for the run's files.
+        folder: new or empty folder for the run's files; with several workers one that all see.
         variant: a variant of the recipe to train instead of its model.
         seed: seed of the run; None is the first of the recipe.
-        resume: go on from the last checkpoint in `folder`.
+        resume: go on from the last checkpoint in `folder`; `"auto"` does if there is one, and
+            starts afresh if not: for jobs that are started again by themselves.
         data_dir: see `keras_attn.data.load`.
         dataset: use this data set in place of the recipe's.
-        strategy: `"none"`, `"one_device"`, `"mirrored"`, or a `tf.distribute.Strategy`. The
-            recipe's batch size is that of all replicas together.
+        strategy: `"none"`, `"one_device"`, `"mirrored"`, `"multi_worker"`, or a
+            `tf.distribute.Strategy`, see `keras_attn.training.strategies.distribution`. The
+            recipe's batch size is that of all replicas together, and its learning rate stays.
+        devices: which devices, or how many, in place of all.
+        checkpoint_steps: also write a checkpoint after so many steps within an epoch.
         tensorboard: also write TensorBoard logs, under `folder/tensorboard`.
         verbose: see `keras.Model.fit`.
 
     Returns:
-        The classifier with its final weights, and the record of the run.
+        The classifier with its final weights, and the record of the run; of workers that are
+        not the chief an empty record.
 
     Raises:
         FileExistsError: `folder` holds files, and `resume` is false.
-        CheckpointError: the checkpoint in `folder` is damaged or of another run.
+        CheckpointError: the checkpoints in `folder` are damaged or of another run.
+        InterruptedTrainingError: SIGTERM stopped it, after a checkpoint.
+        WorkerLostError: another worker is gone.
+        OSError: a checkpoint could not be written; the one before is whole.
         DatasetNotFoundError: the data set is not on disk.
         RecipeError: the recipe has no such variant.
-        ValueError: no strategy has that name.
+        ValueError: no strategy has that name, or the replicas cannot share a batch equally.
     """
-    scope = strategies.scope(strategy)
+    spread = distribution(strategy, devices)
     folder = pathlib.Path(folder)
-    if not resume and folder.exists() and any(folder.iterdir()):
+    if resume == "auto":
+        resume = (folder / checkpoint.FOLDER).is_dir()
+    if spread.chief and not resume and folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
             f"The run's folder {str(folder)!r} is not empty. Give --resume to go on with the run "
             "in it, or another folder."
         )
     seed = recipe.training.seeds[0] if seed is None else seed
     _check_settings(recipe, variant)
-    dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
-    fingerprint = dataset["train"].fingerprint
-    identity = (recipe.digest, variant or "", seed, fingerprint)
-    state = checkpoint.read_state(folder, *identity) if resume else None
     settings = recipe.training
-    done = 0 if state is None else state.epoch
+    if recipe.task != "translation":  # whose batches are of tokens
+        spread.check_batch_size(settings.batch_size)
+    dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
+    identity = Identity(recipe.digest, variant or "", seed, dataset["train"].fingerprint)
+    checkpoints = Checkpoints(folder, identity)
+    state, values = checkpoints.latest() if resume else (State(), None)
     origin = provenance()
 
     keras.utils.set_random_seed(seed)
-    with scope:
+    with spread.scope():
         with dtype_policy(settings.precision):
             classifier = _new(dataset, recipe, variant)
         read = examples.read(classifier, dataset, recipe)
         steps = read.steps(settings.batch_size)
-        learner = _compiled(classifier, read, recipe, seed, steps)
+        learner = _compiled(classifier, read, recipe, seed, steps, spread)
         learner.optimizer.build(learner.trainable_variables)
-    batches = read.batches(settings.batch_size, seed, settings.epochs, done)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    seconds = 0.0
-    if state is not None:
-        learner.load_weights(folder / state.weights)
-        seconds = state.seconds
-    keeper = checkpoint.Checkpoint(folder, *identity, seconds=seconds)
-    if done < settings.epochs:
-        learner.fit(
-            batches,
-            epochs=settings.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            shuffle=False,  # the batches are shuffled already
-            **read.validation(),
-            callbacks=[
-                SeedEpochs(seed),
-                *_callbacks(keeper, classifier, read, recipe, done, tensorboard),
-            ],
-            verbose=verbose,
-        )
-        seconds = keeper.seconds
-    elif settings.ema:
+        if values is not None:
+            checkpoint.restore(learner, values)
+    if spread.chief:
+        folder.mkdir(parents=True, exist_ok=True)
+    averages = EvaluateAverages() if settings.ema else None
+    keeper = Keeper(
+        checkpoints if spread.chief else None,
+        state,
+        averages.holding_weights if averages else contextlib.nullcontext,
+        every=checkpoint_steps,
+        metrics=spread.workers == 1,
+    )
+    callbacks: list[keras.callbacks.Callback] = [Restore(seed, state)]
+    callbacks += [averages] if averages else []
+    if spread.chief:
+        callbacks += _tellers(folder, classifier, read, state, tensorboard)
+    batches = read.batches(settings.batch_size, seed, settings.epochs)
+    verbose = verbose if spread.chief else 0
+    _fit(learner, read, batches, steps, spread, keeper, callbacks, verbose)
+    if averages and not averages.exchanged:
         learner.exchange()
-    if settings.precision != "float32":
-        # What is kept computes in float32 wherever it is loaded; let its figures be of that.
-        classifier = _in_float32(classifier, _new(dataset, recipe, variant), folder)
+    if spread.strategy is not None or settings.precision != "float32":
+        # What is kept computes in float32, on one device, wherever it is loaded; let its figures
+        # be of that.
+        classifier = _alike(classifier, _new(dataset, recipe, variant), folder)
+    if not spread.chief:
+        return Run(classifier, {}, folder)
     finished = read.finish(classifier)
     digests = save(classifier, folder)
     record = {
@@ -141,7 +161,7 @@ def train(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_digest": recipe.digest,
         "epochs": settings.epochs,
-        "train_seconds": round(seconds, 1),
+        "train_seconds": round(keeper.seconds, 1),
         **_cost(read.cost(classifier.network), read.seen(settings.batch_size) * settings.epochs),
         **finished,
         "metrics": {
@@ -150,11 +170,44 @@ def train(
             if name == "validation" or name.startswith("test")
         },
         **digests,
-        "data": {"name": dataset.name, "train_sha256": fingerprint},
+        "data": {"name": dataset.name, "train_sha256": identity.data},
         **origin,
     }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(classifier, record, folder)
+
+
+def _fit(
+    learner: Learner,
+    read: Examples,
+    batches: keras.utils.PyDataset,
+    steps: int,
+    spread: Distribution,
+    keeper: Keeper,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int | str,
+) -> None:
+    """Train from where the run stands to its end."""
+    learner.example = batches[0]
+    held_out = read.held_out_batches(spread.replicas)
+    # An epoch that is under way has fewer steps, and is fitted by itself.
+    pieces = [keeper.epoch + 1] if keeper.step else []
+    with listening(keeper), strategies.lost_workers_named(spread):
+        for epochs in [*pieces, len(batches) // steps]:
+            if keeper.epoch >= epochs:
+                continue
+            start = keeper.epoch * steps + keeper.step
+            learner.fit(
+                data.batches_for_fit(batches, start=start, strategy=spread.strategy),
+                epochs=epochs,
+                initial_epoch=keeper.epoch,
+                steps_per_epoch=steps - keeper.step,
+                shuffle=False,  # the batches are shuffled already
+                validation_data=data.batches_for_fit(held_out, strategy=spread.strategy),
+                validation_steps=len(held_out),
+                callbacks=[*callbacks, keeper],
+                verbose=verbose,
+            )
 
 
 def save(classifier: Classifier, folder: pathlib.Path) -> dict[str, str]:
@@ -199,7 +252,7 @@ def _new(dataset: data.Dataset[Any], recipe: Recipe, variant: str | None) -> Cla
     )
 
 
-def _in_float32(trained: Classifier, kept: Classifier, folder: pathlib.Path) -> Classifier:
+def _alike(trained: Classifier, kept: Classifier, folder: pathlib.Path) -> Classifier:
     """`kept`, with the weights and the vocabulary of `trained`."""
     if not isinstance(trained, ImageClassifier):
         trained.write_vocabulary(folder / VOCABULARY_FILE)
@@ -209,7 +262,12 @@ def _in_float32(trained: Classifier, kept: Classifier, folder: pathlib.Path) -> 
 
 
 def _compiled(
-    classifier: Classifier, read: Examples, recipe: Recipe, seed: int, steps: int
+    classifier: Classifier,
+    read: Examples,
+    recipe: Recipe,
+    seed: int,
+    steps: int,
+    spread: Distribution,
 ) -> Learner:
     layers = augmentations(recipe.augmentation, seed)
     settings = recipe.training
@@ -225,7 +283,8 @@ def _compiled(
         optimizer=optimizer,
         loss=read.loss(recipe.training.label_smoothing),
         metrics=[read.accuracy()],
-        jit_compile=compile_mode(),
+        # XLA cannot compile what replicas tell each other.
+        jit_compile=compile_mode() if spread.replicas == 1 else False,
     )
     return learner
 
@@ -240,43 +299,23 @@ def _check_settings(recipe: Recipe, variant: str | None) -> None:
             raise RecipeError(f"The recipe's {where}: {error}") from error
 
 
-def _callbacks(
-    keeper: checkpoint.Checkpoint,
-    classifier: Classifier,
-    read: Examples,
-    recipe: Recipe,
-    done: int,
-    tensorboard: bool,
+def _tellers(
+    folder: pathlib.Path, classifier: Classifier, read: Examples, state: State, tensorboard: bool
 ) -> list[keras.callbacks.Callback]:
-    # The checkpoint holds weights and averages as they are in the middle of training, and
-    # must come before the callback that exchanges the two; the best weights come after.
-    folder, log = keeper.folder, keeper.folder / "log.csv"
-    callbacks: list[keras.callbacks.Callback] = [keeper]
-    if recipe.training.ema:
-        callbacks.append(EvaluateAverages())
-    callbacks += [
+    """The callbacks that write, or tell something of each epoch; they see the averages."""
+    callbacks: list[keras.callbacks.Callback] = [
         *read.callbacks(classifier),
-        checkpoint.BestWeights(
+        BestWeights(
             folder / "best.weights.h5",
             classifier,
             functools.cache(lambda: bare(classifier)),
-            best=_best_so_far(log) if done else -1.0,
+            best=max((row.get("val_accuracy", -1.0) for row in state.history), default=-1.0),
         ),
-        keras.callbacks.CSVLogger(log, append=done > 0),
+        Log(folder / "log.csv", state.history),
     ]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     return callbacks
-
-
-def _best_so_far(log: pathlib.Path) -> float:
-    lines = log.read_text().splitlines() if log.is_file() else []
-    if len(lines) < 2:
-        return -1.0
-    columns = lines[0].split(",")
-    rows = [dict(zip(columns, line.split(","), strict=False)) for line in lines[1:]]
-    # A kill may have cut the last row.
-    return max(float(row.get("val_accuracy") or -1.0) for row in rows)
 
 
 def _cost(spent: Cost, seen: int) -> dict[str, Any]:

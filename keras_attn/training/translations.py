@@ -79,24 +79,23 @@ class PairExamples:
     def callbacks(self, classifier: Translator) -> list[keras.callbacks.Callback]:
         return [TranslateHeldOut(classifier, self.held_out)]
 
-    def batches(self, batch_size: int, seed: int, epochs: int, initial_epoch: int) -> Any:
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         def epoch_of(epoch: int) -> data.EncodedPairs:
             seeds = np.random.SeedSequence([seed, epoch, 2]).generate_state(2).tolist()
             sides = [side(number) for side, number in zip(self.dropout, seeds, strict=True)]
             return self.translator.paired(*sides)
 
-        batches = data.PairBatches(
+        return data.PairBatches(
             epoch_of if self.dropout else self.training,
             batch_size,
             seed=seed,
             epochs=epochs,
-            initial_epoch=initial_epoch,
             copies=self.copies,
         )
-        return data.batches_for_fit(batches)
 
-    def validation(self) -> dict[str, Any]:
-        return {"validation_data": data.evaluation_batches(self.pairs, HELD_OUT_BATCH)}
+    def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
+        size = data.shareable_size(len(self.pairs), HELD_OUT_BATCH, replicas)
+        return data.EvaluationBatches(self.pairs, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {}

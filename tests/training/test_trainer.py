@@ -1,6 +1,7 @@
 """Training runs: what they leave, that they repeat, and that they survive."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,36 @@ from keras_attn.tasks import from_architecture
 from keras_attn.training.learner import EvaluateAverages, Learner
 from keras_attn.training.optimizers import WarmupDecay, build_optimizer
 from tests.conftest import ROOT
+
+
+def checkpoints_in(folder):
+    """The checkpoints of a run, by name, what is not whole left out."""
+    found = (folder / "checkpoints").glob("*/state.json")
+    return sorted(path.parent.name for path in found if path.parent.name != "partial")
+
+
+def small_run(folder, *options):
+    """`train_small`, in a process of its own."""
+    command = [sys.executable, "-m", "tests.training.train_small", str(folder), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def contents(path):
+    """What a file says: of weights their values, for HDF5 keeps the time as well."""
+    if path.suffix != ".h5":
+        return path.read_text()
+    import h5py
+
+    values = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                values.update({name: item[()].tobytes()})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return values
 
 
 def weights_of(run):
@@ -66,10 +97,8 @@ def test_a_run_repeats_bit_for_bit_by_its_seed(finished, small_recipe, shapes, t
     assert not np.array_equal(weights_of(finished)[0], weights_of(other)[0])
 
 
-# Keras's CSVLogger leaves its file open where training raises.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    finished, small_recipe, shapes, tmp_path
+    finished, small_recipe, shapes, tmp_path, monkeypatch
 ):
     class Interrupt(Exception):
         pass
@@ -81,14 +110,12 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
 
     from keras_attn.training import trainer
 
-    original = trainer._callbacks
-    try:
-        trainer._callbacks = lambda *arguments: [*original(*arguments), Stop()]
+    original = trainer._tellers
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_tellers", lambda *arguments: [*original(*arguments), Stop()])
         with pytest.raises(Interrupt):
             training.train(small_recipe, tmp_path / "run", dataset=shapes, verbose=0)
-    finally:
-        trainer._callbacks = original
-    assert json.loads((tmp_path / "run" / "state.json").read_text())["epoch"] == 2
+    assert checkpoints_in(tmp_path / "run") == ["00001-0000000", "00002-0000000"]
     resumed = training.train(small_recipe, tmp_path / "run", dataset=shapes, resume=True, verbose=0)
     for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -96,40 +123,78 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
-@pytest.mark.tensorflow
-def test_a_killed_run_leaves_a_whole_checkpoint_and_goes_on(tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.training.train_small", str(folder)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (folder / "state.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "record.json").exists()
-    done = subprocess.run(
-        [*command, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+@pytest.fixture(scope="module")
+def small_whole(tmp_path_factory):
+    """`train_small` that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("small") / "whole"
+    done = small_run(folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads((folder / "record.json").read_text())["epochs"] == 30
+    return folder
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
-def test_a_damaged_checkpoint_is_refused(finished, small_recipe, shapes, tmp_path, damage):
-    import shutil
+def check_as_whole(folder, small_whole):
+    for name in ("model.weights.h5", "best.weights.h5", "log.csv"):
+        assert contents(folder / name) == contents(small_whole / name), name
+    record = json.loads((folder / "record.json").read_text())
+    assert record["metrics"] == json.loads((small_whole / "record.json").read_text())["metrics"]
 
+
+@pytest.mark.tensorflow
+def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path, small_whole):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "tests.training.train_small", str(folder), "--every", "2"]
+    random = np.random.default_rng()  # whenever it is
+    for attempt in range(3):
+        before = checkpoints_in(folder)
+        process = subprocess.Popen(
+            [*command, *(["--resume"] if attempt else [])], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while checkpoints_in(folder) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(random.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (folder / "record.json").exists()
+    assert small_run(folder, "--resume").returncode == 0
+    check_as_whole(folder, small_whole)
+
+
+DAMAGES = {
+    "truncate": lambda content: content[: len(content) // 2],
+    "flip": lambda content: content[:300] + bytes([content[300] ^ 1]) + content[301:],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", ["variables.npy", "state.json"])
+def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
+    finished, small_recipe, shapes, tmp_path, damage, file
+):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    (weights,) = folder.glob("epoch-*.weights.h5")
-    content = bytearray(weights.read_bytes())
-    if damage == "truncate":
-        weights.write_bytes(content[: len(content) // 2])
-    elif damage == "flip":
-        content[len(content) // 2] ^= 1
-        weights.write_bytes(content)
-    else:
-        weights.unlink()
-    with pytest.raises(training.CheckpointError, match="missing or damaged"):
+    (folder / "record.json").unlink()
+    assert checkpoints_in(folder) == ["00002-0000000", "00003-0000000"]
+    path = folder / "checkpoints" / "00003-0000000" / file
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.warns(UserWarning, match=rf"00003-0000000.{file}.*The checkpoint before it"):
+        again = training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_all_of_whose_checkpoints_are_damaged_is_refused(
+    finished, small_recipe, shapes, tmp_path
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    for path in (folder / "checkpoints").glob("*/variables.npy"):
+        path.unlink()
+    with (
+        pytest.warns(UserWarning, match="before it is used"),
+        pytest.raises(training.CheckpointError, match=r"(?s)missing or damaged.*Start afresh"),
+    ):
         training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
 
 
@@ -146,30 +211,27 @@ def test_the_best_weights_load_into_a_classifier(finished, shapes):
     assert received["accuracy"] == pytest.approx(best, abs=1e-6)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_it_whole(
-    finished, small_recipe, shapes, tmp_path
-):
-    import shutil
-
-    from keras_attn.training import checkpoint
-
+@pytest.mark.tensorflow
+def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
-    before = (folder / "state.json").read_text()
+    done = small_run(folder, "--full-after", "2")
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "could not be written" in done.stderr
+    assert "00002-0000000 is whole" in done.stderr
+    assert checkpoints_in(folder) == ["00001-0000000", "00002-0000000"]
+    assert small_run(folder, "--resume").returncode == 0
+    check_as_whole(folder, small_whole)
 
-    class Full(keras.Model):
-        def save_weights(self, path, *_, **__):
-            path.write_bytes(b"half of it")
-            raise OSError(28, "No space left on device")
 
-    data_of = shapes["train"].fingerprint
-    keeper = checkpoint.Checkpoint(folder, small_recipe.digest, "", 0, data_of)
-    keeper.set_model(Full())
-    with pytest.raises(OSError, match="No space left"):
-        keeper.on_epoch_end(3)
-    assert (folder / "state.json").read_text() == before
-    assert not list(folder.glob("partial-*"))
-    training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+@pytest.mark.tensorflow
+def test_a_run_that_is_told_to_stop_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
+    folder = tmp_path / "run"
+    done = small_run(folder, "--stop-at", "15")  # six steps an epoch
+    assert done.returncode == 75, done.stderr[-3000:]
+    assert "after epoch 2, step 3, and a checkpoint" in done.stderr
+    assert checkpoints_in(folder) == ["00002-0000000", "00002-0000003"]
+    assert small_run(folder, "--resume").returncode == 0
+    check_as_whole(folder, small_whole)
 
 
 def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
@@ -203,22 +265,6 @@ def test_a_finished_run_that_is_resumed_changes_nothing(finished, small_recipe, 
 
 
 @pytest.mark.tensorflow
-def test_one_device_trains(small_recipe, shapes, tmp_path):
-    run = training.train(
-        small_recipe, tmp_path / "run", dataset=shapes, strategy="one_device", verbose=0
-    )
-    assert run.record["epochs"] == 3
-
-
-@pytest.mark.tensorflow
-def test_mirrored_trains_on_two_devices_that_stay_equal(tmp_path):
-    command = [sys.executable, "-m", "tests.training.train_mirrored", str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[-1] == "equal"
-
-
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_float32_weights(
     small_recipe, shapes, tmp_path, precision, monkeypatch
@@ -229,13 +275,13 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
     from keras_attn.training import trainer
 
     trained_in = set()
-    original = trainer._callbacks
+    original = trainer._tellers
 
-    def look(keeper, classifier, *rest):
+    def look(folder, classifier, *rest):
         trained_in.add(classifier.network.get_layer("stage_1").compute_dtype)
-        return original(keeper, classifier, *rest)
+        return original(folder, classifier, *rest)
 
-    monkeypatch.setattr(trainer, "_callbacks", look)
+    monkeypatch.setattr(trainer, "_tellers", look)
     run = training.train(recipe, tmp_path / "run", dataset=shapes, verbose=0)
     assert trained_in == {precision[6:]}
     assert {w.dtype for w in run.classifier.weights} == {"float32"}
@@ -249,12 +295,13 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
 
 def test_float16_scales_its_loss(small_recipe, shapes):
     from keras_attn.training import examples, trainer
+    from keras_attn.training.strategies import Distribution
 
     training_ = small_recipe.training.model_copy(update={"precision": "mixed_float16"})
     recipe = small_recipe.model_copy(update={"training": training_})
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
     read = examples.read(classifier, shapes, recipe)
-    learner = trainer._compiled(classifier, read, recipe, 0, 6)
+    learner = trainer._compiled(classifier, read, recipe, 0, 6, Distribution())
     assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
@@ -275,10 +322,18 @@ def test_a_model_that_cannot_be_built_is_refused_before_anything_is_made(
     assert not (tmp_path / "run").exists()
 
 
-def test_unknown_strategy_suggests_a_near_one(small_recipe, tmp_path):
+def test_a_strategy_that_cannot_be_leaves_no_folder(small_recipe, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'mirrored'"):
         training.train(small_recipe, tmp_path / "run", strategy="miror")
     assert not (tmp_path / "run").exists()
+
+
+def test_auto_resume_starts_afresh_where_there_is_nothing(finished, small_recipe, shapes, tmp_path):
+    settings = {"dataset": shapes, "resume": "auto", "verbose": 0}
+    for _ in range(2):  # the second goes on, and has nothing left to do
+        run = training.train(small_recipe, tmp_path / "run", **settings)
+        for a, b in zip(weights_of(finished), weights_of(run), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
