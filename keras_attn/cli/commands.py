@@ -7,6 +7,7 @@ and `translate` in `keras_attn.cli.translation`.
 import json
 import os
 import pathlib
+import traceback
 from typing import Annotated, Any
 
 import rich
@@ -224,7 +225,8 @@ def main() -> None:
         app()
     except (ValueError, TypeError, OSError, RuntimeError, ImportError, KeyError) as error:
         if _settings["traceback"]:
-            raise
+            traceback.print_exc()
+            training.leave(error)
         message = error.args[0] if isinstance(error, KeyError) else error
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
         typer.echo(f" {message}", err=True)

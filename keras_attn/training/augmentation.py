@@ -4,6 +4,7 @@ All of it is `keras.ops` on the device that trains. Images are float `(B, H, W, 
 values in 0..255, and keep their shape; outside training the layers do nothing.
 """
 
+import threading
 from typing import Any
 
 import keras
@@ -139,11 +140,12 @@ class _Mixing(_Augmentation):
     def __init__(self, alpha: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed=seed, **kwargs)
         self.alpha = alpha
-        self._kept: Tensor | None = None
+        # Of each replica: TensorFlow traces them in threads that take turns within a step.
+        self._drawn = threading.local()
 
     def mix_targets(self, targets: Tensor) -> Tensor:
         """Mix one-hot targets `(B, C)` as the last call mixed the images."""
-        kept = ops.cast(ops.reshape(self._kept, (-1, 1)), targets.dtype)
+        kept = ops.cast(ops.reshape(self._drawn.kept, (-1, 1)), targets.dtype)
         return kept * targets + (1 - kept) * ops.roll(targets, 1, axis=0)
 
     def _draw(self, images: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ class Mixup(_Mixing):
     """
 
     def augment(self, images: Tensor) -> Tensor:
-        self._kept = kept = ops.cast(self._draw(images), images.dtype)
+        self._drawn.kept = kept = ops.cast(self._draw(images), images.dtype)
         return kept * images + (1 - kept) * ops.roll(images, 1, axis=0)
 
 
@@ -185,7 +187,7 @@ class CutMix(_Mixing):
             self._within(batch, width, fraction)[:, None, :],
         )[..., None]
         area = ops.mean(ops.cast(inside, "float32"), axis=(1, 2, 3), keepdims=True)
-        self._kept = 1.0 - area
+        self._drawn.kept = 1.0 - area
         return ops.where(inside, ops.roll(images, 1, axis=0), images)
 
     def _within(self, batch: Any, side: int, fraction: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class Checkpoints:
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             left = self._names()
-            whole = f"{self.folder / left[-1]} is whole" if left else "There is none before it"
+            whole = f"{self.folder / left[-1]} was written before" if left else "There is none yet"
             raise OSError(
                 error.errno,
                 f"The checkpoint {target} could not be written: {error}. {whole}. Make room, or "
@@ -115,6 +115,11 @@ class Checkpoints:
             ) from error
         for name in self._names()[:-KEPT]:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is any, whole or not."""
+        return bool(self._names())
 
     def latest(self) -> tuple[State, pathlib.Path]:
         """Where the run stands, and the file of its values: the last checkpoint that is whole.
@@ -182,7 +187,13 @@ def restore(model: keras.Model, path: pathlib.Path) -> None:
     variables = _variables(model)
     with path.open("rb") as file:
         for variable in variables:
-            value = np.load(file, allow_pickle=False)
+            try:
+                value = np.load(file, allow_pickle=False)
+            except EOFError as error:
+                raise CheckpointError(
+                    f"{path} holds fewer than the {len(variables)} variables of this model. It "
+                    "was written by other code: start afresh."
+                ) from error
             if value.shape != tuple(variable.shape):
                 raise CheckpointError(
                     f"{path} does not fit: {variable.path} has shape {tuple(variable.shape)}, and "

@@ -68,7 +68,8 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Listen to SIGTERM."""
-        if threading.current_thread() is threading.main_thread():
+        main = threading.current_thread() is threading.main_thread()
+        if main and self._handler is None:  # an epoch under way is fitted by itself
             self._handler = signal.signal(signal.SIGTERM, self._signal)
 
     def stop_listening(self) -> None:
@@ -104,11 +105,12 @@ class Keeper(keras.callbacks.Callback):
                 history=self.history,
             )
             self.checkpoints.save(self.model, state)
-        if self._signalled:
-            kept = self.checkpoints is not None
+        # A worker that is not the chief waits for it to end the job: the step at which it would
+        # stop by itself might be another.
+        if self._signalled and self.checkpoints is not None:
             raise InterruptedTrainingError(
-                f"Stopped by SIGTERM after epoch {self.epoch}, step {self.step}"
-                f"{', and a checkpoint' if kept else ''}. The same command with --resume goes on."
+                f"Stopped by SIGTERM after epoch {self.epoch}, step {self.step}, and a checkpoint. "
+                "The same command with --resume goes on."
             )
 
     def _signal(self, number: int, frame: Any) -> None:

@@ -18,8 +18,7 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
     """Run a command as so many workers of one job, each with its `TF_CONFIG`.
 
     The first worker, the chief, writes to this terminal; the others to files. SIGTERM and
-    SIGINT go to the chief, which checkpoints, and then to the others. Where one fails, the
-    others are ended.
+    SIGINT go to the chief, which checkpoints. Where one ends with an error the others are ended.
 
     Args:
         command: what each worker runs, such as `[sys.executable, "-m", "keras_attn", ...]`.
@@ -38,8 +37,10 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     hosts = [f"localhost:{port}" for port in _free_ports(workers)]
     threads = max(1, (os.cpu_count() or 1) // workers)
+    processes: list[subprocess.Popen] = []
     with contextlib.ExitStack() as stack:
-        processes = []
+        stack.enter_context(_ending(processes))
+        stack.enter_context(_passing_on(processes))
         for index in range(workers):
             task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             output: Any = None
@@ -55,10 +56,9 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
                     },
                     stdout=output,
                     stderr=subprocess.STDOUT if index else None,
+                    start_new_session=True,  # Ctrl-C is for us, who pass it on
                 )
             )
-        stack.enter_context(_ending(processes))
-        stack.enter_context(_passing_on(processes[0]))
         return _watch(processes, logs)
 
 
@@ -96,12 +96,15 @@ def _ending(processes: list[subprocess.Popen]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _passing_on(chief: subprocess.Popen) -> Iterator[None]:
+def _passing_on(processes: list[subprocess.Popen]) -> Iterator[None]:
     """Pass SIGTERM and SIGINT on to the chief, as SIGTERM: it checkpoints and ends."""
-    before = {
-        number: signal.signal(number, lambda *_: chief.send_signal(signal.SIGTERM))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+
+    def pass_on(number: int, frame: Any) -> None:
+        if not processes:
+            raise KeyboardInterrupt
+        processes[0].send_signal(signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -59,6 +59,32 @@ class Distribution:
                 f"batch_size = {fitting}."
             )
 
+    def check_together(self, epoch: int, step: int) -> None:
+        """Refuse to begin where workers stand at different places.
+
+        Raises:
+            ValueError: they do.
+        """
+        if self.workers == 1:
+            return
+        import tensorflow as tf
+
+        def of_all() -> Any:
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce("SUM", tf.constant(places, tf.int64))
+
+        places = [0] * self.workers
+        places[self.worker] = epoch * 10**7 + step
+        own = tf.function(lambda: self.strategy.run(of_all))()
+        local = self.strategy.experimental_local_results(own)[0].numpy()
+        replicas = self.replicas // self.workers
+        read = [divmod(int(value) // replicas, 10**7) for value in local]
+        if len(set(read)) > 1:
+            raise ValueError(
+                "The workers do not stand at the same place: of the folder that they share they "
+                f"read epoch and step {read}. Does each of them see the folder of the chief?"
+            )
+
 
 def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distribution:
     """The distribution of a name, or of a strategy.

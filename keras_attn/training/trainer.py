@@ -100,8 +100,6 @@ def train(
     """
     spread = distribution(strategy, devices)
     folder = pathlib.Path(folder)
-    if resume == "auto":
-        resume = (folder / checkpoint.FOLDER).is_dir()
     if spread.chief and not resume and folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
             f"The run's folder {str(folder)!r} is not empty. Give --resume to go on with the run "
@@ -112,14 +110,21 @@ def train(
     settings = recipe.training
     if recipe.task != "translation":  # whose batches are of tokens
         spread.check_batch_size(settings.batch_size)
+    elif settings.r_drop and spread.replicas > 1:
+        raise ValueError(
+            "The two copies of a pair, of which `r_drop` speaks, must stay on one replica. "
+            f"Received: {spread.replicas} replicas. Train on one, or without r_drop."
+        )
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
     identity = Identity(recipe.digest, variant or "", seed, dataset["train"].fingerprint)
     checkpoints = Checkpoints(folder, identity)
-    state, values = checkpoints.latest() if resume else (State(), None)
+    found = checkpoints.found if resume == "auto" else resume
+    state, values = checkpoints.latest() if found else (State(), None)
     origin = provenance()
 
     keras.utils.set_random_seed(seed)
-    with spread.scope():
+    with strategies.lost_workers_named(spread), spread.scope():
+        spread.check_together(state.epoch, state.step)
         with dtype_policy(settings.precision):
             classifier = _new(dataset, recipe, variant)
         read = examples.read(classifier, dataset, recipe)
@@ -147,12 +152,12 @@ def train(
     _fit(learner, read, batches, steps, spread, keeper, callbacks, verbose)
     if averages and not averages.exchanged:
         learner.exchange()
+    if not spread.chief:
+        return Run(classifier, {}, folder)
     if spread.strategy is not None or settings.precision != "float32":
         # What is kept computes in float32, on one device, wherever it is loaded; let its figures
         # be of that.
         classifier = _alike(classifier, _new(dataset, recipe, variant), folder)
-    if not spread.chief:
-        return Run(classifier, {}, folder)
     finished = read.finish(classifier)
     digests = save(classifier, folder)
     record = {

@@ -141,6 +141,61 @@ for _ in range(2):
     assert done.stdout.splitlines() == ["[[3, 0], [1000006, 0]]", "[[3, 1], [1000006, 1]]"]
 
 
+@pytest.mark.parametrize("kind", ["CutMix", "Mixup"])
+def test_replicas_mix_their_targets_as_their_images(kind):
+    script = f"""
+import keras, numpy as np, tensorflow as tf
+from keras_attn.training.augmentation import {kind}
+from keras_attn.training.strategies import distribution
+strategy = distribution("mirrored", 2).strategy
+with strategy.scope():
+    layer = {kind}(1.0, seed=3)
+images = tf.ones((4, 9, 9, 1)) * tf.reshape(tf.constant([0.0, 1.0, 0.0, 1.0]), (4, 1, 1, 1))
+def step():
+    mixed = layer(images, training=True)
+    # Here the replicas take turns, as they do in a batch normalization.
+    tf.distribute.get_replica_context().merge_call(lambda strategy: None)
+    targets = layer.mix_targets(tf.reduce_mean(images, axis=(1, 2)))
+    return tf.reduce_mean(mixed, axis=(1, 2)), targets
+mixed, targets = tf.function(lambda: strategy.run(step))()
+shown = [strategy.experimental_local_results(x) for x in (mixed, targets)]
+for x, y in zip(*shown):
+    np.testing.assert_allclose(x, y, atol=1e-5)
+assert not np.allclose(shown[0][0], shown[0][1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_workers_that_stand_at_different_places_do_not_begin(tmp_path):
+    script = (
+        "from keras_attn.training.strategies import distribution\n"
+        "spread = distribution('multi_worker')\n"
+        "spread.check_together(3, 7)\n"
+        "try: spread.check_together(3, 7 + spread.worker)\n"
+        "except ValueError as error: print(error, flush=True)"
+    )
+    process = started(script, tmp_path / "run")
+    printed, _ = process.communicate(timeout=120)
+    assert "epoch and step [(3, 7), (3, 8)]" in printed
+
+
+def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
+    from keras_attn.training import trainer
+    from keras_attn.training.recipe import Recipe
+    from tests.training.train_spread import PAIRS
+
+    class Two:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setattr(trainer, "distribution", lambda *_: strategies.Distribution(Two()))
+    recipe = Recipe.model_validate({**PAIRS, "training": {**PAIRS["training"], "r_drop": 1.0}})
+    with pytest.raises(ValueError, match=r"must stay on one replica.*2 replicas"):
+        training.train(recipe, tmp_path / "run")
+
+
 def test_keras_itself_still_fails_with_several_workers(tmp_path):
     """When this fails Keras has mended issue 20585: drop what `Learner` does about it."""
     plain = as_workers(tmp_path / "plain", sys.executable, "-m", "tests.training.plain_fit")

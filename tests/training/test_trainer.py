@@ -198,6 +198,47 @@ def test_a_run_all_of_whose_checkpoints_are_damaged_is_refused(
         training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
 
 
+def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
+    from keras_attn.training import checkpoint
+
+    values = finished.folder / "checkpoints" / "00003-0000000" / "variables.npy"
+    (tmp_path / "fewer.npy").write_bytes(values.read_bytes()[:-200])
+    learner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    learner.compile("sgd")
+    with pytest.raises(training.CheckpointError, match="written by other code"):
+        checkpoint.restore(learner, values)  # of other shapes
+    with (tmp_path / "one.npy").open("wb") as file:
+        np.save(file, np.zeros((3, 2), "float32"))
+    with pytest.raises(training.CheckpointError, match="fewer than"):
+        checkpoint.restore(learner, tmp_path / "one.npy")
+
+
+def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
+    finished, small_recipe, shapes, tmp_path
+):
+    folder = tmp_path / "run"
+    (folder / "checkpoints" / "partial").mkdir(parents=True)
+    (folder / "log.csv").write_text("epoch\n")
+    run = training.train(small_recipe, folder, dataset=shapes, resume="auto", verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(run), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sigterm_is_given_back_after_training():
+    import contextlib
+
+    from keras_attn.training.checkpoint import State
+    from keras_attn.training.keeping import Keeper
+
+    before = signal.getsignal(signal.SIGTERM)
+    keeper = Keeper(None, State(), contextlib.nullcontext)
+    keeper.on_train_begin()
+    assert signal.getsignal(signal.SIGTERM) != before
+    keeper.on_train_begin()  # of the epochs after one that was under way
+    keeper.stop_listening()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_the_best_weights_load_into_a_classifier(finished, shapes):
     import csv
 
@@ -217,7 +258,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole
     done = small_run(folder, "--full-after", "2")
     assert done.returncode == 1, done.stderr[-3000:]
     assert "could not be written" in done.stderr
-    assert "00002-0000000 is whole" in done.stderr
+    assert "00002-0000000 was written before" in done.stderr
     assert checkpoints_in(folder) == ["00001-0000000", "00002-0000000"]
     assert small_run(folder, "--resume").returncode == 0
     check_as_whole(folder, small_whole)
