@@ -8,6 +8,7 @@ at a random step of the last epoch and resumed. Prints a table of losses, accura
 differences of weights, and writes `benchmarks/results/strategies.json`.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -121,8 +122,11 @@ def run_one(
     recipe = recipe.model_copy(update={"training": settings, "augmentation": Augmentation()})
     whole = data.load("cifar10", data_dir)
     rows = {"train": images, "validation": 1_000, "test": 2_000}
-    splits = {name: whole[name].take(slice(0, count)) for name, count in rows.items()}
-    readers = {name: (lambda split=split: split) for name, split in splits.items()}
+    # Read when asked for: a strategy must be made before TensorFlow does anything.
+    readers = {
+        name: functools.cache(lambda name=name, count=count: whole[name].take(slice(0, count)))
+        for name, count in rows.items()
+    }
     if kill_at is not None:
         tellers = trainer._tellers
         trainer._tellers = lambda *given: [*tellers(*given), _Kill(kill_at)]
