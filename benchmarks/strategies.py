@@ -2,7 +2,8 @@
 
     python benchmarks/strategies.py [--images 6000] [--epochs 2]
 
-Trains the recipe of `cifar10_attention_net_quick`, without augmentation, on the first so many
+Trains the network of `cifar10_attention_net_quick`, without augmentation and by SGD at a low rate
+(at the rates of its recipe what differs by rounding grows with every step), on the first so many
 training images: on one device; on two virtual devices; in two processes; and in one that is killed
 at a random step of the last epoch and resumed. Prints a table of losses, accuracies and the largest
 differences of weights, and writes `benchmarks/results/strategies.json`.
@@ -30,10 +31,11 @@ from keras_attn import data, training, zoo
 from keras_attn.training import trainer
 from keras_attn.training.launcher import launch
 from keras_attn.training.provenance import provenance
-from keras_attn.training.recipe import Augmentation
+from keras_attn.training.recipe import Augmentation, Optimizer
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "strategies.json"
 WAYS = ("plain", "mirrored, 2 devices", "2 workers", "killed and resumed")
+GENTLE = Optimizer(name="sgd", learning_rate=0.02)
 DataDir = Annotated[pathlib.Path | None, typer.Option(help="See keras_attn.data.load.")]
 
 
@@ -119,7 +121,9 @@ def run_one(
     """One of the runs, or a worker of one."""
     recipe = zoo.describe("cifar10_attention_net_quick").recipe
     settings = recipe.training.model_copy(update={"epochs": epochs, "batch_size": 512, "views": 1})
-    recipe = recipe.model_copy(update={"training": settings, "augmentation": Augmentation()})
+    recipe = recipe.model_copy(
+        update={"training": settings, "augmentation": Augmentation(), "optimizer": GENTLE}
+    )
     whole = data.load("cifar10", data_dir)
     rows = {"train": images, "validation": 1_000, "test": 2_000}
     # Read when asked for: a strategy must be made before TensorFlow does anything.
