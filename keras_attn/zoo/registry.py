@@ -90,8 +90,8 @@ def list_(pattern: str = "*", task: str | None = None, pretrained: bool | None =
     Example:
 
     >>> from keras_attn import zoo
-    >>> zoo.list("cifar10_*", pretrained=True)
-    ['cifar10_attention_net']
+    >>> zoo.list("imdb_t*", pretrained=True)
+    ['imdb_transformer']
     """
     found = list(entries())
     tasks: list[str] = sorted({entry.recipe.task for entry in found})
