@@ -60,6 +60,15 @@ def check_equal(folder, expected):
         np.testing.assert_allclose(received, value, rtol=1e-5, atol=1e-5)
 
 
+def served(folder):
+    """What a run's SavedModel answers."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(folder / "serving")).signatures["serving_default"]
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+    return serve(images=tf.constant(images))["probabilities"].numpy()
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """Runs on one device, by kind."""
@@ -93,6 +102,9 @@ def test_a_strategy_trains_what_one_device_trains(kind, spread, alone, tmp_path)
     # The script compares the replicas of a process with each other, to the bit.
     assert f"replicas: {1 if 'workers' in spread else spread[-1]}" in done.stdout
     check_equal(tmp_path / "run", alone(kind))
+    if kind == "images":
+        answers = [served(folder) for folder in (tmp_path / "run", alone(kind))]
+        np.testing.assert_allclose(*answers, atol=1e-4)
     records = [json.loads((f / "record.json").read_text()) for f in (tmp_path / "run", alone(kind))]
     for split, metrics in records[0]["metrics"].items():
         assert metrics["loss"] == pytest.approx(records[1]["metrics"][split]["loss"], rel=1e-4)

@@ -136,6 +136,8 @@ def main():
             arguments.folder / "weights.npz",
             *[np.array(weight) for weight in run.classifier.get_weights()],
         )
+        if arguments.kind == "images":
+            run.classifier.export(arguments.folder / "serving")
         print("replicas:", len(values))
 
 
