@@ -116,6 +116,9 @@ def test_image_entries_reached_what_they_were_made_for():
     for run in runs:
         assert run["parameters"] <= 2_000_000
         assert run["train_flops"] <= 0.36e15
+    for run in zoo.describe("cifar10_attention_net_quick").runs():
+        assert run["metrics"]["test"]["accuracy"] >= 0.90
+        assert run["train_seconds"] <= 15 * 60
     for run in zoo.describe("cifar10_compact_transformer").runs():
         assert run["parameters"] <= 500_000
         assert run["metrics"]["test"]["views_accuracy"] >= 0.915
