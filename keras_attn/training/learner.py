@@ -175,8 +175,11 @@ def _spec(array: Any) -> Any:
 
 
 def _several_workers(learner: Learner) -> bool:
-    extended = getattr(getattr(learner, "distribute_strategy", None), "extended", None)
-    return getattr(extended, "_num_workers", 1) > 1
+    if learner.replicas == 1:
+        return False
+    import tensorflow as tf
+
+    return isinstance(learner.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _step_function(learner: Learner, step: Any) -> Any:

@@ -162,9 +162,6 @@ def _described(strategy: Any) -> Distribution:
             f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, or a "
             f"tf.distribute.Strategy. Received: {strategy!r}."
         )
-    resolver = getattr(strategy, "cluster_resolver", None)
-    if resolver is None or not resolver.task_type:
-        return Distribution(strategy)
     return _of_cluster(strategy)
 
 
@@ -185,13 +182,15 @@ def _multi_worker() -> Distribution:
 
 
 def _of_cluster(strategy: Any) -> Distribution:
-    cluster = json.loads(os.environ.get("TF_CONFIG", "{}"))
-    task = cluster.get("task", {"type": "worker", "index": 0})
-    others = cluster.get("cluster", {})
-    chiefs = len(others.get("chief", []))
-    index = task["index"] + (chiefs if task["type"] == "worker" else 0)
-    workers = chiefs + len(others.get("worker", []))
-    return Distribution(strategy, max(workers, 1), index, chief=index == 0)
+    """What a strategy's own resolver says of the cluster, whoever made it: TF_CONFIG or Slurm."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    hosts = {} if resolver is None else resolver.cluster_spec().as_dict()
+    chiefs = len(hosts.get("chief", ()))
+    workers = chiefs + len(hosts.get("worker", ()))
+    if workers < 2:
+        return Distribution(strategy)
+    index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
+    return Distribution(strategy, workers, index, chief=index == 0)
 
 
 def _check_cluster() -> None:

@@ -194,6 +194,29 @@ def test_workers_that_stand_at_different_places_do_not_begin(tmp_path):
     assert "epoch and step [(3, 7), (3, 8)]" in printed
 
 
+@pytest.mark.parametrize(
+    ("hosts", "task", "expected"),
+    [
+        ({"worker": ["a:1", "b:1", "c:1"]}, ("worker", 2), (3, 2, False)),
+        ({"worker": ["a:1", "b:1"]}, ("worker", 0), (2, 0, True)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("chief", 0), (3, 0, True)),
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ("worker", 0), (3, 1, False)),
+        ({"worker": ["a:1"]}, ("worker", 0), (1, 0, True)),
+        ({}, (None, None), (1, 0, True)),
+    ],
+)
+def test_a_given_strategy_is_asked_for_its_cluster(monkeypatch, hosts, task, expected):
+    """As of Slurm: nothing of it stands in TF_CONFIG."""
+    import types
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    spec = types.SimpleNamespace(as_dict=lambda: hosts)
+    resolver = types.SimpleNamespace(cluster_spec=lambda: spec, task_type=task[0], task_id=task[1])
+    given = types.SimpleNamespace(scope=None, cluster_resolver=resolver)
+    spread = strategies.distribution(given)
+    assert (spread.workers, spread.worker, spread.chief) == expected
+
+
 def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
     from keras_attn.training import trainer
     from keras_attn.training.recipe import Recipe
