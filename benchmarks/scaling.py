@@ -145,7 +145,17 @@ def write_page(report: dict[str, Any]) -> None:
         f"{len(report['rows'][0]['seconds'])} rounds in turns; commit "
         f"`{(report['commit'] or 'unknown')[:10]}`.",
     ]
+    machine = report["plan"]["machine"]
     plan = [
+        f"A step takes its operations at {machine['rate'] / 1e12:.0f} TFLOP/s and "
+        f"{1e3 * machine['launch_seconds']:.0f} ms besides; gradients of "
+        f"{machine['bytes_a_gradient']} bytes are summed by rings, within hosts of "
+        f"{machine['gpus_a_host']} GPUs at {machine['host_bytes_per_second'] / 1e9:.0f} GB/s and "
+        f"between them at {machine['network_bytes_per_second'] / 1e9:.0f} GB/s a host, with "
+        f"{1e6 * machine['host_latency_seconds']:.0f} and "
+        f"{1e6 * machine['network_latency_seconds']:.0f} microseconds a stage; "
+        f"{machine['overlap']:.0%} of the backward pass hides it.",
+        "",
         f"| entry | batch a GPU | step of one GPU | {' | '.join(f'{n} GPUs' for n in GPUS)} |",
         "|---" * (3 + len(GPUS)) + "|",
     ]

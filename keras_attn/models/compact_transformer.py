@@ -62,6 +62,13 @@ class CompactTransformerConfig:
                 "`tokenizer_filters` and `tokenizer_pools` must have one value a convolution. "
                 f"Received: {self.tokenizer_filters} and {self.tokenizer_pools}."
             )
+        side = self.image_size - (self.stem == "whitening")
+        halvings = sum(self.tokenizer_pools)
+        if side >> halvings == 0:
+            raise ValueError(
+                f"Images of {side} pixels, halved {halvings} times by `tokenizer_pools`, leave no "
+                f"token. Received: {self.tokenizer_pools}."
+            )
         if self.tokenizer_filters[-1] % self.num_heads:
             raise ValueError(
                 "`num_heads` must divide the last of `tokenizer_filters`. Received: "

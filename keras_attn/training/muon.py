@@ -30,8 +30,8 @@ class ParameterGroup:
         weight_decay: decoupled: a step multiplies by `1 - rate * weight_decay`.
 
     Raises:
-        ValueError: `rule` is none of these, `match` is no regular expression, or the group is
-            for what is no matrix and yet of Muon.
+        ValueError: `rule` is none of these, `match` is no regular expression, a number is
+            impossible, or the group is for what is no matrix and yet of Muon.
     """
 
     match: str = ""
@@ -50,12 +50,13 @@ class ParameterGroup:
                 "The group without `match` is for what is no matrix, which Muon cannot update. "
                 f"Received: {self}. Give it another rule, or a `match`."
             )
-        try:
-            re.compile(self.match)
-        except re.error as error:
+        _check_pattern("match", self.match)
+        _check_numbers(self.momentum, self.weight_decay)
+        if self.factor <= 0 or not 0.0 <= self.beta_2 < 1.0:
             raise ValueError(
-                f"`match` must be a regular expression. Received: {self.match!r}: {error}."
-            ) from error
+                "`factor` must be above 0, and `beta_2` in [0, 1). Received: "
+                f"factor={self.factor!r}, beta_2={self.beta_2!r}."
+            )
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -76,7 +77,7 @@ class Muon(keras.optimizers.Optimizer):
         learning_rate: a float or a schedule.
         momentum: decay of the sum of gradients.
         nesterov: whether the step looks ahead.
-        iterations: Newton-Schulz iterations; singular values come near 1, between 0.7 and 1.2.
+        ns_steps: Newton-Schulz iterations; with five, singular values come between 0.7 and 1.2.
         weight_decay: of what Muon updates, decoupled.
         update_rms: the root mean square that a step has at rate 1; 0.2 is about AdamW's, so
             that its rates and decays serve (Liu et al., arXiv:2502.16982). None leaves the step
@@ -87,7 +88,7 @@ class Muon(keras.optimizers.Optimizer):
         groups: other rules, of which the first that matches counts.
 
     Raises:
-        ValueError: more than one group is without `match`.
+        ValueError: more than one group is without `match`, or an argument is impossible.
 
     Example:
 
@@ -105,7 +106,7 @@ class Muon(keras.optimizers.Optimizer):
         learning_rate: Any = 0.02,
         momentum: float = 0.95,
         nesterov: bool = True,
-        iterations: int = 5,
+        ns_steps: int = 5,
         weight_decay: float = 0.0,
         update_rms: float | None = None,
         normalize: str | None = None,
@@ -114,9 +115,16 @@ class Muon(keras.optimizers.Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=None, name=name, **kwargs)
+        _check_numbers(momentum, weight_decay)
+        _check_pattern("normalize", normalize or "")
+        if ns_steps < 1 or (update_rms is not None and update_rms <= 0):
+            raise ValueError(
+                "`ns_steps` must be at least 1, and `update_rms` above 0 or None. Received: "
+                f"ns_steps={ns_steps!r}, update_rms={update_rms!r}."
+            )
         self.momentum = momentum
         self.nesterov = nesterov
-        self.newton_schulz_iterations = iterations
+        self.ns_steps = ns_steps
         self.matrix_decay = weight_decay
         self.update_rms = update_rms
         self.normalize = normalize
@@ -176,7 +184,7 @@ class Muon(keras.optimizers.Optimizer):
             **config,
             "momentum": self.momentum,
             "nesterov": self.nesterov,
-            "iterations": self.newton_schulz_iterations,
+            "ns_steps": self.ns_steps,
             "weight_decay": self.matrix_decay,
             "update_rms": self.update_rms,
             "normalize": self.normalize,
@@ -205,7 +213,7 @@ class Muon(keras.optimizers.Optimizer):
     def _orthogonal(self, gradient: Tensor, index: int, plan: "_Plan") -> Tensor:
         decay, sides = plan.group.momentum, plan.sides
         step = self._accelerated(gradient, self._first[index], decay, self.nesterov)
-        step = orthogonalized(ops.reshape(step, sides), self.newton_schulz_iterations)
+        step = orthogonalized(ops.reshape(step, sides), self.ns_steps)
         if self.update_rms is not None:
             step = self.update_rms * math.sqrt(max(sides)) * step
         return ops.reshape(step, gradient.shape)
@@ -258,7 +266,7 @@ def linear_map(variable: Any) -> tuple[int, int] | None:
     return sides if min(sides) > 1 else None
 
 
-def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
+def orthogonalized(matrix: Tensor, ns_steps: int = 5) -> Tensor:
     """The orthogonal matrix nearest to a matrix `(M, N)`, roughly, by products alone.
 
     A quintic Newton-Schulz iteration, whose coefficients are Jordan's: they bring small
@@ -268,10 +276,27 @@ def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x = ops.transpose(matrix) if tall else matrix
     x = x / (_norm(x) + EPSILON)
-    for _ in range(iterations):
+    for _ in range(ns_steps):
         gram = ops.matmul(x, ops.transpose(x))
         x = a * x + ops.matmul(b * gram + c * ops.matmul(gram, gram), x)
     return ops.transpose(x) if tall else x
+
+
+def _check_numbers(momentum: float, weight_decay: float) -> None:
+    if not 0.0 <= momentum < 1.0 or weight_decay < 0:
+        raise ValueError(
+            "`momentum` must be in [0, 1), and `weight_decay` at least 0. Received: "
+            f"momentum={momentum!r}, weight_decay={weight_decay!r}."
+        )
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"`{name}` must be a regular expression. Received: {pattern!r}: {error}."
+        ) from error
 
 
 def _norm(x: Tensor) -> Tensor:

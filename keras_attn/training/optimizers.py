@@ -102,7 +102,7 @@ def _muon(settings: Optimizer, rate: WarmupDecay) -> Muon:
     return Muon(
         learning_rate=rate,
         momentum=settings.momentum,
-        iterations=settings.iterations,
+        ns_steps=settings.iterations,
         weight_decay=settings.weight_decay,
         update_rms=settings.update_rms,
         normalize=settings.normalize,

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import re
 import subprocess
 from typing import Any
 
@@ -25,6 +26,11 @@ def provenance() -> dict[str, Any]:
 def _commit() -> str | None:
     carried = os.environ.get("KERAS_ATTN_COMMIT")
     if carried:
+        if not re.fullmatch("[0-9a-f]{40}", carried):
+            raise ValueError(
+                "KERAS_ATTN_COMMIT must be what `git rev-parse HEAD` says where the files come "
+                f"from, 40 hexadecimal digits. Received: {carried!r}. Unset it in a checkout."
+            )
         return carried
     folder = pathlib.Path(__file__).parent
     try:

@@ -125,7 +125,7 @@ class Optimizer(_Section):
     momentum: Fraction = 0.9
     beta_2: Fraction = 0.999
     weight_decay: NonNegative = 0.0
-    iterations: Count = 5
+    iterations: Count = 5  # Newton-Schulz, a step
     update_rms: Positive | None = None
     normalize: str | None = None
     groups: list[Group] = []

@@ -187,7 +187,7 @@ def _of_cluster(strategy: Any) -> Distribution:
     hosts = {} if resolver is None else resolver.cluster_spec().as_dict()
     chiefs = len(hosts.get("chief", ()))
     workers = chiefs + len(hosts.get("worker", ()))
-    if workers < 2:
+    if resolver is None or workers < 2:
         return Distribution(strategy)
     index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
     return Distribution(strategy, workers, index, chief=index == 0)

@@ -98,6 +98,7 @@ def train(
         RecipeError: the recipe has no such variant.
         ValueError: no strategy has that name, or the replicas cannot share a batch equally.
     """
+    _check_going_on(resume, checkpoint_steps)
     spread = distribution(strategy, devices)
     folder = pathlib.Path(folder)
     if spread.chief and not resume and folder.exists() and any(folder.iterdir()):
@@ -292,6 +293,18 @@ def _compiled(
         jit_compile=compile_mode() if spread.replicas == 1 else False,
     )
     return learner
+
+
+def _check_going_on(resume: Any, checkpoint_steps: Any) -> None:
+    if resume not in (True, False, "auto"):
+        raise ValueError(f"`resume` must be True, False or 'auto'. Received: {resume!r}.")
+    if checkpoint_steps is not None and (
+        not isinstance(checkpoint_steps, int) or checkpoint_steps < 1
+    ):
+        raise ValueError(
+            "`checkpoint_steps` must be a positive number of steps, or None for epochs alone. "
+            f"Received: {checkpoint_steps!r}."
+        )
 
 
 def _check_settings(recipe: Recipe, variant: str | None) -> None:

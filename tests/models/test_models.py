@@ -139,6 +139,10 @@ def test_impossible_settings_are_refused(settings, match):
     [
         ({"tokenizer_pools": (True,)}, "one value a convolution"),
         ({"num_heads": 3}, "3 heads of 128 features"),
+        (
+            {"tokenizer_filters": (8,) * 6, "tokenizer_pools": (True,) * 6, "num_heads": 2},
+            "halved 6 times .* leave no token",
+        ),
     ],
 )
 def test_impossible_compact_transformers_are_refused(settings, match):

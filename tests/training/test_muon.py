@@ -179,11 +179,30 @@ def test_a_group_of_muon_takes_matrices_alone():
         ({"rule": "lion"}, "'muon', 'sgd', 'adamw'.*'lion'"),
         ({"match": "("}, "regular expression"),
         ({"rule": "muon"}, "no matrix.*another rule"),
+        ({"momentum": 1.0}, r"in \[0, 1\).*momentum=1.0"),
+        ({"weight_decay": -0.1}, "at least 0.*weight_decay=-0.1"),
+        ({"factor": 0.0}, "above 0.*factor=0.0"),
+        ({"beta_2": 1.5}, "beta_2=1.5"),
     ],
 )
 def test_impossible_groups_are_refused(settings, match):
     with pytest.raises(ValueError, match=match):
         ParameterGroup(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"momentum": -0.1}, "momentum=-0.1"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0"),
+        ({"ns_steps": 0}, "at least 1.*ns_steps=0"),
+        ({"update_rms": 0.0}, "update_rms=0.0"),
+        ({"normalize": "["}, "`normalize` must be a regular expression"),
+    ],
+)
+def test_impossible_arguments_are_refused(settings, match):
+    with pytest.raises(ValueError, match=match):
+        Muon(**settings)
 
 
 def test_two_groups_for_what_is_left_are_refused():

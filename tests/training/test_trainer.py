@@ -377,6 +377,30 @@ def test_auto_resume_starts_afresh_where_there_is_nothing(finished, small_recipe
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"resume": "yes"}, "True, False or 'auto'. Received: 'yes'"),
+        ({"checkpoint_steps": 0}, "positive number of steps.*Received: 0"),
+        ({"checkpoint_steps": "5"}, "Received: '5'"),
+    ],
+)
+def test_impossible_ways_to_go_on_are_refused(small_recipe, tmp_path, settings, match):
+    with pytest.raises(ValueError, match=match):
+        training.train(small_recipe, tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_where_the_code_came_from_must_be_a_commit(monkeypatch):
+    from keras_attn.training.provenance import provenance
+
+    monkeypatch.setenv("KERAS_ATTN_COMMIT", "main")
+    with pytest.raises(ValueError, match=r"40 hexadecimal digits.*Received: 'main'"):
+        provenance()
+    monkeypatch.setenv("KERAS_ATTN_COMMIT", "a" * 40)
+    assert provenance()["commit"] == "a" * 40
+
+
 def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
     recipe = small_recipe.model_copy(update={"dataset": "cifar10"})
     with pytest.raises(data.DatasetNotFoundError):
