@@ -9,7 +9,7 @@ from typing import Any
 from keras_attn._names import unknown
 from keras_attn.data._account import Account
 from keras_attn.data._tfds import DatasetNotFoundError
-from keras_attn.data.batches import HeldOutImages, ImageBatches, training_batches
+from keras_attn.data.batches import HeldOutImages, ImageBatches
 from keras_attn.data.cifar import (
     CIFAR10_LABELS,
     CIFAR100_LABELS,
@@ -165,5 +165,4 @@ __all__ = [
     "split_table",
     "tatoeba",
     "text_batches",
-    "training_batches",
 ]

@@ -5,12 +5,10 @@ epoch 7 sees the batches that it would have seen uninterrupted.
 """
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
 
-from keras_attn.data.feeding import batches_for_fit
 from keras_attn.data.splits import Split
 
 
@@ -58,7 +56,6 @@ class ImageBatches(keras.utils.PyDataset):
         batch_size: images a batch; what does not fill a batch is left out that epoch.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
-        initial_epoch: number of the first epoch.
         alternating_flip: mirror each image every other epoch, see `flipped`.
 
     Raises:
@@ -72,23 +69,21 @@ class ImageBatches(keras.utils.PyDataset):
         *,
         seed: int,
         epochs: int,
-        initial_epoch: int = 0,
         alternating_flip: bool = False,
     ) -> None:
         super().__init__()
         check_batch_size(batch_size, len(split))
         self.split, self.batch_size, self.seed = split, batch_size, seed
-        self.epochs, self.initial_epoch = epochs, initial_epoch
-        self.alternating_flip = alternating_flip
+        self.epochs, self.alternating_flip = epochs, alternating_flip
         self.steps = len(split) // batch_size
         self._epoch = -1
 
     def __len__(self) -> int:
-        return self.steps * (self.epochs - self.initial_epoch)
+        return self.steps * self.epochs
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, step = divmod(index, self.steps)
-        order, mirrored = self._drawn(self.initial_epoch + epoch)
+        order, mirrored = self._drawn(epoch)
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
         images = self.split.images[rows]
         if self.alternating_flip:
@@ -121,14 +116,3 @@ class HeldOutImages(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
         return self.split.images[rows], self.split.labels[rows]
-
-
-def training_batches(*arguments: Any, **settings: Any) -> Any:
-    """`ImageBatches`, made of these arguments, in the form that `fit` takes on this backend.
-
-    Pass it with `shuffle=False` and `steps_per_epoch=len(split) // batch_size`.
-
-    Raises:
-        ValueError: the split does not fill one batch.
-    """
-    return batches_for_fit(ImageBatches(*arguments, **settings))

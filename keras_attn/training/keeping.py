@@ -1,4 +1,4 @@
-"""Callbacks that keep a run: its checkpoints, its log, its best weights, its random state."""
+"""Callbacks that keep a run: its checkpoints and log, its best weights, its random state."""
 
 import contextlib
 import csv
@@ -29,14 +29,15 @@ class InterruptedTrainingError(RuntimeError):
 
 
 class Keeper(keras.callbacks.Callback):
-    """Writes checkpoints, and stops after one on SIGTERM.
+    """Writes checkpoints and `log.csv`, and stops after a checkpoint on SIGTERM.
 
     At the end of each epoch, after every `every` steps if asked to, and on SIGTERM, between two
     steps. It stands last among the callbacks: an epoch whose checkpoint is there is done in
     every respect.
 
     Args:
-        checkpoints: where they are written; None keeps nothing, and only counts.
+        checkpoints: where they are written, the log beside them; None keeps nothing, and only
+            counts.
         state: where the run stands at the beginning.
         held: a context in which the model holds the weights as they are trained.
         every: steps between checkpoints within an epoch, or None.
@@ -90,6 +91,8 @@ class Keeper(keras.callbacks.Callback):
         """Write the checkpoint of an epoch."""
         self.epoch, self.step = epoch + 1, 0
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        if self.checkpoints is not None:
+            write_log(self.checkpoints.folder.with_name("log.csv"), self.history)
         with self.held():
             self._save(within_epoch=False)
 
@@ -153,29 +156,6 @@ class Restore(keras.callbacks.Callback):
             self._counted = []
 
 
-class Log(keras.callbacks.Callback):
-    """Writes what is told of each epoch as `log.csv`, anew each time, in one piece.
-
-    Args:
-        path: the file.
-        history: what was told of the epochs before.
-    """
-
-    def __init__(self, path: pathlib.Path, history: list[dict[str, float]]) -> None:
-        super().__init__()
-        self.path, self.history = path, list(history)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add an epoch."""
-        self.history.append({name: float(value) for name, value in (logs or {}).items()})
-        text = io.StringIO()
-        columns = ["epoch", *sorted(dict.fromkeys(key for row in self.history for key in row))]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({"epoch": number, **row} for number, row in enumerate(self.history))
-        write_text(self.path, text.getvalue())
-
-
 class BestWeights(keras.callbacks.Callback):
     """Keeps the weights of the epoch that was best on validation data.
 
@@ -204,6 +184,16 @@ class BestWeights(keras.callbacks.Callback):
             copy = self.copy()
             copy.set_weights(self.classifier.get_weights())
             save_weights(copy, self.path)
+
+
+def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:
+    """Write what was told of each epoch as a table, anew and in one piece."""
+    text = io.StringIO()
+    columns = ["epoch", *sorted(dict.fromkeys(key for row in history for key in row))]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"epoch": number, **row} for number, row in enumerate(history))
+    write_text(path, text.getvalue())
 
 
 def _sync(model: keras.Model) -> None:

@@ -24,7 +24,7 @@ from keras_attn.training.checkpoint import (
     State,
 )
 from keras_attn.training.examples import Classifier, Examples, evaluate
-from keras_attn.training.keeping import BestWeights, Keeper, Log, Restore, listening
+from keras_attn.training.keeping import BestWeights, Keeper, Restore, listening
 from keras_attn.training.learner import EvaluateAverages, Learner, augmentations
 from keras_attn.training.optimizers import build_optimizer
 from keras_attn.training.provenance import provenance
@@ -329,7 +329,6 @@ def _tellers(
             functools.cache(lambda: bare(classifier)),
             best=max((row.get("val_accuracy", -1.0) for row in state.history), default=-1.0),
         ),
-        Log(folder / "log.csv", state.history),
     ]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))

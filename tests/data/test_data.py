@@ -68,19 +68,14 @@ def test_orders_depend_on_seed_and_epoch_and_hold_everything():
     assert len(orders) == 6
 
 
-@pytest.mark.tensorflow
-def test_training_batches_resume_in_the_middle(shapes):
+def test_training_batches_are_those_of_their_epoch(shapes):
     split = shapes["train"]
-
-    def batches(start):
-        dataset = data.training_batches(split, 50, seed=3, epochs=3, initial_epoch=start)
-        return [labels.numpy().tolist() for _, labels in dataset]
-
-    whole = batches(0)
-    assert len(whole) == 9  # 192 images make 3 batches of 50
-    assert batches(2) == whole[6:]
+    batches = data.ImageBatches(split, 50, seed=3, epochs=3)
+    assert len(batches) == 9  # 192 images make 3 batches of 50
     order = epoch_order(192, 3, 1)
-    assert whole[3] == split.labels[order[:50]].tolist()
+    assert batches[3][1].tolist() == split.labels[order[:50]].tolist()
+    backwards = [batches[index][1].tolist() for index in range(8, -1, -1)]
+    assert backwards[::-1] == [batches[index][1].tolist() for index in range(9)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
@@ -106,26 +101,22 @@ def test_batches_go_on_from_any_of_them(shapes):
 @pytest.mark.parametrize("alternating", [False, True])
 def test_other_backends_get_the_same_batches(shapes, alternating):
     split = shapes["train"]
-    settings = {"seed": 3, "epochs": 4, "initial_epoch": 2, "alternating_flip": alternating}
-    arrays = data.ImageBatches(split, 50, **settings)
-    dataset = list(data.training_batches(split, 50, **settings))
+    arrays = data.ImageBatches(split, 50, seed=3, epochs=2, alternating_flip=alternating)
+    dataset = list(data.batches_for_fit(arrays))
     assert len(arrays) == len(dataset) == 6
     for index, (images, labels) in enumerate(dataset):
         np.testing.assert_array_equal(arrays[index][0], images)
         np.testing.assert_array_equal(arrays[index][1], labels)
 
 
-@pytest.mark.tensorflow
 def test_alternating_flips_show_every_image_from_both_sides(shapes):
     split = shapes["train"]
     seen = {False: 0, True: 0}
     by_epoch = []
+    batches = data.ImageBatches(split, 48, seed=3, epochs=2, alternating_flip=True)
     for epoch in range(2):
-        batches = data.training_batches(
-            split, 48, seed=3, epochs=epoch + 1, initial_epoch=epoch, alternating_flip=True
-        )
         order, sides = epoch_order(192, 3, epoch), np.zeros(192, bool)
-        images = np.concatenate([batch for batch, _ in batches])
+        images = np.concatenate([batches[4 * epoch + step][0] for step in range(4)])
         for index, image in zip(order, images, strict=True):
             sides[index] = not np.array_equal(image, split.images[index])
             mirrored = split.images[index][:, ::-1]
@@ -149,7 +140,7 @@ def test_batches_of_a_split_cover_it_once(shapes):
 @pytest.mark.parametrize("size", [0, 193])
 def test_batches_larger_than_the_data_are_refused(shapes, size):
     with pytest.raises(ValueError, match="192 training examples"):
-        data.training_batches(shapes["train"], size, seed=0, epochs=1)
+        data.ImageBatches(shapes["train"], size, seed=0, epochs=1)
 
 
 def test_float_images_are_no_split():

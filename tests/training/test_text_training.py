@@ -10,12 +10,9 @@ from keras_attn import data, training
 from keras_attn.tasks import from_architecture
 from keras_attn.training import trainer
 from keras_attn.training.checkpoint import sha256
+from tests.training.runs import weights_of
 
 pytestmark = pytest.mark.tensorflow
-
-
-def weights_of(run):
-    return [np.asarray(weight) for weight in run.classifier.get_weights()]
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,6 @@
 """Training runs: what they leave, that they repeat, and that they survive."""
 
 import json
-import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -15,48 +10,7 @@ from keras_attn import data, training
 from keras_attn.tasks import from_architecture
 from keras_attn.training.learner import EvaluateAverages, Learner
 from keras_attn.training.optimizers import WarmupDecay, build_optimizer
-from tests.conftest import ROOT
-
-
-def checkpoints_in(folder):
-    """The checkpoints of a run, by name, what is not whole left out."""
-    found = (folder / "checkpoints").glob("*/state.json")
-    return sorted(path.parent.name for path in found if path.parent.name != "partial")
-
-
-def small_run(folder, *options):
-    """`train_small`, in a process of its own."""
-    command = [sys.executable, "-m", "tests.training.train_small", str(folder), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def contents(path):
-    """What a file says: of weights their values, for HDF5 keeps the time as well."""
-    if path.suffix != ".h5":
-        return path.read_text()
-    import h5py
-
-    values = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                values.update({name: item[()].tobytes()})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
-    return values
-
-
-def weights_of(run):
-    return [np.asarray(w) for w in run.classifier.get_weights()]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, small_recipe, shapes):
-    """One uninterrupted run, which several tests look at."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    return training.train(small_recipe, folder, dataset=shapes, verbose=0)
+from tests.training.runs import checkpoints_in, weights_of
 
 
 def test_a_run_leaves_weights_logs_and_a_record(finished, shapes):
@@ -123,122 +77,6 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
-@pytest.fixture(scope="module")
-def small_whole(tmp_path_factory):
-    """`train_small` that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("small") / "whole"
-    done = small_run(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
-
-def check_as_whole(folder, small_whole):
-    for name in ("model.weights.h5", "best.weights.h5", "log.csv"):
-        assert contents(folder / name) == contents(small_whole / name), name
-    record = json.loads((folder / "record.json").read_text())
-    assert record["metrics"] == json.loads((small_whole / "record.json").read_text())["metrics"]
-
-
-@pytest.mark.tensorflow
-def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path, small_whole):
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.training.train_small", str(folder), "--every", "2"]
-    random = np.random.default_rng()  # whenever it is
-    for attempt in range(3):
-        before = checkpoints_in(folder)
-        process = subprocess.Popen(
-            [*command, *(["--resume"] if attempt else [])], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 120
-        while checkpoints_in(folder) == before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(random.uniform(0.0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (folder / "record.json").exists()
-    assert small_run(folder, "--resume").returncode == 0
-    check_as_whole(folder, small_whole)
-
-
-DAMAGES = {
-    "truncate": lambda content: content[: len(content) // 2],
-    "flip": lambda content: content[:300] + bytes([content[300] ^ 1]) + content[301:],
-    "empty": lambda content: b"",
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", ["variables.npy", "state.json"])
-def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
-    finished, small_recipe, shapes, tmp_path, damage, file
-):
-    folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
-    (folder / "record.json").unlink()
-    assert checkpoints_in(folder) == ["00002-0000000", "00003-0000000"]
-    path = folder / "checkpoints" / "00003-0000000" / file
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    with pytest.warns(UserWarning, match=rf"00003-0000000.{file}.*The checkpoint before it"):
-        again = training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
-    for a, b in zip(weights_of(finished), weights_of(again), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_a_run_all_of_whose_checkpoints_are_damaged_is_refused(
-    finished, small_recipe, shapes, tmp_path
-):
-    folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
-    for path in (folder / "checkpoints").glob("*/variables.npy"):
-        path.unlink()
-    with (
-        pytest.warns(UserWarning, match="before it is used"),
-        pytest.raises(training.CheckpointError, match=r"(?s)missing or damaged.*Start afresh"),
-    ):
-        training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
-
-
-def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
-    from keras_attn.training import checkpoint
-
-    values = finished.folder / "checkpoints" / "00003-0000000" / "variables.npy"
-    (tmp_path / "fewer.npy").write_bytes(values.read_bytes()[:-200])
-    learner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    learner.compile("sgd")
-    with pytest.raises(training.CheckpointError, match="written by other code"):
-        checkpoint.restore(learner, values)  # of other shapes
-    with (tmp_path / "one.npy").open("wb") as file:
-        np.save(file, np.zeros((3, 2), "float32"))
-    with pytest.raises(training.CheckpointError, match="fewer than"):
-        checkpoint.restore(learner, tmp_path / "one.npy")
-
-
-def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
-    finished, small_recipe, shapes, tmp_path
-):
-    folder = tmp_path / "run"
-    (folder / "checkpoints" / "partial").mkdir(parents=True)
-    (folder / "log.csv").write_text("epoch\n")
-    run = training.train(small_recipe, folder, dataset=shapes, resume="auto", verbose=0)
-    for a, b in zip(weights_of(finished), weights_of(run), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_sigterm_is_given_back_after_training():
-    import contextlib
-
-    from keras_attn.training.checkpoint import State
-    from keras_attn.training.keeping import Keeper
-
-    before = signal.getsignal(signal.SIGTERM)
-    keeper = Keeper(None, State(), contextlib.nullcontext)
-    keeper.on_train_begin()
-    assert signal.getsignal(signal.SIGTERM) != before
-    keeper.on_train_begin()  # of the epochs after one that was under way
-    keeper.stop_listening()
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
 def test_the_best_weights_load_into_a_classifier(finished, shapes):
     import csv
 
@@ -250,29 +88,6 @@ def test_the_best_weights_load_into_a_classifier(finished, shapes):
     classifier.load_weights(finished.folder / "best.weights.h5")
     received = training.evaluate(classifier, shapes["validation"])
     assert received["accuracy"] == pytest.approx(best, abs=1e-6)
-
-
-@pytest.mark.tensorflow
-def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole):
-    folder = tmp_path / "run"
-    done = small_run(folder, "--full-after", "2")
-    assert done.returncode == 1, done.stderr[-3000:]
-    assert "could not be written" in done.stderr
-    assert "00002-0000000 was written before" in done.stderr
-    assert checkpoints_in(folder) == ["00001-0000000", "00002-0000000"]
-    assert small_run(folder, "--resume").returncode == 0
-    check_as_whole(folder, small_whole)
-
-
-@pytest.mark.tensorflow
-def test_a_run_that_is_told_to_stop_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
-    folder = tmp_path / "run"
-    done = small_run(folder, "--stop-at", "15")  # six steps an epoch
-    assert done.returncode == 75, done.stderr[-3000:]
-    assert "after epoch 2, step 3, and a checkpoint" in done.stderr
-    assert checkpoints_in(folder) == ["00002-0000000", "00002-0000003"]
-    assert small_run(folder, "--resume").returncode == 0
-    check_as_whole(folder, small_whole)
 
 
 def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
@@ -367,14 +182,6 @@ def test_a_strategy_that_cannot_be_leaves_no_folder(small_recipe, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'mirrored'"):
         training.train(small_recipe, tmp_path / "run", strategy="miror")
     assert not (tmp_path / "run").exists()
-
-
-def test_auto_resume_starts_afresh_where_there_is_nothing(finished, small_recipe, shapes, tmp_path):
-    settings = {"dataset": shapes, "resume": "auto", "verbose": 0}
-    for _ in range(2):  # the second goes on, and has nothing left to do
-        run = training.train(small_recipe, tmp_path / "run", **settings)
-        for a, b in zip(weights_of(finished), weights_of(run), strict=True):
-            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(

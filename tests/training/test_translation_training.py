@@ -192,7 +192,7 @@ def test_a_run_reads_what_its_recipe_says(whole, dataset, tmp_path):
     assert len(read.pairs) == len(dataset["validation"])
     assert trainer._compiled(whole.classifier, read, _recipe(), 0, 3, Distribution()).r_drop == 1.0
     called = trainer._tellers(tmp_path, whole.classifier, read, State(), False)
-    assert [type(c).__name__ for c in called] == ["TranslateHeldOut", "BestWeights", "Log"]
+    assert [type(c).__name__ for c in called] == ["TranslateHeldOut", "BestWeights"]
 
 
 def test_subwords_are_learnt_of_training_pairs_alone(dataset):

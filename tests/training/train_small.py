@@ -8,7 +8,6 @@ import signal
 import sys
 
 import keras
-import numpy as np
 
 from keras_attn import data, training
 from keras_attn.training import keeping, trainer
@@ -20,10 +19,11 @@ class After(keras.callbacks.Callback):
 
     def __init__(self, act, step=None, epoch=None):
         super().__init__()
-        self.act, self.step, self.epoch = act, step, epoch
+        self.act, self.step, self.epoch, self.steps = act, step, epoch, 0
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.step is not None and int(np.array(self.model.optimizer.iterations)) == self.step:
+        self.steps += 1  # of this process; the optimizer's own number lags behind on JAX
+        if self.steps == self.step:
             self.act()
 
     def on_epoch_end(self, epoch, logs=None):

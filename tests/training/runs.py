@@ -1,0 +1,13 @@
+"""What tests look at of a run."""
+
+import numpy as np
+
+
+def checkpoints_in(folder):
+    """The checkpoints of a run, by name, what is not whole left out."""
+    found = (folder / "checkpoints").glob("*/state.json")
+    return sorted(path.parent.name for path in found if path.parent.name != "partial")
+
+
+def weights_of(run):
+    return [np.asarray(w) for w in run.classifier.get_weights()]
