@@ -1,5 +1,6 @@
 """The tables and the plot of the benchmark of mechanisms, from its results."""
 
+import math
 import pathlib
 import statistics
 from typing import Any
@@ -13,10 +14,11 @@ END = "<!-- mechanisms: end -->"
 HOW = """# What attention gives
 
 Every mechanism in the same place of two networks, trained by the same recipe with the same seeds
-on CIFAR-10; made by `python benchmarks/mechanisms.py`. *Hybrid* is `cifar10_attention_net_quick`;
-*small* has two convolutions, and only the mechanism relates distant parts. The step and its peak
-memory are those of training, in turns and in fresh processes; entropy is that of a row of weights
-over that of uniform ones, 0 for a single key. Mean and sample standard deviation over seeds.
+on CIFAR-10; made by `python benchmarks/mechanisms.py`. *Hybrid* is `cifar10_attention_net_quick`
+in three epochs; *small* has two convolutions, and only the mechanism relates distant parts. The
+step and its peak memory are those of training, in turns and in fresh processes; entropy is that of
+a row of weights over that of uniform ones, 0 for a single key. Mean and sample standard deviation
+over seeds.
 
 ![Test accuracy of every mechanism](mechanisms.svg)
 """
@@ -85,8 +87,9 @@ def _table(results: dict[str, Any], network: str) -> str:
             "-" if None in entropies else mean_and_deviation(entropies, ".2f"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    told = _noise([_accuracies(_of(results, network, mechanism)) for mechanism in TITLES])
     machines = " and ".join(dict.fromkeys(hardware(run) for run in results["runs"]))
-    told = [f"Trained on {machines}."]
+    told.append(f"Trained on {machines}.")
     if steps:
         told.append(
             f"A step of {steps['batch_size']} images without attention takes "
@@ -96,6 +99,20 @@ def _table(results: dict[str, Any], network: str) -> str:
     commits = sorted({run["commit"] or "unknown" for run in results["runs"]})
     told.append(f"Commit: {', '.join(f'`{commit[:10]}`' for commit in commits)}.")
     return "\n".join([*lines, "", " ".join(told)])
+
+
+def _noise(accuracies: list[list[float]]) -> list[str]:
+    """What chance alone does to a difference; nothing where no mechanism has two runs."""
+    several = [values for values in accuracies if len(values) > 1]
+    if not several:
+        return []
+    pooled = math.sqrt(statistics.fmean(statistics.variance(values) for values in several))
+    fewest = min(map(len, several))
+    return [
+        f"A run's standard deviation, pooled over the mechanisms, is {pooled:.2f}: a difference of "
+        f"two means of {fewest} seeds is told from chance from about "
+        f"{2 * pooled * math.sqrt(2 / fewest):.2f} on (twice its standard error)."
+    ]
 
 
 def _plot(results: dict[str, Any], networks: list[str]) -> None:

@@ -22,7 +22,6 @@ from keras_attn.data.encoded import (
     EvaluationBatches,
     TextBatches,
     evaluation_batches,
-    text_batches,
 )
 from keras_attn.data.encoded_pairs import (
     EncodedPairs,
@@ -164,5 +163,4 @@ __all__ = [
     "split_pairs",
     "split_table",
     "tatoeba",
-    "text_batches",
 ]

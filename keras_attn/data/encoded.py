@@ -95,34 +95,24 @@ class TextBatches(keras.utils.PyDataset):
         batch_size: texts a batch; what does not fill a batch is left out that epoch.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
-        initial_epoch: number of the first epoch.
 
     Raises:
         ValueError: the texts do not fill one batch.
     """
 
-    def __init__(
-        self,
-        texts: EncodedTexts,
-        batch_size: int,
-        *,
-        seed: int,
-        epochs: int,
-        initial_epoch: int = 0,
-    ) -> None:
+    def __init__(self, texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int) -> None:
         super().__init__()
         check_batch_size(batch_size, len(texts))
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
-        self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.epochs = epochs
         self.steps = len(texts) // batch_size
         self._planned: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
-        return self.steps * (self.epochs - self.initial_epoch)
+        return self.steps * self.epochs
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, step = divmod(index, self.steps)
-        epoch += self.initial_epoch
         if self._planned[0] != epoch:
             self._planned = (epoch, self._plan(epoch))
         return self.texts.batch(self._planned[1][step])
@@ -139,15 +129,6 @@ class TextBatches(keras.utils.PyDataset):
             batches += np.split(rows, len(rows) // self.batch_size)
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
         return [batches[i] for i in shuffled]
-
-
-def text_batches(
-    texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int, initial_epoch: int = 0
-) -> Any:
-    """`TextBatches` in the form that `fit` takes on this backend."""
-    return batches_for_fit(
-        TextBatches(texts, batch_size, seed=seed, epochs=epochs, initial_epoch=initial_epoch)
-    )
 
 
 def evaluation_batches(examples: _Encoded, batch_size: int) -> Any:

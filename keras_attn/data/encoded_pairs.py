@@ -90,7 +90,6 @@ class PairBatches(keras.utils.PyDataset):
             each pair.
         seed: integer that, with the epoch, makes the order.
         epochs: number of the epoch to stop before.
-        initial_epoch: number of the first epoch.
         copies: how often each pair stands in its batch, one beside the other.
 
     Raises:
@@ -104,13 +103,12 @@ class PairBatches(keras.utils.PyDataset):
         *,
         seed: int,
         epochs: int,
-        initial_epoch: int = 0,
         copies: int = 1,
     ) -> None:
         super().__init__()
         self.pairs_of = pairs if callable(pairs) else lambda epoch: pairs
         self.seed, self.copies = seed, copies
-        self.epochs, self.initial_epoch = epochs, initial_epoch
+        self.epochs = epochs
         pairs = self.pairs_of(0)
         if not len(pairs) or batch_tokens < 1:
             raise ValueError(
@@ -121,11 +119,10 @@ class PairBatches(keras.utils.PyDataset):
         self._planned: tuple[int, EncodedPairs, list[np.ndarray]] = (-1, pairs, [])
 
     def __len__(self) -> int:
-        return self.steps * (self.epochs - self.initial_epoch)
+        return self.steps * self.epochs
 
     def __getitem__(self, index: int) -> Batch:
         epoch, step = divmod(index, self.steps)
-        epoch += self.initial_epoch
         if self._planned[0] != epoch:
             pairs = self.pairs_of(epoch)
             self._planned = (epoch, pairs, self._plan(pairs, epoch))

@@ -30,7 +30,7 @@ class AttentionNetConfig:
         attention: normalizer of the attention, or a gate, or `"none"` for the twin without.
         attention_stage: number of the stage, from 1, that the attention follows; None is the
             last.
-        num_heads: heads of the attention.
+        num_heads: heads of the attention; this and the next two are of no matter to gates.
         key_channels: channels of its queries and keys; None is an eighth of the map's.
         value_channels: channels of its values; None is half of the map's.
         activation: name of a Keras activation.

@@ -98,10 +98,9 @@ class PairModel(TaskModel):
             kwargs.pop("batch_size", None) or BATCH_TOKENS,
             seed=int(np.random.randint(2**31)),  # as set_random_seed set it
             epochs=epochs,
-            initial_epoch=first,
         )
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
-        return super().fit(batches_for_fit(batches), **kwargs)
+        return super().fit(batches_for_fit(batches, start=first * batches.steps), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate`."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_attn import tasks
-from keras_attn.data import PairSplit
+from keras_attn.data import PairBatches, PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
 from keras_attn.tasks._search import BATCH, searched
@@ -219,6 +219,14 @@ def test_data_sets_of_strings_are_read_as_lists_are(fitted):
     model = _new()
     seen = model.fit(dataset, validation_data=dataset, epochs=2, verbose=0).history
     assert seen["val_loss"][1] < seen["val_loss"][0]
+
+
+def test_fit_goes_on_from_an_epoch():
+    model = _new()
+    history = model.fit(SOURCES, TARGETS, batch_size=12, initial_epoch=1, epochs=3, verbose=0)
+    assert history.epoch == [1, 2]
+    steps = PairBatches(model.encode(SOURCES, TARGETS), 12, seed=0, epochs=1).steps
+    assert model.optimizer.iterations == 2 * steps
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
