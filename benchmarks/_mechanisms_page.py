@@ -5,6 +5,8 @@ import pathlib
 import statistics
 from typing import Any
 
+import numpy as np
+
 from keras_attn.zoo._figures import hardware, mean_and_deviation, seeds
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "pages" / "mechanisms.md"
@@ -18,7 +20,7 @@ on CIFAR-10; made by `python benchmarks/mechanisms.py`. *Hybrid* is `cifar10_att
 in three epochs; *small* has two convolutions, and only the mechanism relates distant parts. The
 step and its peak memory are those of training, in turns and in fresh processes; entropy is that of
 a row of weights over that of uniform ones, 0 for a single key. Mean and sample standard deviation
-over seeds.
+over seeds; differences are of runs of the same seed.
 
 ![Test accuracy of every mechanism](mechanisms.svg)
 """
@@ -46,10 +48,17 @@ def write_page(results: dict[str, Any]) -> None:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{PAGE} must hold the lines\n\n{BEGIN}\n{END}")
-    networks = dict.fromkeys(run["network"] for run in results["runs"])
-    tables = "\n\n".join(_table(results, network) for network in networks)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
-    _plot(results, list(networks))
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}", encoding="utf-8")
+    _plot(results, _networks(results))
+
+
+def tables(results: dict[str, Any]) -> str:
+    """A table for each network of the results."""
+    return "\n\n".join(_table(results, network) for network in _networks(results))
+
+
+def _networks(results: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(run["network"] for run in results["runs"]))
 
 
 def _of(results: dict[str, Any], network: str, mechanism: str) -> Runs:
@@ -70,7 +79,7 @@ def _table(results: dict[str, Any], network: str) -> str:
         "peak memory of a step | entropy |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    none = _accuracies(_of(results, network, "none"))
+    none = _of(results, network, "none")
     for mechanism, title in TITLES.items():
         runs = _of(results, network, mechanism)
         if not runs:
@@ -79,7 +88,7 @@ def _table(results: dict[str, Any], network: str) -> str:
         cells = [
             title,
             f"{mean_and_deviation(accuracies, '.2f')} % ({seeds(runs)})",
-            f"{statistics.fmean(accuracies) - statistics.fmean(none):+.2f}" if none else "-",
+            _against(runs, none),
             f"{runs[0]['parameters']:,}",
             f"{runs[0]['forward_flops'] / 1e6:,.1f}",
             f"{steps['ratio'][mechanism]:.2f}x" if steps else "-",
@@ -87,7 +96,8 @@ def _table(results: dict[str, Any], network: str) -> str:
             "-" if None in entropies else mean_and_deviation(entropies, ".2f"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    told = _noise([_accuracies(_of(results, network, mechanism)) for mechanism in TITLES])
+    every = [_of(results, network, mechanism) for mechanism in TITLES]
+    told = _noise([runs for runs in every if runs])
     machines = " and ".join(dict.fromkeys(hardware(run) for run in results["runs"]))
     told.append(f"Trained on {machines}.")
     if steps:
@@ -101,17 +111,40 @@ def _table(results: dict[str, Any], network: str) -> str:
     return "\n".join([*lines, "", " ".join(told)])
 
 
-def _noise(accuracies: list[list[float]]) -> list[str]:
-    """What chance alone does to a difference; nothing where no mechanism has two runs."""
-    several = [values for values in accuracies if len(values) > 1]
-    if not several:
+def _against(runs: Runs, none: Runs) -> str:
+    """The mean difference of runs of one seed, and the standard deviation of the differences."""
+    base = {run["seed"]: accuracy for run, accuracy in zip(none, _accuracies(none), strict=True)}
+    differences = [
+        accuracy - base[run["seed"]]
+        for run, accuracy in zip(runs, _accuracies(runs), strict=True)
+        if run["seed"] in base
+    ]
+    if runs == none or not differences:
+        return "-"
+    mean = format(statistics.fmean(differences), "+.2f")
+    return mean if len(differences) == 1 else f"{mean} ± {statistics.stdev(differences):.2f}"
+
+
+def _noise(of_mechanisms: list[Runs]) -> list[str]:
+    """What chance does to a difference; nothing where mechanisms do not share two seeds.
+
+    It is read from what the means of mechanisms and of seeds leave over: a seed gives every
+    mechanism the same order of images and the same first convolutions.
+    """
+    shared = sorted(set.intersection(*({run["seed"] for run in runs} for runs in of_mechanisms)))
+    if len(shared) < 2 or len(of_mechanisms) < 2:
         return []
-    pooled = math.sqrt(statistics.fmean(statistics.variance(values) for values in several))
-    fewest = min(map(len, several))
+    runs = [
+        [run for seed in shared for run in some if run["seed"] == seed] for some in of_mechanisms
+    ]
+    accuracies = np.array([_accuracies(some) for some in runs])
+    means = accuracies.mean(axis=1, keepdims=True) + accuracies.mean(axis=0) - accuracies.mean()
+    freedom = (len(runs) - 1) * (len(shared) - 1)
+    deviation = math.sqrt(np.square(accuracies - means).sum() / freedom)
     return [
-        f"A run's standard deviation, pooled over the mechanisms, is {pooled:.2f}: a difference of "
-        f"two means of {fewest} seeds is told from chance from about "
-        f"{2 * pooled * math.sqrt(2 / fewest):.2f} on (twice its standard error)."
+        f"A run deviates by {deviation:.2f} points from what its mechanism and its seed explain: "
+        f"two means of {len(shared)} seeds are told apart from a difference of about "
+        f"{2 * deviation * math.sqrt(2 / len(shared)):.2f} on (twice its standard error)."
     ]
 
 

@@ -1,6 +1,8 @@
 """What the guides show, run."""
 
+import collections
 import importlib.util
+import json
 import re
 
 import pytest
@@ -10,12 +12,16 @@ from tests.conftest import ROOT
 PAGES = ["attention.md", "images.md", "masks.md", "sentiment.md", "translation.md"]
 
 
-@pytest.fixture(scope="module")
-def leaks():
-    spec = importlib.util.spec_from_file_location("mask_leaks", ROOT / "docs" / "mask_leaks.py")
+def script(*path):
+    spec = importlib.util.spec_from_file_location(path[-1], ROOT.joinpath(*path).with_suffix(".py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def leaks():
+    return script("docs", "mask_leaks")
 
 
 @pytest.mark.tensorflow
@@ -27,6 +33,16 @@ def test_padding_leaks_through_none_of_our_stacks_and_is_shown_to_leak_through_k
         # Should Keras mend one of these, the page is to say so.
         assert leaks.leak(theirs) > 0.01, name
         assert f"| {name} |" in leaks.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_tables_of_mechanisms_are_those_of_the_results():
+    page = script("benchmarks", "_mechanisms_page")
+    results = json.loads((ROOT / "benchmarks" / "results" / "mechanisms.json").read_text())
+    assert page.tables(results) in page.PAGE.read_text(encoding="utf-8")
+    seeds = collections.Counter((run["network"], run["mechanism"]) for run in results["runs"])
+    assert set(seeds) == {(network, it) for network in results["steps"] for it in page.MECHANISMS}
+    assert len(set(seeds.values())) == 1
+    assert min(seeds.values()) >= 3
 
 
 @pytest.mark.parametrize("page", PAGES)
