@@ -221,12 +221,17 @@ def test_data_sets_of_strings_are_read_as_lists_are(fitted):
     assert seen["val_loss"][1] < seen["val_loss"][0]
 
 
-def test_fit_goes_on_from_an_epoch():
-    model = _new()
+def test_fit_goes_on_from_an_epoch(monkeypatch):
+    model, asked, batch = _new(), [], PairBatches.__getitem__
+    monkeypatch.setattr(
+        PairBatches, "__getitem__", lambda self, index: asked.append(index) or batch(self, index)
+    )
     history = model.fit(SOURCES, TARGETS, batch_size=12, initial_epoch=1, epochs=3, verbose=0)
     assert history.epoch == [1, 2]
     steps = PairBatches(model.encode(SOURCES, TARGETS), 12, seed=0, epochs=1).steps
-    assert model.optimizer.iterations == 2 * steps
+    assert model.optimizer.iterations == 2 * steps > 2
+    # The first of all is only looked at, for its shapes.
+    assert set(asked) - {0} == set(range(steps, 3 * steps))
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
