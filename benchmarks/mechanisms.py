@@ -55,6 +55,8 @@ def main(
         if measure:
             results["steps"][name] = {**steps(recipe, step_seconds), **provenance()}
             write(results)
+    if not results["runs"]:
+        raise SystemExit(f"{RESULTS} records no run, so there is no table. Leave out --no-train.")
     write_page(results)
 
 
