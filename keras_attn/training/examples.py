@@ -160,6 +160,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Accuracy and cross-entropy of a model on a split, in its own precision.
 
+    It does not matter how the model is compiled.
+
     Args:
         classifier: the model.
         split: the examples.
@@ -176,14 +178,26 @@ def evaluate(
         return evaluate_translations(classifier, split)
     if isinstance(split, data.TextSplit):
         return _evaluate_texts(classifier, split)
-    loss, accuracy = classifier.evaluate(
-        split.images, split.labels, batch_size=EVALUATION_BATCH, verbose=0
-    )
-    told = {"accuracy": float(accuracy), "loss": float(loss), "examples": len(split)}
-    if views > 1 and isinstance(classifier, ImageClassifier):
-        right = classifier.logits(split.images, views=views).argmax(-1) == split.labels
+    return _evaluate_images(classifier, split, views)
+
+
+def _evaluate_images(classifier: Any, split: data.Split, views: int) -> dict[str, Any]:
+    logits = classifier.logits(split.images)
+    told = {
+        "accuracy": float((logits.argmax(axis=-1) == split.labels).mean()),
+        "loss": _cross_entropy(softmax(logits.astype("float64")), split.labels),
+        "examples": len(split),
+    }
+    if views > 1:
+        right = classifier.logits(split.images, views=views).argmax(axis=-1) == split.labels
         told |= {"views": views, "views_accuracy": float(right.mean())}
     return told
+
+
+def _cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The mean, in nats, of `(N, C)` probabilities."""
+    chances = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(chances, 1e-12)).mean())
 
 
 def _evaluate_texts(classifier: Any, split: data.TextSplit) -> dict[str, Any]:
@@ -205,10 +219,9 @@ def _evaluate_texts(classifier: Any, split: data.TextSplit) -> dict[str, Any]:
                 }
             )
         shortest = bound
-    chances = probabilities[np.arange(len(labels)), labels]
     return {
         "accuracy": float(right.mean()),
-        "loss": float(-np.log(np.maximum(chances, 1e-12)).mean()),
+        "loss": _cross_entropy(probabilities, labels),
         "examples": len(split),
         "calibration_error": expected_calibration_error(probabilities, labels),
         "by_length": by_length,
