@@ -75,6 +75,12 @@ class ConvBlock(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        if any(side is not None and side < 1 for side in self.compute_output_shape(input_shape)):
+            raise ValueError(
+                f"ConvBlock: nothing is left of inputs {tuple(input_shape)} by kernel_size="
+                f"{self.kernel_size}, padding={self.padding!r} and pool={self.pool!r}. Take "
+                "larger maps, or pool less often."
+            )
         self.convolution = keras.layers.Conv2D(
             self.filters,
             self.kernel_size,

@@ -81,6 +81,14 @@ class AttentionNetConfig:
                 f"`attention_stage` must be the number of a stage, 1 to {stages}. Received: "
                 f"{self.attention_stage}."
             )
+        side = self.image_size - (self.stem == "whitening")
+        halvings = stages - self.stage_downsample.count("none")
+        if side >> halvings == 0:
+            raise ValueError(
+                f"{halvings} halvings leave nothing of a map of {side} x {side}. Received: "
+                f"image_size={self.image_size}, stage_downsample={self.stage_downsample}. Halve "
+                "less often, or take larger images."
+            )
 
 
 def attention_net(config: AttentionNetConfig) -> keras.Model:

@@ -36,6 +36,11 @@ def from_architecture(
     >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
     ('cat', 'dog')
     """
+    if "num_classes" in settings:
+        raise ValueError(
+            "The labels say how many classes there are: leave out `num_classes`, and give "
+            f"`label_names`. Received: num_classes={settings['num_classes']!r}."
+        )
     if architecture in models.TRANSLATION_ARCHITECTURES:
         return _translator(models.build(architecture, **settings), label_names, **(text or {}))
     network = models.build(architecture, num_classes=len(label_names), **settings)

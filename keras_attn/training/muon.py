@@ -78,7 +78,7 @@ class Muon(keras.optimizers.Optimizer):
         momentum: decay of the sum of gradients.
         nesterov: whether the step looks ahead.
         ns_steps: Newton-Schulz iterations; with five, singular values come between 0.7 and 1.2.
-        weight_decay: of what Muon updates, decoupled.
+        weight_decay: of what Muon updates, decoupled; None is 0.
         update_rms: the root mean square that a step has at rate 1; 0.2 is about AdamW's, so
             that its rates and decays serve (Liu et al., arXiv:2502.16982). None leaves the step
             orthogonal, as the author does on CIFAR.
@@ -107,7 +107,7 @@ class Muon(keras.optimizers.Optimizer):
         momentum: float = 0.95,
         nesterov: bool = True,
         ns_steps: int = 5,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = 0.0,
         update_rms: float | None = None,
         normalize: str | None = None,
         groups: Sequence[ParameterGroup | dict[str, Any]] = (),
@@ -115,6 +115,7 @@ class Muon(keras.optimizers.Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, weight_decay=None, name=name, **kwargs)
+        weight_decay = weight_decay or 0.0
         _check_numbers(momentum, weight_decay)
         _check_pattern("normalize", normalize or "")
         if ns_steps < 1 or (update_rms is not None and update_rms <= 0):

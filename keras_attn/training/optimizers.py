@@ -12,14 +12,14 @@ from keras_attn.training.recipe import Optimizer, Recipe
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then a decay that ends at the last step.
+    """A linear warm-up, then a decay that ends after the last step.
 
     Args:
         peak: the learning rate after the warm-up.
         warmup_steps: steps to it; the first step is at `peak / warmup_steps`.
         total_steps: number of steps of the whole training.
         decay: `"linear"`, `"cosine"` or `"constant"`.
-        final_fraction: the last rate over the peak.
+        final_fraction: the rate at `total_steps`, which is after the last step, over the peak.
 
     Example:
 

@@ -110,14 +110,17 @@ class Group(_Section):
             raise ValueError(f"match: {self.match!r} is no regular expression: {error}") from error
         if self.name == "muon" and not self.match:
             raise ValueError("match: a group of 'muon' must say which matrices it is for")
+        _check_beta_2(self, "optimizer.groups.beta_2")
         return self
 
 
 class Optimizer(_Section):
     """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
 
-    It applies to kernels alone, not to biases and normalizations. `momentum` is AdamW's
-    first beta. What follows `weight_decay` is of Muon, see `keras_attn.training.Muon`.
+    That of Muon applies to matrices alone, that of a group to all in it, that of others to all
+    but biases and the scales and offsets of normalizations. `momentum` is AdamW's first beta,
+    and `beta_2` AdamW's alone. What follows `weight_decay` is of Muon, see
+    `keras_attn.training.Muon`.
     """
 
     name: Literal["sgd", "adamw", "muon"]
@@ -135,9 +138,15 @@ class Optimizer(_Section):
         for key in ("iterations", "update_rms", "normalize", "groups"):
             if self.name != "muon" and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
+        _check_beta_2(self, "optimizer.beta_2")
         if sum(not group.match for group in self.groups) > 1:
             raise ValueError("optimizer.groups: only one may be without `match`")
         return self
+
+
+def _check_beta_2(section: Group | Optimizer, key: str) -> None:
+    if section.name != "adamw" and "beta_2" in section.model_fields_set:
+        raise ValueError(f"{key}: this key is for 'adamw', and does nothing for {section.name!r}")
 
 
 class Schedule(_Section):
@@ -146,7 +155,8 @@ class Schedule(_Section):
     Attributes:
         warmup_epochs: epochs from 0 to the full rate; may be a fraction.
         decay: the shape of the way down.
-        final_fraction: the last rate, as a fraction of the full one.
+        final_fraction: the rate that the decay comes to after the last step, as a fraction of
+            the full one.
     """
 
     warmup_epochs: NonNegative = 0.0
@@ -233,6 +243,8 @@ class Recipe(_Section):
             )
         if self.augmentation.mixup and self.augmentation.cutmix:
             raise ValueError("augmentation: choose mixup or cutmix, not both")
+        if any("num_classes" in settings for settings in (self.model, *self.variants.values())):
+            raise ValueError("model.num_classes: the labels of the data set say how many there are")
         sections: dict[str, tuple[Any, str]] = {
             "augmentation": (Augmentation(), "image_classification"),
             "text": (Text(), "text_classification"),

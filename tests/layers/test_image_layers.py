@@ -108,6 +108,14 @@ def test_inputs_that_are_not_feature_maps_are_refused(layer):
         layer(np.ones((2, 5, 3), "float32"))
 
 
+@pytest.mark.parametrize(
+    "layer", [ConvBlock(4, pool="max"), ConvBlock(4, padding="valid"), ResidualBlock(4, "average")]
+)
+def test_maps_of_which_nothing_would_be_left_are_refused(layer):
+    with pytest.raises(ValueError, match=r"nothing is left of inputs .*1, 5, 3"):
+        layer(np.ones((2, 1, 5, 3), "float32"))
+
+
 def test_conv_block_is_its_parts():
     block = ConvBlock(6, pool="average", activation="relu")
     block(MAP)

@@ -126,6 +126,7 @@ def test_attention_net_runs_by_the_book():
         ({"stage_filters": (8, 0, 16)}, "stage_filters"),
         ({"batch_norm_momentum": 1.0}, "batch_norm_momentum"),
         ({"attention_stage": 4}, "number of a stage, 1 to 3.*4"),
+        ({"image_size": 8, "stem": "whitening", "stage_downsample": ("max",) * 3}, "7 x 7.*Halve"),
         ({"block": "plain", "stage_downsample": ("max", "stride", "none")}, '"plain"'),
     ],
 )

@@ -31,6 +31,11 @@ def test_answers_are_the_softmax_of_the_logits(classifier, shapes):
         np.testing.assert_allclose(list(answer.probabilities.values()), row, atol=1e-5)
 
 
+def test_the_number_of_classes_is_that_of_the_labels():
+    with pytest.raises(ValueError, match=r"leave out `num_classes`.*num_classes=5"):
+        from_architecture("small_attention_cnn", LABELS, num_classes=5)
+
+
 def test_a_single_image_gives_a_single_answer(classifier, shapes):
     image = shapes["test"].images[0]
     assert classifier.classify(image) == classifier.classify(image[None])[0]

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import layers
+from keras_attn import layers, zoo
 from keras_attn.training import Muon, ParameterGroup
 from keras_attn.training.muon import linear_map, orthogonalized
+from keras_attn.training.optimizers import build_optimizer
 
 
 def newton_schulz(matrix, iterations):
@@ -203,6 +204,26 @@ def test_impossible_groups_are_refused(settings, match):
 def test_impossible_arguments_are_refused(settings, match):
     with pytest.raises(ValueError, match=match):
         Muon(**settings)
+
+
+def test_no_decay_can_be_said_as_keras_says_it():
+    assert Muon(weight_decay=None).get_config() == Muon(weight_decay=0.0).get_config()
+
+
+def test_the_muon_of_a_recipe_is_what_it_says():
+    recipe = zoo.describe("cifar10_attention_net").recipe
+    muon = build_optimizer(recipe, 90)
+    stated = recipe.optimizer
+    assert (muon.momentum, muon.ns_steps) == (stated.momentum, stated.iterations)
+    assert (muon.matrix_decay, muon.update_rms) == (stated.weight_decay, stated.update_rms)
+    assert muon.normalize == stated.normalize
+    peak = muon.get_config()["learning_rate"]["config"]["peak"]
+    rates = [peak * group.factor for group in muon.groups]
+    assert rates == pytest.approx([group.learning_rate for group in stated.groups])
+    for ours, theirs in zip(muon.groups, stated.groups, strict=True):
+        assert (ours.match, ours.rule) == (theirs.match, theirs.name)
+        for key in ("momentum", "beta_2", "weight_decay"):
+            assert getattr(ours, key) == getattr(theirs, key)
 
 
 def test_two_groups_for_what_is_left_are_refused():

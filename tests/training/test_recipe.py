@@ -55,7 +55,9 @@ def test_a_good_recipe_is_read(tmp_path):
         ("epochs = 2", "epochs = 2\nema = 1.0", r"training\.ema: .*less than 1"),
         ("[model]", "[augmentation]\nmixup = 1.0\ncutmix = 1.0\n[model]", "not both"),
         ("[training]", "[schedule]\nwarmup_epochs = 3.0\n[training]", "must not exceed"),
+        ("[model]", "[model]\nnum_classes = 4", r"model\.num_classes: the labels"),
         ("[model]", "[modle]\nx = 1\n[model]", r"modle: unknown key"),
+        ("= 0.1", "= 0.1\nbeta_2 = 0.9", r"optimizer\.beta_2: .*for 'adamw'.*'sgd'"),
         ("= 0.1", "= 0.1\nupdate_rms = 0.2", r"optimizer\.update_rms: .*for .*'muon'"),
         ("[model]", "[augmentation]\nflip = 'both'\n[model]", r"augmentation\.flip.*alternating"),
         ("epochs = 2", "epochs = 2\nviews = 3", r"training\.views: .*1, 2 or 6.*Received: 3"),
@@ -83,6 +85,8 @@ def test_groups_of_muon_are_read(tmp_path):
         ("= 0.01", "= 0.01\nrate = 1", r"optimizer\.groups\.0\.rate: unknown key.*match, name"),
         ('"adamw"', '"muon"', "a group of 'muon' must say which matrices"),
         ("= 0.01", "= 0.01\nmatch = '('", "no regular expression"),
+        ('"adamw"', '"sgd"\nbeta_2 = 0.9', r"groups\.beta_2: .*for 'adamw'.*'sgd'"),
+        ("= 0.1", "= 0.1\nbeta_2 = 0.9", r"optimizer\.beta_2: .*for 'adamw'.*'muon'"),
         (
             "[training]",
             '[[optimizer.groups]]\nname = "sgd"\nlearning_rate = 1.0\n[training]',
