@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 import warnings
 from typing import Any
@@ -58,6 +59,8 @@ class State:
         seconds: wall time of training so far.
         metrics: the values of the variables of the metrics, of an epoch that is under way.
         history: what was told of each epoch that is done.
+        pieces: what code and machine each piece of the run was made by, see `provenance`, and
+            the `epoch` that it began in. A run that nothing stopped is one piece.
     """
 
     epoch: int = 0
@@ -65,6 +68,14 @@ class State:
     seconds: float = 0.0
     metrics: list[Any] = dataclasses.field(default_factory=list)
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    pieces: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def continued(self, origin: dict[str, Any]) -> "State":
+        """The same place, from which code and machine of `origin` go on."""
+        last = self.pieces[-1] if self.pieces else {}
+        if origin.items() <= last.items():
+            return self
+        return dataclasses.replace(self, pieces=[*self.pieces, {"epoch": self.epoch, **origin}])
 
 
 class Checkpoints:
@@ -169,9 +180,12 @@ class Checkpoints:
         return state, values
 
     def _names(self) -> list[str]:
+        """The folders that `save` wrote, the last one last; what else lies there is let be."""
         if not self.folder.is_dir():
             return []
-        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and p.name != PARTIAL)
+        own = re.compile(r"\d{5,}-\d{7,}")
+        names = [p.name for p in self.folder.iterdir() if p.is_dir() and own.fullmatch(p.name)]
+        return sorted(names, key=lambda name: [int(number) for number in name.split("-")])
 
 
 class _DamagedError(Exception):

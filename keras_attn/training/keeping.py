@@ -57,7 +57,7 @@ class Keeper(keras.callbacks.Callback):
         self.checkpoints, self.held, self.every = checkpoints, held, every
         self.keeps_metrics = metrics
         self.epoch, self.step = state.epoch, state.step
-        self.history = list(state.history)
+        self.history, self.pieces = list(state.history), state.pieces
         self.started = time.monotonic() - state.seconds
         self._signalled = False
         self._handler: Any = None
@@ -106,6 +106,7 @@ class Keeper(keras.callbacks.Callback):
                 seconds=self.seconds,
                 metrics=[np.array(v).tolist() for v in counted],
                 history=self.history,
+                pieces=self.pieces,
             )
             self.checkpoints.save(self.model, state)
         # A worker that is not the chief waits for it to end the job: the step at which it would

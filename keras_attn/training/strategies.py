@@ -40,6 +40,12 @@ class Distribution:
         """Copies of the model, over all workers."""
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a record says of it."""
+        name = "none" if self.strategy is None else type(self.strategy).__name__
+        return {"name": name, "workers": self.workers, "replicas": self.replicas}
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """The scope in which a model must be built."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
@@ -101,7 +107,9 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
             not there, or `TF_CONFIG` does not describe this worker.
     """
     if not isinstance(strategy_or_name, str):
-        return _described(strategy_or_name)
+        spread = _described(strategy_or_name)
+        _check_backend(strategy_or_name)
+        return spread
     if strategy_or_name not in STRATEGIES:
         raise ValueError(unknown("strategy", strategy_or_name, STRATEGIES))
     if strategy_or_name == "none":
@@ -111,11 +119,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
                 "Choose 'one_device' or 'mirrored'."
             )
         return Distribution()
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"The strategy {strategy_or_name!r} is one of TensorFlow, and Keras runs on "
-            f"{keras.backend.backend()!r}. Use 'none', or KERAS_BACKEND=tensorflow."
-        )
+    _check_backend(strategy_or_name)
     import tensorflow as tf
 
     if strategy_or_name == "multi_worker":
@@ -154,6 +158,14 @@ def lost_workers_named(spread: Distribution) -> Iterator[None]:
             "the same commands with --resume: they go on from the last checkpoint. TensorFlow "
             f"says: {' '.join(filter(None, lines))[:300]}"
         ) from error
+
+
+def _check_backend(strategy: Any) -> None:
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"The strategy {strategy!r} is one of TensorFlow, and Keras runs on "
+            f"{keras.backend.backend()!r}. Use 'none', or KERAS_BACKEND=tensorflow."
+        )
 
 
 def _described(strategy: Any) -> Distribution:

@@ -86,7 +86,8 @@ def train(
 
     Returns:
         The classifier with its final weights, and the record of the run; of workers that are
-        not the chief an empty record.
+        not the chief an empty record. A finished run that is to go on is given back as it is,
+        and nothing is trained, measured or written.
 
     Raises:
         FileExistsError: `folder` holds files, and `resume` is false.
@@ -108,20 +109,18 @@ def train(
         )
     seed = recipe.training.seeds[0] if seed is None else seed
     _check_settings(recipe, variant)
+    _check_sharing(recipe, spread)
     settings = recipe.training
-    if recipe.task != "translation":  # whose batches are of tokens
-        spread.check_batch_size(settings.batch_size)
-    elif settings.r_drop and spread.replicas > 1:
-        raise ValueError(
-            "The two copies of a pair, of which `r_drop` speaks, must stay on one replica. "
-            f"Received: {spread.replicas} replicas. Train on one, or without r_drop."
-        )
     dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
     identity = Identity(recipe.digest, variant or "", seed, dataset["train"].fingerprint)
+    if resume and (record := _finished(folder, identity)):
+        classifier = _loaded(_new(dataset, recipe, variant), folder)
+        return Run(classifier, record if spread.chief else {}, folder)
     checkpoints = Checkpoints(folder, identity)
     found = checkpoints.found if resume == "auto" else resume
     state, values = checkpoints.latest() if found else (State(), None)
     origin = provenance()
+    state = state.continued(origin)
 
     keras.utils.set_random_seed(seed)
     with strategies.lost_workers_named(spread), spread.scope():
@@ -177,7 +176,9 @@ def train(
         },
         **digests,
         "data": {"name": dataset.name, "train_sha256": identity.data},
+        "strategy": spread.told,
         **origin,
+        "earlier_pieces": state.pieces[:-1],
     }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(classifier, record, folder)
@@ -267,6 +268,31 @@ def _alike(trained: Classifier, kept: Classifier, folder: pathlib.Path) -> Class
     return kept
 
 
+def _loaded(classifier: Classifier, folder: pathlib.Path) -> Classifier:
+    """`classifier`, with what `save` wrote."""
+    if not isinstance(classifier, ImageClassifier):
+        classifier.read_vocabulary(folder / VOCABULARY_FILE)
+    classifier.load_weights(folder / WEIGHTS_FILE)
+    return classifier
+
+
+def _finished(folder: pathlib.Path, identity: Identity) -> dict[str, Any] | None:
+    """The record of this very run, if it is done and what it left is whole."""
+    path = folder / "record.json"
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    of_run = record["recipe_digest"], record["variant"], record["seed"]
+    files = {"weights_sha256": WEIGHTS_FILE, "vocabulary_sha256": VOCABULARY_FILE}
+    same = (*of_run, record["data"]["train_sha256"]) == dataclasses.astuple(identity)
+    whole = all(
+        (folder / file).is_file() and checkpoint.sha256(folder / file) == record[key]
+        for key, file in files.items()
+        if key in record
+    )
+    return record if same and whole else None
+
+
 def _compiled(
     classifier: Classifier,
     read: Examples,
@@ -304,6 +330,17 @@ def _check_going_on(resume: Any, checkpoint_steps: Any) -> None:
         raise ValueError(
             "`checkpoint_steps` must be a positive number of steps, or None for epochs alone. "
             f"Received: {checkpoint_steps!r}."
+        )
+
+
+def _check_sharing(recipe: Recipe, spread: Distribution) -> None:
+    """Refuse batches that the replicas cannot share."""
+    if recipe.task != "translation":  # whose batches are of tokens
+        spread.check_batch_size(recipe.training.batch_size)
+    elif recipe.training.r_drop and spread.replicas > 1:
+        raise ValueError(
+            "The two copies of a pair, of which `r_drop` speaks, must stay on one replica. "
+            f"Received: {spread.replicas} replicas. Train on one, or without r_drop."
         )
 
 

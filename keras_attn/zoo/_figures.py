@@ -42,8 +42,31 @@ def by_hardware(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def hardware(run: dict[str, Any]) -> str:
-    """What a run ran on."""
-    used = run["hardware"]
+    """What a run ran on: all machines that it went over, all workers of it.
+
+    Example:
+
+    >>> of_cpu = {"accelerators": [], "cores": 2, "processor": "AMD EPYC"}
+    >>> hardware({"hardware": of_cpu, "strategy": {"workers": 2}})
+    '2 x 2 cores (AMD EPYC)'
+    """
+    machines = dict.fromkeys(_machine(piece["hardware"]) for piece in pieces(run))
+    workers = run.get("strategy", {}).get("workers", 1)
+    return f"{workers} x {' then '.join(machines)}" if workers > 1 else " then ".join(machines)
+
+
+def commits(run: dict[str, Any]) -> str:
+    """What code made a run: the commit, or those between which it was stopped and went on."""
+    names = dict.fromkeys((piece["commit"] or "unknown")[:10] for piece in pieces(run))
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def pieces(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of where and by what code each piece of a run was made."""
+    return [*run.get("earlier_pieces", []), run]
+
+
+def _machine(used: dict[str, Any]) -> str:
     return " + ".join(used["accelerators"]) or (
         f"{_count(used['cores'], 'core')} ({used['processor']})"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from keras_attn.zoo import _translation_cards
 from keras_attn.zoo._figures import (
     by_hardware,
+    commits,
     hardware,
     mean_and_deviation,
     minutes_by_hardware,
@@ -60,17 +61,17 @@ def table(entries: Iterable[Entry]) -> str:
     return "\n".join(lines)
 
 
-def in_page(page: str, content: str) -> str:
+def in_page(page: str, content: str, begin: str = BEGIN, end: str = END) -> str:
     """`page` with what stands between its two markers replaced by `content`.
 
     Raises:
         ValueError: the page lacks the markers.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The page must hold the lines {BEGIN!r} and {END!r}.")
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"The page must hold the lines {begin!r} and {end!r}.")
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def card(entry: Entry) -> str:
@@ -149,8 +150,8 @@ def _classified(entry: Entry) -> list[str]:
     """The paragraphs of a classifier's section on results."""
     return [
         f"Data: {entry.recipe.dataset}, trained on its training split less the validation "
-        f"{_EXAMPLES[entry.recipe.task]}. The test split was read once a run, at its end. Mean and "
-        "sample standard deviation over seeds.",
+        f"{_EXAMPLES[entry.recipe.task]}. The test split was read once a run, at its end."
+        + (" Mean and sample standard deviation over seeds." if len(entry.runs()) > 1 else ""),
         _results(entry),
         *_worth(entry),
         *_calibration(entry),
@@ -264,7 +265,7 @@ def _runs(entry: Entry) -> str:
     columns |= {
         "minutes": lambda run: f"{run['train_seconds'] / 60:.1f}",
         "finished": lambda run: run["finished"][:10],
-        "commit": lambda run: f"`{(run['commit'] or 'unknown')[:10]}`",
+        "commit": commits,
     }
     if len(by_hardware(entry.runs())) > 1:
         columns["on"] = hardware

@@ -106,6 +106,7 @@ def test_a_run_all_of_whose_checkpoints_are_damaged_is_refused(
 ):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
+    (folder / "record.json").unlink()
     for path in (folder / "checkpoints").glob("*/variables.npy"):
         path.unlink()
     with (
@@ -119,7 +120,6 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
     from keras_attn.training import checkpoint
 
     values = finished.folder / "checkpoints" / "00003-0000000" / "variables.npy"
-    (tmp_path / "fewer.npy").write_bytes(values.read_bytes()[:-200])
     learner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     learner.compile("sgd")
     with pytest.raises(training.CheckpointError, match="written by other code"):
@@ -128,6 +128,21 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
         np.save(file, np.zeros((3, 2), "float32"))
     with pytest.raises(training.CheckpointError, match="fewer than"):
         checkpoint.restore(learner, tmp_path / "one.npy")
+
+
+def test_what_else_lies_among_the_checkpoints_is_let_be(tmp_path):
+    from keras_attn.training.checkpoint import Checkpoints, Identity, State
+
+    checkpoints = Checkpoints(tmp_path, Identity("digest", "", 0, "data"))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd")
+    checkpoints.save(model, State(epoch=1))
+    shutil.copytree(tmp_path / "checkpoints" / "00001-0000000", tmp_path / "checkpoints" / "backup")
+    for epoch in (2, 99_999, 100_000):
+        checkpoints.save(model, State(epoch=epoch))
+    state, _ = checkpoints.latest()
+    assert state.epoch == 100_000
+    assert checkpoints_in(tmp_path) == ["100000-0000000", "99999-0000000", "backup"]
 
 
 def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(

@@ -1,6 +1,7 @@
 """Training runs: what they leave, that they repeat, and that they survive."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -27,6 +28,8 @@ def test_a_run_leaves_weights_logs_and_a_record(finished, shapes):
     assert record["data"]["train_sha256"] == shapes["train"].fingerprint
     assert record["train_flops"] == 3 * record["forward_flops"] * 192 * 3
     assert set(record["metrics"]) == {"validation", "test"}
+    assert record["strategy"] == {"name": "none", "workers": 1, "replicas": 1}
+    assert record["earlier_pieces"] == []
     log = (finished.folder / "log.csv").read_text().splitlines()
     assert len(log) == 4
 
@@ -64,9 +67,10 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
 
     from keras_attn.training import trainer
 
-    original = trainer._tellers
+    original, of_here = trainer._tellers, trainer.provenance()
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "_tellers", lambda *arguments: [*original(*arguments), Stop()])
+        patch.setattr(trainer, "provenance", lambda: {**of_here, "commit": "earlier"})
         with pytest.raises(Interrupt):
             training.train(small_recipe, tmp_path / "run", dataset=shapes, verbose=0)
     assert checkpoints_in(tmp_path / "run") == ["00001-0000000", "00002-0000000"]
@@ -74,6 +78,9 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     assert resumed.record["metrics"] == finished.record["metrics"]
+    assert resumed.record["commit"] == of_here["commit"]
+    (piece,) = resumed.record["earlier_pieces"]
+    assert piece == {"epoch": 0, **of_here, "commit": "earlier"}
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
@@ -114,10 +121,43 @@ def test_resuming_nothing_and_overwriting_something_are_refused(
         training.train(small_recipe, finished.folder, dataset=shapes)
 
 
-def test_a_finished_run_that_is_resumed_changes_nothing(finished, small_recipe, shapes):
-    again = training.train(small_recipe, finished.folder, dataset=shapes, resume=True, verbose=0)
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_a_finished_run_that_is_resumed_changes_nothing(finished, small_recipe, shapes, resume):
+    def written():
+        paths = [path for path in finished.folder.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+    before = written()
+    again = training.train(small_recipe, finished.folder, dataset=shapes, resume=resume, verbose=0)
+    assert written() == before
+    assert again.record == finished.record
     for a, b in zip(weights_of(finished), weights_of(again), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_whose_weights_are_gone_is_finished_again(
+    finished, small_recipe, shapes, tmp_path
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / "model.weights.h5").unlink()
+    again = training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+    assert (folder / "model.weights.h5").is_file()
+    assert again.record["metrics"] == finished.record["metrics"]
+
+
+@pytest.mark.parametrize("metrics", [[], ["accuracy", "sparse_top_k_categorical_accuracy"]])
+def test_a_model_is_evaluated_however_it_is_compiled(finished, shapes, metrics):
+    classifier = from_architecture(
+        "small_attention_cnn", shapes.label_names, filters=(4, 8), key_channels=4
+    )
+    classifier.load_weights(finished.folder / "model.weights.h5")
+    classifier.compile("sgd", keras.losses.SparseCategoricalCrossentropy(), metrics=metrics)
+    told = training.evaluate(classifier, shapes["test"])
+    assert told == pytest.approx(finished.record["metrics"]["test"], abs=1e-6)
+    probabilities = keras.ops.softmax(classifier.predict(shapes["test"].images, verbose=0))
+    right = np.array(probabilities)[np.arange(len(shapes["test"])), shapes["test"].labels]
+    assert told["loss"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
 
 
 @pytest.mark.tensorflow
@@ -283,18 +323,21 @@ def test_schedules_warm_up_and_end_where_they_should(decay):
     schedule = WarmupDecay(2.0, warmup_steps=4, total_steps=20, decay=decay, final_fraction=0.1)
     rates = [float(schedule(step)) for step in range(21)]
     assert rates[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
-    assert rates[20] == pytest.approx(2.0 if decay == "constant" else 0.2)
+    last = {"linear": 0.2 + 1.8 / 16, "cosine": 0.2 + 0.9 * (1 - np.cos(np.pi / 16))}
+    assert rates[19] == pytest.approx(last.get(decay, 2.0))
+    assert rates[20] == pytest.approx(2.0 if decay == "constant" else 0.2)  # after the last step
     assert rates[12] == pytest.approx(2.0 if decay == "constant" else 1.1)
     assert WarmupDecay.from_config(schedule.get_config()).get_config() == schedule.get_config()
 
 
-def test_weight_decay_acts_on_kernels_alone(small_recipe):
+@pytest.mark.parametrize("architecture", ["small_attention_cnn", "compact_transformer"])
+def test_weight_decay_leaves_biases_and_normalizations_alone(small_recipe, architecture):
     optimizer = build_optimizer(small_recipe, 6)
-    classifier = from_architecture("small_attention_cnn", ("a", "b"))
-    optimizer.build(classifier.trainable_variables)
-    decayed = [v for v in classifier.trainable_variables if optimizer._use_weight_decay(v)]
-    assert decayed
-    assert {v.name for v in decayed} == {"kernel"}
+    variables = from_architecture(architecture, ("a", "b")).trainable_variables
+    optimizer.build(variables)
+    decayed = {v.name for v in variables if optimizer._use_weight_decay(v)}
+    assert "kernel" in decayed
+    assert {v.name for v in variables} - decayed == {"gamma", "beta", "bias"}
 
 
 def test_the_rate_warms_up_and_falls_over_the_epochs_of_the_recipe(small_recipe):

@@ -12,6 +12,7 @@ import pytest
 from keras_attn import data, training, zoo
 from keras_attn.tasks import from_architecture
 from keras_attn.zoo import cards, publishing, registry
+from keras_attn.zoo._figures import pieces
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
@@ -75,7 +76,8 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         assert run["recipe_digest"] == entry.recipe.digest
         assert run["seed"] in entry.recipe.training.seeds
         assert run["commit"], "a published run comes from a checkout"
-        assert "+changes" not in run["commit"], "a published run comes from committed code"
+        for piece in pieces(run):
+            assert "+changes" not in piece["commit"], "a published run comes from committed code"
         least = 1_000 if entry.recipe.task == "translation" else 2_000
         assert run["metrics"]["test"]["examples"] >= least
 
@@ -109,6 +111,12 @@ def test_weights_give_the_accuracy_that_is_recorded_on_real_data(name):
     _check_accuracy(name)
 
 
+def _published(name):
+    runs = zoo.describe(name).runs()
+    assert runs, name
+    return runs
+
+
 def test_image_entries_reached_what_they_were_made_for():
     runs = zoo.describe("cifar10_attention_net").runs()
     assert len(runs) >= 5
@@ -116,13 +124,13 @@ def test_image_entries_reached_what_they_were_made_for():
     for run in runs:
         assert run["parameters"] <= 2_000_000
         assert run["train_flops"] <= 0.36e15
-    for run in zoo.describe("cifar10_attention_net_quick").runs():
+    for run in _published("cifar10_attention_net_quick"):
         assert run["metrics"]["test"]["accuracy"] >= 0.90
         assert run["train_seconds"] <= 15 * 60
-    for run in zoo.describe("cifar10_compact_transformer").runs():
+    for run in _published("cifar10_compact_transformer"):
         assert run["parameters"] <= 500_000
         assert run["metrics"]["test"]["views_accuracy"] >= 0.915
-    for run in zoo.describe("cifar10_attention_net_large").runs():
+    for run in _published("cifar10_attention_net_large"):
         assert run["parameters"] <= 4_000_000
         assert run["metrics"]["test"]["views_accuracy"] >= 0.96
 
@@ -236,6 +244,18 @@ def entry(tmp_path, monkeypatch):
 def test_a_catalogue_of_ones_own_is_listed_and_built(entry):
     assert "shapes_mine" in zoo.list()
     assert zoo.build("shapes_mine").count_params() > 0
+
+
+def test_a_card_names_all_code_and_machines_of_a_run(entry):
+    results = entry.results
+    run = results["runs"][0]
+    machine = {"accelerators": ["NVIDIA H200"], "cores": 16, "processor": "a processor"}
+    run["earlier_pieces"] = [{"epoch": 0, "commit": "abc" * 10, "hardware": machine}]
+    run["strategy"] = {"name": "MultiWorkerMirroredStrategy", "workers": 2, "replicas": 2}
+    (entry.folder / "results.json").write_text(json.dumps(results))
+    card = cards.card(zoo.describe("shapes_mine"))
+    assert f"| `abcabcabca`, `{run['commit'][:10]}` |" in card
+    assert "on 2 x NVIDIA H200 then 2 cores" in card
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
