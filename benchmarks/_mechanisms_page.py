@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn.zoo._figures import hardware, mean_and_deviation, seeds
+from keras_attn.zoo._figures import commits, hardware, mean_and_deviation, seeds
+from keras_attn.zoo.cards import in_page
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "pages" / "mechanisms.md"
 PLOT = PAGE.with_suffix(".svg")
@@ -31,11 +32,8 @@ Runs = list[dict[str, Any]]
 
 def write_page(results: dict[str, Any]) -> None:
     """Write the tables between the page's marks, and the plot beside it."""
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE} must hold the lines\n\n{BEGIN}\n{END}")
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}", encoding="utf-8")
+    page = in_page(PAGE.read_text(encoding="utf-8"), tables(results), BEGIN, END)
+    PAGE.write_text(page, encoding="utf-8")
     _plot(results, _networks(results))
 
 
@@ -83,9 +81,9 @@ def _table(results: dict[str, Any], network: str) -> str:
             "-" if None in entropies else mean_and_deviation(entropies, ".2f"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    every = [_of(results, network, mechanism) for mechanism in TITLES]
-    told = _noise([runs for runs in every if runs])
-    machines = " and ".join(dict.fromkeys(hardware(run) for run in results["runs"]))
+    every = [runs for mechanism in TITLES if (runs := _of(results, network, mechanism))]
+    told = _noise(every)
+    machines = " and ".join(dict.fromkeys(hardware(run) for runs in every for run in runs))
     told.append(f"Trained on {machines}.")
     if steps:
         told.append(
@@ -93,8 +91,8 @@ def _table(results: dict[str, Any], network: str) -> str:
             f"{1000 * steps['seconds']['none']:.0f} ms on {hardware(steps)}; medians of "
             f"{steps['rounds']} rounds in turns."
         )
-    commits = sorted({run["commit"] or "unknown" for run in results["runs"]})
-    told.append(f"Commit: {', '.join(f'`{commit[:10]}`' for commit in commits)}.")
+    made_by = sorted({commits(run) for runs in every for run in runs})
+    told.append(f"Commit: {', '.join(made_by)}.")
     return "\n".join([*lines, "", " ".join(told)])
 
 

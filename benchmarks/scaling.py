@@ -24,6 +24,7 @@ from _scaling_model import GPUS, MACHINE, expected
 
 from keras_attn import data, zoo
 from keras_attn.training.provenance import provenance
+from keras_attn.zoo.cards import in_page
 
 ROOT = pathlib.Path(__file__).parent
 RESULTS = ROOT / "results" / "scaling.json"
@@ -167,13 +168,8 @@ def write_page(report: dict[str, Any]) -> None:
         )
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("overhead", overhead), ("plan", plan)):
-        begin, end = MARKS[name]
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise SystemExit(f"{PAGE} must hold the lines\n\n{begin}\n{end}")
         table = "\n".join(lines)
-        text = f"{before}{begin}\n\n{table}\n\n{end}{after}"
+        text = in_page(text, table, *MARKS[name])
         rich.print(table)
     PAGE.write_text(text, encoding="utf-8")
 

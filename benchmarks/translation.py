@@ -25,6 +25,8 @@ from _measure import Served, in_fresh_process, median_ratio, take_turns
 from _translation_peers import BEAMS, CONTENDERS, SENTENCES, Entrant, Task
 from rich.table import Column, Table
 
+from keras_attn.zoo.cards import in_page
+
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "translation.json"
 PAGE = ROOT / "docs" / "pages" / "translation.md"
@@ -234,15 +236,11 @@ def show(record: dict[str, Any]) -> None:
 
 def check_page() -> None:
     """Fail before anything is measured."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
-    if BEGIN not in text or END not in text.partition(BEGIN)[2]:
-        raise SystemExit(f"--page needs {PAGE}, with the lines\n\n{BEGIN}\n{END}")
+    in_page(PAGE.read_text(encoding="utf-8"), "", BEGIN, END)
 
 
 def write_page(record: dict[str, Any]) -> None:
     """Put the tables into the guide."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
     hardware, versions = record["hardware"], record["versions"]
     packages = ("tensorflow", "torch", "transformers", "ctranslate2")
     known = ", ".join(f"{name} {versions[name]}" for name in packages if name in versions)
@@ -254,14 +252,13 @@ def write_page(record: dict[str, Any]) -> None:
         f"({hardware['processor']}); {known}."
     )
     parts = [
-        before + BEGIN,
         table(record, "sentences", ",.1f"),
         table(record, "tokens", ",.0f"),
         ratios(record),
         " ".join([origin, *record["notes"]]),
-        END + after,
     ]
-    PAGE.write_text("\n\n".join(parts), encoding="utf-8")
+    page = in_page(PAGE.read_text(encoding="utf-8"), "\n\n".join(parts), BEGIN, END)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def ratios(record: dict[str, Any]) -> str:

@@ -45,6 +45,12 @@ def test_the_tables_of_mechanisms_are_those_of_the_results():
     assert min(seeds.values()) >= 3
 
 
+def test_the_table_of_the_training_step_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    step = script("benchmarks", "training_step")
+    assert step.table(json.loads(step.RESULTS.read_text())) in step.PAGE.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_guide_runs(page):
     text = (ROOT / "docs" / "pages" / page).read_text(encoding="utf-8")
