@@ -1,4 +1,4 @@
-"""The demo: the whole walk, from images to a served SavedModel, in about a minute."""
+"""The demo: the whole walk, from images to a served SavedModel, in a minute or two."""
 
 import pathlib
 import time

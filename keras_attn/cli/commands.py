@@ -184,7 +184,7 @@ def demo(
         pathlib.Path("demo")
     ),
 ) -> None:
-    """Train, compare, export and serve a small attention model: offline, in about a minute."""
+    """Train, compare, export and serve a small attention model: offline, in a minute or two."""
     from keras_attn import demonstration
 
     demonstration.run(out, Console())
