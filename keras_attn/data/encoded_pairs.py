@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import keras
@@ -81,8 +82,8 @@ class PairBatches(keras.utils.PyDataset):
     """All pairs of several epochs in a row, in batches of like length and like size.
 
     An epoch's batches depend on the seed and the epoch alone. Pairs are sorted by length, in
-    an order of chance among equals, and cut into `steps` batches of about as many tokens,
-    padding included; then the batches are shuffled.
+    an order of chance among equals, and cut into `steps` batches of about as many tokens, and
+    of at least one pair; then the batches are shuffled.
 
     Args:
         pairs: what to train on; or a function that gives it for an epoch, as many pairs each.
@@ -94,6 +95,9 @@ class PairBatches(keras.utils.PyDataset):
 
     Raises:
         ValueError: there are no pairs, or `batch_tokens` is below 1.
+
+    Warns:
+        UserWarning: pairs are longer than a batch, on average: each is a batch of its own.
     """
 
     def __init__(
@@ -115,7 +119,15 @@ class PairBatches(keras.utils.PyDataset):
                 "A batch must hold at least one token, and there must be pairs to fill it. "
                 f"Received: {batch_tokens} tokens a batch, {len(pairs)} pairs."
             )
-        self.steps = math.ceil(int(_sizes(pairs).sum()) / batch_tokens)
+        tokens = int(_sizes(pairs).sum())
+        self.steps = min(math.ceil(tokens / batch_tokens), len(pairs))
+        if tokens > batch_tokens * len(pairs):
+            warnings.warn(
+                f"A batch of {batch_tokens} tokens is less than a pair, of "
+                f"{tokens / len(pairs):.1f} tokens on average: each pair is a batch of its own. "
+                "The size of a batch is in tokens, not in pairs; 2048 is a usual one.",
+                stacklevel=3,
+            )
         self._planned: tuple[int, EncodedPairs, list[np.ndarray]] = (-1, pairs, [])
 
     def __len__(self) -> int:
@@ -136,9 +148,12 @@ class PairBatches(keras.utils.PyDataset):
         order = order[sizes[order].argsort(kind="stable")]
         before = np.cumsum(sizes[order]) - sizes[order]
         number = before * self.steps // int(sizes.sum())
-        batches = np.split(order, np.searchsorted(number, np.arange(1, self.steps)))
-        # A pair as long as a whole batch may leave one empty.
-        batches = [rows if len(rows) else order[-1:] for rows in batches]
+        begins = np.searchsorted(number, np.arange(1, self.steps))
+        # A pair longer than a batch would leave one empty: let it begin at the next pair.
+        places = np.arange(1, self.steps)
+        begins = np.maximum.accumulate(np.maximum(begins, 1) - places) + places
+        begins = np.minimum(begins, len(pairs) - self.steps + places)
+        batches = np.split(order, begins)
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(self.steps)
         return [batches[i] for i in shuffled]
 

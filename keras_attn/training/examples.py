@@ -29,11 +29,8 @@ class Examples(Protocol):
 
     one_hot: bool  # whether the loss takes labels written out over the classes
 
-    def steps(self, batch_size: int) -> int:
-        """The number of batches of an epoch."""
-
     def seen(self, batch_size: int) -> int:
-        """The number of examples in them."""
+        """The number of examples in the batches of an epoch."""
 
     def loss(self, label_smoothing: float) -> keras.losses.Loss:
         """What training makes small."""
@@ -45,7 +42,7 @@ class Examples(Protocol):
         """What else is told of each epoch, of the model that is kept."""
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
-        """The training batches of all epochs in a row."""
+        """The training batches of all epochs in a row, of each as many."""
 
     def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
         """The validation examples, in batches that so many replicas can share."""
@@ -63,11 +60,8 @@ class _Classified:
     one_hot = True
     training: Any
 
-    def steps(self, batch_size: int) -> int:
-        return len(self.training) // batch_size
-
     def seen(self, batch_size: int) -> int:
-        return self.steps(batch_size) * batch_size
+        return len(self.training) // batch_size * batch_size
 
     def loss(self, label_smoothing: float) -> keras.losses.Loss:
         return keras.losses.CategoricalCrossentropy(

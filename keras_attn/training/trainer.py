@@ -128,7 +128,8 @@ def train(
         with dtype_policy(settings.precision):
             classifier = _new(dataset, recipe, variant)
         read = examples.read(classifier, dataset, recipe)
-        steps = read.steps(settings.batch_size)
+        batches = read.batches(settings.batch_size, seed, settings.epochs)
+        steps = len(batches) // settings.epochs
         learner = _compiled(classifier, read, recipe, seed, steps, spread)
         learner.optimizer.build(learner.trainable_variables)
         if values is not None:
@@ -147,7 +148,6 @@ def train(
     callbacks += [averages] if averages else []
     if spread.chief:
         callbacks += _tellers(folder, classifier, read, state, tensorboard)
-    batches = read.batches(settings.batch_size, seed, settings.epochs)
     verbose = verbose if spread.chief else 0
     _fit(learner, read, batches, steps, spread, keeper, callbacks, verbose)
     if averages and not averages.exchanged:

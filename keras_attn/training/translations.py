@@ -64,9 +64,6 @@ class PairExamples:
             if recipe.subwords.dropout
         ]
 
-    def steps(self, batch_size: int) -> int:
-        return data.PairBatches(self.training, batch_size, seed=0, epochs=1).steps
-
     def seen(self, batch_size: int) -> int:
         return len(self.training) * self.copies
 

@@ -1,5 +1,7 @@
 """Pairs as ids, in batches of like length."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,26 @@ def test_a_pair_longer_than_a_batch_is_read_all_the_same():
     rows = [len(batches[step][1]) for step in range(batches.steps)]
     assert min(rows) >= 1
     assert max(batches[step][1].shape[1] for step in range(batches.steps)) >= 88
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 60, 200, 400])
+def test_every_pair_is_read_once_however_long_some_are(batch_tokens):
+    lengths = [2, 300, 3, 5, 250, 4, 2, 2, 90, 7]
+    ids = [np.full(length, 3 + row) for row, length in enumerate(lengths)]
+    pairs = EncodedPairs(ids, ids, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batches = PairBatches(pairs, batch_tokens, seed=0, epochs=2)
+    for epoch in range(2):
+        read = [batches[epoch * batches.steps + step][0]["source"] for step in range(batches.steps)]
+        assert all(len(rows) for rows in read)
+        assert sorted(row[0] for rows in read for row in rows.tolist()) == list(range(3, 13))
+
+
+def test_a_batch_of_fewer_tokens_than_a_pair_is_told_of():
+    with pytest.warns(UserWarning, match="in tokens, not in pairs"):
+        batches = PairBatches(_pairs(20), 2, seed=0, epochs=1)
+    assert batches.steps == 20
 
 
 def test_evaluation_goes_through_all_pairs():

@@ -182,6 +182,27 @@ def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole
     assert [side.rate for side in read.dropout] == [0.1, 0.1]
 
 
+@pytest.mark.parametrize("epochs", [1, 20])
+def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, epochs):
+    """Words that are cut otherwise are longer, and there is a batch more of them."""
+    recipe = _recipe(subwords={"dropout": 0.5})
+    settings = recipe.training.model_copy(update={"epochs": epochs})
+    recipe = recipe.model_copy(update={"training": settings})
+
+    class Count(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.seen = int(self.model.optimizer.iterations)
+
+    counted, original = Count(), trainer._tellers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translations, "TranslateHeldOut", lambda *_: keras.callbacks.Callback())
+        patch.setattr(trainer, "_tellers", lambda *given: [*original(*given), counted])
+        run = training.train(recipe, tmp_path / "run", dataset=dataset, verbose=0)
+    assert len((run.folder / "log.csv").read_text().splitlines()) == 1 + epochs
+    schedule = counted.model.optimizer.get_config()["learning_rate"]["config"]
+    assert counted.seen == schedule["total_steps"]
+
+
 def test_a_run_reads_what_its_recipe_says(whole, dataset, tmp_path):
     read = translations.PairExamples(whole.classifier, dataset, _recipe())
     assert read.loss(0.1).label_smoothing == 0.1
