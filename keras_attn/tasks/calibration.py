@@ -8,7 +8,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Logits over a temperature give the same answers with other probabilities (Guo et al.,
     arXiv:1706.04599). The likelihood has one maximum, which is sought by bisection on the
-    logarithm of the temperature, between 1/50 and 50.
+    logarithm of the temperature, between 1/50 and 50. Where no answer is wrong it has none, and
+    would make every score 1: the temperature is then 1, which leaves the network's own scores.
 
     Args:
         logits: float array `(N, C)`.
@@ -30,6 +31,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             f"{len(labels)} labels, {np.count_nonzero(~np.isfinite(logits))} logits not finite."
         )
     target = logits[np.arange(len(labels)), labels]
+    if (target == logits.max(axis=-1)).all():
+        return 1.0
 
     def slope(log_temperature: float) -> float:
         """What the loss does as the temperature grows, but for a positive factor."""

@@ -152,13 +152,15 @@ class TextClassifier(TaskModel):
 
         Args:
             texts: list or array of strings.
-            labels: the index of each one's label; None are zeros.
+            labels: the index of each one's label; None are -1, which is no label.
             training: give ids that ask for the ratios without a text's fold, see `adapt`:
                 those of the texts that `adapt` learned from, for `fit`. Outside of training
                 they mean the same as the others.
         """
-        labels = np.zeros(len(texts), "int32") if labels is None else labels
-        labels = self._checked_labels(texts, labels)
+        if labels is None:
+            labels = np.full(len(texts), -1, "int32")
+        else:
+            labels = self._checked_labels(texts, labels)
         ids, lengths = [], []
         for start in range(0, len(texts), BATCH):
             rows = self.encoder.lookup(self.encoder.words(list(texts[start : start + BATCH])))
@@ -186,14 +188,15 @@ class TextClassifier(TaskModel):
         Raises:
             ValueError: the texts come without labels, or as `encode`.
         """
-        if labels is None and not isinstance(texts, EncodedTexts):
+        encoded = texts if isinstance(texts, EncodedTexts) else self.encode(texts, labels)
+        if (encoded.labels < 0).any():
             raise ValueError(
                 "`calibrate` needs the label of each text. Pass `labels`, or what `encode(texts, "
                 "labels)` gives."
             )
-        encoded = texts if isinstance(texts, EncodedTexts) else self.encode(texts, labels)
-        self.temperature.assign(1.0)
         logits, targets = self.logits(encoded)
+        # As the network gave them: a call divides by the temperature that there is.
+        logits = logits.astype("float64") * float(self.temperature)
         self.temperature.assign(fit_temperature(logits, targets))
         return float(self.temperature)
 
