@@ -200,6 +200,19 @@ def check_length_penalty(length_penalty: float) -> None:
         )
 
 
+def check_filters(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """Refuse what no token can be drawn by."""
+    if not 0.0 < temperature < float("inf"):
+        raise ValueError(
+            f"`temperature` must be a positive number. Received: {temperature!r}. The likeliest "
+            "token at every step is what `greedy` takes."
+        )
+    if top_k is not None:
+        check_count("top_k", top_k)
+    if top_p is not None and not 0.0 < top_p <= 1.0:
+        raise ValueError(f"`top_p` must be a probability in (0, 1]. Received: {top_p!r}.")
+
+
 def _check_rank(name: str, tensor: Tensor, rank: int, shape: str) -> None:
     if len(tensor.shape) != rank:
         raise ValueError(

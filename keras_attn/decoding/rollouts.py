@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_attn.decoding._loop import while_rows
-from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._rules import Rules, check_arguments, check_filters, make_rules
 from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding._top_k import top_k as best
 from keras_attn.decoding.hypotheses import Hypotheses
@@ -112,7 +112,11 @@ def sample(
     (1, 1, 10)
     """
     check_arguments(max_length, length_penalty, num_return=num_return)
-    _check_filters(temperature, top_k, top_p, seed)
+    check_filters(temperature, top_k, top_p)
+    if seed is None:
+        raise ValueError(
+            "`seed` must be an integer or a `keras.random.SeedGenerator`. Received: None."
+        )
     top_p = None if top_p == 1.0 else top_p
     state = model.start(source, num_return, max_length + 1)
     rules = make_rules(
@@ -224,19 +228,3 @@ def _ranked(rules: Rules, ids: Tensor, total: Tensor) -> Hypotheses:
     scores, order = stable_top_k(rules.score(total, tokens), ids.shape[1])
     ids, total = gather_beams((ids, total), order)
     return Hypotheses(ids, total, scores)
-
-
-def _check_filters(temperature: float, top_k: int | None, top_p: float | None, seed: Any) -> None:
-    if not 0.0 < temperature < float("inf"):
-        raise ValueError(
-            f"`temperature` must be a positive number. Received: {temperature!r}. The likeliest "
-            "token at every step is what `greedy` takes."
-        )
-    if top_k is not None:
-        check_arguments(1, 0.0, top_k=top_k)
-    if top_p is not None and not 0.0 < top_p <= 1.0:
-        raise ValueError(f"`top_p` must be a probability in (0, 1]. Received: {top_p!r}.")
-    if seed is None:
-        raise ValueError(
-            "`seed` must be an integer or a `keras.random.SeedGenerator`. Received: None."
-        )

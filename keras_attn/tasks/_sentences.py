@@ -15,7 +15,7 @@ BATCH = 256  # texts that are tokenized at a time
 def sentence_ids(
     tokenizer: SubwordTokenizer,
     texts: Sequence[Any] | np.ndarray,
-    max_length: int,
+    max_length: int | None = None,
     warn: bool = False,
 ) -> list[np.ndarray]:
     """The ids of each text, at most `max_length` of them; with a warning of longer ones."""
@@ -23,6 +23,8 @@ def sentence_ids(
     for start in range(0, len(texts), BATCH):
         ids = tokenizer(list(texts[start : start + BATCH]))
         rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
+    if max_length is None:
+        return rows
     long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
     if warn and long:
         warnings.warn(

@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_attn._checks import check_count
 from keras_attn.decoding import beam_search, sample
-from keras_attn.decoding._rules import check_length_penalty
+from keras_attn.decoding._rules import check_filters, check_length_penalty
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.models import TranslationModel
 from keras_attn.tasks._pair_model import PairModel, Texts
 from keras_attn.tasks._search import BATCH, Search, Searches, searched
-from keras_attn.tasks._sentences import sentence_texts
+from keras_attn.tasks._sentences import sentence_ids, sentence_texts
 from keras_attn.tasks.classification import check_export_arguments
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.sequence_loss import SequenceCrossentropy, TokenAccuracy, token_losses
@@ -109,8 +109,8 @@ class Translator(PairModel):
 
         Raises:
             TypeError: something in `texts` is not a string.
-            ValueError: a number is out of its range, or there are not as many prefixes as
-                texts.
+            ValueError: a number is out of its range, there are not as many prefixes as texts,
+                or a prefix has more than `max_length` subwords.
 
         Warns:
             UserWarning: a text has more than `max_length` subwords, and its end is not read.
@@ -148,6 +148,8 @@ class Translator(PairModel):
         Raises:
             TypeError, ValueError: as `translate`.
         """
+        check_count("n", n)
+        check_filters(temperature, top_k, top_p)
         settings = {
             "num_return": n,
             "temperature": temperature,
@@ -290,9 +292,10 @@ class Translator(PairModel):
                 f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
         longest = self.max_length if max_length is None else max_length
-        none = all(given in ("", b"") for given in prefixes)
-        forced = [np.zeros(0, "int32")] * len(texts) if none else self._ids(prefixes)
         check_count("max_length", longest)
+        forced = [np.zeros(0, "int32")] * len(texts)
+        if any(given not in ("", b"") for given in prefixes):
+            forced = sentence_ids(self.tokenizer, prefixes)
         if (most := max(map(len, forced), default=0)) > longest:
             raise ValueError(
                 f"A translation of at most {longest} subwords cannot begin with a prefix of "

@@ -13,6 +13,7 @@ from keras_attn.data import PairBatches, PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
 from keras_attn.tasks._search import BATCH, searched
+from tests.conftest import ROOT
 
 SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
 TARGETS = ["un chien court .", "deux chiens courent .", "un chat dort .", "deux chats dorment ."]
@@ -94,6 +95,8 @@ def test_a_prefix_begins_the_translation(fitted):
         fitted.translate(SOURCES[:2], prefix=["le"])
     with pytest.raises(ValueError, match=r"at most 1 subwords cannot begin with a prefix of"):
         fitted.translate(SOURCES[0], prefix="le chien mange", max_length=1)
+    with pytest.raises(ValueError, match=rf"at most {fitted.max_length} subwords cannot begin"):
+        fitted.translate(SOURCES[0], prefix="le chien mange " * fitted.max_length)
 
 
 def test_max_length_bounds_the_subwords(fitted):
@@ -161,6 +164,21 @@ def test_samples_are_repeatable_and_follow_temperature(fitted):
     for wrong in (None, -1, 1.0, True):
         with pytest.raises(ValueError, match="`seed` must be an integer from 0"):
             fitted.sample(SOURCES[0], seed=wrong)
+
+
+@pytest.mark.parametrize("text", ["", SOURCES[0]])
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"n": 0}, "`n` must be an integer of at least 1"),
+        ({"temperature": -1.0}, "`temperature` must be a positive number"),
+        ({"top_k": 0}, "`top_k` must be an integer of at least 1"),
+        ({"top_p": 1.5}, "`top_p` must be a probability"),
+    ],
+)
+def test_what_nothing_can_be_drawn_by_is_refused(fitted, text, settings, match):
+    with pytest.raises(ValueError, match=match):
+        fitted.sample(text, seed=1, **settings)
 
 
 def test_seeds_share_a_graph_and_batches_draw_other_numbers(fitted):
@@ -298,9 +316,26 @@ def test_the_saved_model_translates_alone(fitted, exported):
 
 
 @pytest.mark.tensorflow
-def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch):
+def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp_path):
+    import tensorflow as tf
+
     monkeypatch.setattr(fitted, "max_length", 6)
     assert fitted._source_ids(np.array(["dog " * 2000, "dog"])).shape == (2, 7)
+    model = tf.saved_model.load(str(fitted.export(tmp_path / "1", beam_size=1)))
+    found = model.serve(texts=tf.constant(["dog " * 2000, "dog " * 7, "dog " * 6]))
+    assert len(set(found["text"].numpy().tolist())) == 1
+
+
+def test_a_saved_translator_is_read_in_a_new_process(fitted, tmp_path):
+    fitted.save(tmp_path / "model.keras")
+    script = (
+        "import sys, keras, keras_attn.tasks\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "print(model.translate(sys.argv[2]).text)"
+    )
+    command = [sys.executable, "-c", script, tmp_path / "model.keras", SOURCES[0]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == fitted.translate(SOURCES[0]).text
 
 
 @pytest.mark.tensorflow
