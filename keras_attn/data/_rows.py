@@ -137,7 +137,7 @@ def _decode(path: pathlib.Path, encoding: str) -> str:
     if codec == "utf-8" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f"{path} starts as a UTF-16 file does. Read it with encoding='utf-16'.")
     try:
-        return content.decode("utf-8-sig" if codec == "utf-8" else codec, "surrogateescape")
+        return content.decode(codec, "surrogateescape").removeprefix("\ufeff")
     except (UnicodeError, LookupError) as error:  # bytes, or a codec that is not for texts
         raise ValueError(f"{path} is not a text in {encoding}: {error}.") from error
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from keras_attn.data._account import Skipped, TableAccount, tally
 from keras_attn.data._rows import Columns, Row, check_decodable, read_rows
+from keras_attn.data.pairs import same_sentence
 from keras_attn.data.splits import Dataset, TextSplit
 
 UNKNOWN_LABEL = "unknown label"
 DUPLICATE = "exact duplicate"
+NEAR_DUPLICATE = "duplicate but for case, quotes, spaces or stops"
 CONTRADICTORY = "contradictory (the same text with different labels; all of them)"
 
 FEWEST_EXAMPLES = 10
@@ -22,6 +24,9 @@ FEWEST_EXAMPLES = 10
 @dataclasses.dataclass(frozen=True)
 class TextTable:
     """Distinct texts, each with the name of its label.
+
+    Texts that differ only in how they are written are the same
+    (see `keras_attn.data.pairs.same_sentence`): most models cannot tell them apart.
 
     Attributes:
         name: name of the data set that `split_table` makes of it.
@@ -46,7 +51,7 @@ class TextTable:
                 "A table needs one label a text. Received: "
                 f"{len(self.texts)} texts, {len(self.labels)} labels."
             )
-        if len(set(self.texts)) < len(self.texts):
+        if len(set(map(same_sentence, self.texts))) < len(self.texts):
             raise ValueError(
                 "A table's texts must differ, or one could be trained on and tested on. "
                 "Received some twice; `read_texts` keeps each once."
@@ -75,8 +80,8 @@ def read_texts(
     Rows are skipped, counted and reported with their lines when their text is empty, their
     label missing or not in `label_names`, their number of fields wrong, their bytes not of
     the encoding (rows with a NUL character are counted with those), when they repeat an
-    earlier row, or when the same text has different labels, in which case none of them is
-    kept.
+    earlier row, also if they are written otherwise (see `TextTable`), or when the same text has
+    different labels, in which case none of them is kept.
 
     Args:
         path: a `.csv` or `.tsv` file with a header, or `.jsonl`, `.ndjson` or `.json` with one
@@ -153,16 +158,17 @@ def _sift(
             lines[UNKNOWN_LABEL].append(row.line)
         else:
             sound.append(row)
-            labels_of[row.text].add(row.label)
+            labels_of[same_sentence(row.text)].add(row.label)
     kept = []
-    seen = set()
+    seen: dict[str, str] = {}
     for row in sound:
-        if len(labels_of[row.text]) > 1:
+        key = same_sentence(row.text)
+        if len(labels_of[key]) > 1:
             lines[CONTRADICTORY].append(row.line)
-        elif row.text in seen:
-            lines[DUPLICATE].append(row.line)
+        elif key in seen:
+            lines[DUPLICATE if row.text == seen[key] else NEAR_DUPLICATE].append(row.line)
         else:
-            seen.add(row.text)
+            seen[key] = row.text
             kept.append(row)
     return kept, tally(lines)
 

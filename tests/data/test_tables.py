@@ -88,6 +88,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(write):
     assert len(data.read_texts(write(b"\xef\xbb\xbf" + as_csv(GOOD).encode()))) == 3
     utf16 = as_csv(GOOD).encode("utf-16")
     assert len(data.read_texts(write(utf16, "wide.csv"), encoding="utf-16")) == 3
+    marked = b"\xff\xfe" + as_csv(GOOD).encode("utf-16-le")
+    assert len(data.read_texts(write(marked, "marked.csv"), encoding="utf-16-le")) == 3
     with pytest.raises(ValueError, match="encoding='utf-16'"):
         data.read_texts(write(utf16, "wide.csv"))
 
@@ -112,6 +114,8 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
         (" Odd. ", "good"),
         ("Grey.", "neutral"),
         ("Lovely tea.", "good"),
+        ("LOVELY  tea!", "good"),
+        ("odd", "bad"),
     ]
     table = data.read_texts(write(as_csv(rows)), label_names=["bad", "good"])
     assert reasons(table) == {
@@ -119,15 +123,16 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
         "missing": Skipped(1, (6,)),
         "ragged": Skipped(2, (7, 8)),
         "unknown": Skipped(1, (13,)),
-        "contradictory": Skipped(3, (10, 11, 12)),
+        "contradictory": Skipped(4, (10, 11, 12, 16)),
         "exact": Skipped(2, (9, 14)),
+        "duplicate": Skipped(1, (15,)),
     }
     shown = str(table.account)
-    assert "13 rows read, 3 kept, 10 skipped" in shown
+    assert "15 rows read, 3 kept, 12 skipped" in shown
     assert "Examples: 'bad' 1, 'good' 2." in shown
     assert "'bad' has fewer than 2" in shown
     assert "2 exact duplicate (lines 9, 14)" in shown
-    assert len(shown.splitlines()) == 10
+    assert len(shown.splitlines()) == 11
 
 
 def test_only_the_first_lines_of_a_reason_are_shown(write):
