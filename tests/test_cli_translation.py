@@ -51,7 +51,12 @@ COUNTS, WHO, VERBS = list(WORDS)[1:4], list(WORDS)[4:8], list(WORDS)[8:13]
 SOURCES = [f"the {count} {who} {verb} now" for count in COUNTS for who in WHO for verb in VERBS]
 PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOURCES]
 ONE = "the two dogs run now"
-TITLES = {"BLEU": "bleu", "chrF": "chrf", "BLEU of lower-cased tokens": "bleu_lowercased_tokens"}
+TOKENS = "BLEU of lower-cased tokens (en)"
+TITLES = {
+    "BLEU": "bleu",
+    "chrF": "chrf",
+    TOKENS: "bleu_lowercased_tokens",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -115,7 +120,7 @@ def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
 def test_all_rows_are_evaluated_and_those_of_a_source_all_count_as_right(tmp_path):
     rows = [("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")]
     pairs = data.read_pairs(write_table(tmp_path / "mine.tsv", rows, ("source", "target")))
-    split = evaluation._examples(pairs, None)
+    split = evaluation._examples(pairs, None, None)
     assert split.sources.tolist() == ["Run!", "Hi."]
     assert split.references == (("Cours !", "Courez !"), ("Salut.",))
 
@@ -223,10 +228,11 @@ def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path,
         assert figure in said
     assert "for these weights (seed 0)" in said
     assert told.pop("split") == "test"
-    # The same pairs from two files give the same.
+    # The same pairs from two files give the same, but for the rules of the entry's language.
     rows = zip(small["test"].sources, small["test"].targets, strict=True)
     source, target = write_sides(tmp_path, rows, "c.en", "d.fr")
     printed = run("evaluate", name, "--data", source, "--data-target", target)
+    told["BLEU of lower-cased tokens (fr)"] = told.pop(TOKENS)
     assert figures(printed) == {"data": "c", **told}
     assert "The card says" not in printed
 
@@ -331,5 +337,6 @@ def test_entries_are_listed_with_their_figure(run, catalogue):
 
 
 def test_each_figure_is_told_by_its_name():
-    told = in_words({"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0})
-    assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens"
+    figures = {"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0, "token_language": "fr"}
+    told = in_words(figures)
+    assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens (fr)"

@@ -10,6 +10,7 @@ import pytest
 import keras_attn
 from tests.conftest import ROOT
 
+ROOMS = sorted(keras_attn.__all__)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -45,18 +46,7 @@ def test_the_python_examples_of_the_readme_run(tmp_path):
 
 def test_every_public_name_is_documented():
     undocumented = []
-    for room in (
-        "data",
-        "explain",
-        "export",
-        "layers",
-        "models",
-        "ops",
-        "tasks",
-        "text",
-        "training",
-        "zoo",
-    ):
+    for room in ROOMS:
         module = getattr(keras_attn, room)
         for name in module.__all__:
             value = getattr(module, name)
@@ -65,7 +55,7 @@ def test_every_public_name_is_documented():
     assert undocumented == []
 
 
-@pytest.mark.parametrize("room", ["data", "layers", "ops", "tasks", "training", "zoo"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_unknown_names_are_attribute_errors(room):
     with pytest.raises(AttributeError):
         _ = getattr(keras_attn, room).no_such_name

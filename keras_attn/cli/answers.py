@@ -70,7 +70,8 @@ def print_table(
     for shown, answer in zip(inputs, answers, strict=True):
         ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1:top]
         also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
-        cells = (" ".join(shown.split()), answer.label, f"{answer.score:.3f}", also)
+        text = shown.encode(errors="replace").decode()  # bytes of a shell that are no UTF-8
+        cells = (" ".join(text.split()), answer.label, f"{answer.score:.3f}", also)
         table.add_row(*map(Text, cells))  # brackets in a text are no markup
     rich.print(table)
 

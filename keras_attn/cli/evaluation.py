@@ -83,11 +83,21 @@ def _evaluate_on_own(
     own_data.check_options(name, task, own, True)
     table = own_data.read_table(task, path, **own)
     model = open_model(name, weights) if model is None else model
-    found = training.evaluate(model, _examples(table, model))
+    found = training.evaluate(model, _examples(table, model, _language(name)))
     metrics.print_metrics({table.name: found}, of="data")
 
 
-def _examples(table: "TextTable | PairTable", model: "Task") -> "TextSplit | PairSplit":
+def _language(name: str) -> str | None:
+    """The code of the language that an entry translates into; None where it is not known."""
+    recipe = None if name.endswith(SUFFIX) else zoo.describe(name).recipe
+    if recipe is None or recipe.task != "translation":
+        return None
+    return recipe.dataset.rpartition("_")[2]  # such as multi30k_en_fr
+
+
+def _examples(
+    table: "TextTable | PairTable", model: "Task", language: str | None
+) -> "TextSplit | PairSplit":
     """All rows of a table; those of one source are translations of it that all count as right."""
     import numpy as np
 
@@ -95,7 +105,7 @@ def _examples(table: "TextTable | PairTable", model: "Task") -> "TextSplit | Pai
     from keras_attn.data.pairs import referenced_pairs
 
     if isinstance(table, PairTable):
-        return referenced_pairs(table.pairs)
+        return referenced_pairs(table.pairs, language)
     names = model.label_names
     if others := [label for label in table.label_names if label not in names]:
         first, *further = others

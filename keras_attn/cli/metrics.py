@@ -54,10 +54,11 @@ def _cells(metrics: _Metrics) -> dict[str, str]:
 
 
 def _translated(metrics: _Metrics) -> dict[str, str]:
+    lowercased = f"BLEU of lower-cased tokens ({metrics['token_language']})"
     return {
         "BLEU": f"{metrics['bleu']:.2f}",
         "chrF": f"{metrics['chrf']:.2f}",
-        "BLEU of lower-cased tokens": f"{metrics['bleu_lowercased_tokens']:.2f}",
+        lowercased: f"{metrics['bleu_lowercased_tokens']:.2f}",
     }
 
 

@@ -75,7 +75,8 @@ class ConvBlock(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
-        if any(side is not None and side < 1 for side in self.compute_output_shape(input_shape)):
+        sides = self.compute_output_shape(input_shape)[1:3]
+        if any(side is not None and side < 1 for side in sides):
             raise ValueError(
                 f"ConvBlock: nothing is left of inputs {tuple(input_shape)} by kernel_size="
                 f"{self.kernel_size}, padding={self.padding!r} and pool={self.pool!r}. Take "

@@ -126,9 +126,19 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
-def test_another_seed_is_another_run(finished, small_text_recipe, small_remarks, tmp_path):
+def test_another_seed_or_variant_is_another_run(
+    finished, small_text_recipe, small_remarks, tmp_path
+):
     epochs = small_text_recipe.training.model_copy(update={"epochs": 1})
     recipe = small_text_recipe.model_copy(update={"training": epochs})
+    one, other = (
+        training.train(
+            recipe, tmp_path / f"run-{seed}", dataset=small_remarks, seed=seed, verbose=0
+        )
+        for seed in (0, 1)
+    )
+    assert other.record["seed"] == 1
+    assert not np.array_equal(weights_of(one)[0], weights_of(other)[0])
     other = training.train(
         recipe, tmp_path / "run", dataset=small_remarks, seed=1, variant="no_attention", verbose=0
     )
