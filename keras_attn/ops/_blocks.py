@@ -107,29 +107,27 @@ class Pairs:
     """A mask or a bias over pairs of queries and keys, and its blocks.
 
     Args:
-        x: tensor that broadcasts to `(B, N, T, S)`.
-        scores: the shape `(B, N, T, S)`; sizes may be scalar tensors.
+        x: tensor that broadcasts to `(B, N, T, S)`, as of `spread`.
+        heads: `N`, the heads of the queries.
         key_heads: `K`; blocks have axes `(B, K, N / K, queries, keys)`.
+        band: how the queries and keys are cut.
 
     An axis of size 1 stays so: it is neither cut nor padded.
     """
 
-    def __init__(self, x: Tensor, scores: tuple, key_heads: int, band: Band) -> None:
-        if None in x.shape:  # an axis that may turn out to be of size 1
-            known = [size if old is None else 1 for size, old in zip(scores, x.shape, strict=True)]
-            x = ops.logical_or(x, ops.zeros(known, "bool")) if _is_bool(x) else x + ops.zeros(known)
+    def __init__(self, x: Tensor, heads: int, key_heads: int, band: Band) -> None:
         self.shape = ops.shape(x)
         self.axes = (
             band.queries if x.shape[2] != 1 else ONE,
             band.keys if x.shape[3] != 1 else ONE,
         )
-        heads = (key_heads, scores[1] // key_heads) if x.shape[1] != 1 else (1, 1)
+        by_head = (key_heads, heads // key_heads) if x.shape[1] != 1 else (1, 1)
         for axis, cut in enumerate(self.axes, start=2):
             x = padded(x, axis, cut.padding)
         lengths = [cut.count * cut.size for cut in self.axes]
-        self.whole = ops.reshape(x, (self.shape[0], *heads, *lengths))
-        self.heads = heads
-        self.block_shape = (self.shape[0], *heads, *(cut.size for cut in self.axes))
+        self.whole = ops.reshape(x, (self.shape[0], *by_head, *lengths))
+        self.heads = by_head
+        self.block_shape = (self.shape[0], *by_head, *(cut.size for cut in self.axes))
 
     def block(self, i: Int, j: Int) -> Tensor:
         """The part for query block `i` and key block `j`, `(B, K, N / K, rows, columns)`."""
@@ -178,6 +176,20 @@ class Positional:
         bias = positional_bias(self.bias, math.prod(self.heads), queries, keys)
         heads = self.heads if bias.shape[1] != 1 else (1, 1)
         return ops.reshape(bias, (1, *heads, *ops.shape(bias)[2:]))
+
+
+def spread(x: Tensor, scores: tuple) -> Tensor:
+    """A mask or a bias as large as the scores in each axis that may turn out to be of size 1.
+
+    Args:
+        x: boolean or float32 tensor that broadcasts to `scores`.
+        scores: the shape `(B, N, T, S)`; sizes may be scalar tensors.
+    """
+    if None not in x.shape:
+        return x
+    known = [size if old is None else 1 for size, old in zip(scores, x.shape, strict=True)]
+    zeros = ops.zeros(known, x.dtype)
+    return ops.logical_or(x, zeros) if _is_bool(x) else x + zeros
 
 
 ONE = Axis(1, 1, 1)  # an axis in which a mask or a bias does not vary

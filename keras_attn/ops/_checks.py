@@ -89,6 +89,11 @@ def check_offset(q_offset: Any) -> None:
         )
 
 
+def as_position(offset: int | Tensor) -> int | Tensor:
+    """An offset as positions count: a Python integer, or an int32 scalar tensor."""
+    return offset if isinstance(offset, int) else ops.cast(offset, "int32")
+
+
 def check_dropout(dropout: float, seed: Any) -> None:
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"`dropout` must be a rate in [0, 1). Received: {dropout!r}.")

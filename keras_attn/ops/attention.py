@@ -14,6 +14,7 @@ from keras_attn._names import unknown
 from keras_attn.ops import chunked, full, masks, native, normalizers
 from keras_attn.ops._call import Call
 from keras_attn.ops._checks import (
+    as_position,
     check_dropout,
     check_offset,
     check_shapes,
@@ -127,7 +128,7 @@ def attention(
         scale=query.shape[-1] ** -0.5 if scale is None else scale,
         is_causal=is_causal,
         window=window,
-        q_offset=q_offset,
+        q_offset=as_position(q_offset),
         normalizer=normalizer,
         dropout=dropout,
         seed=seed,

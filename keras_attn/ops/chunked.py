@@ -21,7 +21,16 @@ import keras
 from keras import ops
 
 from keras_attn.ops._backend import Stack, fori_loop, matmul, with_gradient
-from keras_attn.ops._blocks import Axis, Band, Int, Pairs, Positional, block_sides, padded
+from keras_attn.ops._blocks import (
+    Axis,
+    Band,
+    Int,
+    Pairs,
+    Positional,
+    block_sides,
+    padded,
+    spread,
+)
 from keras_attn.ops._call import Call
 from keras_attn.ops.normalizers import FLOOR, biased, floored, softmax
 
@@ -42,18 +51,21 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
     rows, columns = block_sides(batch * heads, keys, call.banded, chunk_size)
     axes = Axis.cut(queries, rows), Axis.cut(keys, columns)
     scores = batch, heads, queries, keys
-    learned = () if call.bias is None or callable(call.bias) else (call.bias,)
+    learned = ()
+    if call.bias is not None and not callable(call.bias):
+        learned = (spread(ops.cast(call.bias, "float32"), scores),)
+    mask = None if call.mask is None else spread(call.mask, scores)
     # Two numbers of this call; those of a block follow from its place.
     seed = keras.random.randint((2,), 0, 2**30, "int32", call.seed) if call.dropout else None
     known_offset = isinstance(call.q_offset, int)
-    fixed = call.mask, None if known_offset else ops.cast(call.q_offset, "int32"), seed
+    fixed = mask, None if known_offset else ops.cast(call.q_offset, "int32"), seed
 
     def passes(learned: list, fixed: tuple) -> tuple["_Passes", Bias]:
         mask, offset, seed = fixed
         q_offset = call.q_offset if known_offset else offset
         band = Band(*axes, call.is_causal, call.window, q_offset)
-        mask = None if mask is None else Pairs(mask, scores, key_heads, band)
-        bias: Bias = Pairs(learned[0], scores, key_heads, band) if learned else None
+        mask = None if mask is None else Pairs(mask, heads, key_heads, band)
+        bias: Bias = Pairs(learned[0], heads, key_heads, band) if learned else None
         if callable(call.bias):
             bias = Positional(call.bias, (key_heads, heads // key_heads), band)
         settings = call.scale, call.normalizer, call.dropout, seed

@@ -20,8 +20,9 @@ SMALL = 2**16
 def full(call: Call, return_weights: bool = False) -> Any:
     """Attention as `keras_attn.ops.attention` defines it, from all `B x N x T x S` scores."""
     scores = _scores(call)
-    if call.bias is not None:
-        scores = normalizers.biased(scores, _bias(call))
+    bias = None if call.bias is None else _bias(call)
+    if bias is not None:
+        scores = normalizers.biased(scores, bias)
     band = masks.band_mask(
         ops.shape(call.query)[1],
         call.key_length,
@@ -31,8 +32,9 @@ def full(call: Call, return_weights: bool = False) -> Any:
     )
     mask = masks.combine(call.mask, band)
     weights, dropped = _weights(scores, mask, call.normalizer, call.dropout, call.seed)
-    output = _weighted_sum(dropped, call.value, mask, call.heads_first)
-    return (output, _returned(weights, mask, call.value)) if return_weights else output
+    allowed = mask if bias is None else masks.combine(mask, normalizers.unexcluded(bias))
+    output = _weighted_sum(dropped, call.value, allowed, call.heads_first)
+    return (output, _returned(weights, allowed, call.value)) if return_weights else output
 
 
 def attend(

@@ -101,7 +101,8 @@ def band_mask(
 
 def check_window(window: int | None) -> None:
     """Refuse a window that is neither None nor a positive integer."""
-    if window is not None and (isinstance(window, bool) or window < 1 or window % 1):
+    is_count = isinstance(window, int) and not isinstance(window, bool) and window >= 1
+    if window is not None and not is_count:
         raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
 
 

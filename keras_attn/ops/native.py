@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn.ops import masks, normalizers
 from keras_attn.ops._call import Call
 from keras_attn.ops.layout import swap_heads
 
@@ -24,6 +25,9 @@ def refusal(call: Call) -> str | None:
         "a dropout that can be repeated": call.dropout > 0.0,
         f"window={call.window}": call.window is not None,
         "bias that is a function": callable(call.bias),
+        "symbolic inputs": isinstance(call.query, keras.KerasTensor),
+        "inputs of several dtypes": len({str(x.dtype) for x in (call.query, call.key, call.value)})
+        > 1,
         "is_causal with a mask": call.is_causal and call.mask is not None,
         "is_causal with a bias": call.is_causal and call.bias is not None,
         "is_causal with a q_offset": call.is_causal
@@ -37,17 +41,17 @@ def native(call: Call) -> Tensor:
     """Attention as `keras_attn.ops.attention` defines it, by PyTorch's fused kernel."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    alive, added = None, call.bias
-    if call.mask is not None:
-        alive = ops.any(call.mask, axis=-1, keepdims=True)
+    alive, added = None, None
+    allowed = call.mask
+    if call.bias is not None:
+        allowed = masks.combine(allowed, normalizers.unexcluded(call.bias))
+    if allowed is not None:
+        alive = ops.any(allowed, axis=-1, keepdims=True)
         # Rows that may attend to nothing attend to all, and are zeroed afterwards.
-        allowed = ops.logical_or(call.mask, ops.logical_not(alive))
-        added = allowed
+        added = ops.logical_or(allowed, ops.logical_not(alive))
         if call.bias is not None:
-            bias = ops.cast(call.bias, call.query.dtype)
-            added = ops.where(allowed, bias, -float("inf"))
-    elif added is not None:
-        added = ops.cast(added, call.query.dtype)
+            bias = ops.where(allowed, ops.cast(call.bias, call.query.dtype), 0.0)
+            added = ops.where(added, bias, -float("inf"))
     query, key, value = swap_heads(call.query), call.key, call.value
     if not call.heads_first:
         key, value = swap_heads(key), swap_heads(value)

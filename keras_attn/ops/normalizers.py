@@ -140,6 +140,11 @@ def biased(scores: Tensor, bias: Tensor) -> Tensor:
     return ops.maximum(scores + ops.cast(bias, scores.dtype), FLOOR)
 
 
+def unexcluded(bias: Tensor) -> Tensor:
+    """The mask of what a bias does not exclude."""
+    return ops.cast(bias, "float32") > FLOOR / 2
+
+
 def zero_dead(x: Tensor, mask: Tensor | None) -> Tensor:
     """`x` `(..., X)` with rows of zeros where the mask `(..., S)` allows nothing."""
     return x if mask is None else ops.where(ops.any(mask, axis=-1, keepdims=True), x, 0.0)

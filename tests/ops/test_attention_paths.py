@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import NORMALIZERS, attend, attention, padding_mask
+from keras_attn.ops import NORMALIZERS, alibi, attend, attention, padding_mask
 from tests.ops import oracles
 from tests.ops.oracles import B, H, N, S, T, V
 
@@ -60,6 +60,23 @@ def test_output_has_the_dtype_of_the_value():
     )
     assert keras.backend.standardize_dtype(output.dtype) == "float32"
     assert keras.backend.standardize_dtype(weights.dtype) == "float32"
+    output = attention(query.astype("float16"), key.astype("float16"), value)
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+
+
+def test_symbolic_inputs_give_a_symbolic_output():
+    query, key, value = (keras.Input((None, N, size)) for size in (H, H, V))
+    assert attention(query, key, value).shape == (None, None, N, V)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+@pytest.mark.parametrize("path", [{"implementation": "full"}, {"chunk_size": 3}], ids=str)
+def test_an_offset_is_of_any_integer_type(dtype, path):
+    query, key, value = oracles.inputs()
+    settings = {"bias": alibi(N), "is_causal": True, **path}
+    expected = attention(query, key, value, q_offset=2, **settings)
+    got = attention(query, key, value, q_offset=ops.convert_to_tensor(2, dtype), **settings)
+    np.testing.assert_array_equal(oracles.numpy(got), oracles.numpy(expected))
 
 
 # Graphs.

@@ -111,9 +111,23 @@ def test_a_bias_of_minus_infinity_excludes_as_a_mask_does(path):
     bias = np.where(allowed, 0.0, -np.inf).astype("float32")
     got = attention(*inputs(), bias=bias, **path)
     expected = oracles.numpy(attention(*inputs(), mask=allowed))
-    some = allowed.any(axis=-1).swapaxes(1, 2)
-    np.testing.assert_allclose(oracles.numpy(got)[some], expected[some], atol=1e-6)
-    assert np.isfinite(oracles.numpy(got)).all()
+    assert not allowed.any(axis=-1).all()  # some rows are excluded whole, and give 0
+    np.testing.assert_allclose(oracles.numpy(got), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "softmax1", "normalized_sigmoid"])
+@pytest.mark.parametrize(
+    "path", [{"implementation": "full"}, {"chunk_size": 3}, {"implementation": "auto"}], ids=str
+)
+def test_what_a_mask_and_a_bias_exclude_together_gives_nothing(path, normalizer):
+    """As of a causal bias beside a padding mask of padding on the left."""
+    bias = np.where(np.tril(np.ones((T, S), bool)), 0.0, -np.inf).astype("float32")[None, None]
+    mask = np.ones((B, 1, 1, S), bool)
+    mask[..., :2] = False
+    got = attention(*inputs(), bias=bias, mask=mask, normalizer=normalizer, **path)
+    both = attention(*inputs(), mask=mask & (bias == 0.0), normalizer=normalizer)
+    assert not oracles.numpy(got)[:, :2].any()
+    np.testing.assert_allclose(oracles.numpy(got), oracles.numpy(both), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -181,19 +181,49 @@ def test_a_second_derivative_is_refused_on_torch():
         torch.autograd.grad(loss, x, create_graph=True)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("batch", [1, B])
+def test_a_bias_of_unknown_batch_has_a_gradient_of_its_shape(batch, dtype):
+    import tensorflow as tf
+
+    bias = np.random.default_rng(3).normal(size=(batch, N, T, S)).astype(dtype)
+    query, key, value = inputs()
+
+    def gradient(bias, **path):
+        with tf.GradientTape() as tape:
+            tape.watch(bias)
+            loss = tf.reduce_sum(attention(query, key, value, bias=bias, **path) ** 2)
+        return tape.gradient(loss, bias)
+
+    unknown = tf.function(
+        lambda bias: gradient(bias, chunk_size=3),
+        input_signature=[tf.TensorSpec([None, N, T, S], dtype)],
+    )
+    expected = gradient(tf.constant(bias), implementation="full")
+    got = unknown(tf.constant(bias))
+    assert got.shape == bias.shape
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=2e-3 if dtype == "float16" else 1e-5)
+
+
 # The native kernel.
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="the backend is not torch")
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
-@pytest.mark.parametrize("names", ["", "mask", "bias", "mask bias", "is_causal"])
+@pytest.mark.parametrize(
+    "names", ["", "mask", "bias", "mask bias", "excluding", "mask excluding", "is_causal"]
+)
 def test_the_native_kernel_equals_the_oracle_and_the_full_gradient(names, key_heads):
     available = {
         "mask": oracles.random_mask(B, 1, T, S),
         "bias": np.random.default_rng(3).normal(size=(1, N, T, S)).astype("float32"),
         "is_causal": True,
     }
-    arguments = {name: available[name] for name in names.split()}
+    arguments = {name: available[name] for name in names.split() if name != "excluding"}
+    if "excluding" in names:  # some rows whole, with the mask or without it
+        arguments["bias"] = np.where(oracles.random_mask(1, N, T, S), 0.0, -np.inf)
+        arguments["bias"] = arguments["bias"].astype("float32")
     query, key, value = inputs(key_heads)
     expected, _ = oracles.attention(query, key, value, **arguments)
     got = oracles.numpy(attention(query, key, value, implementation="native", **arguments))

@@ -62,7 +62,7 @@ def test_band_mask_is_none_where_nothing_is_masked():
     assert attn_ops.band_mask(3, 5) is None
 
 
-@pytest.mark.parametrize("window", [0, -2])
+@pytest.mark.parametrize("window", [0, -2, 3.0, "wide"])
 def test_band_mask_refuses_an_empty_window(window):
     with pytest.raises(ValueError, match=f"`window` must be a positive integer.*{window}"):
         attn_ops.band_mask(3, 5, window=window)
