@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn.ops._checks import as_position
+
 Tensor = Any
 Cache = dict[str, Tensor]  # keys and values (B, K, S, size)
 
@@ -16,12 +18,13 @@ def added(cache: Cache, index: int | Tensor | str, rows: Cache) -> Cache:
     """The cache with further rows `(B, K, T, size)`, from `index` on or at its end."""
     if _is_end(index):
         return {name: _appended(kept, rows[name]) for name, kept in cache.items()}
-    return {name: _written(kept, index, rows[name]) for name, kept in cache.items()}
+    start = as_position(index)
+    return {name: _written(kept, start, rows[name]) for name, kept in cache.items()}
 
 
 def start_of(cache: Cache, index: int | Tensor | str) -> int | Tensor:
     """The position of the first row that is added."""
-    return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else index
+    return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else as_position(index)
 
 
 def length_after(cache: Cache, index: int | Tensor | str, new: int | None) -> int | None:

@@ -21,6 +21,27 @@ def joined_mask(name: str, padding: Tensor | None, pairs: Tensor | None) -> Tens
     return combine(None if padding is None else padding_mask(padding), pairs)
 
 
+def padding_of(
+    name: str, padding: Tensor | None, cache: Any, *implicit: Tensor | None
+) -> Tensor | None:
+    """The padding mask to take: the one that is given, else the first that Keras fills in.
+
+    Raises:
+        ValueError: Keras fills one in beside a cache. It is of the new positions, and the keys
+            are those of the cache as well.
+    """
+    if padding is not None:
+        return padding
+    found = next((mask for mask in implicit if mask is not None), None)
+    if found is not None and cache is not None:
+        raise ValueError(
+            f"{name}: the inputs carry a mask of Keras's, {tuple(found.shape)}, which says nothing "
+            "of the keys in the cache. Give `padding_mask`, (batch, keys) with those of the cache, "
+            "or embed without `mask_zero`."
+        )
+    return found
+
+
 def check_pairs(name: str, pairs: Tensor | None) -> None:
     """Refuse an `attention_mask` of another rank than 3 or 4."""
     if pairs is not None and len(pairs.shape) not in (3, 4):

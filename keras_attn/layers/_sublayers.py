@@ -14,7 +14,8 @@ PACKAGE = "keras_attn"
 def fresh(initializer: Any) -> Any:
     """A copy of `initializer` for one sublayer, so that no two draw the same values.
 
-    An initializer object with a seed returns the same numbers at every call.
+    An initializer object draws the same numbers at every call, and its copies others; but for
+    one with a seed of its own, whose copies draw the same, as in Keras's layers.
     """
     if isinstance(initializer, initializers.Initializer):
         return initializer.clone()

@@ -8,6 +8,7 @@ from keras import initializers, ops
 
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rate
 from keras_attn.ops import attention, normalizers, padding_mask
+from keras_attn.ops._checks import same
 
 Tensor = Any
 SCORES = ("scaled_dot", "additive", "uniform")
@@ -249,7 +250,9 @@ class AttentionPooling(keras.layers.Layer):
         return padding_mask(ops.reshape(padding, (batch, math.prod(spatial))))
 
     def _check_padding(self, inputs_shape: Any, shape: Any) -> None:
-        if len(shape) != len(inputs_shape) - 1:
+        positions = inputs_shape[:-1]
+        fits = len(shape) == len(positions)
+        if not fits or not all(map(same, shape, positions)):
             raise ValueError(
                 f"{self.name}: `padding_mask` must have the shape of `inputs` without the last "
                 "axis, (batch, length) or (batch, height, width). Received: padding_mask "

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import initializers
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank, replicated
+from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, replicated
 
 Tensor = Any
 
@@ -61,7 +61,7 @@ class ConvBlock(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         positive(self, filters=filters, kernel_size=kernel_size, strides=strides)
-        _check_pool(self, "pool", pool, (None, *POOLS))
+        choice(self, (None, *POOLS), pool=pool)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
@@ -182,7 +182,7 @@ class ResidualBlock(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         positive(self, filters=filters)
-        _check_pool(self, "downsample", downsample, (None, *POOLS, "stride"))
+        choice(self, (None, *POOLS, "stride"), downsample=downsample)
         self.filters = filters
         self.downsample = downsample
         self.activation = keras.activations.get(activation)
@@ -254,16 +254,6 @@ class ResidualBlock(keras.layers.Layer):
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "scale": self.scale,
         }
-
-
-def _check_pool(
-    layer: keras.layers.Layer, name: str, value: Any, accepted: tuple[str | None, ...]
-) -> None:
-    if value not in accepted:
-        raise ValueError(
-            f"{type(layer).__name__}: `{name}` must be one of {', '.join(map(repr, accepted))}. "
-            f"Received: {value!r}."
-        )
 
 
 def _pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:

@@ -8,7 +8,7 @@ from keras import initializers, ops
 from keras_attn.layers._cache import added, check_cache, length_after, start_of
 from keras_attn.layers._from_keras import projections, settings_of
 from keras_attn.layers._lean import HeadsDense
-from keras_attn.layers._masks import check_pairs, joined_mask
+from keras_attn.layers._masks import check_pairs, joined_mask, padding_of
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
 from keras_attn.layers.positions import RelativePositionBias
 from keras_attn.ops import (
@@ -19,6 +19,7 @@ from keras_attn.ops import (
     rotary,
     swap_heads,
 )
+from keras_attn.ops._checks import as_position
 
 Tensor = Any
 Projected = dict[str, Tensor]
@@ -196,8 +197,7 @@ class MultiHeadAttention(keras.layers.Layer):
         value_mask: Tensor | None = None,
     ) -> Any:
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
-        if padding_mask is None and cache is None:
-            padding_mask = key_mask if key_mask is not None else value_mask
+        padding_mask = padding_of(self.name, padding_mask, cache, key_mask, value_mask)
         asked: dict[str, Any] = {
             "padding_mask": padding_mask,
             "attention_mask": attention_mask,
@@ -234,7 +234,7 @@ class MultiHeadAttention(keras.layers.Layer):
         What `attend` takes: a decoder projects the memory of its cross-attention once. Heads
         come first, as the products read them.
         """
-        keys, values = self._projected(value, key, start)
+        keys, values = self._projected(value, key, as_position(start))
         return {"key": swap_heads(keys), "value": swap_heads(values)}
 
     def attend(
@@ -250,6 +250,7 @@ class MultiHeadAttention(keras.layers.Layer):
         q_offset: int | Tensor = 0,
     ) -> Any:
         """As a call, with keys and values from `project`, and the first query's position."""
+        q_offset = as_position(q_offset)
         return self._attend(
             query,
             projected["key"],

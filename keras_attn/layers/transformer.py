@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn.layers._cache import LENGTH_AXIS
+from keras_attn.layers._masks import padding_of
 from keras_attn.layers._sublayers import PACKAGE, rank
 from keras_attn.layers._transformer_block import TransformerBlock
 from keras_attn.layers.multi_head_attention import Projected
@@ -81,8 +82,7 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Tensor | None = None,  # Keras fills in one of these two from the tensor
         inputs_mask: Tensor | None = None,
     ) -> Any:
-        if padding_mask is None and cache is None:
-            padding_mask = mask if mask is not None else inputs_mask
+        padding_mask = padding_of(self.name, padding_mask, cache, mask, inputs_mask)
 
         def attend(x: Tensor) -> Any:
             return self.attention(
@@ -203,8 +203,7 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
-        if padding_mask is None and cache is None:
-            padding_mask = inputs_mask
+        padding_mask = padding_of(self.name, padding_mask, cache, inputs_mask)
         if memory_padding_mask is None:
             memory_padding_mask = memory_mask
         shared = {"return_attention_scores": return_attention_scores, "training": training}

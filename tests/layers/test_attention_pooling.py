@@ -316,5 +316,7 @@ def test_impossible_inputs_are_refused():
         AttentionPooling()(SEQUENCE[:, 0])
     with pytest.raises(ValueError, match=r"`padding_mask` must have the shape of `inputs` without"):
         AttentionPooling()(MAP, padding_mask=REAL)
+    with pytest.raises(ValueError, match="without the last axis"):
+        AttentionPooling()(MAP, padding_mask=REAL.reshape(B, WIDTH, HEIGHT))
     with pytest.raises(ValueError, match=r"`padding_mask` must have the shape of `inputs` without"):
         AttentionPooling()(keras.Input((S, D)), padding_mask=keras.Input((S, 1)))

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import MultiHeadAttention
+from keras_attn.layers import (
+    MultiHeadAttention,
+    TransformerDecoderBlock,
+    TransformerEncoderBlock,
+)
 
 B, T, S, D = 2, 4, 6, 8
 RANDOM = np.random.default_rng(0)
@@ -248,6 +252,36 @@ def test_steps_with_a_cache_equal_the_whole(settings, left, grows):
         assert all(tuple(cache[name].shape) == x.shape for name, x in promised[2].items())
         np.testing.assert_allclose(array(output), whole[:, index : index + size], atol=1e-5)
         index += size
+
+
+@pytest.mark.parametrize("index", [np.int64(0), np.int32(0)], ids=["int64", "int32"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_an_index_is_of_any_integer_type(settings, index):
+    layer = MultiHeadAttention(2, 4, **settings)
+    expected, _ = layer(VALUE, VALUE, cache=layer.make_cache(B, S), cache_index=0)
+    got, _ = layer(VALUE, VALUE, cache=layer.make_cache(B, S), cache_index=index)
+    np.testing.assert_array_equal(array(got), array(expected))
+
+
+@pytest.mark.parametrize("kind", ["attention", "encoder", "decoder"])
+def test_a_mask_of_keras_is_not_lost_beside_a_cache(kind):
+    """It says nothing of the keys in the cache: what would be taken of it is a guess."""
+    tokens = np.array([[0, 0, 3, 4], [1, 2, 3, 4]])
+    x = keras.layers.Embedding(9, 8, mask_zero=True)(tokens)
+    layer = {
+        "attention": lambda: MultiHeadAttention(2, 4),
+        "encoder": lambda: TransformerEncoderBlock(2, 8),
+        "decoder": lambda: TransformerDecoderBlock(2, 8),
+    }[kind]()
+    inputs = {"attention": (x, x), "encoder": (x,), "decoder": (x, VALUE)}[kind]
+    layer.build(*(tuple(tensor.shape) for tensor in inputs))
+    attention = layer if kind == "attention" else layer.attention
+    cached = {"cache": attention.make_cache(2), "cache_index": "end"}
+    with pytest.raises(ValueError, match=r"carry a mask of Keras's, \(2, 4\).*`padding_mask`"):
+        layer(*inputs, **cached)
+    whole = layer(*inputs, use_causal_mask=True)
+    output, _ = layer(*inputs, padding_mask=tokens != 0, **cached)
+    np.testing.assert_allclose(array(output), array(whole), atol=1e-5)
 
 
 def test_a_memory_is_projected_once():
