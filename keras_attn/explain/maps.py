@@ -47,7 +47,8 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
     """The attention weights of each `SelfAttention2D` of a model, first to last.
 
     Args:
-        model: an `ImageClassifier`, or a functional model with such layers.
+        model: an `ImageClassifier`, or a functional model with such layers; those of a model
+            that is a layer of it are not seen.
         images: for a classifier uint8 images `(B, H, W, 3)` of any size; for another
             model its own input.
 
@@ -63,7 +64,7 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
     ('attention', (2, 1, 8, 8, 8, 8))
     """
     network, inputs = model, images
-    if hasattr(model, "network"):
+    if hasattr(model, "network") and hasattr(model, "normalization"):
         network, inputs = model.network, model.normalization(model.preprocess(images))
     layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
     if not layers:

@@ -4,10 +4,11 @@ This room knows nothing of tasks: it is given a function, the layer that owns th
 function's variables, and the signature. Tasks call it, and therefore stand above it.
 """
 
+import contextlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -48,9 +49,12 @@ def write_saved_model(
     module.variables_ = [variable.value for variable in owner.variables]
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
     module.serve = tf.function(function, input_signature=None, autograph=False)
-    concrete = module.serve.get_concrete_function(**specs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+    with (
+        _without_cudnn(owner),  # saving traces once more
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
+    ):
+        concrete = module.serve.get_concrete_function(**specs)
         whole = pathlib.Path(folder, "model")
         signatures = {"serving_default": concrete, "serve": concrete}
         tf.saved_model.save(module, str(whole), signatures=signatures)
@@ -58,6 +62,20 @@ def write_saved_model(
             path.rmdir()
         whole.rename(path)
     return path
+
+
+@contextlib.contextmanager
+def _without_cudnn(owner: keras.layers.Layer) -> Iterator[None]:
+    """Within it recurrent layers do not use cuDNN, whose operation no CPU can serve."""
+    layers = [layer for layer in owner._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in layers]
+    try:
+        for layer in layers:
+            layer.use_cudnn = False
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer.use_cudnn = was
 
 
 def import_tensorflow() -> Any:

@@ -56,9 +56,12 @@ class TranslationModel(keras.Model):
             dim,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5),
             name="embedding",
+            dtype=self.dtype_policy,
         )
         self.embedding.build((None, None))
-        self.embedding_dropout = keras.layers.Dropout(config.dropout, name="embedding_dropout")
+        self.embedding_dropout = keras.layers.Dropout(
+            config.dropout, name="embedding_dropout", dtype=self.dtype_policy
+        )
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         memory, real = self.encode(inputs["source"], training)
@@ -90,7 +93,7 @@ class TranslationModel(keras.Model):
         return keras.KerasTensor(shape, "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "config": dataclasses.asdict(self.config)}
+        return {**super().get_config(), "config": dataclasses.asdict(self.config)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import keras
 from annotated_types import Gt
+from keras import ops
 
 from keras_attn.layers import AttentionPooling
 from keras_attn.models._config import config
@@ -81,7 +82,10 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
     )
     x = thinned(text.features, config.dropout, config.word_dropout)
     cell = CELLS[config.cell](config.units, return_sequences=True)
-    states = keras.layers.Bidirectional(cell, name="states")(x, mask=text.real)
+    # cuDNN refuses a text without words: let it read one of padding, which is pooled by nobody.
+    first = ops.ones_like(text.real[:, :1])
+    read = ops.concatenate([first, text.real[:, 1:]], axis=1)
+    states = keras.layers.Bidirectional(cell, name="states")(x, mask=read)
     uniform = config.attention == "none"
     pooled = AttentionPooling(
         key_dim=config.attention_units,

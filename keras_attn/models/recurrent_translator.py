@@ -98,12 +98,16 @@ class RecurrentTranslator(TranslationModel):
         cell = CELLS[settings.cell]
         self.encoder = [
             keras.layers.Bidirectional(
-                cell(units, return_sequences=True), name=f"encoder_{index + 1}"
+                cell(units, return_sequences=True, dtype=self.dtype_policy),
+                name=f"encoder_{index + 1}",
+                dtype=self.dtype_policy,
             )
             for index in range(settings.encoder_layers)
         ]
         self.encoder_dropout = [
-            keras.layers.Dropout(settings.dropout, name=f"encoder_dropout_{index + 1}")
+            keras.layers.Dropout(
+                settings.dropout, name=f"encoder_dropout_{index + 1}", dtype=self.dtype_policy
+            )
             for index in range(settings.encoder_layers)
         ]
         self.decoder = AttentionDecoder(
@@ -116,10 +120,13 @@ class RecurrentTranslator(TranslationModel):
             normalizer=settings.attention,
             dropout=settings.dropout,
             name="decoder",
+            dtype=self.dtype_policy,
         )
-        self.output_dense = (
-            None if units == dim else keras.layers.Dense(dim, name="output_projection")
-        )
+        self.output_dense = None
+        if units != dim:
+            self.output_dense = keras.layers.Dense(
+                dim, name="output_projection", dtype=self.dtype_policy
+            )
         for index, layer in enumerate(self.encoder):
             layer.build((None, None, 2 * units if index else dim))
         self.decoder.build((None, None, dim), (None, None, 2 * units))

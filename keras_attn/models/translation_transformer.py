@@ -84,7 +84,7 @@ class TranslationTransformer(TranslationModel):
     def __init__(self, config: Any, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         settings = self.config
-        self.positions = SinusoidalPositionEncoding(name="positions")
+        self.positions = SinusoidalPositionEncoding(name="positions", dtype=self.dtype_policy)
         self.encoder = [
             TransformerEncoderBlock(**self._block(), name=f"encoder_{index + 1}")
             for index in range(settings.encoder_layers)
@@ -93,8 +93,10 @@ class TranslationTransformer(TranslationModel):
             TransformerDecoderBlock(**self._block(), name=f"decoder_{index + 1}")
             for index in range(settings.decoder_layers)
         ]
-        self.encoder_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="encoder_norm")
-        self.decoder_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="decoder_norm")
+        self.encoder_norm, self.decoder_norm = (
+            keras.layers.LayerNormalization(epsilon=1e-6, name=name, dtype=self.dtype_policy)
+            for name in ("encoder_norm", "decoder_norm")
+        )
         shape = (None, None, settings.model_dim)
         for layer in (self.positions, *self.encoder, self.encoder_norm, self.decoder_norm):
             layer.build(shape)
@@ -225,6 +227,7 @@ class TranslationTransformer(TranslationModel):
             "dropout": settings.dropout,
             "attention_dropout": settings.attention_dropout,
             "implementation": "full",  # sentences are short; both paths in one graph cost seconds
+            "dtype": self.dtype_policy,
         }
 
 

@@ -189,6 +189,17 @@ def test_a_model_comes_back_from_its_config_and_from_a_file(kind, tmp_path):
     same(logits_of(loaded), expected, atol=1e-6)
 
 
+@kinds
+def test_a_model_keeps_its_precision_and_whether_it_is_trained(kind):
+    model = type(make(kind))(make(kind).config, dtype="mixed_bfloat16", trainable=False)
+    again = type(model).from_config(model.get_config())
+    for one in (model, again):
+        assert one.dtype_policy.name == "mixed_bfloat16"
+        assert not one.trainable
+        computed = {layer.compute_dtype for layer in one._flatten_layers(include_self=False)}
+        assert computed == {"bfloat16"}
+
+
 @every_kind
 @pytest.mark.tensorflow
 def test_dropout_acts_in_training_alone(kind):

@@ -221,6 +221,40 @@ def test_parts_that_do_not_fit_are_refused():
     assert make(text={"once": True, "max_length": 7}).encoder.max_length == 7
 
 
+@pytest.mark.tensorflow
+def test_an_export_uses_no_cudnn_and_training_may(tmp_path, monkeypatch):
+    """Whose operation no CPU can serve; where it is written there may be a GPU."""
+    model = make("recurrent_attention")
+    model.adapt(TEXTS, LABELS)
+    cells = model.network.get_layer("states")
+    used = []
+    original = keras.layers.GRU.inner_loop
+    monkeypatch.setattr(
+        keras.layers.GRU,
+        "inner_loop",
+        lambda self, *given, **named: (
+            used.append(self.use_cudnn) or original(self, *given, **named)
+        ),
+    )
+    model.export(tmp_path / "1")
+    assert used
+    assert set(used) == {False}
+    assert cells.forward_layer.use_cudnn == cells.backward_layer.use_cudnn == "auto"
+
+
+def test_cells_read_a_word_of_every_text():
+    """As cuDNN wants it: also of one without words."""
+    model = make("recurrent_attention")
+    model.adapt(TEXTS, LABELS)
+    cells = model.network.get_layer("states").forward_layer
+    masks = []
+    original = cells.call
+    cells.call = lambda x, mask=None, **named: masks.append(mask) or original(x, mask=mask, **named)
+    model.network(model.encoder(["", "fine"]))
+    for mask in masks:
+        assert keras.ops.convert_to_numpy(mask)[:, 0].all()
+
+
 STRANGE = [
     *("", " \t\n", "zzz qqq", "a", "\x00", "fine\x00film", b"\xff\xfe", b"fine \xc3 film"),
     *("\U0001f600\U0001f44d\U0001f3fd", "\u6211\u559c\u6b22\u8fd9", "<p>fine<br/>film</p>"),
