@@ -51,7 +51,7 @@ def chunked(call: Call, chunk_size: int | None = None) -> Tensor:
     rows, columns = block_sides(batch * heads, keys, call.banded, chunk_size)
     axes = Axis.cut(queries, rows), Axis.cut(keys, columns)
     scores = batch, heads, queries, keys
-    learned = ()
+    learned: tuple[Tensor, ...] = ()
     if call.bias is not None and not callable(call.bias):
         learned = (spread(ops.cast(call.bias, "float32"), scores),)
     mask = None if call.mask is None else spread(call.mask, scores)
