@@ -121,7 +121,7 @@ def test_scores_of_both_attentions_are_returned():
     assert symbolic.shape == (B, 2, T, S)
 
 
-def test_dropout_differs_between_places_steps_and_blocks_and_ends_with_training():
+def test_dropout_differs_between_steps_and_seeds_and_ends_with_training():
     block = TransformerEncoderBlock(2, 12, dropout=0.5, seed=3)
     first, second = (array(block(INPUTS, training=True)) for _ in range(2))
     assert (first != second).any()
@@ -129,6 +129,11 @@ def test_dropout_differs_between_places_steps_and_blocks_and_ends_with_training(
     again(INPUTS)
     again.set_weights(block.get_weights())
     np.testing.assert_array_equal(array(again(INPUTS)), array(block(INPUTS)))
+    np.testing.assert_array_equal(array(again(INPUTS, training=True)), first)
+    other = TransformerEncoderBlock(2, 12, dropout=0.5, seed=4)
+    other(INPUTS)
+    other.set_weights(block.get_weights())
+    assert (array(other(INPUTS, training=True)) != first).any()
     decoder = TransformerDecoderBlock(2, 12, dropout=0.5, seed=3)
     decoder(INPUTS, MEMORY)
     assert decoder.attention.seed != decoder.cross_attention.seed
