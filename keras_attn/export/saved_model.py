@@ -48,13 +48,13 @@ def write_saved_model(
     module = tf.Module()
     module.variables_ = [variable.value for variable in owner.variables]
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
-    module.serve = tf.function(function, input_signature=None, autograph=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _without_cudnn(owner),  # saving traces once more
+        _without_cudnn(owner),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
     ):
-        concrete = module.serve.get_concrete_function(**specs)
+        concrete = tf.function(function, autograph=False).get_concrete_function(**specs)
+        module.serve = concrete  # a `tf.function` would be traced again, and written twice
         whole = pathlib.Path(folder, "model")
         signatures = {"serving_default": concrete, "serve": concrete}
         tf.saved_model.save(module, str(whole), signatures=signatures)
