@@ -221,15 +221,18 @@ def test_the_native_kernel_equals_the_oracle_and_the_full_gradient(names, key_he
         "is_causal": True,
     }
     arguments = {name: available[name] for name in names.split() if name != "excluding"}
+    same = dict(arguments)
     if "excluding" in names:  # some rows whole, with the mask or without it
-        arguments["bias"] = np.where(oracles.random_mask(1, N, T, S), 0.0, -np.inf)
-        arguments["bias"] = arguments["bias"].astype("float32")
+        allowed = oracles.random_mask(B, N, T, S)
+        arguments["bias"] = np.where(allowed, 0.0, -np.inf).astype("float32")
+        same["mask"] = same.get("mask", True) & allowed
     query, key, value = inputs(key_heads)
-    expected, _ = oracles.attention(query, key, value, **arguments)
+    expected, _ = oracles.attention(query, key, value, **same)
     got = oracles.numpy(attention(query, key, value, implementation="native", **arguments))
     np.testing.assert_allclose(got, expected, atol=1e-5)
-    dead = ~(arguments.get("mask", np.ones((B, 1, 1, S), bool))).any(-1)[:, 0]
-    assert not got[np.broadcast_to(dead, got.shape[:2])].any()
+    dead = ~np.broadcast_to(same.get("mask", True), (B, N, T, S)).any(-1)
+    assert not got.swapaxes(1, 2)[dead].any()
+    assert dead.any() == ("mask" in same)
 
     def loss(x, path):
         output = attention(query, x, value, implementation=path, **arguments)
