@@ -145,7 +145,7 @@ class Optimizer(_Section):
 
 
 def _check_beta_2(section: Group | Optimizer, key: str) -> None:
-    if section.name != "adamw" and "beta_2" in section.model_fields_set:
+    if section.name != "adamw" and section.beta_2 != type(section).model_fields["beta_2"].default:
         raise ValueError(f"{key}: this key is for 'adamw', and does nothing for {section.name!r}")
 
 
