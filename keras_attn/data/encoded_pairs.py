@@ -148,12 +148,10 @@ class PairBatches(keras.utils.PyDataset):
         order = order[sizes[order].argsort(kind="stable")]
         before = np.cumsum(sizes[order]) - sizes[order]
         number = before * self.steps // int(sizes.sum())
-        begins = np.searchsorted(number, np.arange(1, self.steps))
-        # A pair longer than a batch would leave one empty: let it begin at the next pair.
         places = np.arange(1, self.steps)
-        begins = np.maximum.accumulate(np.maximum(begins, 1) - places) + places
-        begins = np.minimum(begins, len(pairs) - self.steps + places)
-        batches = np.split(order, begins)
+        # Pairs longer than a batch, the last ones, would leave some empty: each has its own.
+        most = len(pairs) - self.steps + places
+        batches = np.split(order, np.minimum(np.searchsorted(number, places), most))
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(self.steps)
         return [batches[i] for i in shuffled]
 
