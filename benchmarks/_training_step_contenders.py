@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn import data, zoo
+from keras_attn import datasets, zoo
 
 Recipe = Any
 
@@ -26,15 +26,17 @@ class OnTensorFlow:
     ) -> None:
         import keras
 
-        from keras_attn.explain import cost
+        from keras_attn.profiling import cost
         from keras_attn.tasks import from_architecture
-        from keras_attn.training.optimizers import build_optimizer
+        from keras_attn.training.optimizer import build_optimizer
 
         keras.utils.set_random_seed(0)
         recipe = zoo.describe(entry).recipe
         self.images, self.labels = examples(recipe, batch_size)
         self.model = from_architecture(
-            recipe.architecture, data.LABELS[recipe.dataset], **recipe.settings(variant)
+            recipe.architecture,
+            datasets.describe_dataset(recipe.dataset).label_names,
+            **recipe.settings(variant),
         )
         self.flops = 3 * cost(self.model.network).flops * batch_size
         optimizer = (
@@ -76,7 +78,9 @@ class OnPyTorch:
         self.torch = torch
         self.uint8 = torch.from_numpy(images)
         self.labels = torch.from_numpy(labels.astype("int64"))
-        self.model = AttentionNet(recipe.model, len(data.LABELS[recipe.dataset]))
+        self.model = AttentionNet(
+            recipe.model, len(datasets.describe_dataset(recipe.dataset).label_names)
+        )
         self.model = self.model.to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
 
@@ -123,4 +127,6 @@ def examples(recipe: Recipe, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Random uint8 images and labels."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch_size, 32, 32, 3)).astype("uint8")
-    return images, random.integers(0, len(data.LABELS[recipe.dataset]), batch_size)
+    return images, random.integers(
+        0, len(datasets.describe_dataset(recipe.dataset).label_names), batch_size
+    )

@@ -134,7 +134,7 @@ def no_cache(task: Task, beams: int) -> Contender:
 
 
 def _stepping(task: Task, beams: int, make_steps: Callable[[Any], Any]) -> Contender:
-    from keras_attn.tasks._search import Searches
+    from keras_attn.tasks.translation._search import Searches
 
     translator = _translator(task)
     translator._searches = Searches(make_steps(translator.network))

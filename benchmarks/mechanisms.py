@@ -22,7 +22,7 @@ import typer
 from _measure import ProcessMemory, in_fresh_process, take_turns
 from _mechanisms_page import MECHANISMS, write_page
 
-from keras_attn import data, training, zoo
+from keras_attn import datasets, recipes, training, zoo
 from keras_attn.training.provenance import provenance
 
 ROOT = pathlib.Path(__file__).parent
@@ -36,7 +36,9 @@ MAPS = 500  # validation images whose attention is looked at
 def main(
     network: Annotated[list[str], typer.Option(help="hybrid, small")] = list(NETWORKS),  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="Of the recipe's, the first so many.")] = 3,
-    data_dir: Annotated[pathlib.Path | None, typer.Option(help="See keras_attn.data.load.")] = None,
+    data_dir: Annotated[
+        pathlib.Path | None, typer.Option(help="See keras_attn.datasets.load.")
+    ] = None,
     step_seconds: Annotated[float, typer.Option(help="For the times of a network's steps.")] = 120,
     train: Annotated[bool, typer.Option(help="Train what is not recorded.")] = True,
     measure: Annotated[bool, typer.Option(help="Measure time and memory of a step.")] = True,
@@ -48,7 +50,7 @@ def main(
             raise typer.BadParameter(f"{name!r} is none of {', '.join(NETWORKS)}.")
         recipe = recipe_of(name)
         if train:
-            dataset = data.load(recipe.dataset, data_dir)
+            dataset = datasets.load(recipe.dataset, data_dir)
             for seed in recipe.training.seeds[:seeds]:
                 for mechanism in MECHANISMS:
                     train_one(results, name, recipe, mechanism, seed, dataset)
@@ -60,16 +62,16 @@ def main(
     write_page(results)
 
 
-def recipe_of(network: str) -> training.Recipe:
+def recipe_of(network: str) -> recipes.Recipe:
     """The recipe that every mechanism is trained by."""
     if network == "hybrid":
         recipe = zoo.describe("cifar10_attention_net_quick").recipe
         shorter = recipe.training.model_copy(update={"epochs": HYBRID_EPOCHS, "views": 1})
         return recipe.model_copy(update={"training": shorter})
-    return training.load_recipe(ROOT / "mechanisms_small.toml")
+    return recipes.load_recipe(ROOT / "mechanisms_small.toml")
 
 
-def with_mechanism(recipe: training.Recipe, mechanism: str) -> training.Recipe:
+def with_mechanism(recipe: recipes.Recipe, mechanism: str) -> recipes.Recipe:
     """The recipe with another mechanism in the place of its attention."""
     return recipe.model_copy(update={"model": {**recipe.model, "attention": mechanism}})
 
@@ -77,10 +79,10 @@ def with_mechanism(recipe: training.Recipe, mechanism: str) -> training.Recipe:
 def train_one(
     results: dict[str, Any],
     network: str,
-    recipe: training.Recipe,
+    recipe: recipes.Recipe,
     mechanism: str,
     seed: int,
-    dataset: data.Dataset[data.Split],
+    dataset: datasets.Dataset[datasets.ImageSplit],
 ) -> None:
     """Train and record, if it is not recorded yet."""
     recipe = with_mechanism(recipe, mechanism)
@@ -111,7 +113,7 @@ def train_one(
 
 def entropy(classifier: Any, images: np.ndarray) -> float | None:
     """The mean entropy of a row of weights over that of uniform ones; None of gates."""
-    from keras_attn.explain import attention_maps
+    from keras_attn.tasks import attention_maps
 
     try:
         (found,) = attention_maps(classifier, images)
@@ -121,7 +123,7 @@ def entropy(classifier: Any, images: np.ndarray) -> float | None:
     return float(found.entropy().mean() / np.log(keys))
 
 
-def steps(recipe: training.Recipe, seconds: float) -> dict[str, Any]:
+def steps(recipe: recipes.Recipe, seconds: float) -> dict[str, Any]:
     """Time and peak memory of a training step of each mechanism."""
     memory = {
         mechanism: in_fresh_process("spawn", peak_of_a_step, with_mechanism(recipe, mechanism))
@@ -141,14 +143,14 @@ def steps(recipe: training.Recipe, seconds: float) -> dict[str, Any]:
     }
 
 
-def step_of(recipe: training.Recipe) -> Any:
+def step_of(recipe: recipes.Recipe) -> Any:
     """A function that makes one training step, of the model, loss and optimizer of a recipe."""
     import keras
 
     from keras_attn.tasks import compile_mode, from_architecture
-    from keras_attn.training.optimizers import build_optimizer
+    from keras_attn.training.optimizer import build_optimizer
 
-    labels = data.LABELS[recipe.dataset]
+    labels = datasets.describe_dataset(recipe.dataset).label_names
     model = from_architecture(recipe.architecture, labels, **recipe.settings())
     model.compile(
         build_optimizer(recipe, 100),
@@ -161,13 +163,13 @@ def step_of(recipe: training.Recipe) -> Any:
     return lambda: model.train_on_batch(images, targets)
 
 
-def peak_of_a_step(recipe: training.Recipe) -> int:
+def peak_of_a_step(recipe: recipes.Recipe) -> int:
     """Bytes over what the process held when a model had made a step of one image."""
     import keras
 
     from keras_attn.tasks import from_architecture
 
-    labels = data.LABELS[recipe.dataset]
+    labels = datasets.describe_dataset(recipe.dataset).label_names
     warm = from_architecture(recipe.architecture, labels, **recipe.settings())
     warm.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     warm.train_on_batch(np.zeros((1, 32, 32, 3), "uint8"), np.zeros(1, "int32"))

@@ -22,7 +22,7 @@ import typer
 from _measure import Served, cores, median_ratio
 from _scaling_model import GPUS, MACHINE, expected
 
-from keras_attn import data, zoo
+from keras_attn import batching, datasets, zoo
 from keras_attn.training.provenance import provenance
 from keras_attn.zoo.cards import in_page
 
@@ -59,10 +59,10 @@ class Stepper:
         recipe = zoo.describe(entry).recipe
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (batch_size, 32, 32, 3)).astype("uint8")
-        split = data.Split(images, random.integers(0, 10, batch_size).astype("int32"))
-        dataset = data.Dataset(
+        split = datasets.ImageSplit(images, random.integers(0, 10, batch_size).astype("int32"))
+        dataset = datasets.Dataset(
             recipe.dataset,
-            data.LABELS[recipe.dataset],
+            datasets.describe_dataset(recipe.dataset).label_names,
             {"train": lambda: split, "validation": lambda: split},
         )
         with spread.scope():
@@ -72,7 +72,7 @@ class Stepper:
             self.learner.optimizer.build(self.learner.trainable_variables)
         batches = examples.batches(batch_size, 0, 10_000)
         self.learner.example = batches[0]
-        dataset = data.batches_for_fit(batches, strategy=spread.strategy)
+        dataset = batching.batches_for_fit(batches, strategy=spread.strategy)
         if spread.strategy is not None and spread.replicas == 1:
             dataset = spread.strategy.experimental_distribute_dataset(dataset)
         self.iterator = iter(dataset)

@@ -26,7 +26,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from keras_attn import data, zoo
+from keras_attn import datasets, zoo
 from keras_attn.training.provenance import provenance
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=512, help="reviews a round, for the speed")
     arguments = parser.parse_args()
 
-    reviews = data.load("imdb")
+    reviews = datasets.load("imdb")
     test = reviews["test"]
     strength, pipeline = fit_peer(reviews)
     models: dict[str, Answer] = {PEER: pipeline.predict}
@@ -74,7 +74,7 @@ def main() -> None:
     rich.print(table(record))
 
 
-def fit_peer(reviews: data.Dataset[Any]) -> tuple[float, Pipeline]:
+def fit_peer(reviews: datasets.Dataset[Any]) -> tuple[float, Pipeline]:
     """The pipeline that is best on the validation reviews, with its `C`."""
     train, validation = reviews["train"], reviews["validation"]
     fitted = {}

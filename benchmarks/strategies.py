@@ -27,16 +27,16 @@ import rich
 import typer
 from rich.table import Table
 
-from keras_attn import data, training, zoo
+from keras_attn import datasets, training, zoo
+from keras_attn.recipes.recipe import Augmentation, Optimizer
 from keras_attn.training import trainer
 from keras_attn.training.launcher import launch
 from keras_attn.training.provenance import provenance
-from keras_attn.training.recipe import Augmentation, Optimizer
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "strategies.json"
 WAYS = ("plain", "mirrored, 2 devices", "2 workers", "killed and resumed")
 GENTLE = Optimizer(name="sgd", learning_rate=0.02)
-DataDir = Annotated[pathlib.Path | None, typer.Option(help="See keras_attn.data.load.")]
+DataDir = Annotated[pathlib.Path | None, typer.Option(help="See keras_attn.datasets.load.")]
 
 
 def main(
@@ -124,7 +124,7 @@ def run_one(
     recipe = recipe.model_copy(
         update={"training": settings, "augmentation": Augmentation(), "optimizer": GENTLE}
     )
-    whole = data.load("cifar10", data_dir)
+    whole = datasets.load("cifar10", data_dir)
     rows = {"train": images, "validation": 1_000, "test": 2_000}
     # Read when asked for: a strategy must be made before TensorFlow does anything.
     readers = {
@@ -137,7 +137,7 @@ def run_one(
     done = training.train(
         recipe,
         folder,
-        dataset=data.Dataset("cifar10", whole.label_names, readers),
+        dataset=datasets.Dataset("cifar10", whole.label_names, readers),
         strategy=strategy,
         devices=devices,
         checkpoint_steps=checkpoint_steps,

@@ -6,7 +6,7 @@
 Contenders live in processes of their own, which are stopped between their turns, and take turns
 step by step. Before that PyTorch's network is given the weights of ours, and must give its
 logits. Products of large float32 matrices take turns with them: the fraction of that rate which
-a step reaches is of the operations of `keras_attn.explain.cost`, thrice the forward pass. Writes
+a step reaches is of the operations of `keras_attn.profiling.cost`, thrice the forward pass. Writes
 `benchmarks/results/training_step.json`, and the table in `docs/pages/images.md`; `--page` writes
 the table alone, from results that are there.
 """
@@ -120,7 +120,7 @@ def table(report: dict[str, Any]) -> str:
         f"A step of `{report['entry']}` on {report['batch_size']} images, by "
         "`python benchmarks/training_step.py`: contenders in processes of their own take turns, "
         "and the network in PyTorch (eager, channels last) gives the same logits for the same "
-        "weights. A step counts as three forward passes of `keras_attn.explain.cost`.",
+        "weights. A step counts as three forward passes of `keras_attn.profiling.cost`.",
         "",
         "| step | median | all rounds | images/s | against PyTorch | GFLOP/s | of the rate of "
         "matrix products |",

@@ -60,7 +60,7 @@ NOTES = (
 
 def main(
     data_dir: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of Multi30k, see keras_attn.data.load.")
+        pathlib.Path | None, typer.Option(help="Folder of Multi30k, see keras_attn.datasets.load.")
     ] = None,
     peers: Annotated[
         pathlib.Path, typer.Option(help="Folder with further packages, of pip install --target.")
@@ -161,12 +161,12 @@ def prepare(folder: pathlib.Path, data_dir: pathlib.Path | None, count: int, fre
     """Write the model in all forms; the sentences, and what our model makes of them."""
     import numpy as np
 
-    from keras_attn import data, zoo
+    from keras_attn import datasets, zoo
     from keras_attn.decoding import beam_search
     from keras_attn.ops import sinusoidal
-    from keras_attn.tasks._search import Searches
+    from keras_attn.tasks.translation._search import Searches
 
-    splits = data.load(DATASET, data_dir)
+    splits = datasets.load(DATASET, data_dir)
     texts = splits["test"].sources[:count].tolist()
     translator = random_translator(splits["validation"]) if fresh else zoo.build(ENTRY)
     translator.save(folder / "translator.keras")

@@ -1,7 +1,7 @@
-"""Attention layers, and attention models that were trained here, for Keras and TensorFlow.
+"""Attention layers, and attention models trained from scratch, for Keras and TensorFlow.
 
 >>> import keras_attn
->>> "cifar10_attention_net" in keras_attn.zoo.list()
+>>> "cifar10_attention_net" in keras_attn.list_models()
 True
 """
 
@@ -11,34 +11,43 @@ from keras_attn import _lazy
 
 if TYPE_CHECKING:
     from keras_attn import (
-        data,
+        batching,
+        datasets,
         decoding,
-        explain,
         export,
         layers,
         models,
         ops,
+        optimizers,
+        profiling,
+        recipes,
         tasks,
         text,
         training,
         zoo,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
-        "data": [],
-        "decoding": [],
-        "explain": [],
-        "export": [],
-        "layers": [],
-        "models": [],
-        "ops": [],
-        "tasks": [],
-        "text": [],
-        "training": [],
-        "zoo": [],
+        name: []
+        for name in (
+            "batching",
+            "datasets",
+            "decoding",
+            "export",
+            "layers",
+            "models",
+            "ops",
+            "optimizers",
+            "profiling",
+            "recipes",
+            "tasks",
+            "text",
+            "training",
+            "zoo",
+        )
     },
 )

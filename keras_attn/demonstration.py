@@ -8,7 +8,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from keras_attn import data, training, zoo
+from keras_attn import datasets, training, zoo
 from keras_attn.training import Run
 
 ENTRY = "shapes_small_attention_cnn"
@@ -35,7 +35,7 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
         )
     started = time.monotonic()
     recipe = zoo.describe(ENTRY).recipe
-    dataset = data.load(recipe.dataset)
+    dataset = datasets.load(recipe.dataset)
     console.print(
         f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds two "
         "colored figures and a white one; the answer is the color of the figure that has the "

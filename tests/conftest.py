@@ -39,9 +39,9 @@ def real_data_dir(name):
 @pytest.fixture(scope="session")
 def shapes():
     """A small drawn data set."""
-    from keras_attn import data
+    from keras_attn import datasets
 
-    return data.shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
+    return datasets.shapes.draw_shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +53,15 @@ def small_recipe():
 @pytest.fixture(scope="session")
 def small_remarks():
     """A small drawn data set of texts."""
-    from keras_attn import data
+    from keras_attn import datasets
 
-    return data.remarks(seed=1, sizes={"train": 150, "validation": 60, "test": 60})
+    return datasets.remarks.draw_remarks(seed=1, sizes={"train": 150, "validation": 60, "test": 60})
 
 
 @pytest.fixture(scope="session")
 def small_text_recipe():
     """A recipe on texts that trains in a second or two."""
-    from keras_attn.training import Recipe
+    from keras_attn.recipes import Recipe
 
     return Recipe.model_validate(
         {
@@ -79,7 +79,7 @@ def small_text_recipe():
 
 
 def make_small_recipe():
-    from keras_attn.training import Recipe
+    from keras_attn.recipes import Recipe
 
     return Recipe.model_validate(
         {

@@ -137,7 +137,7 @@ def explain(
     if not isinstance(model, TextClassifier):
         raise ValueError(
             f"{name} reads images, and `explain` is for texts. For images see "
-            "keras_attn.explain.attention_maps."
+            "keras_attn.tasks.attention_maps."
         )
     explanation = model.explain(text, label)
     if html is not None:

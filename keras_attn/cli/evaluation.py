@@ -12,7 +12,7 @@ from keras_attn.cli import metrics, own_data
 from keras_attn.cli.opening import SUFFIX, TASKS, Model, Weights, open_model
 
 if TYPE_CHECKING:
-    from keras_attn.data import PairSplit, PairTable, TextSplit, TextTable
+    from keras_attn.datasets import PairSplit, PairTable, TextSplit, TextTable
     from keras_attn.tasks import Task
 
 
@@ -59,9 +59,9 @@ def evaluate(
 def _evaluate_entry(
     entry: zoo.Entry, weights: pathlib.Path | None, split: str, data_dir: pathlib.Path | None
 ) -> None:
-    from keras_attn import data, training
+    from keras_attn import datasets, training
 
-    examples = data.load(entry.recipe.dataset, data_dir)[split]
+    examples = datasets.load(entry.recipe.dataset, data_dir)[split]
     model = open_model(entry.name, weights)
     views = entry.recipe.training.views
     metrics.print_metrics({split: training.evaluate(model, examples, views)})
@@ -101,8 +101,8 @@ def _examples(
     """All rows of a table; those of one source are translations of it that all count as right."""
     import numpy as np
 
-    from keras_attn.data import PairTable, TextSplit
-    from keras_attn.data.pairs import referenced_pairs
+    from keras_attn.datasets import PairTable, TextSplit
+    from keras_attn.datasets.pairs import referenced_pairs
 
     if isinstance(table, PairTable):
         return referenced_pairs(table.pairs, language)

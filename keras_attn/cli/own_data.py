@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 import typer
 
-from keras_attn.training.recipe import Recipe, RecipeError
+from keras_attn.recipes.recipe import Recipe, RecipeError
 
 if TYPE_CHECKING:
-    from keras_attn.data import Dataset, PairSplit, PairTable, TextTable
+    from keras_attn.datasets import Dataset, PairSplit, PairTable, TextTable
     from keras_attn.training import Run
 
 MODEL_FILE = "model.keras"
@@ -119,20 +119,20 @@ def read_table(
     Args:
         task: the task that says what is read.
         path: the table, or the file of sources.
-        delimiter: see `keras_attn.data.read_texts`; a shell's `\t` is a tab.
+        delimiter: see `keras_attn.datasets.read_texts`; a shell's `\t` is a tab.
         data_target: the file of targets, of sources in a file of their own.
         **reading: further arguments of `read_texts` or `read_pairs`; None is a default.
     """
-    from keras_attn import data
+    from keras_attn import datasets
 
     reading = _given(reading)
     if delimiter is not None:
         reading["delimiter"] = {r"\t": "\t"}.get(delimiter, delimiter)
     table: TextTable | PairTable
     if task == "translation":
-        table = data.read_pairs(path, data_target, **reading)
+        table = datasets.read_pairs(path, data_target, **reading)
     else:
-        table = data.read_texts(path, **reading)
+        table = datasets.read_texts(path, **reading)
     typer.echo(str(table.account))
     return table
 
@@ -150,19 +150,19 @@ def open_data(
     Args:
         recipe: whose task says what is read.
         path: the table, or the file of sources.
-        validation: see `keras_attn.data.split_table` and `split_pairs`; None is the default.
+        validation: see `keras_attn.datasets.split_table` and `split_pairs`; None is the default.
         test: the same.
         **reading: further arguments of `read_table`.
     """
-    from keras_attn import data
+    from keras_attn import datasets
 
     table = read_table(recipe.task, path, **reading)
     fractions = _given({"validation": validation, "test": test})
     dataset: Dataset[Any]
-    if isinstance(table, data.PairTable):
-        dataset = data.split_pairs(table, **fractions)
+    if isinstance(table, datasets.PairTable):
+        dataset = datasets.split_pairs(table, **fractions)
     else:
-        dataset = data.split_table(table, **fractions)
+        dataset = datasets.split_table(table, **fractions)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     typer.echo(f"Split: {sizes}.")
     return dataset

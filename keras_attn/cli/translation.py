@@ -14,7 +14,7 @@ from keras_attn.cli.opening import Model, TextFile, Weights, open_translator
 
 if TYPE_CHECKING:
     from keras_attn.tasks import Translator
-    from keras_attn.tasks.translation import Translation
+    from keras_attn.tasks.translation.answers import Translation
 
 AT_A_TIME = 1_024  # texts whose translations are printed together
 
@@ -91,7 +91,7 @@ def _on_a_line(text: str) -> str:
 
 
 def _draw(model: "Translator", text: str, target: str, path: pathlib.Path) -> None:
-    from keras_attn.explain import plot_alignment
+    from keras_attn.tasks import plot_alignment
 
     figure = plot_alignment(model.alignments(text, target))
     figure.savefig(path)

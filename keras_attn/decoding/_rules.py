@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_attn._checks import check_count
+from keras_attn._validation import check_count
 from keras_attn.decoding._top_k import stable_top_k, top_k
 from keras_attn.ops import gather_beams
 

@@ -3,6 +3,7 @@
 from keras_attn.layers.attention import Attention
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.attention_pooling import AttentionPooling
+from keras_attn.layers.augmentation import CutMix, Cutout, Mixup, RandomFlip, RandomShift
 from keras_attn.layers.branches import BranchMean
 from keras_attn.layers.convolution import ConvBlock, ResidualBlock
 from keras_attn.layers.gates import CBAM, EfficientChannelAttention, SqueezeExcite
@@ -24,12 +25,17 @@ __all__ = [
     "AttentionPooling",
     "BranchMean",
     "ConvBlock",
+    "CutMix",
+    "Cutout",
     "EfficientChannelAttention",
     "ImageNormalization",
+    "Mixup",
     "MultiHeadAttention",
     "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
+    "RandomFlip",
+    "RandomShift",
     "RelativePositionBias",
     "ResidualBlock",
     "SelfAttention2D",

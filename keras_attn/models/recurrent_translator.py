@@ -207,7 +207,7 @@ class RecurrentTranslator(TranslationModel):
         return {**state, "states": gather_beams(state["states"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
-        """Floating-point operations of a call for one pair, as `keras_attn.explain.cost`."""
+        """Floating-point operations of a call for one pair, as `keras_attn.profiling.cost`."""
         s, t, settings, decoder = source_length, target_length, self.config, self.decoder
         d, units, gates = settings.model_dim, settings.units, GATES[settings.cell]
         memory, additive = 2 * units, decoder.score == "additive"

@@ -194,7 +194,7 @@ class TranslationTransformer(TranslationModel):
         return {**state, "past": gather_beams(state["past"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
-        """Floating-point operations of a call for one pair, as `keras_attn.explain.cost`."""
+        """Floating-point operations of a call for one pair, as `keras_attn.profiling.cost`."""
         s, t, settings = source_length, target_length, self.config
         d, ff = settings.model_dim, settings.intermediate_dim
         encoder = s * (4 * d * d + 2 * d * ff) + 2 * s * s * d

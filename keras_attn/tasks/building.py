@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_attn import models
-from keras_attn.tasks.image_classifier import ImageClassifier
-from keras_attn.tasks.text_classifier import TextClassifier
-from keras_attn.tasks.translator import Translator
+from keras_attn.tasks.images.classifier import ImageClassifier
+from keras_attn.tasks.texts.classifier import TextClassifier
+from keras_attn.tasks.translation.translator import Translator
 from keras_attn.text import NGramEncoder, Normalizer, SubwordTokenizer
 
 Task = ImageClassifier | TextClassifier | Translator

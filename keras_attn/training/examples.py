@@ -5,8 +5,9 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_attn import data
-from keras_attn.explain import Cost, cost
+from keras_attn import batching, datasets
+from keras_attn.profiling import Cost, cost
+from keras_attn.recipes.recipe import Recipe
 from keras_attn.tasks import (
     ImageClassifier,
     Task,
@@ -15,7 +16,6 @@ from keras_attn.tasks import (
     expected_calibration_error,
 )
 from keras_attn.tasks.calibration import softmax
-from keras_attn.training.recipe import Recipe
 from keras_attn.training.translations import PairExamples, evaluate_translations
 
 Classifier = Task
@@ -85,14 +85,17 @@ class ImageExamples(_Classified):
     """
 
     def __init__(
-        self, classifier: ImageClassifier, dataset: data.Dataset[data.Split], recipe: Recipe
+        self,
+        classifier: ImageClassifier,
+        dataset: datasets.Dataset[datasets.ImageSplit],
+        recipe: Recipe,
     ) -> None:
         self.alternating_flip = recipe.augmentation.flip == "alternating"
         self.training, self.held_out = dataset["train"], dataset["validation"]
         classifier.adapt(self.training.images)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
-        return data.ImageBatches(
+        return batching.ImageBatches(
             self.training,
             batch_size,
             seed=seed,
@@ -101,8 +104,8 @@ class ImageExamples(_Classified):
         )
 
     def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
-        size = data.shareable_size(len(self.held_out), EVALUATION_BATCH, replicas)
-        return data.HeldOutImages(self.held_out, size)
+        size = batching.shareable_size(len(self.held_out), EVALUATION_BATCH, replicas)
+        return batching.ImageEvaluationBatches(self.held_out, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {}
@@ -119,17 +122,19 @@ class TextExamples(_Classified):
         dataset: the data set.
     """
 
-    def __init__(self, classifier: TextClassifier, dataset: data.Dataset[data.TextSplit]) -> None:
+    def __init__(
+        self, classifier: TextClassifier, dataset: datasets.Dataset[datasets.TextSplit]
+    ) -> None:
         training, held_out = dataset["train"], dataset["validation"]
         self.training = classifier.adapt(training.texts, training.labels)
         self.held_out = classifier.encode(held_out.texts, held_out.labels)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
-        return data.TextBatches(self.training, batch_size, seed=seed, epochs=epochs)
+        return batching.TextBatches(self.training, batch_size, seed=seed, epochs=epochs)
 
     def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
-        size = data.shareable_size(len(self.held_out), TEXT_BATCH, replicas)
-        return data.EvaluationBatches(self.held_out, size)
+        size = batching.shareable_size(len(self.held_out), TEXT_BATCH, replicas)
+        return batching.EvaluationBatches(self.held_out, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {"temperature": classifier.calibrate(self.held_out)}
@@ -140,7 +145,7 @@ class TextExamples(_Classified):
         return cost(network, (1, length, self.training.ids.shape[1]))
 
 
-def read(classifier: Any, dataset: data.Dataset[Any], recipe: Recipe) -> Examples:
+def read(classifier: Any, dataset: datasets.Dataset[Any], recipe: Recipe) -> Examples:
     """The examples of a data set, for a new model, as a recipe wants them."""
     if isinstance(classifier, Translator):
         return PairExamples(classifier, dataset, recipe)
@@ -150,7 +155,9 @@ def read(classifier: Any, dataset: data.Dataset[Any], recipe: Recipe) -> Example
 
 
 def evaluate(
-    classifier: Classifier, split: data.Split | data.TextSplit | data.PairSplit, views: int = 1
+    classifier: Classifier,
+    split: datasets.ImageSplit | datasets.TextSplit | datasets.PairSplit,
+    views: int = 1,
 ) -> dict[str, Any]:
     """Accuracy and cross-entropy of a model on a split, in its own precision.
 
@@ -168,14 +175,14 @@ def evaluate(
         `by_length`: the accuracy of texts of up to so many words, with their number. Of
         pairs what `keras_attn.training.translations.evaluate_translations` tells.
     """
-    if isinstance(split, data.PairSplit):
+    if isinstance(split, datasets.PairSplit):
         return evaluate_translations(classifier, split)
-    if isinstance(split, data.TextSplit):
+    if isinstance(split, datasets.TextSplit):
         return _evaluate_texts(classifier, split)
     return _evaluate_images(classifier, split, views)
 
 
-def _evaluate_images(classifier: Any, split: data.Split, views: int) -> dict[str, Any]:
+def _evaluate_images(classifier: Any, split: datasets.ImageSplit, views: int) -> dict[str, Any]:
     logits = classifier.logits(split.images)
     told = {
         "accuracy": float((logits.argmax(axis=-1) == split.labels).mean()),
@@ -194,7 +201,7 @@ def _cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(chances, 1e-12)).mean())
 
 
-def _evaluate_texts(classifier: Any, split: data.TextSplit) -> dict[str, Any]:
+def _evaluate_texts(classifier: Any, split: datasets.TextSplit) -> dict[str, Any]:
     encoded = classifier.encode(split.texts, split.labels)
     logits, labels = classifier.logits(encoded)
     probabilities = softmax(logits.astype("float64"))

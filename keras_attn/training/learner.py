@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn.layers import augmentation
+from keras_attn.recipes import recipe
 from keras_attn.tasks import divergence_of_copies
-from keras_attn.tasks.sequence_loss import PADDING_ID
-from keras_attn.training import augmentation, recipe
+from keras_attn.tasks.translation.sequence_loss import PADDING_ID
 
 Tensor = Any
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import keras
 
-from keras_attn import data, models
-from keras_attn.explain import Cost
+from keras_attn import batching, datasets, models
+from keras_attn.profiling import Cost
+from keras_attn.recipes.recipe import Recipe, RecipeError
 from keras_attn.tasks import ImageClassifier, compile_mode, from_architecture
 from keras_attn.training import checkpoint, examples, strategies
 from keras_attn.training.checkpoint import (
@@ -26,9 +27,8 @@ from keras_attn.training.checkpoint import (
 from keras_attn.training.examples import Classifier, Examples, evaluate
 from keras_attn.training.keeping import BestWeights, Keeper, Restore, listening
 from keras_attn.training.learner import EvaluateAverages, Learner, augmentations
-from keras_attn.training.optimizers import build_optimizer
+from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
-from keras_attn.training.recipe import Recipe, RecipeError
 from keras_attn.training.strategies import Devices, Distribution, distribution
 
 
@@ -55,7 +55,7 @@ def train(
     seed: int | None = None,
     resume: bool | Literal["auto"] = False,
     data_dir: str | os.PathLike[str] | None = None,
-    dataset: data.Dataset[Any] | None = None,
+    dataset: datasets.Dataset[Any] | None = None,
     strategy: str | Any = "none",
     devices: Devices = None,
     checkpoint_steps: int | None = None,
@@ -74,7 +74,7 @@ def train(
         seed: seed of the run; None is the first of the recipe.
         resume: go on from the last checkpoint in `folder`; `"auto"` does if there is one, and
             starts afresh if not: for jobs that are started again by themselves.
-        data_dir: see `keras_attn.data.load`.
+        data_dir: see `keras_attn.datasets.load`.
         dataset: use this data set in place of the recipe's.
         strategy: `"none"`, `"one_device"`, `"mirrored"`, `"multi_worker"`, or a
             `tf.distribute.Strategy`, see `keras_attn.training.strategies.distribution`. The
@@ -111,7 +111,7 @@ def train(
     _check_settings(recipe, variant)
     _check_sharing(recipe, spread)
     settings = recipe.training
-    dataset = data.load(recipe.dataset, data_dir) if dataset is None else dataset
+    dataset = datasets.load(recipe.dataset, data_dir) if dataset is None else dataset
     identity = Identity(recipe.digest, variant or "", seed, dataset["train"].fingerprint)
     if resume and (record := _finished(folder, identity)):
         classifier = _loaded(_new(dataset, recipe, variant), folder)
@@ -205,12 +205,12 @@ def _fit(
                 continue
             start = keeper.epoch * steps + keeper.step
             learner.fit(
-                data.batches_for_fit(batches, start=start, strategy=spread.strategy),
+                batching.batches_for_fit(batches, start=start, strategy=spread.strategy),
                 epochs=epochs,
                 initial_epoch=keeper.epoch,
                 steps_per_epoch=steps - keeper.step,
                 shuffle=False,  # the batches are shuffled already
-                validation_data=data.batches_for_fit(held_out, strategy=spread.strategy),
+                validation_data=batching.batches_for_fit(held_out, strategy=spread.strategy),
                 validation_steps=len(held_out),
                 callbacks=[*callbacks, keeper],
                 verbose=verbose,
@@ -249,7 +249,7 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _new(dataset: data.Dataset[Any], recipe: Recipe, variant: str | None) -> Classifier:
+def _new(dataset: datasets.Dataset[Any], recipe: Recipe, variant: str | None) -> Classifier:
     """The recipe's classifier with fresh weights."""
     return from_architecture(
         recipe.architecture,

@@ -6,12 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn import data
-from keras_attn.explain import Cost
+from keras_attn import batching, datasets
+from keras_attn.profiling import Cost
+from keras_attn.recipes.recipe import Recipe
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
-from keras_attn.tasks.sequence_loss import token_losses
+from keras_attn.tasks.translation.sequence_loss import token_losses
 from keras_attn.text import SubwordDropout
-from keras_attn.training.recipe import Recipe
 
 BEAM_SIZE = 5  # of reported figures, as in the papers that Multi30k is compared with
 HELD_OUT_BATCH = 128  # pairs
@@ -26,7 +26,7 @@ class TranslateHeldOut(keras.callbacks.Callback):
         split: what it translates.
     """
 
-    def __init__(self, translator: Translator, split: data.PairSplit) -> None:
+    def __init__(self, translator: Translator, split: datasets.PairSplit) -> None:
         super().__init__()
         _sacrebleu()  # says now, and not after an epoch, that it is missing
         self.translator, self.split = translator, split
@@ -51,7 +51,7 @@ class PairExamples:
     one_hot = False
 
     def __init__(
-        self, translator: Translator, dataset: data.Dataset[data.PairSplit], recipe: Recipe
+        self, translator: Translator, dataset: datasets.Dataset[datasets.PairSplit], recipe: Recipe
     ) -> None:
         training, self.held_out = dataset["train"], dataset["validation"]
         translator.adapt(training.sources, training.targets)
@@ -77,12 +77,12 @@ class PairExamples:
         return [TranslateHeldOut(classifier, self.held_out)]
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
-        def epoch_of(epoch: int) -> data.EncodedPairs:
+        def epoch_of(epoch: int) -> batching.EncodedPairs:
             seeds = np.random.SeedSequence([seed, epoch, 2]).generate_state(2).tolist()
             sides = [side(number) for side, number in zip(self.dropout, seeds, strict=True)]
             return self.translator.paired(*sides)
 
-        return data.PairBatches(
+        return batching.PairBatches(
             epoch_of if self.dropout else self.training,
             batch_size,
             seed=seed,
@@ -91,8 +91,8 @@ class PairExamples:
         )
 
     def held_out_batches(self, replicas: int) -> keras.utils.PyDataset:
-        size = data.shareable_size(len(self.pairs), HELD_OUT_BATCH, replicas)
-        return data.EvaluationBatches(self.pairs, size)
+        size = batching.shareable_size(len(self.pairs), HELD_OUT_BATCH, replicas)
+        return batching.EvaluationBatches(self.pairs, size)
 
     def finish(self, classifier: Any) -> dict[str, Any]:
         return {}
@@ -103,7 +103,7 @@ class PairExamples:
         return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
 
 
-def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict[str, Any]:
+def evaluate_translations(translator: Translator, split: datasets.PairSplit) -> dict[str, Any]:
     """What the translations of a split are worth, by beam search with `BEAM_SIZE` beams.
 
     Returns:
@@ -129,10 +129,10 @@ def evaluate_translations(translator: Translator, split: data.PairSplit) -> dict
     }
 
 
-def _next_tokens(translator: Translator, split: data.PairSplit) -> tuple[float, float]:
+def _next_tokens(translator: Translator, split: datasets.PairSplit) -> tuple[float, float]:
     """Loss and accuracy of next tokens, however the translator is compiled."""
     pairs = translator.encode(list(split.sources), list(split.targets))
-    batches = data.EvaluationBatches(pairs, HELD_OUT_BATCH)
+    batches = batching.EvaluationBatches(pairs, HELD_OUT_BATCH)
     tokens, loss, right = 0.0, 0.0, 0.0
     for index in range(len(batches)):
         inputs, targets = batches[index]
@@ -145,7 +145,7 @@ def _next_tokens(translator: Translator, split: data.PairSplit) -> tuple[float, 
 
 
 def corpus_bleu(
-    translations: Sequence[str], split: data.PairSplit, bootstrap: int = 0
+    translations: Sequence[str], split: datasets.PairSplit, bootstrap: int = 0
 ) -> dict[str, Any]:
     """`bleu` with its signature, and its interval if it is asked for (Post, W18-6319)."""
     metric = _sacrebleu().BLEU()
@@ -157,14 +157,14 @@ def corpus_bleu(
     return told
 
 
-def corpus_chrf(translations: Sequence[str], split: data.PairSplit) -> dict[str, Any]:
+def corpus_chrf(translations: Sequence[str], split: datasets.PairSplit) -> dict[str, Any]:
     """`chrf` with its signature (Popovic, W15-3049)."""
     metric = _sacrebleu().CHRF()
     score = metric.corpus_score(translations, references(split))
     return {"chrf": score.score, "chrf_signature": str(metric.get_signature())}
 
 
-def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) -> float:
+def lowercased_token_bleu(translations: Sequence[str], split: datasets.PairSplit) -> float:
     """BLEU of lower-cased Moses tokens, which papers on Multi30k report; not sacreBLEU's.
 
     Text is lower-cased, its punctuation normalized, and cut by the rules of its language: in
@@ -184,12 +184,12 @@ def lowercased_token_bleu(translations: Sequence[str], split: data.PairSplit) ->
     return metric.corpus_score([tokens(text) for text in translations], columns).score
 
 
-def token_language(split: data.PairSplit) -> str:
+def token_language(split: datasets.PairSplit) -> str:
     """The language whose rules cut the targets into tokens: English where theirs is unknown."""
     return split.target_language or "en"
 
 
-def references(split: data.PairSplit) -> list[list[str | None]]:
+def references(split: datasets.PairSplit) -> list[list[str | None]]:
     """Columns of references, as sacreBLEU takes them; None where a row has no more."""
     rows = split.references or [(target,) for target in split.targets]
     most = max(map(len, rows))

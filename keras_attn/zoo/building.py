@@ -6,11 +6,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_attn import data
+from keras_attn import datasets
 from keras_attn._names import unknown
+from keras_attn.recipes.recipe import Recipe
 from keras_attn.tasks import ImageClassifier, Task, TextClassifier, Translator, from_architecture
 from keras_attn.training.checkpoint import VOCABULARY_FILE
-from keras_attn.training.recipe import Recipe
 from keras_attn.zoo import registry
 
 
@@ -39,7 +39,7 @@ def build(
             A translator has none.
         text: settings of how texts are read to change, such as `{"max_length": 200}`, see
             `keras_attn.text.NGramEncoder`; of a translator those of its recipe's `subwords`,
-            see `keras_attn.training.recipe.Subwords`.
+            see `keras_attn.recipes.recipe.Subwords`.
         **overrides: settings of the architecture to change, such as `attention="none"`.
 
     Returns:
@@ -63,7 +63,9 @@ def build(
         _check_labels(name, recipe, label_names, weights)
     model = from_architecture(
         recipe.architecture,
-        data.LABELS[recipe.dataset] if label_names is None else label_names,
+        datasets.describe_dataset(recipe.dataset).label_names
+        if label_names is None
+        else label_names,
         text=_text_settings(name, recipe, text or {}),
         **{**recipe.model, **overrides},
     )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_attn._names import unknown
-from keras_attn.training.recipe import Recipe, load_recipe
+from keras_attn.recipes.recipe import Recipe, load_recipe
 
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 

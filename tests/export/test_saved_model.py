@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attn import data, zoo
+from keras_attn import datasets, zoo
 from keras_attn.tasks import from_architecture
 
 pytestmark = pytest.mark.tensorflow
@@ -46,7 +46,9 @@ def test_every_entry_runs_without_keras_and_answers_the_same(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return from_architecture("small_attention_cnn", data.LABELS["shapes"], filters=(4, 8))
+    return from_architecture(
+        "small_attention_cnn", datasets.describe_dataset("shapes").label_names, filters=(4, 8)
+    )
 
 
 def test_a_folder_that_holds_something_is_left_alone(classifier, tmp_path):

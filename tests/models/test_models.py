@@ -6,8 +6,8 @@ import pytest
 from keras import ops
 
 from keras_attn import layers, models
-from keras_attn.explain import cost
 from keras_attn.ops import NORMALIZERS
+from keras_attn.profiling import cost
 
 ARCHITECTURES = sorted(models.IMAGE_ARCHITECTURES)  # tests of the others are beside this
 

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attn import models
-from keras_attn.explain import cost
+from keras_attn.profiling import cost
 from tests.models.small_text_models import (
     CLASSES,
     IDS,

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from keras_attn import models
-from keras_attn.explain import cost
 from keras_attn.models import TranslationModel
+from keras_attn.profiling import cost
 from keras_attn.tasks import SequenceCrossentropy, compile_mode
 from tests.models.small_translators import (
     ARCHITECTURES,

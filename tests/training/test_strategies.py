@@ -138,7 +138,7 @@ def test_a_job_that_lost_a_worker_says_so_and_goes_on_from_the_checkpoint(alone,
 def test_replicas_augment_by_numbers_of_their_own():
     script = """
 import numpy as np, tensorflow as tf
-from keras_attn.training.augmentation import ReplicaSeeds
+from keras_attn.layers.augmentation import ReplicaSeeds
 from keras_attn.training.strategies import distribution
 strategy = distribution("mirrored", 2).strategy
 with strategy.scope():
@@ -157,7 +157,7 @@ for _ in range(2):
 def test_replicas_mix_their_targets_as_their_images(kind):
     script = f"""
 import keras, numpy as np, tensorflow as tf
-from keras_attn.training.augmentation import {kind}
+from keras_attn.layers.augmentation import {kind}
 from keras_attn.training.strategies import distribution
 strategy = distribution("mirrored", 2).strategy
 with strategy.scope():
@@ -228,8 +228,8 @@ def test_a_strategy_is_refused_where_keras_does_not_run_on_tensorflow(monkeypatc
 
 
 def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
+    from keras_attn.recipes.recipe import Recipe
     from keras_attn.training import trainer
-    from keras_attn.training.recipe import Recipe
     from tests.training.train_spread import PAIRS
 
     class Two:

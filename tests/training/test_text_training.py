@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import data, training
+from keras_attn import datasets, recipes, training
 from keras_attn.tasks import from_architecture
 from keras_attn.training import trainer
 from keras_attn.training.checkpoint import sha256
@@ -87,7 +87,7 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
         (lengths > 15) & (lengths <= 25) & (np.cumsum((lengths > 15) & (lengths <= 25)) % 2 > 0)
     )
     labels = np.where((lengths <= 15) | middle, answers, 1 - answers)
-    metrics = training.evaluate(finished.classifier, data.TextSplit(texts, labels))
+    metrics = training.evaluate(finished.classifier, datasets.TextSplit(texts, labels))
     counts = [int(((lengths > a) & (lengths <= b)).sum()) for a, b in ((0, 15), (15, 25), (25, 40))]
     assert min(counts) > 0
     shares = [1.0, pytest.approx(middle.sum() / counts[1]), 0.0]
@@ -178,15 +178,15 @@ TEXTS = IMAGES.replace("image_", "text_").replace("shapes", "remarks")
 def test_a_section_that_is_not_for_the_task_is_refused(tmp_path, recipe, match):
     path = tmp_path / "recipe.toml"
     path.write_text(recipe)
-    with pytest.raises(training.RecipeError, match=rf"(?s)recipe\.toml.*{match}"):
-        training.load_recipe(path)
+    with pytest.raises(recipes.RecipeError, match=rf"(?s)recipe\.toml.*{match}"):
+        recipes.load_recipe(path)
 
 
 def test_recipes_of_both_tasks_load_without_those_sections(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(IMAGES)
-    assert training.load_recipe(path).encoder_settings is None
+    assert recipes.load_recipe(path).encoder_settings is None
     path.write_text(TEXTS + "[text]\nmin_count = 2\n")
-    assert training.load_recipe(path).encoder_settings == {
+    assert recipes.load_recipe(path).encoder_settings == {
         **{"max_length": 512, "head": None, "once": False, "min_count": 2, "lowercase": True},
     }

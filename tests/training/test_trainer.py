@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import data, training
+from keras_attn import datasets, recipes, training
+from keras_attn.optimizers import WarmupDecay
 from keras_attn.tasks import from_architecture
 from keras_attn.training.learner import EvaluateAverages, Learner
-from keras_attn.training.optimizers import WarmupDecay, build_optimizer
+from keras_attn.training.optimizer import build_optimizer
 from tests.training.runs import checkpoints_in, weights_of
 
 
@@ -106,7 +107,7 @@ def test_a_checkpoint_of_another_run_is_refused(finished, small_recipe, shapes):
     with pytest.raises(training.CheckpointError, match="digest"):
         training.train(changed, finished.folder, dataset=shapes, resume=True)
     splits = {"train": lambda: shapes["test"], "validation": lambda: shapes["validation"]}
-    other = data.Dataset(shapes.name, shapes.label_names, splits)
+    other = datasets.Dataset(shapes.name, shapes.label_names, splits)
     with pytest.raises(training.CheckpointError, match="its data differ"):
         training.train(small_recipe, finished.folder, dataset=other, resume=True)
 
@@ -213,7 +214,7 @@ def test_a_model_that_cannot_be_built_is_refused_before_anything_is_made(
     small_recipe, tmp_path, change
 ):
     recipe = small_recipe.model_copy(update=change)
-    with pytest.raises(training.RecipeError, match=r"(?s)recipe's \[.*(Accepted|Received)"):
+    with pytest.raises(recipes.RecipeError, match=r"(?s)recipe's \[.*(Accepted|Received)"):
         training.train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -250,7 +251,7 @@ def test_where_the_code_came_from_must_be_a_commit(monkeypatch):
 
 def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
     recipe = small_recipe.model_copy(update={"dataset": "cifar10"})
-    with pytest.raises(data.DatasetNotFoundError):
+    with pytest.raises(datasets.DatasetNotFoundError):
         training.train(recipe, tmp_path / "run", data_dir=tmp_path / "nowhere")
     assert not (tmp_path / "run").exists()
 

@@ -7,31 +7,31 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import data, tasks, training
+from keras_attn import datasets, tasks, training
+from keras_attn.recipes.recipe import Recipe
 from keras_attn.training import trainer, translations
 from keras_attn.training.checkpoint import State
 from keras_attn.training.learner import Learner
-from keras_attn.training.recipe import Recipe
 from keras_attn.training.strategies import Distribution
 
 WORDS = {"a": "un", "the": "le", "dog": "chien", "cat": "chat", "runs": "court", "eats": "mange"}
 
 
-def _split(rows: range) -> data.PairSplit:
+def _split(rows: range) -> datasets.PairSplit:
     rng = np.random.default_rng([1, rows.start])
     sources, targets = [], []
     for _ in rows:
         picked = [rng.choice(pair) for pair in (("a", "the"), ("dog", "cat"), ("runs", "eats"))]
         sources.append(" ".join(picked))
         targets.append(" ".join(WORDS[word] for word in picked))
-    return data.PairSplit(np.array(sources, object), np.array(targets, object))
+    return datasets.PairSplit(np.array(sources, object), np.array(targets, object))
 
 
 @pytest.fixture(scope="module")
 def dataset():
     splits = {"train": range(60), "validation": range(60, 70), "test": range(70, 80)}
     readers = {name: (lambda rows=rows: _split(rows)) for name, rows in splits.items()}
-    return data.Dataset("multi30k_en_fr", (), {**readers, "test_coco": readers["test"]})
+    return datasets.Dataset("multi30k_en_fr", (), {**readers, "test_coco": readers["test"]})
 
 
 def _recipe(**changes) -> Recipe:
@@ -128,7 +128,7 @@ def test_what_was_written_is_read_by_a_fresh_model(whole, dataset):
 
 
 def test_bleu_counts_what_sacrebleu_counts():
-    split = data.PairSplit(
+    split = datasets.PairSplit(
         np.array(["a", "b"], object),
         np.array(["The dog runs in the park .", "L'homme mange ."], object),
         (("The dog runs in the park .", "A dog is running ."), ("L'homme mange .",)),
@@ -149,7 +149,7 @@ def test_tokens_are_cut_by_the_rules_of_the_language():
     targets, written = np.array(["C'est l'homme qui dort ici."], object), ["la homme qui dort ici."]
     scores = {}
     for language in ("fr", "en", None):
-        split = data.PairSplit(targets, targets, target_language=language).take([0])
+        split = datasets.PairSplit(targets, targets, target_language=language).take([0])
         assert translations.token_language(split) == (language or "en")
         scores[language] = translations.lowercased_token_bleu(written, split)
     assert scores["fr"] > scores["en"] == scores[None]  # "homme" is a token in French alone
@@ -218,10 +218,10 @@ def test_a_run_reads_what_its_recipe_says(whole, dataset, tmp_path):
 
 def test_subwords_are_learnt_of_training_pairs_alone(dataset):
     strange = np.array(["q q q q q"] * 9, object)
-    held_out = data.PairSplit(strange, strange)
+    held_out = datasets.PairSplit(strange, strange)
     readers = {"train": lambda: dataset["train"], "validation": lambda: held_out}
     model = tasks.from_architecture("translation_transformer", **_recipe().model)
-    translations.PairExamples(model, data.Dataset("multi30k_en_fr", (), readers), _recipe())
+    translations.PairExamples(model, datasets.Dataset("multi30k_en_fr", (), readers), _recipe())
     assert model.tokenizer.pieces
     assert not any("q" in piece for piece in model.tokenizer.pieces)
 

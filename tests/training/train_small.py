@@ -9,7 +9,7 @@ import sys
 
 import keras
 
-from keras_attn import data, training
+from keras_attn import datasets, training
 from keras_attn.training import keeping, trainer
 from tests import conftest
 
@@ -49,7 +49,7 @@ def main():
     recipe = recipe.model_copy(
         update={"training": recipe.training.model_copy(update={"epochs": 30})}
     )
-    shapes = data.shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
+    shapes = datasets.shapes.draw_shapes(seed=1, sizes={"train": 192, "validation": 32, "test": 32})
     acts = []
     if arguments.stop_at:
         acts.append(After(lambda: os.kill(os.getpid(), signal.SIGTERM), step=arguments.stop_at))

@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 
-from keras_attn import data, training
+from keras_attn import datasets, training
+from keras_attn.recipes.recipe import Recipe
 from keras_attn.training import keeping, trainer
-from keras_attn.training.recipe import Recipe
 from tests.training.train_small import After
 
 IMAGES = {
@@ -71,17 +71,21 @@ RECIPES = {"images": IMAGES, "texts": TEXTS, "pairs": PAIRS}
 def dataset(kind):
     """What is trained on: few examples, and so many that validation batches are uneven."""
     if kind == "images":
-        return data.shapes(seed=1, sizes={"train": 192, "validation": 33, "test": 32})
+        return datasets.shapes.draw_shapes(
+            seed=1, sizes={"train": 192, "validation": 33, "test": 32}
+        )
     if kind == "texts":
-        return data.remarks(seed=1, sizes={"train": 150, "validation": 61, "test": 60})
+        return datasets.remarks.draw_remarks(
+            seed=1, sizes={"train": 150, "validation": 61, "test": 60}
+        )
     words = {"a": "un", "the": "le", "dog": "chien", "cat": "chat", "runs": "court"}
     random = np.random.default_rng(0)
     sources = [" ".join(random.choice(list(words), size=random.integers(2, 9))) for _ in range(80)]
     targets = [" ".join(words[word] for word in source.split()) for source in sources]
-    whole = data.PairSplit(np.array(sources, object), np.array(targets, object))
+    whole = datasets.PairSplit(np.array(sources, object), np.array(targets, object))
     splits = {"train": slice(0, 61), "validation": slice(61, 70), "test": slice(70, 80)}
     readers = {name: (lambda rows=rows: whole.take(rows)) for name, rows in splits.items()}
-    return data.Dataset("multi30k_en_fr", (), readers)
+    return datasets.Dataset("multi30k_en_fr", (), readers)
 
 
 def main():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_attn import data, zoo
+from keras_attn import datasets, zoo
 from keras_attn.tasks import Translator, from_architecture
 from keras_attn.training import trainer, translations
 from keras_attn.zoo import cards, publishing, registry
@@ -46,7 +46,7 @@ def test_weights_translate_as_well_as_is_recorded(name, folder):
     entry = zoo.describe(name)
     kept = entry.results["weights"]["seed"]
     recorded = next(run for run in entry.runs() if run["seed"] == kept)["metrics"]["test"]
-    split = data.load(entry.recipe.dataset, real_data_dir(folder))["test"]
+    split = datasets.load(entry.recipe.dataset, real_data_dir(folder))["test"]
     assert len(split) == recorded["examples"]
     model = zoo.build(name)
     _, accuracy = model.evaluate(split.sources, split.targets, verbose=0)  # its loss is smoothed

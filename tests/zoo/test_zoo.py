@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attn import data, training, zoo
+from keras_attn import datasets, training, zoo
 from keras_attn.tasks import from_architecture
 from keras_attn.zoo import cards, publishing, registry
 from keras_attn.zoo._figures import pieces
@@ -59,7 +59,7 @@ def test_entries_and_their_variants_build(name):
     for variant in (None, *recipe.variants):
         model = from_architecture(
             recipe.architecture,
-            data.LABELS[recipe.dataset],
+            datasets.describe_dataset(recipe.dataset).label_names,
             text=recipe.encoder_settings,
             **recipe.settings(variant),
         )
@@ -180,12 +180,12 @@ def _check_accuracy(name, every=1):
     entry = zoo.describe(name)
     kept = entry.results["weights"]["seed"]
     recorded = next(run for run in entry.runs() if run["seed"] == kept)["metrics"]["test"]
-    split = data.load(entry.recipe.dataset)["test"]
+    split = datasets.load(entry.recipe.dataset)["test"]
     assert len(split) == recorded["examples"]
     tolerance = 0.001  # another processor may round a close call the other way
     if every > 1:
         accuracy, size = recorded["accuracy"], len(split) // every
-        split = data.TextSplit(split.texts[::every], split.labels[::every])
+        split = datasets.TextSplit(split.texts[::every], split.labels[::every])
         tolerance += 3 * np.sqrt(accuracy * (1 - accuracy) * (1 - 1 / every) / size)
     received = training.evaluate(zoo.build(name), split)
     assert received["accuracy"] == pytest.approx(recorded["accuracy"], abs=tolerance)

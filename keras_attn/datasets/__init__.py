@@ -1,0 +1,51 @@
+"""Data sets of images, texts and translations: published ones, generated ones, and your own."""
+
+from keras_attn.datasets import cifar, imdb, multi30k, remarks, shapes, tatoeba  # register theirs
+from keras_attn.datasets._tfds import DatasetNotFoundError
+from keras_attn.datasets.cifar import save_arrays
+from keras_attn.datasets.files import (
+    Account,
+    PairTable,
+    TableAccount,
+    TextTable,
+    decode_image,
+    read_pairs,
+    read_texts,
+    split_pairs,
+    split_table,
+)
+from keras_attn.datasets.pairs import PairSplit
+from keras_attn.datasets.registry import (
+    DatasetInfo,
+    describe_dataset,
+    list_datasets,
+    load,
+    register_dataset,
+    unregister_dataset,
+)
+from keras_attn.datasets.splits import Dataset, ImageSplit, TextSplit, cut_validation
+
+__all__ = [
+    "Account",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetNotFoundError",
+    "ImageSplit",
+    "PairSplit",
+    "PairTable",
+    "TableAccount",
+    "TextSplit",
+    "TextTable",
+    "cut_validation",
+    "decode_image",
+    "describe_dataset",
+    "list_datasets",
+    "load",
+    "read_pairs",
+    "read_texts",
+    "register_dataset",
+    "save_arrays",
+    "split_pairs",
+    "split_table",
+    "unregister_dataset",
+]

@@ -1,0 +1,175 @@
+"""What each type of layer costs: a table from the type to a function; all but attention.
+
+To add a type, write a function that takes the layer, the shape of the first argument of
+its call and, as keywords, whatever it wants to know of the others, shapes in the place of
+tensors; and register it. All sizes are known, the batch among them.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import keras
+
+from keras_attn import layers
+from keras_attn.profiling._calls import Shape, calls, flat
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Multiplications and additions, in pairs, of a batch; bytes as `Cost` says."""
+
+    macs: int = 0
+    bytes_full: int = 0
+    bytes_chunked: int = 0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            self.macs + other.macs,
+            max(self.bytes_full, other.bytes_full),
+            max(self.bytes_chunked, other.bytes_chunked),
+        )
+
+
+@functools.singledispatch
+def count(layer: Any, inputs: Any, **_: Any) -> Count:
+    """What one call of `layer` costs, for a first argument of the shape `inputs`.
+
+    Raises:
+        TypeError: the type is not in the table, and has weights or multiplies matrices.
+    """
+    if getattr(layer, "weights", ()) or type(layer).__name__ in _PRODUCTS:
+        raise TypeError(
+            f"The cost of layers of type {type(layer).__name__} is not known: {layer.name!r} has "
+            "weights, or multiplies matrices. `cost` knows the layers of keras_attn and the "
+            "commonest of Keras, and models of them that are functional."
+        )
+    return Count()
+
+
+# Layers without weights, and operations of `keras.ops`, that are not free.
+_PRODUCTS = {
+    *("AdditiveAttention", "Attention", "Conv", "ConvTranspose", "DepthwiseConv", "Dot"),
+    *("DotProductAttention", "Einsum", "Inner", "Matmul", "Outer", "SeparableConv", "Tensordot"),
+}
+
+
+def _nothing(layer: Any, inputs: Any, **_: Any) -> Count:
+    return Count()
+
+
+for _kind in (
+    layers.BranchMean,
+    layers.ImageNormalization,
+    layers.NGramEmbedding,
+    layers.PositionEmbedding,
+    layers.RelativePositionBias,
+    layers.SinusoidalPositionEncoding,
+    keras.layers.BatchNormalization,
+    keras.layers.Embedding,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.PReLU,
+    keras.layers.RMSNormalization,
+):
+    count.register(_kind, _nothing)
+
+
+@count.register(keras.Model)
+def _model(model: Any, inputs: Any, **_: Any) -> Count:
+    if not hasattr(model, "inputs"):
+        raise TypeError(
+            f"The cost of {model.name!r} is not known: it is a {type(model).__name__}, and only of "
+            "functional and sequential models can the calls of layers be read. Pass the layers or "
+            "the functional models that it is made of."
+        )
+    parts = (count(layer, first, **others) for layer, first, others in calls(model, flat(inputs)))
+    return sum(parts, Count())
+
+
+@count.register(keras.layers.Dense)
+def _dense(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return Count(math.prod(inputs) * layer.units)
+
+
+@count.register(keras.layers.EinsumDense)
+def _einsum_dense(layer: Any, inputs: Shape, **_: Any) -> Count:
+    """A multiplication for each combination of the indices of inputs and kernel."""
+    of_inputs, of_kernel = layer.equation.split("->")[0].split(",")
+    sizes = zip(of_kernel, layer.kernel.shape, strict=True)
+    return Count(math.prod(inputs) * math.prod(n for label, n in sizes if label not in of_inputs))
+
+
+@count.register(layers.PatchWhitening)
+@count.register(keras.layers.Conv1D)
+@count.register(keras.layers.Conv2D)
+@count.register(keras.layers.Conv3D)
+def _convolution(layer: Any, inputs: Shape, **_: Any) -> Count:
+    """A window of one group's channels for each number of the output."""
+    outputs = math.prod(layer.compute_output_shape(inputs))
+    return Count(outputs * math.prod(layer.kernel.shape[:-1]))
+
+
+@count.register(keras.layers.DepthwiseConv1D)
+@count.register(keras.layers.DepthwiseConv2D)
+def _depthwise_convolution(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return Count(math.prod(layer.compute_output_shape(inputs)) * math.prod(layer.kernel_size))
+
+
+@count.register(keras.layers.GRUCell)
+@count.register(keras.layers.LSTMCell)
+def _cell(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return Count(
+        inputs[0] * sum(math.prod(k.shape) for k in (layer.kernel, layer.recurrent_kernel))
+    )
+
+
+@count.register(keras.layers.GRU)
+@count.register(keras.layers.LSTM)
+def _recurrent(layer: Any, inputs: Shape, **_: Any) -> Count:
+    """A step of its cell for each position."""
+    batch, length, features = inputs
+    return count(layer.cell, (batch * length, features))
+
+
+@count.register(keras.layers.Bidirectional)
+def _bidirectional(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return count(layer.forward_layer, inputs) + count(layer.backward_layer, inputs)
+
+
+@count.register(layers.ConvBlock)
+def _conv_block(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return count(layer.convolution, inputs)
+
+
+@count.register(layers.ResidualBlock)
+def _residual_block(layer: Any, inputs: Shape, **_: Any) -> Count:
+    inner = layer.first.compute_output_shape(inputs)
+    total = count(layer.first, inputs) + count(layer.second, inner)
+    if layer.projection is not None:
+        total += count(layer.projection, (*inner[:-1], inputs[-1]))
+    return total
+
+
+@count.register(layers.SqueezeExcite)
+def _squeeze_excite(layer: Any, inputs: Shape, **_: Any) -> Count:
+    batch, channels = inputs[0], inputs[-1]
+    squeezed = (batch, layer.squeeze_dense.units)
+    return count(layer.squeeze_dense, (batch, channels)) + count(layer.excite_dense, squeezed)
+
+
+@count.register(layers.EfficientChannelAttention)
+def _efficient_channel_attention(layer: Any, inputs: Shape, **_: Any) -> Count:
+    return count(layer.convolution, (inputs[0], inputs[-1], 1))
+
+
+@count.register(layers.CBAM)
+def _cbam(layer: Any, inputs: Shape, **_: Any) -> Count:
+    both = 2 * inputs[0]  # the means and the maxima go through one perceptron
+    squeezed = (both, layer.squeeze_dense.units)
+    perceptron = count(layer.squeeze_dense, (both, inputs[-1])) + count(
+        layer.excite_dense, squeezed
+    )
+    return perceptron + count(layer.spatial_conv, (*inputs[:-1], 2))

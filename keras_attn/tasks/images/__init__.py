@@ -1,0 +1,1 @@
+"""Image classification: `ImageClassifier`, its answers, training data and attention maps."""

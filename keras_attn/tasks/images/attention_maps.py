@@ -1,0 +1,87 @@
+"""The weights of a model's attention, for given images."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn.layers import SelfAttention2D
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMap:
+    """What the positions of a feature map attend to, in one layer.
+
+    Attributes:
+        layer: the layer's name.
+        weights: float32 array `(B, num_heads, H, W, H', W')`: the weight that the query at
+            the first `(row, column)` gives to the key at the second. There are fewer keys,
+            `H' = H // downsample`, in a layer that pools them.
+    """
+
+    layer: str
+    weights: np.ndarray
+
+    def query(self, row: int, column: int, image: int = 0) -> np.ndarray:
+        """What one position attends to, the mean over heads: `(H', W')`."""
+        return self.weights[image, :, row, column].mean(axis=0)
+
+    def received(self, image: int = 0) -> np.ndarray:
+        """How much attention each key gets from all, the mean over heads: `(H', W')`."""
+        return self.weights[image].mean(axis=(0, 1, 2))
+
+    def entropy(self) -> np.ndarray:
+        """Entropy of each head's weights in nats, the mean over queries: `(B, num_heads)`.
+
+        The logarithm of the number of keys for uniform attention, 0 for a single key.
+        """
+        batch, heads, height, width = self.weights.shape[:4]
+        rows = self.weights.reshape(batch, heads, height * width, -1)
+        share = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-12)
+        return -(share * np.log(np.maximum(share, 1e-12))).sum(axis=-1).mean(axis=-1)
+
+
+def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
+    """The attention weights of each `SelfAttention2D` of a model, first to last.
+
+    Args:
+        model: an `ImageClassifier`, or a functional model with such layers; those of a model
+            that is a layer of it are not seen.
+        images: for a classifier uint8 images `(B, H, W, 3)` of any size; for another
+            model its own input.
+
+    Raises:
+        ValueError: the model has no `SelfAttention2D`.
+
+    Example:
+
+    >>> from keras_attn import datasets, tasks
+    >>> labels = datasets.describe_dataset("shapes").label_names
+    >>> model = tasks.from_architecture("small_attention_cnn", labels)
+    >>> maps = attention_maps(model, np.zeros((2, 32, 32, 3), "uint8"))
+    >>> maps[0].layer, maps[0].weights.shape
+    ('attention', (2, 1, 8, 8, 8, 8))
+    """
+    network, inputs = model, images
+    if hasattr(model, "network") and hasattr(model, "normalization"):
+        network, inputs = model.network, model.normalization(model.preprocess(images))
+    layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
+    if not layers:
+        raise ValueError(
+            f"The model {model.name!r} has no SelfAttention2D layer to read attention from. "
+            f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
+        )
+    attended = {layer.name: layer.input for layer in layers}
+    features = keras.Model(network.inputs, attended)(inputs)
+    found = []
+    for layer in layers:
+        feature_map = features[layer.name]
+        _, scores = layer(feature_map, return_attention_scores=True)
+        height, width = feature_map.shape[1:3]
+        keys = (height // layer.downsample, width // layer.downsample)
+        shape = (len(images), layer.num_heads, height, width, *keys)
+        weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
+        found.append(AttentionMap(layer.name, weights))
+    return found

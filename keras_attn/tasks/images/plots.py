@@ -1,0 +1,60 @@
+"""Pictures of the attention of image models.
+
+They need matplotlib: `pip install 'keras-attn[plots]'`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_attn.tasks.images.attention_maps import AttentionMap
+
+
+def plot_attention(
+    image: np.ndarray,
+    attention: AttentionMap,
+    queries: Sequence[tuple[int, int]],
+    *,
+    index: int = 0,
+) -> Any:
+    """Show what some positions of an image attend to.
+
+    Args:
+        image: uint8 array `(H, W, 3)`.
+        attention: the map of a layer, see `attention_maps`.
+        queries: positions `(row, column)` on the layer's feature map.
+        index: which of the map's images `image` is.
+
+    Returns:
+        A matplotlib `Figure`: the image with the queries marked, then for each query the
+        image under its attention.
+
+    Raises:
+        ValueError: a query lies outside the feature map.
+    """
+    from matplotlib.figure import Figure
+
+    height, width = attention.weights.shape[2:4]
+    for row, column in queries:
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(
+                f"A query must lie on the feature map of {height} rows and {width} columns. "
+                f"Received: {(row, column)}."
+            )
+    figure = Figure(figsize=(2.4 * (len(queries) + 1), 2.6), layout="constrained")
+    axes = figure.subplots(1, len(queries) + 1, squeeze=False)[0]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    for axis in axes:
+        axis.set_axis_off()
+    axes[0].imshow(image, extent=extent)
+    axes[0].set_title("queries")
+    for number, (axis, (row, column)) in enumerate(zip(axes[1:], queries, strict=True), start=1):
+        axes[0].text(column, row, str(number), color="white", ha="center", va="center")
+        axes[0].texts[-1].set_bbox({"facecolor": "black", "alpha": 0.6, "pad": 1.5})
+        weights = attention.query(row, column, index)
+        axis.imshow(image, extent=extent)
+        axis.imshow(weights, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear")
+        axis.plot(column, row, marker="+", color="white", markersize=12, markeredgewidth=2)
+        axis.set_title(f"{number}: attends to, at most {weights.max():.2f}")
+    return figure

@@ -1,0 +1,1 @@
+"""Text classification: `TextClassifier`, its answers, training data and explanation."""

@@ -1,0 +1,1 @@
+"""Translation: `Translator`, its answers, training data and measures of quality."""

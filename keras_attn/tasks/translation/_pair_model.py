@@ -1,0 +1,153 @@
+"""A task that is trained on pairs of strings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_attn.batching import EncodedPairs, PairBatches, batches_for_fit, evaluation_batches
+from keras_attn.models import TranslationModel
+from keras_attn.tasks.task import TaskModel
+from keras_attn.tasks.translation._search import BATCH
+from keras_attn.tasks.translation._sentences import sentence_ids
+from keras_attn.text import SubwordTokenizer, train_subwords
+from keras_attn.text.subwords import END_ID, START_ID
+
+Tensor = Any
+Texts = Sequence[str] | np.ndarray
+
+BATCH_TOKENS = 2048  # of a batch in training
+
+
+class PairModel(TaskModel):
+    """A network of ids with its subwords, that `fit` and `evaluate` take strings for."""
+
+    network: TranslationModel
+    tokenizer: SubwordTokenizer
+    max_length: int
+    min_count: int
+
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
+        return self.network(inputs, training=training)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.network.compute_output_spec(inputs, training=training)
+
+    def adapt(self, sources: Texts, targets: Texts) -> None:
+        """Learn the subwords, which sources and targets share.
+
+        Call it once, on the training pairs, before a new model's `fit`.
+
+        Args:
+            sources: training sources.
+            targets: their translations.
+        """
+        trained = train_subwords(
+            [*sources, *targets],
+            self.network.config.vocabulary_size,
+            self.tokenizer.normalizer,
+            min_count=self.min_count,
+            split_punctuation=True,
+        )
+        self.tokenizer.assign(trained.pieces)
+
+    def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
+        """Pairs of texts as ids, for many passes over them.
+
+        Raises:
+            TypeError: either is something else than a list or array of strings.
+            ValueError: there are not as many targets as sources.
+        """
+        for name, texts in (("sources", sources), ("targets", targets)):
+            if not _are_texts(texts):
+                raise TypeError(
+                    f"`{name}` must be a list or array of strings. Received: "
+                    f"{type(texts).__name__}."
+                )
+        if len(sources) != len(targets):
+            raise ValueError(
+                "There must be one target a source. Received: "
+                f"{len(sources)} sources, {len(targets)} targets."
+            )
+        return self.paired(self._ids(sources), self._ids(targets))
+
+    def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
+        """Pairs of ids without start and end, of which `max_length` are kept."""
+        ends = [np.append(ids[: self.max_length], END_ID) for ids in sources]
+        kept = [ids[: self.max_length] for ids in targets]
+        return EncodedPairs(ends, kept, START_ID, END_ID)
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train on pairs of strings or ids, as `keras.Model.fit` does.
+
+        Of lists of strings `batch_size` counts the tokens of a batch; 2048 if it is not
+        given. They are batched with others of like length, in another order each epoch. A
+        `tf.data.Dataset` of `(sources, targets)` has its own batches.
+        """
+        held_out = kwargs.get("validation_data")
+        if held_out is not None:
+            parts = held_out if isinstance(held_out, tuple) else (held_out,)
+            kwargs["validation_data"] = self._for_evaluation(*parts)
+        if hasattr(x, "element_spec"):
+            kwargs.setdefault("shuffle", False)  # a data set has its own order
+        if not _are_texts(x):
+            return super().fit(self._read(x), y, **kwargs)
+        epochs, first = kwargs.get("epochs", 1), kwargs.get("initial_epoch", 0)
+        batches = PairBatches(
+            self.encode(x, y),
+            kwargs.pop("batch_size", None) or BATCH_TOKENS,
+            seed=int(np.random.randint(2**31)),  # as set_random_seed set it
+            epochs=epochs,
+        )
+        kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
+        return super().fit(batches_for_fit(batches, start=first * batches.steps), **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate`."""
+        if not _are_texts(x):
+            return super().evaluate(self._read(x), y, **kwargs)
+        kwargs.pop("batch_size", None)  # no matter of the answer
+        return super().evaluate(self._for_evaluation(x, y), **kwargs)
+
+    def _for_evaluation(self, x: Any, *rest: Any) -> Any:
+        """Pairs of strings as batches of ids; what are no strings as they are."""
+        if not _are_texts(x):
+            return (x, *rest) if rest else self._read(x)
+        if len(rest) > 1:
+            raise ValueError("Pairs of texts are (sources, targets); weights are not taken.")
+        return evaluation_batches(self.encode(x, *(rest or (None,))), BATCH)
+
+    def _read(self, x: Any) -> Any:
+        """A `tf.data.Dataset` of batches of strings as one of ids; all else as it is."""
+        spec = getattr(x, "element_spec", None)
+        if not (isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"):
+            return x
+        return x.map(self._read_batch)
+
+    def _read_batch(self, sources: Tensor, targets: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        import tensorflow as tf
+
+        ids = self.tokenizer(targets)[:, : self.max_length]
+        starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
+        target = tf.concat([starts, ids], axis=1).to_tensor()
+        predicted = tf.concat([ids, ends], axis=1).to_tensor()
+        return {"source": self._source_ids(sources), "target": target}, predicted
+
+    def _source_ids(self, sources: Tensor) -> Tensor:
+        """What the network reads of a string tensor `(B,)`, in a graph of TensorFlow."""
+        import tensorflow as tf
+
+        ids = self.tokenizer(sources)[:, : self.max_length]
+        return tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
+
+    def _ids(self, texts: Texts, warn: bool = False) -> list[np.ndarray]:
+        return sentence_ids(self.tokenizer, texts, self.max_length, warn)
+
+
+def _are_texts(x: Any) -> bool:
+    """Whether `x` is several texts, and not ids or a data set."""
+    if isinstance(x, str | bytes):
+        raise TypeError(f"Expected a list or array of texts. Received one string: {x!r}.")
+    if isinstance(x, list | tuple):
+        return all(isinstance(text, str | bytes) for text in x)
+    return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")

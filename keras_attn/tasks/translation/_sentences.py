@@ -1,0 +1,46 @@
+"""Sentences to ids and back, in Python, for a task that reads many of them."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_attn.batching import padded
+from keras_attn.text import SubwordTokenizer
+
+BATCH = 256  # texts that are tokenized at a time
+
+
+def sentence_ids(
+    tokenizer: SubwordTokenizer,
+    texts: Sequence[Any] | np.ndarray,
+    max_length: int | None = None,
+    warn: bool = False,
+) -> list[np.ndarray]:
+    """The ids of each text, at most `max_length` of them; with a warning of longer ones."""
+    rows: list[np.ndarray] = []
+    for start in range(0, len(texts), BATCH):
+        ids = tokenizer(list(texts[start : start + BATCH]))
+        rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
+    if max_length is None:
+        return rows
+    long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
+    if warn and long:
+        warnings.warn(
+            f"The first {max_length} subwords of a text are read. {len(long)} of {len(rows)} "
+            f"text(s) have more, such as number {long[0]} with {len(rows[long[0]])}: the rest of "
+            "it is not translated. Split long texts into sentences.",
+            stacklevel=4,
+        )
+    return [ids[:max_length] for ids in rows]
+
+
+def sentence_texts(tokenizer: SubwordTokenizer, ids: Sequence[np.ndarray]) -> list[str]:
+    """The text of each row of ids. An id that no subword has, of a fresh network, is nothing."""
+    texts: list[str] = []
+    for start in range(0, len(ids), BATCH):
+        known = [np.where(row < tokenizer.size, row, 0) for row in ids[start : start + BATCH]]
+        joined = tokenizer.detokenize(padded(known)).numpy()
+        texts += [text.decode("utf-8") for text in joined]
+    return texts

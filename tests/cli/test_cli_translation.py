@@ -1,0 +1,351 @@
+"""The command line on translations, from pairs of one's own to the SavedModel."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from keras_attn import datasets, zoo
+from keras_attn.cli import evaluation, own_data, translation
+from keras_attn.cli.metrics import in_words
+from keras_attn.tasks import from_architecture
+from tests.cli import command_line
+from tests.cli.command_line import (
+    check_trained,
+    figures,
+    read_record,
+    registered,
+    type_in,
+    write_table,
+)
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.tensorflow
+
+run = command_line.run  # the command line in this process
+NAME = "pairs_tiny_transformer"
+IMAGES, TEXTS = "shapes_small_attention_cnn", "imdb_ngram_attention"
+RECIPE = """
+task = "translation"
+description = "tiny"
+dataset = "multi30k_en_fr"
+architecture = "translation_transformer"
+
+[model]
+vocabulary_size = 320
+model_dim = 16
+encoder_layers = 1
+decoder_layers = 1
+num_heads = 2
+intermediate_dim = 16
+dropout = 0.0
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.02
+
+[training]
+epochs = 1
+batch_size = 2048
+"""
+WORDS = {
+    "the": "les", "one": "un", "two": "deux", "three": "trois", "dogs": "chiens", "cats": "chats",
+    "men": "hommes", "boys": "garçons", "run": "courent", "eat": "mangent", "sleep": "dorment",
+    "jump": "sautent", "sing": "chantent", "now": "maintenant",
+}  # fmt: skip
+COUNTS, WHO, VERBS = list(WORDS)[1:4], list(WORDS)[4:8], list(WORDS)[8:13]
+SOURCES = [f"the {count} {who} {verb} now" for count in COUNTS for who in WHO for verb in VERBS]
+PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOURCES]
+ONE = "the two dogs run now"
+TOKENS = "BLEU of lower-cased tokens (en)"
+TITLES = {
+    "BLEU": "bleu",
+    "chrF": "chrf",
+    TOKENS: "bleu_lowercased_tokens",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def catalogue(tmp_path_factory):
+    with registered(tmp_path_factory.mktemp("catalogue"), NAME, RECIPE) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, catalogue):
+    """A translator that was trained on a TSV by the command line, as it is typed."""
+    folder = tmp_path_factory.mktemp("own")
+    write_table(folder / "mine.tsv", [*PAIRS, PAIRS[0], ("", "rien")], ("en", "fr"))
+    printed = type_in(
+        "--catalogue", catalogue, "train", NAME, "--data", "mine.tsv", "--source-column", "en",
+        "--target-column", "fr", "--epochs", "20", cwd=folder,
+    )  # fmt: skip
+    return folder / "runs" / f"mine-{NAME}-seed0", printed
+
+
+def write_sides(folder, pairs, *names):
+    """Sources and targets as two plain files; their paths."""
+    for name, side in zip(names, zip(*pairs, strict=True), strict=True):
+        (folder / name).write_text("\n".join(side), encoding="utf-8")
+    return [folder / name for name in names]
+
+
+def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
+    folder, printed = own
+    assert "mine.tsv: 62 rows read, 60 kept, 2 skipped." in printed
+    assert "1 exact duplicate (line 62)" in printed
+    assert "1 empty source (line 63)" in printed
+    assert "Split: 48 train, 6 validation, 6 test." in printed
+    assert "batches of 2048 make few steps; they are lowered to" in printed
+    assert "chrF" in printed
+    check_trained(folder, printed, "translate", epochs=20, data="mine")
+    for split in ("validation", "test"):
+        assert f"{read_record(folder)['metrics'][split]['bleu']:.2f}" in printed
+
+
+def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
+    """On the pairs that its run was tested on, as it was."""
+    path = own[0] / "model.keras"
+    columns = {"source_column": "en", "target_column": "fr"}
+    test = datasets.split_pairs(datasets.read_pairs(own[0].parents[1] / "mine.tsv", **columns))[
+        "test"
+    ]
+    rows = list(zip(test.sources, test.targets, strict=True))
+    table = write_table(tmp_path / "mine.csv", rows, ("en", "fr"))
+    options = ("--source-column", "en", "--target-column", "fr")
+    printed = run("evaluate", path, "--data", table, *options)
+    assert "mine.csv: 6 rows read, 6 kept, 0 skipped." in printed
+    assert "The card says" not in printed
+    metrics = read_record(own[0])["metrics"]["test"]
+    told = figures(printed)
+    assert told["data"] == "mine"
+    assert told["examples"] == "6"
+    for title, key in TITLES.items():
+        assert told[title] == f"{metrics[key]:.2f}"
+    assert float(told["loss"]) == pytest.approx(metrics["loss"], abs=1e-4)
+
+
+def test_all_rows_are_evaluated_and_those_of_a_source_all_count_as_right(tmp_path):
+    rows = [("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")]
+    pairs = datasets.read_pairs(write_table(tmp_path / "mine.tsv", rows, ("source", "target")))
+    split = evaluation._examples(pairs, None, None)
+    assert split.sources.tolist() == ["Run!", "Hi."]
+    assert split.references == (("Cours !", "Courez !"), ("Salut.",))
+
+
+def test_one_translation_a_line(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\ufeffthe two dogs run now\r\n\nthe two dogs run now\n".encode())
+    lines = run("translate", path, "--file", file, "--beam", "2").split("\n")
+    assert len(lines) == 4  # the last of them what follows the last line's end
+    assert lines[0] == lines[2] != ""
+    assert lines[1] == lines[3] == ""
+    assert run("translate", path, ONE, "--beam", "2") == f"{lines[0]}\n"
+    assert run("translate", path, "--beam", "2", stdin=f"{ONE}\n{ONE}".encode()) == 2 * (
+        f"{lines[0]}\n"
+    )
+
+
+def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
+    path = own[0] / "model.keras"
+    texts = [ONE, "", "the two men sing now"]
+    arguments = ("translate", path, *texts, "--beam", "3", "--n-best", "2")
+    groups = run(*arguments).removesuffix("\n").split("\n\n")
+    assert len(groups) == 3
+    answers = [json.loads(line) for line in run(*arguments, "--json").splitlines()]
+    for text, group, answer in zip(texts, groups, answers, strict=True):
+        assert set(answer) == {"source", "text", "score", "n_best"}
+        assert answer["source"] == text
+        first, second = answer["n_best"]
+        assert first == {"text": answer["text"], "score": answer["score"]}
+        assert first["score"] >= second["score"]
+        written = [f"{best['score']:.4f}\t{best['text']}" for best in answer["n_best"]]
+        assert group.split("\n") == written
+    assert answers[1]["text"] == ""
+    alone = json.loads(run("translate", path, texts[0], "--beam", "3", "--json"))
+    assert alone == {key: answers[0][key] for key in ("source", "text", "score")}
+
+
+def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, monkeypatch):
+    settings = {"model_dim": 4, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 1}
+    model = from_architecture(
+        "translation_transformer", text={"max_length": 3}, vocabulary_size=300, **settings
+    )
+    model.adapt(SOURCES, SOURCES)
+    monkeypatch.setattr(translation, "AT_A_TIME", 2)
+    texts = ["the", "now", ONE]
+    found = list(translation._translations(model, texts, 1, 1))
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
+    assert line.startswith("warning: from text 2 on: ")
+    with pytest.warns(UserWarning, match="subwords"):
+        alone = [(text, model.translate(text, 1).text) for text in texts]
+    assert [(text, best.text) for text, (best,) in found] == alone
+
+
+def test_a_translation_is_one_line():
+    assert translation._on_a_line("a\nb\r\nc\u00a0!\u2028") == "a b c\u00a0!\u2028"
+
+
+def test_a_picture_of_an_alignment(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    picture = tmp_path / "out.png"
+    printed = run("translate", path, ONE, "--beam", "1", "--alignments", picture)
+    assert len(printed.splitlines()) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_export_serves_translations(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    printed = run("export", path, tmp_path / "serving", "--beam", "2")
+    assert "texts string (B,) -> text string (B,), score float32 (B,)" in printed
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
+    answer = serve(texts=tf.constant([ONE]))
+    expected = json.loads(run("translate", path, ONE, "--beam", "2", "--json"))
+    assert answer["text"].numpy()[0].decode() == expected["text"]
+    assert float(answer["score"][0]) == pytest.approx(expected["score"], abs=1e-4)
+
+
+def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path, monkeypatch):
+    name = "pairs_other_transformer"
+    entry = tmp_path / "zoo" / name
+    entry.mkdir(parents=True)
+    (entry / "recipe.toml").write_text(RECIPE)
+    zoo.register(entry)
+    write_sides(tmp_path, PAIRS, "a.en", "b.fr")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("train", name, "--data", "a.en", "--data-target", "b.fr", "--out", "run")
+    printed = run(*arguments, "--validation", "0.2", "--test", "0.2")
+    assert "a.en and b.fr: 60 rows read, 60 kept, 0 skipped." in printed
+    assert "Split: 36 train, 12 validation, 12 test." in printed
+    # From here on the pairs stand for the entry's data, and the run for one of its recipe.
+    small = datasets.split_pairs(datasets.read_pairs("a.en", "b.fr"), validation=0.2, test=0.2)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: small)
+    record = read_record(tmp_path / "run")
+    record["recipe_digest"] = zoo.describe(name).recipe.digest
+    record["data"]["name"] = "multi30k_en_fr"
+    (tmp_path / "run" / "record.json").write_text(json.dumps(record))
+    run("publish", name, "run")
+    printed = run("evaluate", name)
+    told, said = figures(printed), printed.partition("The card says ")[2]
+    for title, key in TITLES.items():
+        figure = f"{record['metrics']['test'][key]:.2f}"
+        assert told[title] == figure
+        assert figure in said
+    assert "for these weights (seed 0)" in said
+    assert told.pop("split") == "test"
+    # The same pairs from two files give the same, but for the rules of the entry's language.
+    rows = zip(small["test"].sources, small["test"].targets, strict=True)
+    source, target = write_sides(tmp_path, rows, "c.en", "d.fr")
+    printed = run("evaluate", name, "--data", source, "--data-target", target)
+    told["BLEU of lower-cased tokens (fr)"] = told.pop(TOKENS)
+    assert figures(printed) == {"data": "c", **told}
+    assert "The card says" not in printed
+
+
+def pairs_of(count, words):
+    random = np.random.default_rng(0)
+    names = [f"w{number}" for number in range(200)]
+    texts = [" ".join(random.choice(names, words)) for _ in range(2 * count)]
+    return datasets.PairSplit(np.array(texts[:count], object), np.array(texts[count:], object))
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "vocabulary_size", "batch_size"),
+    [(10, 4, 305, 9), (400, 12, 771, 256), (5_000, 12, 2069, 1486)],
+)
+def test_recipes_are_fitted_to_fewer_pairs(capsys, count, words, vocabulary_size, batch_size):
+    recipe = zoo.describe("multi30k_en_de_transformer").recipe
+    fitted = own_data.fitted(recipe, {"train": pairs_of(count, words)}, epochs=None)
+    assert fitted.model["vocabulary_size"] == vocabulary_size
+    assert fitted.training.batch_size == batch_size
+    assert fitted.training.epochs == recipe.training.epochs
+    printed = capsys.readouterr().out
+    assert f"5,000 is lowered to {vocabulary_size:,}." in printed
+    assert f"lowered to {batch_size}." in printed
+
+
+def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is(capsys):
+    recipe = zoo.describe("multi30k_en_de_transformer").recipe
+    pairs = pairs_of(29_000, 16)
+    assert own_data.fitted(recipe, {"train": pairs}, epochs=None) == recipe
+    assert own_data.fitted(recipe, {"train": pairs}, epochs=5).training.epochs == 5
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("translate", TEXTS, "x"), "is no translator; it does text_classification"),
+        (("translate", IMAGES, "x"), "is no translator; it does image_classification"),
+        (("translate", "multi30k_en_de_transfomer", "x"), "'multi30k_en_de_transformer'"),
+        (("translate", NAME, "x"), "no trained weights"),
+        (("translate", NAME, "x", "--n-best", "5"), "--n-best 5 needs as many beams"),
+        (("translate", NAME, "x", "y", "--alignments", "x.png"), "Received: 2 texts"),
+        (("translate", NAME, "x", "--file", "x.txt"), "not both"),
+        (("translate", NAME, "--file", "absent.txt"), "no file 'absent.txt'"),
+        (("predict", NAME, "x"), "is a translator, and `predict`"),
+        (("explain", NAME, "x"), "is a translator, and `explain`"),
+        (("export", IMAGES, "serving", "--beam", "2"), "--beam is for translators"),
+        (("train", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
+        (("train", NAME, "--data", "a.csv", "--label-column", "x"), "--label-column: not for"),
+        (("train", TEXTS, "--data", "a.csv", "--data-target", "x"), "--data-target: not for"),
+        (("train", NAME, "--data", "absent.tsv"), "absent.tsv"),
+        (("evaluate", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
+        (("evaluate", NAME, "--data", "a.csv", "--text-column", "x"), "--text-column: not for"),
+        (("evaluate", NAME, "--data", "absent.tsv"), "no table 'absent.tsv'"),
+    ],
+)
+def test_mistakes_get_one_message(run, arguments, match):
+    assert match in run(*arguments, code=1)
+    assert not (ROOT / "serving").exists()
+
+
+def test_beams_are_counted_from_one(run):
+    assert run("translate", NAME, "x", "--beam", "0", code=2) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "match"),
+    [
+        ((), b"", "no texts in standard input"),
+        ((), b"two\nd\xe9ux\n", "Line 2 of standard input is not UTF-8"),
+        (("--file", "-"), b"two\nmen\n", None),
+        (("two", "--weights", "x.weights.h5"), None, "weights of its own"),
+        ((" ", "--alignments", "x.png", "--beam", "1"), None, "at least one word"),
+    ],
+)
+def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):
+    path = own[0] / "model.keras"
+    if match is None:
+        two = run("translate", path, *arguments, "--beam", "1", stdin=stdin)
+        assert len(two.splitlines()) == 2
+    else:
+        assert match in run("translate", path, *arguments, stdin=stdin, code=1)
+
+
+def test_a_file_of_another_task_is_refused(own, run, tmp_path):
+    zoo.build(IMAGES).save(tmp_path / "shapes.keras")
+    message = run("translate", tmp_path / "shapes.keras", "x", code=1)
+    assert "shapes.keras is no translator; it does image_classification" in message
+    path = own[0] / "model.keras"
+    assert "is a translator, and `predict`" in run("predict", path, "x", code=1)
+    message = run("evaluate", path, "--data", "a.csv", "--label-column", "x", code=1)
+    assert "--label-column: not for" in message
+    assert "which does translation" in message
+
+
+def test_entries_are_listed_with_their_figure(run, catalogue):
+    printed = run("list", "--task", "translation")
+    assert NAME in printed
+    assert re.search(r"multi30k_en_de_transformer.*(not trained|BLEU)", printed)
+    assert IMAGES not in printed
+
+
+def test_each_figure_is_told_by_its_name():
+    figures = {"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0, "token_language": "fr"}
+    told = in_words(figures)
+    assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens (fr)"

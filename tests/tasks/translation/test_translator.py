@@ -1,0 +1,382 @@
+"""The translator: strings in and strings out, whatever the strings."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn import tasks
+from keras_attn.batching import PairBatches
+from keras_attn.datasets import PairSplit
+from keras_attn.decoding import beam_search
+from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.tasks.translation._search import BATCH, searched
+from tests.conftest import ROOT
+
+SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
+TARGETS = ["un chien court .", "deux chiens courent .", "un chat dort .", "deux chats dorment ."]
+TARGETS = [*TARGETS, "le chien mange ."]
+TINY = {
+    "model_dim": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "num_heads": 2,
+    "intermediate_dim": 32,
+    "dropout": 0.0,
+}
+ODD = ["", " \t ", "😀 да нет", "a\x00b", "\udcff", "e\u0301", "..."]
+
+
+def _new() -> Translator:
+    keras.utils.set_random_seed(0)
+    model = tasks.from_architecture(
+        "translation_transformer",
+        vocabulary_size=330,
+        **TINY,
+    )
+    model.adapt(SOURCES, TARGETS)
+    return model
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Translator:
+    model = _new()
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=SequenceCrossentropy(),
+        metrics=[TokenAccuracy()],
+    )
+    model.fit(SOURCES, TARGETS, batch_size=100, epochs=60, verbose=0)
+    return model
+
+
+def test_fit_on_strings_learns_the_pairs(fitted):
+    found = fitted.translate(SOURCES)
+    assert [translation.text for translation in found] == TARGETS
+    loss, accuracy = fitted.evaluate(SOURCES, TARGETS, verbose=0)
+    assert accuracy == 1.0
+    assert loss < 0.1
+
+
+def test_scores_are_log_probabilities_of_what_was_written(fitted):
+    for beam_size in (1, 3):
+        found = fitted.translate(SOURCES, beam_size)
+        scores = fitted.score(SOURCES, [translation.text for translation in found])
+        np.testing.assert_allclose([t.score for t in found], scores, rtol=1e-4, atol=1e-4)
+
+
+def test_the_answer_does_not_depend_on_the_batch(fitted):
+    long = " ".join(SOURCES * 3)
+    together = fitted.translate([SOURCES[0], long, "", SOURCES[1]])
+    alone = [fitted.translate(text) for text in (SOURCES[0], long, "", SOURCES[1])]
+    assert [t.text for t in together] == [t.text for t in alone]
+    np.testing.assert_allclose([t.score for t in together], [t.score for t in alone], atol=1e-3)
+
+
+def test_one_text_gives_one_answer_and_n_best_a_ranked_list(fitted):
+    assert fitted.translate(SOURCES[0]).text == TARGETS[0]
+    best = fitted.translate(SOURCES[0], beam_size=4, n_best=3, length_penalty=0)
+    assert best[0].text == TARGETS[0]
+    assert len({t.text for t in best}) == 3
+    assert best[0].score >= best[1].score >= best[2].score
+    assert fitted.translate([]) == []
+
+
+def test_a_prefix_begins_the_translation(fitted):
+    assert fitted.translate(SOURCES[0], prefix="deux").text.startswith("deux")
+    found = fitted.translate(SOURCES[:2], prefix=["le", ""])
+    assert found[0].text.startswith("le")
+    assert found[1].text == TARGETS[1]
+    with pytest.raises(TypeError, match="string"):
+        fitted.translate(SOURCES[:2], prefix=[None, ""])
+    with pytest.raises(ValueError, match="1 prefixes, 2 texts"):
+        fitted.translate(SOURCES[:2], prefix=["le"])
+    with pytest.raises(ValueError, match=r"at most 1 subwords cannot begin with a prefix of"):
+        fitted.translate(SOURCES[0], prefix="le chien mange", max_length=1)
+    with pytest.raises(ValueError, match=rf"at most {fitted.max_length} subwords cannot begin"):
+        fitted.translate(SOURCES[0], prefix="le chien mange " * fitted.max_length)
+
+
+def test_max_length_bounds_the_subwords(fitted):
+    short = fitted.translate(SOURCES[0], max_length=2).text
+    assert fitted.tokenizer([short]).row_lengths()[0] <= 2
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="`max_length` must be an integer of at least 1"):
+            fitted.translate(SOURCES[0], max_length=wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beam_size": 0}, "`beam_size` must be an integer of at least 1. Received: 0"),
+        ({"beam_size": [4]}, r"`beam_size` must be .* Received: \[4\]"),
+        ({"beam_size": True}, "`beam_size` must be .* Received: True"),
+        ({"n_best": 0}, "`n_best` must be"),
+        ({"beam_size": 2, "n_best": 3}, "`n_best` must be at most `beam_size` = 2"),
+        ({"length_penalty": -0.5}, "`length_penalty` must be 0.* Received: -0.5"),
+        ({"length_penalty": "long"}, "`length_penalty` must be 0.* Received: 'long'"),
+    ],
+)
+def test_impossible_searches_are_refused(fitted, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.translate(SOURCES, **arguments)
+    if "n_best" not in arguments:
+        with pytest.raises(ValueError, match=message):
+            fitted.export(tmp_path / "2", **arguments)
+
+
+def test_odd_texts_are_answered_and_spoil_nothing(fitted):
+    found = fitted.translate([*ODD, SOURCES[0]])
+    assert found[-1].text == TARGETS[0]
+    assert found[0] == found[1] == ("", 0.0)
+    assert all(isinstance(t.text, str) and t.score <= 0.0 for t in found)
+    assert all(t.text == t.text.strip() for t in found)
+    of_bytes = fitted.translate([text.encode("utf-8", "surrogatepass") for text in ODD])
+    assert [t.text for t in of_bytes] == [t.text for t in found[:-1]]
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [None], [SOURCES]])
+def test_what_are_no_texts_is_refused(fitted, wrong):
+    with pytest.raises((TypeError, ValueError), match="`texts` must"):
+        fitted.translate(wrong)
+
+
+def test_a_long_text_is_cut_with_a_warning():
+    model = _new()
+    model.max_length = 6
+    model.network.embedding.embeddings.assign(0 * model.network.embedding.embeddings)  # ends soon
+    with pytest.warns(UserWarning, match=r"The first 6 subwords .* 1 of 2 text\(s\) .* number 1"):
+        found = model.translate(["a dog", "dog " * 2000])
+    assert len(found) == 2
+    cut = model.tokenizer.detokenize(model.tokenizer(["dog " * 2000])[:, :6]).numpy()[0]
+    assert found[1].text == model.translate(cut).text
+
+
+def test_samples_are_repeatable_and_follow_temperature(fitted):
+    drawn = fitted.sample(SOURCES[0], 4, seed=7, temperature=3.0)
+    assert drawn == fitted.sample(SOURCES[0], 4, seed=7, temperature=3.0)
+    assert drawn != fitted.sample(SOURCES[0], 4, seed=8, temperature=3.0)
+    assert fitted.sample(SOURCES[0], seed=1, top_k=1).text == TARGETS[0]
+    with pytest.raises(ValueError, match="temperature"):
+        fitted.sample(SOURCES[0], seed=1, temperature=0.0)
+    for wrong in (None, -1, 1.0, True):
+        with pytest.raises(ValueError, match="`seed` must be an integer from 0"):
+            fitted.sample(SOURCES[0], seed=wrong)
+
+
+@pytest.mark.parametrize("text", ["", SOURCES[0]])
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"n": 0}, "`n` must be an integer of at least 1"),
+        ({"temperature": -1.0}, "`temperature` must be a positive number"),
+        ({"top_k": 0}, "`top_k` must be an integer of at least 1"),
+        ({"top_p": 1.5}, "`top_p` must be a probability"),
+    ],
+)
+def test_what_nothing_can_be_drawn_by_is_refused(fitted, text, settings, match):
+    with pytest.raises(ValueError, match=match):
+        fitted.sample(text, seed=1, **settings)
+
+
+def test_seeds_share_a_graph_and_batches_draw_other_numbers(fitted):
+    fitted.sample(SOURCES[0], seed=1, temperature=3.0)
+    graphs = len(fitted._searches._compiled)
+    drawn = fitted.sample([SOURCES[0]] * (2 * BATCH), seed=2, temperature=3.0)
+    assert len(fitted._searches._compiled) == graphs
+    assert drawn[:BATCH] != drawn[BATCH:]
+
+
+def test_alignments_hold_every_attention(fitted):
+    alignment = fitted.alignments(SOURCES[0])
+    assert alignment.source_tokens[-1] == alignment.target_tokens[-1] == "<end>"
+    assert "".join(alignment.target_tokens[:-1]).replace("\u2581", " ").strip() == TARGETS[0]
+    rows, columns = len(alignment.target_tokens), len(alignment.source_tokens)
+    assert alignment.cross.shape == (1, 2, rows, columns)
+    assert alignment.encoder.shape == (1, 2, columns, columns)
+    for stage in ("cross", "encoder", "decoder"):
+        weights, row_names, column_names = alignment.attention(stage)
+        assert weights.shape[-2:] == (len(row_names), len(column_names))
+        np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
+    assert np.triu(alignment.decoder[0, 0], 1).max() == 0.0
+    with pytest.raises(ValueError, match="`stage` must be one of"):
+        alignment.attention("memory")
+    with pytest.raises(ValueError, match="at least one word"):
+        fitted.alignments(" ")
+    with pytest.raises(TypeError, match="one string"):
+        fitted.alignments(SOURCES)
+
+
+def test_pairs_of_unequal_number_are_refused(fitted):
+    with pytest.raises(ValueError, match="5 sources, 2 targets"):
+        fitted.fit(SOURCES, TARGETS[:2])
+    with pytest.raises(ValueError, match="1 sources, 0 targets"):
+        fitted.score(["a"], [])
+
+
+def test_what_are_no_pairs_of_texts_is_refused(fitted):
+    for run in (fitted.fit, fitted.evaluate):
+        with pytest.raises(TypeError, match="Received one string: 'a dog'"):
+            run("a dog", "un chien")
+        with pytest.raises(TypeError, match="`targets` must be a list or array of strings"):
+            run(SOURCES)
+    with pytest.raises(TypeError, match=r"`targets` must be .* Received: NoneType"):
+        fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES,))
+    with pytest.raises(ValueError, match="weights are not taken"):
+        fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, np.ones(5)))
+
+
+@pytest.mark.tensorflow
+def test_data_sets_of_strings_are_read_as_lists_are(fitted):
+    texts = (np.array(texts, dtype=object) for texts in (SOURCES, TARGETS))
+    dataset = PairSplit(*texts).batches(5)
+    expected = fitted.evaluate(SOURCES, TARGETS, verbose=0)
+    np.testing.assert_allclose(fitted.evaluate(dataset, verbose=0), expected, rtol=1e-4)
+    model = _new()
+    seen = model.fit(dataset, validation_data=dataset, epochs=2, verbose=0).history
+    assert seen["val_loss"][1] < seen["val_loss"][0]
+
+
+def test_fit_goes_on_from_an_epoch(monkeypatch):
+    model, asked, batch = _new(), [], PairBatches.__getitem__
+    monkeypatch.setattr(
+        PairBatches, "__getitem__", lambda self, index: asked.append(index) or batch(self, index)
+    )
+    history = model.fit(SOURCES, TARGETS, batch_size=12, initial_epoch=1, epochs=3, verbose=0)
+    assert history.epoch == [1, 2]
+    steps = PairBatches(model.encode(SOURCES, TARGETS), 12, seed=0, epochs=1).steps
+    assert model.optimizer.iterations == 2 * steps > 2
+    # The first of all is only looked at, for its shapes.
+    assert set(asked) - {0} == set(range(steps, 3 * steps))
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True])
+@pytest.mark.parametrize("name", ["max_length", "min_count"])
+def test_numbers_below_one_are_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
+        tasks.from_architecture(
+            "translation_transformer", text={name: wrong}, vocabulary_size=300, **TINY
+        )
+
+
+def test_without_subwords_it_says_what_to_do():
+    model = tasks.from_architecture("translation_transformer", vocabulary_size=300, **TINY)
+    with pytest.raises(RuntimeError, match="no pieces"):
+        model.translate("a")
+
+
+def test_the_tokenizer_must_fit_the_network(fitted):
+    small = tasks.from_architecture("translation_transformer", vocabulary_size=290, **TINY)
+    with pytest.raises(ValueError, match=r"tokenizer of \d+ ids, a network of 290"):
+        Translator(small.network, fitted.tokenizer)
+
+
+def test_labels_are_refused():
+    with pytest.raises(ValueError, match="A translator has no labels"):
+        tasks.from_architecture("translation_transformer", ("a", "b"))
+
+
+def test_saving_keeps_subwords_and_weights(fitted, tmp_path):
+    fitted.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.translate(SOURCES) == fitted.translate(SOURCES)
+
+
+@pytest.fixture(scope="module")
+def exported(fitted, tmp_path_factory):
+    return fitted.export(tmp_path_factory.mktemp("serving") / "1", beam_size=3)
+
+
+CLIENT = r"""
+import json, sys
+sys.modules["keras"] = sys.modules["keras_attn"] = None
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+found = model.signatures["serving_default"](texts=tf.constant(json.loads(sys.argv[2])))
+none = model.serve(texts=tf.constant([], tf.string))
+assert none["text"].shape == (0,) and none["score"].shape == (0,)
+invalid = model.serve(texts=tf.constant([b"a \xff dog", b"a dog"]))
+assert invalid["text"].shape == (2,)
+text = [value.decode() for value in found["text"].numpy()]
+print(json.dumps([text, found["score"].numpy().tolist()]))
+"""
+
+
+@pytest.mark.tensorflow
+def test_the_saved_model_translates_alone(fitted, exported):
+    texts = [*SOURCES, "", "😀 да", "a\x00b"]
+    arguments = [sys.executable, "-c", CLIENT, str(exported), json.dumps(texts)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=exported)
+    text, score = json.loads(done.stdout.splitlines()[-1])
+    expected = fitted.translate(texts, beam_size=3)
+    assert text == [t.text for t in expected]
+    np.testing.assert_allclose(score, [t.score for t in expected], atol=1e-3)
+
+
+@pytest.mark.tensorflow
+def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    monkeypatch.setattr(fitted, "max_length", 6)
+    assert fitted._source_ids(np.array(["dog " * 2000, "dog"])).shape == (2, 7)
+    model = tf.saved_model.load(str(fitted.export(tmp_path / "1", beam_size=1)))
+    found = model.serve(texts=tf.constant(["dog " * 2000, "dog " * 7, "dog " * 6]))
+    assert len(set(found["text"].numpy().tolist())) == 1
+
+
+def test_a_saved_translator_is_read_in_a_new_process(fitted, tmp_path):
+    fitted.save(tmp_path / "model.keras")
+    script = (
+        "import sys, keras, keras_attn.tasks\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "print(model.translate(sys.argv[2]).text)"
+    )
+    command = [sys.executable, "-c", script, tmp_path / "model.keras", SOURCES[0]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == fitted.translate(SOURCES[0]).text
+
+
+@pytest.mark.tensorflow
+def test_the_saved_model_holds_core_operations_alone(exported):
+    import tensorflow as tf
+
+    graph = tf.saved_model.load(str(exported)).signatures["serving_default"].graph.as_graph_def()
+    used = {node.op for function in graph.library.function for node in function.node_def}
+    used |= {node.op for node in graph.node}
+    assert "StatelessWhile" in used or "While" in used
+    assert not [op for op in used if op.startswith("Xla")]
+
+
+@pytest.mark.tensorflow
+def test_export_takes_nothing_that_it_would_ignore(fitted, tmp_path):
+    with pytest.raises(TypeError, match="format"):
+        fitted.export(tmp_path / "2", format="onnx")
+
+
+def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
+    model = tasks.from_architecture(
+        "translation_transformer", text={"min_count": 9}, vocabulary_size=330, **TINY
+    )
+    model.adapt(["a dog."] * 9 + ["a zoo."] * 2, ["un chien."] * 11)
+    pieces = model.tokenizer.pieces
+    assert "\u2581dog" in pieces
+    assert [piece for piece in pieces if "." in piece] == ["."]
+    assert not any("z" in piece for piece in pieces)
+
+
+def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room():
+    network = _new().network
+    network.decoder_norm.gamma.assign(0 * network.decoder_norm.gamma)
+    network.decoder_norm.beta.assign(0 * network.decoder_norm.beta + 1)
+    network.embedding.embeddings.assign(np.eye(330, TINY["model_dim"], -9))  # id 9 for ever
+    source = np.array([[5, 2, 0, 0], [5, 6, 7, 2]], "int32")
+
+    def lengths(prefix):
+        ids = searched(network, beam_search, {"num_beams": 1}, 256, source, prefix).ids
+        return (keras.ops.convert_to_numpy(ids) != 0).sum(axis=-1)[:, 0].tolist()
+
+    assert lengths(np.zeros((2, 0), "int32")) == [2 * 2 + 8 + 1, 2 * 4 + 8 + 1]
+    assert lengths(np.full((2, 20), 9, "int32")) == [21, 21]
