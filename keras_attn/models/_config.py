@@ -18,12 +18,12 @@ GLOBAL_POOLS = {
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def config(cls: type[T]) -> type[T]:
+def frozen_config(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only dataclass whose values are checked.
 
     A wrong type, an impossible value or an unknown key raises a
     `pydantic.ValidationError`, which is a ValueError.
     """
-    settings = pydantic.ConfigDict(extra="forbid")
-    decorate: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=settings)
+    strict = pydantic.ConfigDict(extra="forbid")
+    decorate: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=strict)
     return decorate(cls)

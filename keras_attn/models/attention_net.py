@@ -7,13 +7,14 @@ from annotated_types import Ge, Gt, Lt, MinLen
 
 from keras_attn.layers import ConvBlock, PatchWhitening, ResidualBlock
 from keras_attn.layers.initializers import Dirac
-from keras_attn.models._config import GLOBAL_POOLS, config
+from keras_attn.models._config import GLOBAL_POOLS, frozen_config
 from keras_attn.models._mechanisms import ImageAttention, attended
+from keras_attn.models.registry import register_architecture
 
 Tensor = Any
 
 
-@config
+@frozen_config
 class AttentionNetConfig:
     """What an `attention_net` is made of.
 
@@ -91,7 +92,8 @@ class AttentionNetConfig:
             )
 
 
-def attention_net(config: AttentionNetConfig) -> keras.Model:
+@register_architecture("attention_net", task="image_classification")
+def build_attention_net(config: AttentionNetConfig) -> keras.Model:
     """Stem, stages of convolutions, attention over a feature map, a linear head.
 
     Residual blocks are those of He et al. (arXiv:1512.03385), projected where the
@@ -108,7 +110,7 @@ def attention_net(config: AttentionNetConfig) -> keras.Model:
 
     Example:
 
-    >>> model = attention_net(AttentionNetConfig(stage_filters=(8, 16, 32)))
+    >>> model = build_attention_net(AttentionNetConfig(stage_filters=(8, 16, 32)))
     >>> model.get_layer("attention").output.shape
     (None, 8, 8, 32)
     """

@@ -14,12 +14,13 @@ from keras_attn.layers import (
 )
 from keras_attn.layers.initializers import Dirac
 from keras_attn.models._blocks import feed_forward_block
-from keras_attn.models._config import AttentionKind, config
+from keras_attn.models._config import AttentionKind, frozen_config
+from keras_attn.models.registry import register_architecture
 
 Tensor = Any
 
 
-@config
+@frozen_config
 class CompactTransformerConfig:
     """What a `compact_transformer` is made of.
 
@@ -76,7 +77,8 @@ class CompactTransformerConfig:
             )
 
 
-def compact_transformer(config: CompactTransformerConfig) -> keras.Model:
+@register_architecture("compact_transformer", task="image_classification")
+def build_compact_transformer(config: CompactTransformerConfig) -> keras.Model:
     """Convolutions that make tokens, encoder blocks, attention pooling, a linear head.
 
     The Compact Convolutional Transformer of Hassani et al. (arXiv:2104.05704): tokens come of
@@ -92,7 +94,7 @@ def compact_transformer(config: CompactTransformerConfig) -> keras.Model:
 
     Example:
 
-    >>> model = compact_transformer(CompactTransformerConfig(num_layers=2))
+    >>> model = build_compact_transformer(CompactTransformerConfig(num_layers=2))
     >>> model.get_layer("block_2").output.shape
     (None, 64, 128)
     """

@@ -6,11 +6,12 @@ import keras
 from annotated_types import Ge, Gt
 
 from keras_attn.layers import AttentionPooling, NGramEmbedding
-from keras_attn.models._config import config
+from keras_attn.models._config import frozen_config
 from keras_attn.models._texts import UNKNOWN, Rate, Sizes, votes
+from keras_attn.models.registry import register_architecture
 
 
-@config
+@frozen_config
 class NGramAttentionConfig:
     """What an `ngram_attention` is made of.
 
@@ -41,7 +42,8 @@ class NGramAttentionConfig:
     enough: Annotated[int, Gt(0)] = 64
 
 
-def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
+@register_architecture("ngram_attention", task="text_classification")
+def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
     """Embedded n-grams, pooled by a learned query, and a linear classifier.
 
     Naive-Bayes log-count ratios as features (Wang and Manning, ACL 2012), trained on as
@@ -56,7 +58,7 @@ def ngram_attention(config: NGramAttentionConfig) -> keras.Model:
 
     Example:
 
-    >>> model = ngram_attention(NGramAttentionConfig(vocabulary_sizes=(9, 9)))
+    >>> model = build_ngram_attention(NGramAttentionConfig(vocabulary_sizes=(9, 9)))
     >>> model.input.shape, model.output.shape
     ((None, None, 2), (None, 2))
     """

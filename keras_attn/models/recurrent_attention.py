@@ -7,13 +7,14 @@ from annotated_types import Gt
 from keras import ops
 
 from keras_attn.layers import AttentionPooling
-from keras_attn.models._config import config
+from keras_attn.models._config import frozen_config
 from keras_attn.models._texts import Rate, Sizes, TextInput, check_orders, thinned
+from keras_attn.models.registry import register_architecture
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 
-@config
+@frozen_config
 class RecurrentAttentionConfig:
     """What a `recurrent_attention` is made of.
 
@@ -54,7 +55,8 @@ class RecurrentAttentionConfig:
         check_orders(self.vocabulary_sizes, self.frequent_sizes)
 
 
-def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
+@register_architecture("recurrent_attention", task="text_classification")
+def build_recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
     """Embedded words with the n-grams they begin, a bidirectional GRU or LSTM, attention.
 
     The word attention of Yang et al. (HAN, NAACL 2016), whose alignment is that of
@@ -68,8 +70,8 @@ def recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
 
     Example:
 
-    >>> model = recurrent_attention(RecurrentAttentionConfig(vocabulary_sizes=(9, 9), units=4))
-    >>> model.get_layer("states").output.shape
+    >>> config = RecurrentAttentionConfig(vocabulary_sizes=(9, 9), units=4)
+    >>> build_recurrent_attention(config).get_layer("states").output.shape
     (None, None, 8)
     """
     text = TextInput(

@@ -8,8 +8,9 @@ from keras import ops
 
 from keras_attn.layers import AttentionDecoder
 from keras_attn.layers.attention_decoder import SCORES
-from keras_attn.models._config import config
+from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import State, Tensor, TranslationModel
+from keras_attn.models.registry import register_architecture
 from keras_attn.ops import gather_beams
 
 Rate = Annotated[float, Ge(0), Lt(1)]
@@ -18,7 +19,7 @@ CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 GATES = {"gru": 3, "lstm": 4}  # matrices of a cell
 
 
-@config
+@frozen_config
 class RecurrentTranslatorConfig:
     """What a `recurrent_translator` is made of.
 
@@ -234,13 +235,14 @@ class RecurrentTranslator(TranslationModel):
         return self.logits(outputs if self.output_dense is None else self.output_dense(outputs))
 
 
-def recurrent_translator(config: RecurrentTranslatorConfig) -> RecurrentTranslator:
+@register_architecture("recurrent_translator", task="translation")
+def build_recurrent_translator(config: RecurrentTranslatorConfig) -> RecurrentTranslator:
     """A `RecurrentTranslator` of a configuration.
 
     Example:
 
     >>> small = RecurrentTranslatorConfig(vocabulary_size=50, model_dim=16, units=16)
-    >>> recurrent_translator(small).count_params() < 15_000
+    >>> build_recurrent_translator(small).count_params() < 15_000
     True
     """
     return RecurrentTranslator(config, name="recurrent_translator")

@@ -6,11 +6,12 @@ import keras
 from annotated_types import Ge, Gt, Lt
 
 from keras_attn.layers import ConvBlock
-from keras_attn.models._config import GLOBAL_POOLS, config
+from keras_attn.models._config import GLOBAL_POOLS, frozen_config
 from keras_attn.models._mechanisms import ImageAttention, attended
+from keras_attn.models.registry import register_architecture
 
 
-@config
+@frozen_config
 class SmallAttentionCNNConfig:
     """What a `small_attention_cnn` is made of.
 
@@ -36,7 +37,8 @@ class SmallAttentionCNNConfig:
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
 
 
-def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
+@register_architecture("small_attention_cnn", task="image_classification")
+def build_small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
     """Two convolutions with pooling, attention over the positions, a linear head.
 
     A position of the last feature map sees 10 pixels of the image; attention is the only
@@ -52,7 +54,7 @@ def small_attention_cnn(config: SmallAttentionCNNConfig) -> keras.Model:
 
     Example:
 
-    >>> small_attention_cnn(SmallAttentionCNNConfig(num_classes=4)).output.shape
+    >>> build_small_attention_cnn(SmallAttentionCNNConfig(num_classes=4)).output.shape
     (None, 4)
     """
     images = keras.Input((config.image_size, config.image_size, 3), name="images")

@@ -7,11 +7,12 @@ from annotated_types import Gt
 
 from keras_attn.layers import AttentionPooling, TransformerEncoderBlock
 from keras_attn.models._blocks import feed_forward_block
-from keras_attn.models._config import config
+from keras_attn.models._config import frozen_config
 from keras_attn.models._texts import Rate, Sizes, Tensor, TextInput, check_orders, thinned
+from keras_attn.models.registry import register_architecture
 
 
-@config
+@frozen_config
 class TextTransformerConfig:
     """What a `text_transformer` is made of.
 
@@ -65,7 +66,8 @@ class TextTransformerConfig:
             )
 
 
-def text_transformer(config: TextTransformerConfig) -> keras.Model:
+@register_architecture("text_transformer", task="text_classification")
+def build_text_transformer(config: TextTransformerConfig) -> keras.Model:
     """Embedded words with the n-grams they begin, encoder blocks, attention pooling.
 
     Pre-norm blocks (Vaswani et al., arXiv:1706.03762; Xiong et al., arXiv:2002.04745),
@@ -79,7 +81,7 @@ def text_transformer(config: TextTransformerConfig) -> keras.Model:
 
     Example:
 
-    >>> model = text_transformer(TextTransformerConfig(vocabulary_sizes=(9, 9), window=16))
+    >>> model = build_text_transformer(TextTransformerConfig(vocabulary_sizes=(9, 9), window=16))
     >>> model.get_layer("block_2").output.shape
     (None, None, 64)
     """

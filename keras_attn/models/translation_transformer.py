@@ -11,15 +11,16 @@ from keras_attn.layers import (
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
-from keras_attn.models._config import config
+from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import State, Tensor, TranslationModel, caches_grow
+from keras_attn.models.registry import register_architecture
 from keras_attn.ops import gather_beams, sinusoidal
 
 Rate = Annotated[float, Ge(0), Lt(1)]
 Positive = Annotated[int, Gt(0)]
 
 
-@config
+@frozen_config
 class TranslationTransformerConfig:
     """What a `translation_transformer` is made of.
 
@@ -231,12 +232,13 @@ class TranslationTransformer(TranslationModel):
         }
 
 
-def translation_transformer(config: TranslationTransformerConfig) -> TranslationTransformer:
+@register_architecture("translation_transformer", task="translation")
+def build_translation_transformer(config: TranslationTransformerConfig) -> TranslationTransformer:
     """A `TranslationTransformer` of a configuration.
 
     Example:
 
-    >>> model = translation_transformer(TranslationTransformerConfig(vocabulary_size=5_000))
+    >>> model = build_translation_transformer(TranslationTransformerConfig(vocabulary_size=5_000))
     >>> model.count_params()
     1965568
     """

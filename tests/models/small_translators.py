@@ -8,7 +8,7 @@ from keras import ops
 from keras_attn import models
 
 V, D, START, END = 23, 8, 1, 2
-ARCHITECTURES = sorted(models.TRANSLATION_ARCHITECTURES)
+ARCHITECTURES = models.list_architectures("translation")
 TRANSFORMER = {"num_heads": 2, "intermediate_dim": 6, "encoder_layers": 2, "decoder_layers": 2}
 # Settings that differ in what a decoder's state holds, beside those of every test.
 KINDS = {

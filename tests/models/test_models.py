@@ -9,16 +9,7 @@ from keras_attn import layers, models
 from keras_attn.ops import NORMALIZERS
 from keras_attn.profiling import cost
 
-ARCHITECTURES = sorted(models.IMAGE_ARCHITECTURES)  # tests of the others are beside this
-
-
-def test_every_architecture_is_of_one_kind():
-    kinds = (
-        models.IMAGE_ARCHITECTURES,
-        models.TEXT_ARCHITECTURES,
-        models.TRANSLATION_ARCHITECTURES,
-    )
-    assert sorted(models.ARCHITECTURES) == sorted(name for kind in kinds for name in kind)
+ARCHITECTURES = models.list_architectures("image_classification")
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -95,7 +86,7 @@ def test_every_attention_can_be_chosen(name, kind):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_kinds_that_a_config_accepts_are_the_normalizers(name):
-    config = models.ARCHITECTURES[name][0]
+    config = models.describe_architecture(name).config
     for kind in NORMALIZERS:
         assert config(attention=kind).attention == kind
 
@@ -184,11 +175,6 @@ def test_configs_do_not_change():
     config = models.AttentionNetConfig()
     with pytest.raises(AttributeError):
         config.num_classes = 3
-
-
-def test_unknown_architecture_suggests_a_near_one():
-    with pytest.raises(ValueError, match="Did you mean 'attention_net'"):
-        models.build("attention-net")
 
 
 def test_cost_is_the_hand_count():

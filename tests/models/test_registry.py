@@ -1,0 +1,93 @@
+"""The registry of architectures: what it accepts, lists, builds and rejects."""
+
+import dataclasses
+import importlib
+import pkgutil
+
+import keras
+import pytest
+
+from keras_attn import models
+
+
+@models.frozen_config
+class LinearConfig:
+    """Configuration of the architecture that these tests register."""
+
+    num_classes: int = 10
+
+
+def build_linear(config: LinearConfig) -> keras.Model:
+    layers = [keras.Input((4,)), keras.layers.Dense(config.num_classes)]
+    return keras.Sequential(layers)
+
+
+@pytest.fixture
+def linear():
+    models.register_architecture("linear", task="shape_classification")(build_linear)
+    yield models.describe_architecture("linear")
+    models.unregister_architecture("linear")
+
+
+def test_a_registered_architecture_is_described_listed_configured_and_built(linear):
+    assert linear == models.ArchitectureInfo(
+        "linear", "shape_classification", LinearConfig, build_linear
+    )
+    assert models.list_architectures("shape_classification") == ["linear"]
+    assert "linear" in models.list_architectures()
+    assert "linear" not in models.list_architectures("image_classification")
+    assert models.configure("linear", num_classes=3) == LinearConfig(num_classes=3)
+    assert models.build("linear", num_classes=3).output_shape == (None, 3)
+    with pytest.raises(ValueError, match=r"num_class'.*Did you mean 'num_classes'"):
+        models.build("linear", num_class=3)
+
+
+def test_an_unregistered_architecture_is_gone():
+    models.register_architecture("linear", task="shape_classification")(build_linear)
+    models.unregister_architecture("linear")
+    assert "linear" not in models.list_architectures()
+    with pytest.raises(ValueError, match="Unknown architecture: received 'linear'"):
+        models.unregister_architecture("linear")
+
+
+def test_a_taken_name_is_rejected(linear):
+    for name in ("linear", "attention_net"):
+        with pytest.raises(ValueError, match=f"registered as '{name}' already"):
+            models.register_architecture(name, task="image_classification")(build_linear)
+    assert models.describe_architecture("linear") is linear
+
+
+def test_the_config_class_may_be_an_argument(linear):
+    @models.register_architecture("bare", task="shape_classification", config=LinearConfig)
+    def build_bare(config):
+        return build_linear(config)
+
+    assert models.build("bare", num_classes=3).output_shape == (None, 3)
+    models.unregister_architecture("bare")
+
+
+@pytest.mark.parametrize("config", [None, int])
+def test_a_builder_without_a_config_class_is_rejected(config):
+    register = models.register_architecture("bare", task="shape_classification", config=config)
+    with pytest.raises(TypeError, match="config class of 'bare' must be a dataclass"):
+        register(lambda config: keras.Sequential())
+    assert "bare" not in models.list_architectures()
+
+
+def test_every_shipped_architecture_has_a_task_and_a_module_of_its_name():
+    for name in models.list_architectures():
+        info = models.describe_architecture(name)
+        assert info.task in ("image_classification", "text_classification", "translation")
+        assert dataclasses.is_dataclass(info.config)
+        module = importlib.import_module(f"keras_attn.models.{name}")
+        assert info.build is getattr(module, f"build_{name}") is getattr(models, f"build_{name}")
+
+
+def test_no_module_shares_its_name_with_what_the_package_exports():
+    modules = {module.name for module in pkgutil.iter_modules(models.__path__)}
+    assert not modules & set(models.__all__)
+
+
+def test_an_unknown_architecture_suggests_a_near_one():
+    with pytest.raises(ValueError, match="Did you mean 'attention_net'"):
+        models.build("attention-net")
