@@ -69,6 +69,11 @@ class PairSplit:
                 )
             check_texts(known, f"The `references` of row {row}")
 
+    @property
+    def inputs(self) -> np.ndarray:
+        """The sources."""
+        return self.sources
+
     def __len__(self) -> int:
         return len(self.sources)
 

@@ -33,6 +33,16 @@ class ImageSplit:
                 f"{len(self.images)} images, labels of shape {self.labels.shape}."
             )
 
+    @property
+    def inputs(self) -> np.ndarray:
+        """The images."""
+        return self.images
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The labels."""
+        return self.labels
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -90,6 +100,16 @@ class TextSplit:
                 f"{self.labels.shape}."
             )
         check_texts(self.texts, "A text split's `texts`")
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """The texts."""
+        return self.texts
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The labels."""
+        return self.labels
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -173,6 +193,12 @@ class AnyExamples(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def inputs(self) -> Any: ...
+
+    @property
+    def targets(self) -> Any: ...
 
     def __len__(self) -> int: ...
 

@@ -67,6 +67,7 @@ class TaskDescription:
         prediction_options: Names of the arguments of `Task.answers` that commands pass on, such
             as `"beam_size"`.
         export_options: Likewise of `Task.export`.
+        explanation_options: Likewise of `Task.explain`.
         table: How a user's own table is read, or None.
     """
 
@@ -82,6 +83,7 @@ class TaskDescription:
     reads: ClassVar[Literal["texts", "files"]] = "texts"
     prediction_options: ClassVar[tuple[str, ...]] = ()
     export_options: ClassVar[tuple[str, ...]] = ()
+    explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
 
     def model_class(self) -> Any:

@@ -31,6 +31,7 @@ class ClassificationDescription(TaskDescription):
     """What image and text classification have in common."""
 
     primary_metric = ACCURACY
+    explanation_options = ("label",)
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         columns = {

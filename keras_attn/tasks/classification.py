@@ -107,6 +107,23 @@ class ClassificationTask(Task):
             )
         return y
 
+    def label_indices(self, targets: Tensor) -> Tensor:
+        """Convert a string tensor of label names into indices; leave other tensors as they are.
+
+        In a graph of TensorFlow, for `tf.data`. An unknown name is an error when it is read.
+        """
+        if getattr(targets.dtype, "name", targets.dtype) != "string":
+            return targets
+        import tensorflow as tf
+
+        same = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
+        known = tf.debugging.Assert(
+            tf.reduce_all(tf.reduce_any(same, axis=-1)),
+            [f"Labels must be names in {self.label_names}. Received:", targets],
+        )
+        with tf.control_dependencies([known]):
+            return tf.argmax(tf.cast(same, tf.int32), axis=-1, output_type=tf.int32)
+
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return float32 logits `(N, C)` of raw inputs, in their order."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ from keras_attn.tasks.training_data import TrainingData
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from keras_attn.datasets import Dataset
+    from keras_attn.datasets import Dataset, DatasetInfo
 
 Tensor = Any
 
@@ -168,6 +168,9 @@ class Task(keras.Model):
             ValueError: A file is missing or damaged, or does not fit the model.
         """
 
+    def use_dataset_info(self, info: "DatasetInfo") -> None:
+        """Take what a registered data set says of the targets, such as their language."""
+
     # Training
 
     def adapt(self, *examples: Any) -> None:
@@ -312,6 +315,10 @@ class Task(keras.Model):
         """
         raise AttributeError(f"{type(self).__name__} has no backbone.")
 
+    def backbone_settings(self) -> dict[str, Any]:
+        """Return settings of the architecture that keep the backbone as it is for other labels."""
+        return {}
+
     def copy_backbone(self, source: "Task") -> list[str]:
         """Copy preprocessing and backbone of a trained model of the same architecture.
 
@@ -328,7 +335,7 @@ class Task(keras.Model):
     def __dir__(self) -> Iterable[str]:
         # Keras saves each saveable attribute in `dir` under its name, and each layer once, where
         # it is first met: the layers of the network belong under "network".
-        return [name for name in super().__dir__() if name != "backbone"]
+        return [name for name in super().__dir__() if name not in ("backbone", "_backbone")]
 
     # Export
 

@@ -224,6 +224,14 @@ class NGramEncoder(keras.layers.Layer):
             terms[order].append(term)
         self._fill(terms)
 
+    def copy_vocabularies(self, source: "NGramEncoder") -> None:
+        """Take the vocabularies of another encoder of the same sizes.
+
+        Raises:
+            ValueError: This encoder has fewer ids than the other has n-grams.
+        """
+        self._fill([vocabulary.terms for vocabulary in source.vocabularies])
+
     def _fill(self, terms: Sequence[Sequence[str]]) -> None:
         for order, (own, size) in enumerate(zip(terms, self.vocabulary_sizes, strict=True)):
             if len(own) > size - 2:

@@ -16,7 +16,7 @@ import numpy as np
 from keras_attn._names import unknown
 from keras_attn.layers import AttentionPooling, NGramEmbedding
 from keras_attn.tasks.classification import Classification
-from keras_attn.tasks.texts import _renderings
+from keras_attn.tasks.texts import _rendering
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,21 +90,23 @@ class TextExplanation:
 
     def to_html(self) -> str:
         """A snippet of HTML that needs no style sheet: a row a method."""
-        return _renderings.html(self)
+        return _rendering.html(self)
 
     def to_page(self) -> str:
         """The snippet in a whole page, for a file."""
-        return _renderings.page(self)
+        return _rendering.page(self)
 
     def to_rich(self) -> "RenderableType":
         """For terminals: a line a method, and the words that matter most with numbers."""
-        return _renderings.terminal(self)
+        return _rendering.terminal(self)
 
     _repr_html_ = to_html
     __rich__ = to_rich
 
 
-def explain(classifier: "TextClassifier", text: str, label: str | None = None) -> TextExplanation:
+def explain_text(
+    classifier: "TextClassifier", text: str, label: str | None = None
+) -> TextExplanation:
     """Explain a classifier's answer to a text; see `TextClassifier.explain`."""
     if not isinstance(text, str | bytes):
         raise TypeError(f"`explain` takes one text, a str. Received: {type(text).__name__}.")
