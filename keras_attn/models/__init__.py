@@ -14,6 +14,7 @@ from keras_attn.models.compact_transformer import (
     build_compact_transformer,
 )
 from keras_attn.models.ngram_attention import NGramAttentionConfig, build_ngram_attention
+from keras_attn.models.parts import backbone, head, head_layers
 from keras_attn.models.recurrent_attention import (
     RecurrentAttentionConfig,
     build_recurrent_attention,
@@ -34,6 +35,7 @@ from keras_attn.models.registry import (
 )
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, build_small_attention_cnn
 from keras_attn.models.text_transformer import TextTransformerConfig, build_text_transformer
+from keras_attn.models.transfer import CopiedBackbone, build_with_new_head, copy_backbone
 from keras_attn.models.translation_transformer import (
     TranslationTransformer,
     TranslationTransformerConfig,
@@ -49,6 +51,7 @@ __all__ = [
     "ArchitectureInfo",
     "AttentionNetConfig",
     "CompactTransformerConfig",
+    "CopiedBackbone",
     "NGramAttentionConfig",
     "RecurrentAttentionConfig",
     "RecurrentTranslator",
@@ -58,6 +61,7 @@ __all__ = [
     "TranslationModel",
     "TranslationTransformer",
     "TranslationTransformerConfig",
+    "backbone",
     "build",
     "build_attention_net",
     "build_compact_transformer",
@@ -67,9 +71,13 @@ __all__ = [
     "build_small_attention_cnn",
     "build_text_transformer",
     "build_translation_transformer",
+    "build_with_new_head",
     "configure",
+    "copy_backbone",
     "describe_architecture",
     "frozen_config",
+    "head",
+    "head_layers",
     "list_architectures",
     "register_architecture",
     "unregister_architecture",

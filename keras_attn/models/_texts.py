@@ -35,7 +35,8 @@ class TextInput:
         frequent: number of ids of each order that the network reads, the most frequent
             n-grams; None is all. The bag reads all in any case.
         embedding_dim: features of a word that are learned, `D`.
-        num_classes: number of classes, `C`.
+        num_classes: number of classes.
+        ratio_classes: number of classes that the log-count ratios tell apart, `C`.
         bag: whether there is to be a bag.
         enough: n-grams, see `votes`.
 
@@ -52,23 +53,25 @@ class TextInput:
         frequent: tuple[int, ...] | None,
         embedding_dim: int,
         num_classes: int,
+        ratio_classes: int,
         bag: bool,
         enough: int,
     ) -> None:
-        self.num_classes, self.bag, self.enough = num_classes, bag, enough
+        self.num_classes, self.ratio_classes = num_classes, ratio_classes
+        self.bag, self.enough = bag, enough
         orders = len(sizes)
         self.ids = keras.Input((None, orders), dtype="int32", name="ids")
         self.real = self.ids[:, :, 0] != 0
-        learned = num_classes + BAG_DIM if bag else 0
+        learned = ratio_classes + BAG_DIM if bag else 0
         embedding = NGramEmbedding(
             sizes,
             (learned,) * orders,
             BAG_GAIN,
-            num_ratios=num_classes,
-            embeddings_initializer=Adjustments(num_classes, 0.1 / BAG_GAIN),
+            num_ratios=ratio_classes,
+            embeddings_initializer=Adjustments(ratio_classes, 0.1 / BAG_GAIN),
             name="ngrams",
         )
-        of_ngrams = keras.layers.Reshape((-1, orders, num_classes + learned), name="by_order")
+        of_ngrams = keras.layers.Reshape((-1, orders, ratio_classes + learned), name="by_order")
         self._ngrams = of_ngrams(embedding(self.ids))
         self._own = embedding.without_folds(self.ids)
         limits = [min(pair) for pair in zip(sizes, frequent or sizes, strict=True)]
@@ -81,8 +84,8 @@ class TextInput:
             limits[:1], (embedding_dim,), embeddings_initializer=start, name="words"
         )(known[0][:, :, None])
         read = ops.cast(ops.stack(known, axis=-1) > UNKNOWN, words.dtype)[..., None]
-        ratios = self._ngrams[..., :num_classes] * read
-        flat = keras.layers.Reshape((-1, orders * num_classes), name="ratios")(ratios)
+        ratios = self._ngrams[..., :ratio_classes] * read
+        flat = keras.layers.Reshape((-1, orders * ratio_classes), name="ratios")(ratios)
         self.features = keras.layers.Concatenate(name="features")([words, flat])
 
     def logits(self, pooled: Tensor, attention: str, dropout: float) -> Tensor:
@@ -97,7 +100,7 @@ class TextInput:
 
     def _votes(self, attention: str) -> Tensor:
         """The logits of the bag, in which each n-gram counts once."""
-        c = self.num_classes
+        c = self.ratio_classes
         ratios, learned = self._ngrams[..., :c], self._ngrams[..., c:]
         features = ops.concatenate([ratios + learned[..., :c], learned[..., c:]], axis=-1)
         ngrams = keras.layers.Reshape((-1, c + BAG_DIM), name="bag")(features)
@@ -110,7 +113,7 @@ class TextInput:
             normalizer="softmax" if uniform else attention,
             name="bag_pool" if uniform else "bag_attention",
         )(ngrams, padding_mask=counted)
-        return votes(pooled, counted, c, VOTE, self.enough, "bag_logits")
+        return votes(pooled, counted, self.num_classes, c, VOTE, self.enough, "bag_logits")
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -136,7 +139,13 @@ class Adjustments(keras.initializers.Initializer):
 
 
 def votes(
-    pooled: Tensor, counted: Tensor, num_classes: int, gain: float, enough: int, name: str
+    pooled: Tensor,
+    counted: Tensor,
+    num_classes: int,
+    ratio_classes: int | None,
+    gain: float,
+    enough: int,
+    name: str,
 ) -> Tensor:
     """Logits `(B, C)` from an average over n-grams, whose first features vote for the classes.
 
@@ -147,15 +156,20 @@ def votes(
         pooled: the averages `(B, D)`.
         counted: boolean `(B, S)`, what they are over.
         num_classes: number of classes, `C`.
+        ratio_classes: number of the features that vote; None means `num_classes`. If it is
+            another number, features do not stand for classes, and the weights start at random.
         gain: what a vote counts at first.
         enough: n-grams over which an average counts in full.
         name: name of the layer.
     """
     number = ops.sum(ops.cast(counted, "float32"), axis=1, keepdims=True)
     share = ops.cast(ops.minimum(number / enough, 1.0), pooled.dtype)
+    one_vote_a_class = ratio_classes in (None, num_classes)
     return keras.layers.Dense(
         num_classes,
-        kernel_initializer=keras.initializers.Identity(gain),
+        kernel_initializer=keras.initializers.Identity(gain)
+        if one_vote_a_class
+        else "glorot_uniform",
         dtype="float32",
         name=name,
     )(pooled * share)

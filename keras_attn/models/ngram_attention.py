@@ -17,6 +17,8 @@ class NGramAttentionConfig:
 
     Attributes:
         num_classes: number of classes.
+        ratio_classes: number of classes that the log-count-ratio features tell apart; None
+            means `num_classes`.
         vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
         embedding_dim: features of an n-gram, besides one for each class that starts as its
             log-count ratio.
@@ -31,6 +33,7 @@ class NGramAttentionConfig:
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
+    ratio_classes: Annotated[int, Gt(1)] | None = None
     vocabulary_sizes: Sizes = (25_000, 120_000, 110_000)
     embedding_dim: Annotated[int, Ge(0)] = 3
     attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
@@ -63,7 +66,7 @@ def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
     ((None, None, 2), (None, 2))
     """
     sizes, gain = config.vocabulary_sizes, config.embedding_gain
-    width = config.num_classes + config.embedding_dim
+    width = (config.ratio_classes or config.num_classes) + config.embedding_dim
     ids = keras.Input((None, len(sizes)), dtype="int32", name="ids")
     features = NGramEmbedding(
         sizes,
@@ -84,5 +87,13 @@ def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
         dropout=config.dropout,
         name="pool" if uniform else "attention",
     )(ngrams, padding_mask=known)
-    logits = votes(pooled, known, config.num_classes, config.logit_gain, config.enough, "logits")
+    logits = votes(
+        pooled,
+        known,
+        config.num_classes,
+        config.ratio_classes,
+        config.logit_gain,
+        config.enough,
+        "logits",
+    )
     return keras.Model(ids, logits, name="ngram_attention")

@@ -20,6 +20,8 @@ class RecurrentAttentionConfig:
 
     Attributes:
         num_classes: number of classes.
+        ratio_classes: number of classes that the log-count-ratio features tell apart; None
+            means `num_classes`.
         vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
         frequent_sizes: as many of each order, the most frequent, are read by the network, and
             the others by the bag alone; None is all. What is rare names films, not opinions.
@@ -39,6 +41,7 @@ class RecurrentAttentionConfig:
     """
 
     num_classes: Annotated[int, Gt(1)] = 2
+    ratio_classes: Annotated[int, Gt(1)] | None = None
     vocabulary_sizes: Sizes = (25_000, 60_000)
     frequent_sizes: Sizes | None = None
     embedding_dim: Annotated[int, Gt(0)] = 32
@@ -79,6 +82,7 @@ def build_recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
         config.frequent_sizes,
         config.embedding_dim,
         config.num_classes,
+        config.ratio_classes or config.num_classes,
         config.bag,
         config.enough,
     )
