@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import traceback
-from typing import Annotated, Any
+from typing import Annotated
 
 import rich
 import typer
@@ -69,7 +69,9 @@ def list_entries(
     task: Annotated[str | None, typer.Option(help="Only entries for this task.")] = None,
     pretrained: Annotated[
         bool | None,
-        typer.Option("--pretrained/--untrained", help="Only entries with trained weights, or without."),
+        typer.Option(
+            "--pretrained/--untrained", help="Only entries with trained weights, or without."
+        ),
     ] = None,
 ) -> None:
     """List the entries of the zoo."""
@@ -77,12 +79,13 @@ def list_entries(
     for name in zoo.list(pattern, task=task, pretrained=pretrained):
         entry = zoo.describe(name)
         recipe, runs = entry.recipe, entry.runs()
+        metric = describe_task(recipe.task).primary_metric
         table.add_row(
             name,
             recipe.task,
             recipe.dataset,
             f"{runs[0]['parameters']:,}" if runs else "-",
-            figure(describe_task(recipe.task).primary_metric, runs, "test") if runs else "not trained",
+            figure(metric, runs, "test") if runs else "not trained",
         )
     rich.print(table)
 

@@ -62,9 +62,7 @@ def _evaluate_entry(
         rich.print(f"The card says {summary} for these weights (seed {seed}).")
 
 
-def _evaluate_on_table(
-    name: str, weights: pathlib.Path | None, table: dict[str, Any]
-) -> None:
+def _evaluate_on_table(name: str, weights: pathlib.Path | None, table: dict[str, Any]) -> None:
     # The recipe of an entry says what it does before its weights are read; a file must be loaded.
     task = description_of(name)
     model = open_model(name, weights) if task is None else None

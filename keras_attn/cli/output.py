@@ -16,7 +16,9 @@ from keras_attn.recipes import TaskDescription
 MAX_WIDTH = 40  # characters of a text in a table
 
 
-def print_answers(task: TaskDescription, inputs: Iterable[str], answers: list[Any], top: int) -> None:
+def print_answers(
+    task: TaskDescription, inputs: Iterable[str], answers: list[Any], top: int
+) -> None:
     """Print a table with a row for each answer."""
     rows = [answer.to_columns(top) for answer in answers]
     titles = dict.fromkeys(title for row in rows for title in row)

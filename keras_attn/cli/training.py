@@ -34,14 +34,16 @@ def train(
         pathlib.Path | None, typer.Option(help="Folder of the run (default: runs/NAME-seedN).")
     ] = None,
     variant: Annotated[str | None, typer.Option(help="Train this variant of the recipe.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run (default: the first of the recipe).")] = None,
-    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint of the run.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the run (default: the recipe's first).")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint.")] = False,
     auto_resume: Annotated[
         bool, typer.Option(help="Resume if there is a checkpoint, start afresh if not.")
     ] = False,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Also write a checkpoint every so many steps (default: once an epoch)."),
+        typer.Option(min=1, help="Also write a checkpoint every so many steps."),
     ] = None,
     strategy: Annotated[
         str | None,
@@ -52,16 +54,17 @@ def train(
     ] = None,
     devices: Annotated[
         str | None,
-        typer.Option(help="How many devices, or which: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION),
+        typer.Option(help="How many, or which: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=2, help="Start so many workers on this machine, to try it.", **_DISTRIBUTION),
+        typer.Option(min=2, help="Start so many workers on this machine.", **_DISTRIBUTION),
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
     data_dir: DataDir = None,
     validation: Annotated[
-        float | None, typer.Option(help="Fraction of rows used for validation (default: 0.1).", **PANEL)
+        float | None,
+        typer.Option(help="Fraction of rows for validation (default: 0.1).", **PANEL),
     ] = None,
     test: Annotated[
         float | None,

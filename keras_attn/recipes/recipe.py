@@ -232,7 +232,9 @@ class Recipe(Section):
             exclude={"description": True, "notes": True, "training": {"seeds"}},
             exclude_defaults=True,
         )
-        sections = [key for key in values if key not in (*_KEYS_BEFORE_SECTIONS, *_KEYS_AFTER_SECTIONS)]
+        sections = [
+            key for key in values if key not in (*_KEYS_BEFORE_SECTIONS, *_KEYS_AFTER_SECTIONS)
+        ]
         order = [*_KEYS_BEFORE_SECTIONS, *sections, *_KEYS_AFTER_SECTIONS]
         content = {key: values[key] for key in order if key in values}
         training = content["training"]

@@ -35,13 +35,16 @@ class TableReader(Protocol):
         hint: What the file is, for messages: "a table of texts and labels".
     """
 
-    options: tuple[str, ...]
-    hint: str
+    @property
+    def options(self) -> tuple[str, ...]: ...
+
+    @property
+    def hint(self) -> str: ...
 
     def read(self, path: pathlib.Path, **options: Any) -> Any:
         """Return a table with `name` and a printable `account` of its rows."""
 
-    def split(self, table: Any, **fractions: float) -> "Dataset[Any]":
+    def split(self, table: Any, **fractions: Any) -> "Dataset[Any]":
         """Return the table as a data set of `train`, `validation` and `test`."""
 
     def examples(self, table: Any, model: Any) -> Any:

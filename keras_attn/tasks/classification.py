@@ -1,7 +1,7 @@
 """What image and text classifiers have in common: labels, answers, a head to replace."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -152,7 +152,7 @@ class ClassificationTask(Task):
                 f"{type(source).__name__}."
             )
         _, new_layers = models.copy_backbone(source.network, self.network)
-        return new_layers
+        return list(new_layers)
 
 
 def classification_answers(

@@ -40,6 +40,9 @@ class Explanation(Protocol):
     def to_html(self) -> str:
         """Return a snippet of HTML that needs no style sheet."""
 
+    def to_page(self) -> str:
+        """Return the snippet as a whole page, for a file."""
+
     def to_rich(self) -> "RenderableType":
         """Return what a terminal shows."""
 
@@ -130,7 +133,7 @@ class Task(keras.Model):
         if cls.description.name != task:
             raise ValueError(
                 f"{name!r} is an entry for {task}, and {cls.__name__} does "
-                f"{cls.description.name}. See keras_attn.list_models(task={cls.description.name!r})."
+                f"{cls.description.name}. Choose one of keras_attn.list_models(task=...)."
             )
         return zoo.build(name, *args, **kwargs)
 
@@ -194,11 +197,11 @@ class Task(keras.Model):
         """
         return {}
 
-    def evaluate_split(self, split: Any, **options: Any) -> dict[str, Any]:
+    def evaluate_split(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Return all metrics of a split, however the model is compiled.
 
         Args:
-            split: A split of a data set for this task.
+            *args: A split of a data set for this task.
             **options: What `Recipe.evaluation` of the task's recipes gives.
 
         Returns:
@@ -281,11 +284,11 @@ class Task(keras.Model):
 
     # Answers
 
-    def answers(self, inputs: Sequence[Any], **options: Any) -> list[Any]:
+    def answers(self, *args: Any, **options: Any) -> list[Any]:
         """Return the answer to each raw input, in their order.
 
         Args:
-            inputs: Raw inputs; those that `description.reads` names.
+            *args: A list of raw inputs, such as `description.reads` names.
             **options: Those of `description.prediction_options`.
 
         Returns:
@@ -293,8 +296,12 @@ class Task(keras.Model):
         """
         raise NotImplementedError
 
-    def explain(self, x: Any, **options: Any) -> Explanation:
+    def explain(self, *args: Any, **options: Any) -> Explanation:
         """Explain the answer to one input.
+
+        Args:
+            *args: A raw input.
+            **options: Those of `description.explanation_options`.
 
         Raises:
             NotImplementedError: The task has no explanation.
@@ -339,10 +346,11 @@ class Task(keras.Model):
 
     # Export
 
-    def serving_function(self, **options: Any) -> Callable[..., dict[str, Any]]:
+    def serving_function(self, *args: Any, **options: Any) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from raw tensors to named tensors.
 
         Args:
+            *args: None.
             **options: Those of `description.export_options`.
 
         Returns:

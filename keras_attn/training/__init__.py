@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
-    from keras_attn.training.checkpoint import CheckpointError
     from keras_attn.training.callbacks import InterruptedTrainingError
+    from keras_attn.training.checkpoint import CheckpointError
     from keras_attn.training.evaluation import evaluate, fit_recipe
     from keras_attn.training.strategies import WorkerLostError
     from keras_attn.training.trainer import Run, train

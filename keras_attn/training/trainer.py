@@ -13,11 +13,11 @@ from typing import Any, Literal
 import keras
 
 from keras_attn import datasets, models
+from keras_attn.batching import batches_for_fit
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task, compile_mode, from_architecture
-from keras_attn.training import artifacts, checkpoint, strategies
-from keras_attn.batching import batches_for_fit
 from keras_attn.tasks.training_data import TrainingData
+from keras_attn.training import artifacts, checkpoint, strategies
 from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints, handling_sigterm
 from keras_attn.training.checkpoint import Checkpoints, Identity, State
 from keras_attn.training.learner import EvaluateAverages, Learner
@@ -277,7 +277,10 @@ def _record(
         "earlier_pieces": state.segments[:-1],
     }
     if initial_model is not None:
-        record["initial"] = {"entry": recipe.initial_entry, "weights": artifacts.weights_digest(initial_model)}
+        record["initial"] = {
+            "entry": recipe.initial_entry,
+            "weights": artifacts.weights_digest(initial_model),
+        }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
     return record
 

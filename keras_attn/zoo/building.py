@@ -116,7 +116,7 @@ def _own_labels(
         task = entry.recipe.task
         raise ValueError(
             f"{entry.name!r} is for {task}, and has no labels. Leave `label_names` and "
-            f"`num_classes` out. Received: label_names={label_names!r}, num_classes={num_classes!r}."
+            f"`num_classes` out. Received: {label_names!r}, {num_classes!r}."
         )
     if num_classes is not None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:

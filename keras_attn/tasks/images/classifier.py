@@ -12,6 +12,7 @@ from keras_attn import models
 from keras_attn.datasets import Dataset, ImageSplit, decode_image
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import (
     Classification,
     ClassificationTask,
@@ -19,7 +20,6 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.images.description import DESCRIPTION
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
 from keras_attn.tasks.images.training_data import ImageTrainingData
@@ -241,7 +241,7 @@ class ImageClassifier(ClassificationTask):
         return new_layers
 
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of them
         self, images: str | os.PathLike[str], *, batch_size: int = 256, views: int = 1
     ) -> Classification: ...
 

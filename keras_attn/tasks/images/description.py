@@ -5,8 +5,15 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from keras_attn.recipes import Recipe, Section, Signature, TaskDescription, TensorInfo, Training
-from keras_attn.recipes import register_task
+from keras_attn.recipes import (
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    Training,
+    register_task,
+)
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn.layers import SelfAttention2D
-from keras_attn.tasks.classification import Classification, classification_answers
 from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.classification import Classification, classification_answers
 from keras_attn.tasks.images.attention_maps import attention_maps
 
 if TYPE_CHECKING:
@@ -151,7 +151,9 @@ def explain_image(
     for index in range(rows * columns):
         top, left = size * (index // columns), size * (index % columns)
         occluded[1 + index, top : top + size, left : left + size] = mean
-    parts = [classifier.predict_on_batch(occluded[i : i + BATCH]) for i in range(0, len(occluded), BATCH)]
+    parts = [
+        classifier.predict_on_batch(occluded[i : i + BATCH]) for i in range(0, len(occluded), BATCH)
+    ]
     logits = np.concatenate(parts).astype("float64")
     (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
     label = answer.label if label is None else label

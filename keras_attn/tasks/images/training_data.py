@@ -10,11 +10,11 @@ from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.classification import classification_objective
+from keras_attn.tasks.images.description import ImageRecipe
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
     from keras_attn.tasks.images.classifier import ImageClassifier
-    from keras_attn.tasks.images.description import Augmentation
 
 EVALUATION_BATCH = 500  # images
 
@@ -32,7 +32,8 @@ class ImageTrainingData(TrainingData):
         self, classifier: "ImageClassifier", dataset: Dataset[Any], recipe: Recipe
     ) -> None:
         self.network = classifier.network
-        self.augmentation: Augmentation = recipe.augmentation  # type: ignore[attr-defined]
+        assert isinstance(recipe, ImageRecipe)
+        self.augmentation = recipe.augmentation
         self.train, self.validation = dataset["train"], dataset["validation"]
         self.objective = classification_objective(recipe.training.label_smoothing)
 

@@ -306,7 +306,9 @@ class TextClassifier(ClassificationTask):
         return new_layers
 
     @overload
-    def classify(self, texts: str | bytes, *, batch_size: int = BATCH) -> Classification: ...
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self, texts: str | bytes, *, batch_size: int = BATCH
+    ) -> Classification: ...
 
     @overload
     def classify(

@@ -4,7 +4,14 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from keras_attn.recipes import Recipe, Section, Signature, TaskDescription, TensorInfo, register_task
+from keras_attn.recipes import (
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    register_task,
+)
 from keras_attn.recipes.recipe import Count
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
@@ -50,9 +57,7 @@ class TextClassification(cards.ClassificationDescription):
         (TensorInfo("texts", "string", (None,), "texts in UTF-8"),),
         cards.OUTPUTS,
     )
-    usage = (
-        'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
-    )
+    usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
     table = TextTableReader()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:

@@ -25,7 +25,7 @@ class TextTableReader:
         """Read a table."""
         return datasets.read_texts(path, **options)
 
-    def split(self, table: datasets.TextTable, **fractions: float) -> datasets.Dataset[Any]:
+    def split(self, table: datasets.TextTable, **fractions: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_table`."""
         return datasets.split_table(table, **fractions)
 

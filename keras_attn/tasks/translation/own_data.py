@@ -32,7 +32,7 @@ class PairTableReader:
         """Read a table, or a file of sources beside one of targets."""
         return datasets.read_pairs(path, data_target, **options)
 
-    def split(self, table: datasets.PairTable, **fractions: float) -> datasets.Dataset[Any]:
+    def split(self, table: datasets.PairTable, **fractions: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_pairs`."""
         return datasets.split_pairs(table, **fractions)
 

@@ -12,6 +12,7 @@ from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.tasks.translation import quality
+from keras_attn.tasks.translation.description import TranslationRecipe
 from keras_attn.tasks.translation.sequence_loss import (
     PADDING_ID,
     SequenceCrossentropy,
@@ -21,7 +22,6 @@ from keras_attn.tasks.translation.sequence_loss import (
 from keras_attn.text import SubwordDropout
 
 if TYPE_CHECKING:
-    from keras_attn.tasks.translation.description import TranslationRecipe
     from keras_attn.tasks.translation.translator import Translator
 
 Tensor = Any
@@ -64,8 +64,9 @@ class TranslationTrainingData(TrainingData):
         self,
         translator: "Translator",
         dataset: Dataset[PairSplit],
-        recipe: "TranslationRecipe",
+        recipe: Recipe,
     ) -> None:
+        assert isinstance(recipe, TranslationRecipe)
         quality.check_packages()
         train, self.validation = dataset["train"], dataset["validation"]
         self.translator, self.copies = translator, 2 if recipe.training.r_drop else 1

@@ -139,7 +139,7 @@ class Translator(PairModel):
         return quality.evaluate_translations(self, split)
 
     @overload
-    def translate(
+    def translate(  # type: ignore[overload-overlap]  # a str is a sequence of them
         self,
         texts: str | bytes,
         beam_size: int = 4,
@@ -179,7 +179,7 @@ class Translator(PairModel):
 
     def translate(
         self,
-        texts: str | Texts,
+        texts: str | bytes | Texts,
         beam_size: int = 4,
         *,
         n_best: int = 1,
