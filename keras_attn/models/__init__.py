@@ -90,7 +90,3 @@ __all__ = [
     "register_architecture",
     "unregister_architecture",
 ]
-
-
-def ngram_embedding(network):  # temporary
-    return network.get_layer("ngrams")
