@@ -116,12 +116,13 @@ def save_arrays(
         )
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz. Received: {str(path)!r}.")
-    _write_arrays(name, _ARRAY_LOADERS[name](data_dir), path)
+    write_arrays(name, _ARRAY_LOADERS[name](data_dir), path)
 
 
-def _write_arrays(name: str, splits: Mapping[str, ImageSplit], path: pathlib.Path) -> None:
+def write_arrays(name: str, splits: Mapping[str, ImageSplit], path: pathlib.Path) -> None:
+    """Write the splits of a data set as the array file that `load` reads."""
     train, validation = splits["train"], splits["validation"]
-    # Undo the cut, so that the file holds what the data set itself does.
+    # Undo the cut, so that the file holds the published training split.
     held_out = _held_out(len(train) + len(validation))
     images = np.empty((len(held_out), *train.images.shape[1:]), "uint8")
     labels = np.empty(len(held_out), "int32")

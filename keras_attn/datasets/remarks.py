@@ -114,7 +114,7 @@ def draw_remarks(seed: int = 0, sizes: Mapping[str, int] | None = None) -> Datas
 
     Example:
 
-    >>> split = remarks(sizes={"test": 1})["test"]
+    >>> split = draw_remarks(sizes={"test": 1})["test"]
     >>> REMARKS_LABELS[split.labels[0]], split.texts[0].split('. ')[1]
     ('positive', 'No fair person could call it shoddy')
     """

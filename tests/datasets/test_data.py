@@ -46,10 +46,9 @@ def test_no_ten_pixels_of_a_shapes_image_show_two_figures():
     # What a position of the small network sees: attention, and nothing else, relates figures.
     from keras_attn.datasets import shapes as module
 
-    cells = sys.modules[module.__module__]._CELLS
+    cells = module._CELLS
     closest = np.abs(cells[:, None] - cells[None]).max(-1)[~np.eye(4, dtype=bool)].min()
-    constants = sys.modules[module.__module__]
-    assert closest - 2 * constants._JITTER - 2 * constants._RADIUS >= 9
+    assert closest - 2 * module._JITTER - 2 * module._RADIUS >= 9
 
 
 def test_validation_is_cut_from_train_and_always_the_same():

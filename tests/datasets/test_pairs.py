@@ -156,6 +156,6 @@ def test_translations_are_loaded_by_name_without_labels(tmp_path, name):
     assert list(dataset)[:3] == ["train", "validation", "test"]
     with pytest.raises(datasets.DatasetNotFoundError):
         dataset["train"]
-    with pytest.raises(ValueError, match=f"'{name}', of texts"):
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
         datasets.save_arrays(name, tmp_path / "pairs.npz")
     assert not list(tmp_path.iterdir())

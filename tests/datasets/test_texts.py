@@ -1,6 +1,5 @@
 """Data sets of texts: their splits, IMDB, and the drawn remarks."""
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -101,7 +100,7 @@ def test_duplicates_of_held_out_texts_are_not_trained_on():
 
 @pytest.mark.parametrize("name", ["imdb", "remarks"])
 def test_text_sets_need_no_array_file(tmp_path, name):
-    with pytest.raises(ValueError, match=f"{name}"):
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
         datasets.save_arrays(name, tmp_path / "texts.npz")
     assert not list(tmp_path.iterdir())
 
@@ -216,8 +215,8 @@ def test_remarks_of_an_unknown_split_are_refused():
 
 def test_more_remarks_than_there_are_is_an_error(monkeypatch):
     from keras_attn.datasets import _remark_words
+    from keras_attn.datasets import remarks as module
 
-    module = sys.modules[datasets.remarks.__module__]
     monkeypatch.setattr(module, "TOPICS", _remark_words.TOPICS[:1])
     monkeypatch.setattr(module, "_PLAIN_SENTENCES", ("I {verb} {it}.",))
     monkeypatch.setattr(module, "_PLAIN", 1.0)
