@@ -37,8 +37,12 @@ class ImageSplit:
         return len(self.images)
 
     def take(self, indices: Any) -> Self:
-        """The examples at `indices` (an index array or a slice)."""
+        """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
         return type(self)(self.images[indices], self.labels[indices])
+
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and the labels of some rows, as copies."""
+        return self.images[rows], self.labels[rows]
 
     @functools.cached_property
     def fingerprint(self) -> str:
