@@ -113,4 +113,4 @@ def test_every_registered_data_set_opens_under_its_own_name_and_labels(tmp_path,
     assert dataset.name == info.name == name
     assert tuple(dataset.label_names) == info.label_names
     assert {"train", "validation", "test"} <= set(dataset)
-    assert set(info.split_titles) <= set(dataset) | {"test_2017", "test_coco"}
+    assert set(info.split_titles) <= set(dataset)

@@ -225,3 +225,12 @@ def test_more_remarks_than_there_are_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "CLOSERS", ("So much for that.",))
     with pytest.raises(ValueError, match=r"not 100000 more different remarks"):
         datasets.remarks.draw_remarks(sizes={"train": 100_000})["train"]
+
+
+def test_pandas_columns_are_refused_as_arrays_of_a_split():
+    # Their rows would be selected by the index of the column, not by number.
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series(["a", "b"], index=[1, 0], dtype=object)
+    with pytest.raises(ValueError, match=r"Received: Series of object of shape \(2,\)"):
+        datasets.TextSplit(column, np.zeros(2, "int32"))
+    assert len(datasets.TextSplit(column.to_numpy(), np.zeros(2, "int32"))) == 2
