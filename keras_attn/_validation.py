@@ -27,9 +27,6 @@ def check_positive_integer(name: str, value: Any, owner: str = "") -> None:
     _check_integer(name, value, 1, owner)
 
 
-check_count = check_positive_integer  # removed once tasks and decoding use the new name
-
-
 def check_integer_at_least(least: int, **arguments: Any) -> None:
     """Raise ValueError unless every argument is an integer of at least `least`.
 

@@ -6,8 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn.batching.evaluation import EvaluationBatches, Examples
-
 
 def prepare_batches(batches: keras.utils.PyDataset, *, start: int = 0, strategy: Any = None) -> Any:
     """Return batches in the form that `fit` and `evaluate` take on this backend.
@@ -43,15 +41,6 @@ def prepare_batches(batches: keras.utils.PyDataset, *, start: int = 0, strategy:
         return _make_dataset(batches, start, replicas, range(first, first + local_replicas))
 
     return strategy.distribute_datasets_from_function(make_dataset_of_worker)
-
-
-batches_for_fit = prepare_batches  # removed once tasks use the new name
-
-
-def evaluation_batches(examples: Examples, batch_size: int) -> Any:
-    """Return `prepare_batches(EvaluationBatches(examples, batch_size))`."""
-    # removed once tasks use the new name: they write the expression above
-    return prepare_batches(EvaluationBatches(examples, batch_size))
 
 
 def shard_batch(batch: Any, index: int, parts: int) -> Any:
@@ -94,9 +83,6 @@ def limit_batch_size(examples: int, batch_size: int, parts: int) -> int:
         if not 0 < examples % size < parts:
             return size
     raise ValueError(f"{examples} examples cannot be shared by {parts} replicas: use fewer.")
-
-
-shareable_size = limit_batch_size  # removed once training uses the new name
 
 
 class _RemainingBatches(keras.utils.PyDataset):

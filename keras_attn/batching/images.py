@@ -3,11 +3,8 @@
 import keras
 import numpy as np
 
-from keras_attn.batching.evaluation import EvaluationBatches
 from keras_attn.batching.order import check_batch_size, epoch_order
 from keras_attn.datasets import ImageSplit
-
-ImageEvaluationBatches = EvaluationBatches  # removed once training uses the new name
 
 
 def draw_flips(size: int, seed: int, epoch: int) -> np.ndarray:

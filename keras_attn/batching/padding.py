@@ -29,9 +29,6 @@ def pad_rows(rows: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
     return padded_ids
 
 
-padded = pad_rows  # removed once tasks use the new name
-
-
 def round_up(length: int, multiple: int) -> int:
     """Return the smallest multiple of `multiple` that is at least `length`."""
     return -(-length // multiple) * multiple

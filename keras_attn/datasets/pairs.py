@@ -168,6 +168,3 @@ def make_reference_split(
     firsts = ((source, known[0]) for source, known in zip(targets_of, references, strict=True))
     split = make_pair_split(firsts, target_language)
     return dataclasses.replace(split, references=references)
-
-
-referenced_pairs = make_reference_split  # removed once the command line uses the new name

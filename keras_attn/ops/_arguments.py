@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 from keras import ops
 
-from keras_attn._validation import check_count
+from keras_attn._validation import check_positive_integer
 from keras_attn.ops._types import Size, Tensor
 from keras_attn.ops.layout import swap_heads
 
@@ -123,12 +123,12 @@ def evaluate_bias(
 
 def check_window(window: int | None) -> None:
     """Raise ValueError unless the window is a positive integer or None."""
-    _check_count_or_none("window", window)
+    _check_positive_integer_or_none("window", window)
 
 
 def check_chunk_size(chunk_size: int | None, implementation: str) -> None:
     """Raise ValueError unless the chunk size is positive and the path streams, or it is None."""
-    _check_count_or_none("chunk_size", chunk_size)
+    _check_positive_integer_or_none("chunk_size", chunk_size)
     if chunk_size is not None and implementation not in ("auto", "chunked"):
         raise ValueError(
             "`chunk_size` belongs to the streaming path. Received: "
@@ -182,11 +182,11 @@ def _broadcasts(shape: tuple, target: tuple) -> bool:
     return len(shape) == 4 and all(size == 1 or sizes_match(size, to) for size, to in pairs)
 
 
-def _check_count_or_none(name: str, value: int | None) -> None:
+def _check_positive_integer_or_none(name: str, value: int | None) -> None:
     if value is None:
         return
     try:
-        check_count(name, value)
+        check_positive_integer(name, value)
     except ValueError as error:
         raise ValueError(
             f"`{name}` must be a positive integer or None. Received: {value!r}."

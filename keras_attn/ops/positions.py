@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_attn._validation import check_count
+from keras_attn._validation import check_positive_integer
 from keras_attn.ops._types import Size, Tensor
 
 
@@ -79,7 +79,7 @@ def alibi_slopes(num_heads: int) -> list[float]:
     >>> alibi_slopes(4)
     [0.25, 0.0625, 0.015625, 0.00390625]
     """
-    check_count("num_heads", num_heads)
+    check_positive_integer("num_heads", num_heads)
     power = 2 ** int(math.log2(num_heads))
     slopes = [2.0 ** (-8.0 * (i + 1) / power) for i in range(power)]
     between = [2.0 ** (-4.0 * (i + 1) / power) for i in range(0, 2 * power, 2)]

