@@ -2,3 +2,4 @@
 
 PADDING_ID = 0
 UNKNOWN_ID = 1  # of word n-grams: not in the vocabulary
+FIRST_TERM_ID = 2  # of word n-grams in a vocabulary
