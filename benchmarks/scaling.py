@@ -49,9 +49,9 @@ class Stepper:
     def __init__(self, entry: str, batch_size: int, strategy: str, devices: int | None) -> None:
         import keras
         import numpy as np
+        from keras_attn.training.examples import read
 
         from keras_attn.training import trainer
-        from keras_attn.training.examples import read
         from keras_attn.training.strategies import distribution
 
         spread = distribution(strategy, devices)
@@ -72,7 +72,7 @@ class Stepper:
             self.learner.optimizer.build(self.learner.trainable_variables)
         batches = examples.batches(batch_size, 0, 10_000)
         self.learner.example = batches[0]
-        dataset = batching.batches_for_fit(batches, strategy=spread.strategy)
+        dataset = batching.prepare_batches(batches, strategy=spread.strategy)
         if spread.strategy is not None and spread.replicas == 1:
             dataset = spread.strategy.experimental_distribute_dataset(dataset)
         self.iterator = iter(dataset)

@@ -26,28 +26,28 @@ if TYPE_CHECKING:
         training,
         zoo,
     )
+    from keras_attn.loading import load
+    from keras_attn.zoo import build, list_models
 
 __version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
-    {
-        name: []
-        for name in (
-            "batching",
-            "datasets",
-            "decoding",
-            "export",
-            "layers",
-            "models",
-            "ops",
-            "optimizers",
-            "profiling",
-            "recipes",
-            "tasks",
-            "text",
-            "training",
-            "zoo",
-        )
-    },
+    {"loading": ["load"], "zoo": ["build", "list_models"]},
+    modules=(
+        "batching",
+        "datasets",
+        "decoding",
+        "export",
+        "layers",
+        "models",
+        "ops",
+        "optimizers",
+        "profiling",
+        "recipes",
+        "tasks",
+        "text",
+        "training",
+        "zoo",
+    ),
 )

@@ -9,16 +9,16 @@ from typing import Any
 
 
 def attach(
-    package: str, names: Mapping[str, Sequence[str]]
+    package: str, names: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` for a package of lazy names.
+    """Return `__getattr__`, `__dir__` and `__all__` for a package of lazy names.
 
     Args:
-        package: the package's `__name__`.
-        names: for each submodule the names to take from it; none for the module itself.
+        package: The package's `__name__`.
+        names: For each submodule the names to take from it.
+        modules: Submodules that are public themselves.
     """
     homes = {name: module for module, listed in names.items() for name in listed}
-    modules = [module for module, listed in names.items() if not listed]
     public = sorted([*homes, *modules])
 
     def getattr_(name: str) -> Any:

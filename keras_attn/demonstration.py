@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_attn import datasets, training, zoo
+from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.training import Run
 
 ENTRY = "shapes_small_attention_cnn"
-TWIN = "no_attention"
 
 
 def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
-    """Train an entry and its twin without attention, compare, export, serve one answer.
+    """Train an entry and its baseline without attention, compare, export, serve one answer.
 
     Args:
         folder: new folder for all that is made.
@@ -42,7 +42,7 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
         "white one's shape."
     )
     runs = {}
-    for variant, title in ((None, "with attention"), (TWIN, "its twin without attention")):
+    for variant, title in ((None, "with attention"), (WITHOUT_ATTENTION, "without attention")):
         console.print(f"\n[bold]Training[/] {ENTRY}, {title}")
         runs[title] = training.train(
             recipe, folder / (variant or "attention"), variant=variant, dataset=dataset, verbose=1
@@ -50,7 +50,7 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     _compare(runs, console)
 
     test = dataset["test"]
-    serving = runs["with attention"].classifier.export(folder / "serving" / "1")
+    serving = runs["with attention"].model.export(folder / "serving" / "1")
     answer = serve(serving, test.images[:1])
     truth = dataset.label_names[test.labels[0]]
     console.print(

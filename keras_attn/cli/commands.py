@@ -1,14 +1,14 @@
 """The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`.
 
-`keras-attn train` stands in `keras_attn.cli.training`, `evaluate` in `keras_attn.cli.evaluation`,
-and `translate` in `keras_attn.cli.translation`.
+`keras-attn train` is defined in `keras_attn.cli.training`, `evaluate` in
+`keras_attn.cli.evaluation`, and `translate` in `keras_attn.cli.translation`.
 """
 
 import json
 import os
 import pathlib
 import traceback
-from typing import Annotated, Any
+from typing import Annotated
 
 import rich
 import typer
@@ -17,8 +17,11 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from keras_attn import __version__, zoo
-from keras_attn.cli import answers, evaluation, training, translation
-from keras_attn.cli.opening import Model, TextFile, Weights, open_classifier, open_model
+from keras_attn.cli import evaluation, output, training, translation
+from keras_attn.cli.inputs import Inputs, TextFile, read_inputs
+from keras_attn.cli.models import Model, Weights, check_options, description_of, open_model
+from keras_attn.recipes import describe_task
+from keras_attn.recipes.figures import figure
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -38,7 +41,11 @@ Catalogue = Annotated[
 ]
 
 Views = Annotated[
-    int | None, typer.Option(help="Of images: average so many views of each, 1, 2 or 6.")
+    int | None,
+    typer.Option(help="For images: average over so many augmented views of each, 1, 2 or 6."),
+]
+BeamSize = Annotated[
+    int | None, typer.Option(min=1, help="For translation: beams of the search (default: 4).")
 ]
 
 
@@ -59,19 +66,26 @@ def _root(
 @app.command("list")
 def list_entries(
     pattern: Annotated[str, typer.Argument(help="Shell pattern on names.")] = "*",
-    task: Annotated[str | None, typer.Option(help="Only entries of this task.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only entries for this task.")] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--untrained", help="Only entries with trained weights, or without."
+        ),
+    ] = None,
 ) -> None:
     """List the entries of the zoo."""
     table = Table("entry", "task", "data", "parameters", "test", box=rich.box.SIMPLE)
-    for name in zoo.list(pattern, task=task):
+    for name in zoo.list(pattern, task=task, pretrained=pretrained):
         entry = zoo.describe(name)
-        runs = entry.runs()
+        recipe, runs = entry.recipe, entry.runs()
+        metric = describe_task(recipe.task).primary_metric
         table.add_row(
             name,
-            entry.recipe.task,
-            entry.recipe.dataset,
+            recipe.task,
+            recipe.dataset,
             f"{runs[0]['parameters']:,}" if runs else "-",
-            cards.figure(runs, "test") if runs else "not trained",
+            figure(metric, runs, "test") if runs else "not trained",
         )
     rich.print(table)
 
@@ -91,29 +105,28 @@ app.command()(evaluation.evaluate)
 @app.command()
 def predict(
     name: Model,
-    inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT...", help="Image files, or texts.")
-    ] = None,
+    inputs: Inputs = None,
     file: TextFile = None,
-    top: Annotated[int, typer.Option(min=1, help="How many labels the table shows.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Labels that the table shows.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     views: Views = None,
+    beam_size: BeamSize = None,
     weights: Weights = None,
 ) -> None:
-    """Label image files, or texts."""
-    model = open_classifier(name, weights, "predict")
-    kind, given = _kind(model), inputs or []
-    if kind == "text":
-        _refuse_views(name, views)
-        given = answers.texts_of(given, file)
-    elif file is not None or not given:
-        raise ValueError(f"{name} reads images: give image files, and no --file.")
-    more: dict[str, Any] = {} if views is None else {"views": views}
-    found = model.classify(given, **more)
+    """Answer inputs: label images or texts, translate sentences."""
+    task = description_of(name)
+    options = {"views": views, "beam_size": beam_size}
+    if task is not None:  # before the model is built
+        check_options(name, task, task.prediction_options, options)
+    model = open_model(name, weights)
+    task = model.description
+    given = check_options(name, task, task.prediction_options, options)
+    texts = read_inputs(name, task, inputs, file)
+    answers = model.answers(texts, **given)
     if as_json:
-        answers.print_json(kind, given, found)
+        output.print_json_lines(task, texts, answers)
     else:
-        answers.print_table(kind, given, found, top)
+        output.print_answers(task, texts, answers, top)
 
 
 app.command()(translation.translate)
@@ -122,30 +135,28 @@ app.command()(translation.translate)
 @app.command()
 def explain(
     name: Model,
-    text: Annotated[str, typer.Argument(help="The text.")],
-    label: Annotated[str | None, typer.Option(help="The label; default: the answer.")] = None,
+    example: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or an image file.")],
+    label: Annotated[
+        str | None, typer.Option(help="Label to explain (default: that of the answer).")
+    ] = None,
     html: Annotated[
-        pathlib.Path | None, typer.Option(help="Write an HTML page here as well.")
+        pathlib.Path | None, typer.Option(help="Also write an HTML page to this file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     weights: Weights = None,
 ) -> None:
-    """Show what each word of a text did to the answer, and where attention lay."""
-    from keras_attn.tasks import TextClassifier
-
-    model = open_classifier(name, weights, "explain")
-    if not isinstance(model, TextClassifier):
-        raise ValueError(
-            f"{name} reads images, and `explain` is for texts. For images see "
-            "keras_attn.tasks.attention_maps."
-        )
-    explanation = model.explain(text, label)
+    """Explain an answer: what the model attended to, beside what changes the answer."""
+    model = open_model(name, weights)
+    options = check_options(
+        name, model.description, model.description.explanation_options, {"label": label}
+    )
+    explanation = model.explain(example, **options)
     if html is not None:
         html.write_text(explanation.to_page(), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(explanation.to_dict()))
     else:
-        rich.print(explanation)
+        rich.print(explanation.to_rich())
     if html is not None:
         typer.echo(f"Written: {html}", err=as_json)
 
@@ -154,28 +165,20 @@ def explain(
 def export(
     name: Model,
     folder: Annotated[pathlib.Path, typer.Argument(help="A new folder, such as serving/1.")],
-    beam: Annotated[
-        int | None, typer.Option(min=1, help="Beams of a translator's search; default: 4.")
-    ] = None,
+    beam_size: BeamSize = None,
     views: Views = None,
     weights: Weights = None,
 ) -> None:
     """Write a SavedModel that takes raw input and needs TensorFlow alone."""
-    from keras_attn.tasks import ImageClassifier, Translator
-
+    options = {"views": views, "beam_size": beam_size}
+    task = description_of(name)
+    if task is not None:  # before the model is built
+        check_options(name, task, task.export_options, options)
     model = open_model(name, weights)
-    if not isinstance(model, ImageClassifier):
-        _refuse_views(name, views)
-    if isinstance(model, Translator):
-        path = model.export(folder, **({} if beam is None else {"beam_size": beam}))
-        signature = "texts string (B,) -> text string (B,), score float32 (B,)"
-    elif beam is not None:
-        raise ValueError(f"--beam is for translators, and {name} gives labels. Leave it out.")
-    else:
-        path = model.export(folder, **({} if views is None else {"views": views}))
-        takes = "texts string (B,)" if _kind(model) == "text" else "images uint8 (B, H, W, 3)"
-        signature = f"{takes} -> label string (B,), score float32 (B,), probabilities"
-    typer.echo(f"SavedModel: {path}  (signature serving_default: {signature})")
+    task = model.description
+    given = check_options(name, task, task.export_options, options)
+    path = model.export(folder, **given)
+    typer.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
 
 
 @app.command()
@@ -231,14 +234,3 @@ def main() -> None:
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
         typer.echo(f" {message}", err=True)
         training.leave(error)
-
-
-def _refuse_views(name: str, views: int | None) -> None:
-    if views is not None:
-        raise ValueError(f"--views is for images, and {name} reads texts. Leave it out.")
-
-
-def _kind(model: Any) -> str:
-    from keras_attn.tasks import TextClassifier
-
-    return "text" if isinstance(model, TextClassifier) else "image"

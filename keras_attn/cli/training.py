@@ -2,102 +2,106 @@
 
 import os
 import pathlib
+import shlex
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_attn import zoo
-from keras_attn.cli import metrics, own_data
+from keras_attn.cli import output
+from keras_attn.cli.data_options import (
+    PANEL,
+    DataDir,
+    check_alone,
+    check_table_options,
+    read_table,
+    with_data_options,
+)
+from keras_attn.recipes import Recipe, TaskDescription, describe_task
 
-_SPREAD: dict[str, Any] = {"rich_help_panel": "Several devices and machines"}
+if TYPE_CHECKING:
+    from keras_attn.datasets import Dataset
+
+MODEL_FILE = "model.keras"
+_DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machines"}
 
 
+@with_data_options
 def train(
     name: Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")],
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of the run; default runs/NAME-seedN.")
+        pathlib.Path | None, typer.Option(help="Folder of the run (default: runs/NAME-seedN).")
     ] = None,
     variant: Annotated[str | None, typer.Option(help="Train this variant of the recipe.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the recipe's first.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the run (default: the recipe's first).")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint.")] = False,
     auto_resume: Annotated[
-        bool, typer.Option(help="Go on if there is a checkpoint, start afresh if not.")
+        bool, typer.Option(help="Resume if there is a checkpoint, start afresh if not.")
     ] = False,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Also write a checkpoint after so many steps; default: epochs."),
+        typer.Option(min=1, help="Also write a checkpoint every so many steps."),
     ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="none, one_device, mirrored, or multi_worker (by TF_CONFIG); default: none.",
-            **_SPREAD,
+            help="none, one_device, mirrored, or multi_worker by TF_CONFIG (default: none).",
+            **_DISTRIBUTION,
         ),
     ] = None,
     devices: Annotated[
         str | None,
-        typer.Option(help="How many, or which: 2, or GPU:0,GPU:1; default: all.", **_SPREAD),
+        typer.Option(help="How many, or which: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=2, help="Start so many workers on this machine, for trial.", **_SPREAD),
+        typer.Option(min=2, help="Start so many workers on this machine.", **_DISTRIBUTION),
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
-    data_dir: own_data.DataDir = None,
-    data: own_data.Data = None,
-    data_target: own_data.DataTarget = None,
-    text_column: own_data.TextColumn = None,
-    label_column: own_data.LabelColumn = None,
-    source_column: own_data.SourceColumn = None,
-    target_column: own_data.TargetColumn = None,
-    delimiter: own_data.Delimiter = None,
-    encoding: own_data.Encoding = None,
+    data_dir: DataDir = None,
     validation: Annotated[
-        float | None, typer.Option(help="Fraction to choose by; default: 0.1.", **own_data.PANEL)
+        float | None,
+        typer.Option(help="Fraction of rows for validation (default: 0.1).", **PANEL),
     ] = None,
     test: Annotated[
         float | None,
-        typer.Option(help="Fraction to measure by at the end; default: 0.1.", **own_data.PANEL),
+        typer.Option(help="Fraction of rows used for the final test (default: 0.1).", **PANEL),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: those of the recipe.", **own_data.PANEL)
+        int | None, typer.Option(min=1, help="Epochs (default: those of the recipe).", **PANEL)
     ] = None,
+    *,
+    table: dict[str, Any],
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split.
 
     On SIGTERM it writes a checkpoint, and ends with status 75; so it does without one where
-    another worker is lost. The same command with --resume goes on.
+    another worker is lost. The same command with --resume continues the run.
     """
-    own: dict[str, Any] = {
-        "data_target": data_target,
-        "text_column": text_column,
-        "label_column": label_column,
-        "source_column": source_column,
-        "target_column": target_column,
-        "delimiter": delimiter,
-        "encoding": encoding,
-        "validation": validation,
-        "test": test,
-    }
     entry = zoo.describe(name)
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
+    task = describe_task(recipe.task)
     seed = recipe.training.seeds[0] if seed is None else seed
-    own_data.check_options(name, recipe.task, {**own, "epochs": epochs}, data is not None)
-    if data is not None:
-        own_data.check_alone(data_dir=data_dir)
-        label = f"{data.stem}-{label}"
-        dataset = own_data.open_data(recipe, data, **own)
-        recipe = own_data.fitted(recipe, dataset, epochs)
+    check_table_options(name, task, table, validation=validation, test=test, epochs=epochs)
+    if table["data"] is not None:
+        check_alone(data_dir=data_dir)
+        label = f"{table['data'].stem}-{label}"
+        fractions = {"validation": validation, "test": test}
+        recipe, dataset = _fit_to_table(recipe, task, table, fractions, epochs)
     folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
     if workers is not None:
         _launch(workers, strategy, folder)
         return
     from keras_attn import training
 
+    initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
     run = training.train(
         recipe,
         folder,
+        initial_model=initial,
         variant=variant,
         seed=seed,
         resume="auto" if auto_resume else resume,
@@ -110,15 +114,38 @@ def train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     if not run.record:
-        return  # the chief tells
-    metrics.print_metrics(run.record["metrics"])
+        return  # the chief reports
+    output.print_metrics(task, run.record["metrics"])
     typer.echo(f"Weights, logs and record: {run.folder}")
-    if data is not None:
-        own_data.write_model(run)
+    if dataset is not None:
+        path = run.folder / MODEL_FILE
+        run.model.save(path)
+        typer.echo(f'Use it: keras-attn predict {shlex.quote(str(path))} "a text"')
+
+
+def _fit_to_table(
+    recipe: Recipe,
+    task: TaskDescription,
+    table: dict[str, Any],
+    fractions: dict[str, float | None],
+    epochs: int | None,
+) -> tuple[Recipe, "Dataset[Any]"]:
+    """Read and split a user's table, and fit the recipe to it; print what was done."""
+    from keras_attn import training
+
+    assert task.table is not None
+    given = {name: value for name, value in fractions.items() if value is not None}
+    dataset = task.table.split(read_table(task, table), **given)
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
+    typer.echo(f"Split: {sizes}.")
+    recipe, notes = training.fit_recipe(recipe, dataset, epochs)
+    for note in notes:
+        typer.echo(f"Note: {note}")
+    return recipe, dataset
 
 
 def leave(error: BaseException) -> None:
-    """End the process with the status of an error: 75 where the same command may go on."""
+    """End the process with the status of an error: 75 where the same command may resume."""
     # By name: nothing here should wait for Keras, or fail where it is missing.
     again = type(error).__name__ in ("InterruptedTrainingError", "WorkerLostError")
     if not again and "TF_CONFIG" not in os.environ:
@@ -129,7 +156,7 @@ def leave(error: BaseException) -> None:
 
 
 def _launch(workers: int, strategy: str | None, folder: pathlib.Path) -> None:
-    """Run this command again, as so many workers."""
+    """Run this command again as several workers."""
     from keras_attn.training.launcher import launch
 
     if strategy not in (None, "multi_worker"):
@@ -138,10 +165,10 @@ def _launch(workers: int, strategy: str | None, folder: pathlib.Path) -> None:
             "Leave one of the two out."
         )
     arguments = []
-    given = iter(sys.argv[1:])
-    for argument in given:
+    remaining = iter(sys.argv[1:])
+    for argument in remaining:
         if argument in ("--workers", "--strategy"):
-            next(given)
+            next(remaining)
         elif not argument.startswith(("--workers=", "--strategy=")):
             arguments.append(argument)
     command = [sys.executable, "-m", "keras_attn", *arguments, "--strategy", "multi_worker"]

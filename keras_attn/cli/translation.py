@@ -1,22 +1,23 @@
-"""The command `keras-attn translate`."""
+"""The command `keras-attn translate`: `predict` for translators, one line for each text."""
 
 import json
 import pathlib
-import re
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keras_attn.cli import answers
-from keras_attn.cli.opening import Model, TextFile, Weights, open_translator
+from keras_attn.cli.inputs import TextFile, read_texts
+from keras_attn.cli.models import Model, Weights, description_of, open_model
+from keras_attn.cli.output import on_one_line
+from keras_attn.recipes import describe_task
 
 if TYPE_CHECKING:
-    from keras_attn.tasks import Translator
-    from keras_attn.tasks.translation.answers import Translation
+    from keras_attn.tasks import Translation, Translator
 
-AT_A_TIME = 1_024  # texts whose translations are printed together
+TEXTS_AT_A_TIME = 1_024  # texts whose translations are printed together
+TASK = "translation"
 
 
 def translate(
@@ -25,9 +26,11 @@ def translate(
         list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences to translate.")
     ] = None,
     file: TextFile = None,
-    beam: Annotated[int, typer.Option(min=1, help="Beams of the search; 1: greedy.")] = 4,
+    beam_size: Annotated[
+        int, typer.Option(min=1, help="Beams of the search; 1 is greedy search.")
+    ] = 4,
     n_best: Annotated[
-        int, typer.Option(min=1, help="How many translations of each text, with their scores.")
+        int, typer.Option(min=1, help="Translations of each text, with their scores.")
     ] = 1,
     alignments: Annotated[
         pathlib.Path | None,
@@ -36,63 +39,69 @@ def translate(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     weights: Weights = None,
 ) -> None:
-    """Translate texts: one a line in, one a line out."""
-    if n_best > beam:
+    """Translate texts: one line in, one line out."""
+    if n_best > beam_size:
         raise ValueError(
-            f"--n-best {n_best} needs as many beams, and --beam is {beam}. Give --beam {n_best}, "
-            "or more."
+            f"--n-best {n_best} needs as many beams, and --beam-size is {beam_size}. Give "
+            f"--beam-size {n_best}, or more."
         )
-    texts = answers.texts_of(inputs or [], file)
+    texts = read_texts(inputs or [], file)
     if alignments is not None and len(texts) != 1:
         raise ValueError(
             f"--alignments is a picture of one text's translation. Received: {len(texts)} texts."
         )
-    model = open_translator(name, weights)
+    model = _open_translator(name, weights)
     first = True
-    for text, found in _translations(model, texts, beam, n_best):
+    for text, translations in _translations(model, texts, beam_size, n_best):
         if as_json:
-            typer.echo(json.dumps(_as_dict(text, found)))
+            typer.echo(json.dumps(_as_dict(text, translations)))
         elif n_best == 1:
-            typer.echo(_on_a_line(found[0].text))
+            typer.echo(on_one_line(translations[0].text))
         else:
-            lines = [f"{best.score:.4f}\t{_on_a_line(best.text)}" for best in found]
+            lines = [f"{best.score:.4f}\t{on_one_line(best.text)}" for best in translations]
             typer.echo("\n".join(lines if first else ["", *lines]))
         if alignments is not None:
-            _draw(model, text, found[0].text, alignments)
+            model.explain(text, translations[0].text).plot().savefig(alignments)
+            typer.echo(f"Written: {alignments}", err=True)
         first = False
 
 
+def _open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
+    """Return the model, if it translates.
+
+    Raises:
+        FileNotFoundError, ValueError: As `open_model`; or it does something else.
+    """
+    task = description_of(name)
+    if task is None or task.name == TASK:
+        model: Any = open_model(name, weights)
+        if isinstance(model, describe_task(TASK).model_class()):
+            return model
+        task = model.description
+    raise ValueError(
+        f"{name} is not a translator; it does {task.name}. See `keras-attn predict`, or choose "
+        f"one of `keras-attn list --task {TASK}`."
+    )
+
+
 def _translations(
-    model: "Translator", texts: list[str], beam: int, n_best: int
+    model: "Translator", texts: list[str], beam_size: int, n_best: int
 ) -> Iterator[tuple[str, list["Translation"]]]:
-    """Each text with its translations, best first."""
-    for start in range(0, len(texts), AT_A_TIME):
-        part = texts[start : start + AT_A_TIME]
-        with warnings.catch_warnings(record=True) as noticed:
+    """Yield each text with its translations, best first."""
+    for start in range(0, len(texts), TEXTS_AT_A_TIME):
+        part = texts[start : start + TEXTS_AT_A_TIME]
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            found = model.translate(part, beam, n_best=n_best)
-        for notice in noticed:
+            answers = model.translate(part, beam_size, n_best=n_best)
+        for warning in caught:
             where = f"from text {start} on: " if start else ""
-            typer.echo(f"warning: {where}{notice.message}", err=True)
-        for text, best in zip(part, found, strict=True):
+            typer.echo(f"warning: {where}{warning.message}", err=True)
+        for text, best in zip(part, answers, strict=True):
             yield text, best if n_best > 1 else [best]
 
 
-def _as_dict(text: str, found: list["Translation"]) -> dict[str, Any]:
-    told = {"source": text, **found[0]._asdict()}
-    if len(found) > 1:
-        told["n_best"] = [best._asdict() for best in found]
-    return told
-
-
-def _on_a_line(text: str) -> str:
-    """A translation as it is, but for line breaks, which would part it in two."""
-    return re.sub(r"[\r\n]+", " ", text)
-
-
-def _draw(model: "Translator", text: str, target: str, path: pathlib.Path) -> None:
-    from keras_attn.tasks import plot_alignment
-
-    figure = plot_alignment(model.alignments(text, target))
-    figure.savefig(path)
-    typer.echo(f"Written: {path}", err=True)
+def _as_dict(text: str, translations: list["Translation"]) -> dict[str, Any]:
+    result = {"source": text, **translations[0].to_dict()}
+    if len(translations) > 1:
+        result["n_best"] = [best.to_dict() for best in translations]
+    return result

@@ -1,5 +1,32 @@
-"""Recipes: everything that makes a training run, in one validated TOML file. Imports no Keras."""
+"""Recipes, and descriptions of the tasks that they train. Imports no Keras."""
 
-from keras_attn.recipes.recipe import Recipe, RecipeError, load_recipe
+from keras_attn.recipes.metrics import Metric
+from keras_attn.recipes.reading import load_recipe, parse_recipe
+from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
+from keras_attn.recipes.signature import Signature, TensorInfo
+from keras_attn.recipes.tasks import (
+    TableReader,
+    TaskDescription,
+    describe_task,
+    list_tasks,
+    register_task,
+    unregister_task,
+)
 
-__all__ = ["Recipe", "RecipeError", "load_recipe"]
+__all__ = [
+    "Metric",
+    "Recipe",
+    "RecipeError",
+    "Section",
+    "Signature",
+    "TableReader",
+    "TaskDescription",
+    "TensorInfo",
+    "Training",
+    "describe_task",
+    "list_tasks",
+    "load_recipe",
+    "parse_recipe",
+    "register_task",
+    "unregister_task",
+]

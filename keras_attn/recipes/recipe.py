@@ -1,18 +1,15 @@
-"""Recipes: everything that makes a training run, in one validated TOML file.
-
-This module is read to list and describe entries, and imports no Keras.
-"""
+"""The recipe of a training run: its model, data, optimizer, schedule and length."""
 
 import hashlib
-import os
-import pathlib
 import re
-import tomllib
-import typing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
+import pydantic_core
 from pydantic import Field
+
+from keras_attn import datasets
+from keras_attn._names import unknown
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -24,67 +21,15 @@ class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the file, the key and the remedy."""
 
 
-class _Section(pydantic.BaseModel):
+class Section(pydantic.BaseModel):
+    """Base class of the sections of a recipe: frozen, strict, and without unknown keys."""
+
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False
     )
 
 
-class Augmentation(_Section):
-    """Random changes to training images; 0 or false switches one off.
-
-    Attributes:
-        flip: mirror half of the images left to right; `"alternating"`: each image every
-            other epoch, half of them in the first (Jordan, arXiv:2404.00498).
-        shift: move by up to this many pixels along both sides, reflecting at the border.
-        cutout: side in pixels of a square that is greyed out.
-        mixup: `alpha` of the beta distribution that images are mixed by.
-        cutmix: `alpha` of the beta distribution that sizes the exchanged rectangles.
-    """
-
-    flip: bool | Literal["alternating"] = False
-    shift: Annotated[int, Field(ge=0)] = 0
-    cutout: Annotated[int, Field(ge=0)] = 0
-    mixup: NonNegative = 0.0
-    cutmix: NonNegative = 0.0
-
-
-class Text(_Section):
-    """How texts become ids, see `keras_attn.text.NGramEncoder`.
-
-    Attributes:
-        max_length: the most words that are kept of a text.
-        head: how many of them are its first, from 0 to all; None is a quarter.
-        once: whether an n-gram counts only where it first stands in a text.
-        min_count: the least number of texts that an n-gram of the vocabulary stands in.
-        lowercase: whether words are compared in lower case.
-    """
-
-    max_length: Count = 512
-    head: Annotated[int, Field(ge=0)] | None = None
-    once: bool = False
-    min_count: Count = 1
-    lowercase: bool = True
-
-
-class Subwords(_Section):
-    """How sentences become ids and back, see `keras_attn.text.SubwordTokenizer`.
-
-    Attributes:
-        max_length: the most subwords that are read of a sentence.
-        lowercase: whether sentences are made lower case, on both sides.
-        min_count: how often what becomes a subword must be seen.
-        dropout: rate at which subwords are passed over in training, see
-            `keras_attn.text.SubwordDropout`.
-    """
-
-    max_length: Count = 256
-    lowercase: bool = False
-    min_count: Count = 2
-    dropout: Fraction = 0.0
-
-
-class Group(_Section):
+class Group(Section):
     """How Muon's optimizer updates some variables, see `keras_attn.optimizers.ParameterGroup`.
 
     Attributes:
@@ -114,7 +59,7 @@ class Group(_Section):
         return self
 
 
-class Optimizer(_Section):
+class Optimizer(Section):
     """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
 
     That of Muon applies to matrices alone, that of a group to all in it, that of others to all
@@ -149,7 +94,7 @@ def _check_beta_2(section: Group | Optimizer, key: str) -> None:
         raise ValueError(f"{key}: this key is for 'adamw', and does nothing for {section.name!r}")
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """The learning rate over training: a linear warm-up, then a decay.
 
     Attributes:
@@ -164,106 +109,86 @@ class Schedule(_Section):
     final_fraction: Fraction = 0.0
 
 
-class Training(_Section):
-    """How long, in what pieces, and at what precision.
+class Training(Section):
+    """How long to train, in what batches, and at what precision. A task may add keys.
 
     Attributes:
-        epochs: passes over the training split.
-        batch_size: examples a step, over all replicas; of translation tokens a step, counted
-            on the longer side of each pair.
-        label_smoothing: share of the target that is spread over all classes.
-        ema: how much the exponential moving average of the weights keeps a step, or 0
-            for none; the average is what is evaluated and kept.
-        r_drop: weight of the divergence between the answers to two copies of each pair, which
-            dropout makes different; 0 reads each once. Of translation alone, see
-            `keras_attn.tasks.translation.sequence_loss.divergence_of_copies`.
-        views: of how many views of an image, averaged, the accuracy is told at the end beside
-            that of the image alone, see `keras_attn.tasks.ImageClassifier`.
-        precision: a Keras dtype policy.
-        seeds: the seeds of the published runs.
+        epochs: Passes over the training split.
+        batch_size: Examples per step, over all replicas. For translation, tokens per step,
+            counted on the longer side of each pair.
+        label_smoothing: Share of the target probability that is spread over all classes.
+        ema: Decay per step of the exponential moving average of the weights, or 0 for none.
+            The averaged weights are those that are evaluated and saved.
+        precision: A Keras dtype policy.
+        seeds: The seeds of the published runs.
     """
 
     epochs: Count
     batch_size: Count
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
-    r_drop: NonNegative = 0.0
-    views: Literal[1, 2, 6] = 1
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
 
-class Recipe(_Section):
+WITHOUT_ATTENTION = "no_attention"  # by convention the variant without attention
+
+# The order in which `digest` writes the keys of every recipe. Recorded runs are matched to
+# recipes by their digest, so that this order must not change.
+_KEYS_BEFORE_SECTIONS = ("task", "dataset", "architecture", "model", "variants")
+_KEYS_AFTER_SECTIONS = ("optimizer", "schedule", "training")
+_TRAINING_KEYS = ("epochs", "batch_size", "label_smoothing", "ema", "r_drop", "views", "precision")
+
+
+class Recipe(Section):
     """A model, its data and its training.
 
+    A task whose recipes have sections of their own subclasses this, see
+    `keras_attn.recipes.TaskDescription`.
+
     Attributes:
-        task: what the model does.
-        description: one line for lists.
-        dataset: a name that `keras_attn.datasets.load` knows.
-        architecture: a key of `keras_attn.models.ARCHITECTURES`.
-        model: settings of the architecture; checked when the model is built.
-        variants: named changes to `model`, trained beside it for comparison.
-        notes: what a reader of the card should know, in Markdown.
+        task: Name of a registered task, see `keras_attn.recipes.list_tasks`.
+        description: One line for lists.
+        dataset: Name of a registered data set, see `keras_attn.datasets.list_datasets`.
+        architecture: Name of a registered architecture, see
+            `keras_attn.models.list_architectures`.
+        model: Settings of the architecture; checked when the model is built.
+        variants: Named changes to `model`, trained beside it for comparison.
+        notes: What a reader of the card should know, in Markdown.
+        initial_entry: An entry of the zoo whose trained backbone training starts from.
     """
 
-    task: Literal["image_classification", "text_classification", "translation"]
+    task: str
     description: str
-    dataset: Literal[
-        "cifar10",
-        "cifar100",
-        "shapes",
-        "imdb",
-        "remarks",
-        "multi30k_en_de",
-        "multi30k_en_fr",
-        "multi30k_de_en",
-        "multi30k_fr_en",
-        "multi30k_en_cs",
-        "multi30k_cs_en",
-        "tatoeba_en_fr",
-        "tatoeba_fr_en",
-    ]
+    dataset: str
     architecture: str
     model: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = {}
     notes: str = ""
-    augmentation: Augmentation = Augmentation()
-    text: Text = Text()
-    subwords: Subwords = Subwords()
+    initial_entry: str | None = None
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
 
     @pydantic.model_validator(mode="after")
-    def _fits(self) -> "Recipe":
+    def _check_fit(self) -> Self:
         if self.schedule.warmup_epochs > self.training.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs ({self.schedule.warmup_epochs}) must not exceed "
                 f"training.epochs ({self.training.epochs})"
             )
-        if self.augmentation.mixup and self.augmentation.cutmix:
-            raise ValueError("augmentation: choose mixup or cutmix, not both")
         if any("num_classes" in settings for settings in (self.model, *self.variants.values())):
             raise ValueError("model.num_classes: the labels of the data set say how many there are")
-        sections: dict[str, tuple[Any, str]] = {
-            "augmentation": (Augmentation(), "image_classification"),
-            "text": (Text(), "text_classification"),
-            "subwords": (Subwords(), "translation"),
-        }
-        for name, (default, task) in sections.items():
-            if self.task != task and getattr(self, name) != default:
-                raise ValueError(f"{name}: this section is for {task}")
-        if self.training.views > 1 and self.task != "image_classification":
-            raise ValueError("training.views: this key is for image_classification")
-        if self.training.r_drop and self.task != "translation":
-            raise ValueError("training.r_drop: this key is for translation")
+        known = datasets.list_datasets()
+        if self.dataset not in known:
+            raise ValueError(f"dataset: {unknown('data set', self.dataset, known)[:-1]}")
         return self
 
     def settings(self, variant: str | None = None) -> dict[str, Any]:
-        """The architecture's settings, of a variant if one is named.
+        """Return the architecture's settings, those of a variant if one is named.
 
         Raises:
-            RecipeError: the recipe has no such variant.
+            RecipeError: The recipe has no such variant.
         """
         if variant is None:
             return dict(self.model)
@@ -273,60 +198,46 @@ class Recipe(_Section):
         return {**self.model, **self.variants[variant]}
 
     @property
-    def encoder_settings(self) -> dict[str, Any] | None:
-        """The settings of what makes ids of texts; None for images."""
-        section = {"text_classification": self.text, "translation": self.subwords}.get(self.task)
-        return None if section is None else section.model_dump(exclude={"dropout"})
+    def preprocessing(self) -> dict[str, Any]:
+        """Settings of the task's preprocessing, as `Task.from_architecture` takes them."""
+        return {}
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Further arguments of the task's `evaluate_split`."""
+        return {}
+
+    def check_replicas(self, replicas: int) -> None:
+        """Raise unless a batch can be shared equally by so many replicas.
+
+        Raises:
+            ValueError: The batch size is not a multiple of `replicas`.
+        """
+        size = self.training.batch_size
+        if size % replicas:
+            fitting = size - size % replicas or replicas
+            raise ValueError(
+                f"A batch of {size} cannot be shared equally by {replicas} replicas. It is the "
+                "size of all replicas together, which is kept whatever their number, and with it "
+                f"the learning rate. Use other devices, or a recipe with batch_size = {fitting}."
+            )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the recipe states, words and seeds left out.
+        """SHA-256 of what the recipe states, without descriptions, notes and seeds.
 
-        Defaults are left out too, so that a new key does not make old runs another's.
+        Defaults are left out too, so that runs recorded before a key existed still match.
         """
-        content = self.model_dump_json(
+        values = self.model_dump(
             exclude={"description": True, "notes": True, "training": {"seeds"}},
             exclude_defaults=True,
         )
-        return hashlib.sha256(content.encode()).hexdigest()
-
-
-def load_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read and check a recipe.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        RecipeError: the file is not TOML, or a key is unknown, missing or of an impossible
-            value; the message names each.
-    """
-    path = pathlib.Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not a TOML file: {error}") from error
-    try:
-        return Recipe.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise RecipeError(_explained(path, error)) from error
-
-
-def _explained(path: pathlib.Path, error: pydantic.ValidationError) -> str:
-    lines = [f"{path}: {error.error_count()} value(s) cannot be used:"]
-    for problem in error.errors():
-        *parents, last = problem["loc"] or ("recipe",)
-        key = ".".join(map(str, (*parents, last)))
-        if problem["type"] == "extra_forbidden":
-            section: Any = Recipe
-            for name in parents:
-                if isinstance(name, int):  # of a list
-                    (section,) = typing.get_args(section)
-                else:
-                    section = section.model_fields[name].annotation
-            lines.append(f"  {key}: unknown key. Accepted here: {', '.join(section.model_fields)}.")
-        elif problem["type"] == "missing":
-            lines.append(f"  {key}: missing.")
-        elif problem["type"] == "value_error":
-            lines.append(f"  {problem['ctx']['error']}.")
-        else:
-            lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
-    return "\n".join(lines)
+        sections = [
+            key for key in values if key not in (*_KEYS_BEFORE_SECTIONS, *_KEYS_AFTER_SECTIONS)
+        ]
+        order = [*_KEYS_BEFORE_SECTIONS, *sections, *_KEYS_AFTER_SECTIONS]
+        content = {key: values[key] for key in order if key in values}
+        training = content["training"]
+        keys = [*_TRAINING_KEYS, *(key for key in training if key not in _TRAINING_KEYS)]
+        content["training"] = {key: training[key] for key in keys if key in training}
+        return hashlib.sha256(pydantic_core.to_json(content)).hexdigest()

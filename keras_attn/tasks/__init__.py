@@ -1,41 +1,53 @@
-"""What a user holds: models that go from raw input to answers."""
+"""Models that take raw input and give answers: `Task`, and one folder for each task."""
 
-from keras_attn.tasks.building import Task, from_architecture
-from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
-from keras_attn.tasks.classification import Classification
-from keras_attn.tasks.compilation import compile_mode
-from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
-from keras_attn.tasks.images.classifier import ImageClassifier
-from keras_attn.tasks.images.plots import plot_attention
-from keras_attn.tasks.texts.classifier import TextClassifier
-from keras_attn.tasks.texts.explanation import TextExplanation
-from keras_attn.tasks.translation.answers import Alignment, Translation
-from keras_attn.tasks.translation.plots import plot_alignment
-from keras_attn.tasks.translation.sequence_loss import (
-    SequenceCrossentropy,
-    TokenAccuracy,
-    divergence_of_copies,
+from typing import TYPE_CHECKING
+
+from keras_attn import _lazy
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.building import from_architecture
+    from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
+    from keras_attn.tasks.classification import Classification, ClassificationTask
+    from keras_attn.tasks.compilation import compile_mode
+    from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
+    from keras_attn.tasks.images.classifier import ImageClassifier
+    from keras_attn.tasks.images.explanation import ImageExplanation
+    from keras_attn.tasks.images.plots import plot_attention
+    from keras_attn.tasks.task import Answer, Explanation, Task
+    from keras_attn.tasks.texts.classifier import TextClassifier
+    from keras_attn.tasks.texts.explanation import TextExplanation
+    from keras_attn.tasks.training_data import Objective, TrainingData
+    from keras_attn.tasks.translation.answers import Alignment, Translation
+    from keras_attn.tasks.translation.plots import plot_alignment
+    from keras_attn.tasks.translation.sequence_loss import (
+        SequenceCrossentropy,
+        TokenAccuracy,
+        divergence_of_copies,
+    )
+    from keras_attn.tasks.translation.translator import Translator
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {
+        "building": ["from_architecture"],
+        "calibration": ["expected_calibration_error", "fit_temperature"],
+        "classification": ["Classification", "ClassificationTask"],
+        "compilation": ["compile_mode"],
+        "images.attention_maps": ["AttentionMap", "attention_maps"],
+        "images.classifier": ["ImageClassifier"],
+        "images.explanation": ["ImageExplanation"],
+        "images.plots": ["plot_attention"],
+        "task": ["Answer", "Explanation", "Task"],
+        "texts.classifier": ["TextClassifier"],
+        "texts.explanation": ["TextExplanation"],
+        "training_data": ["Objective", "TrainingData"],
+        "translation.answers": ["Alignment", "Translation"],
+        "translation.plots": ["plot_alignment"],
+        "translation.sequence_loss": [
+            "SequenceCrossentropy",
+            "TokenAccuracy",
+            "divergence_of_copies",
+        ],
+        "translation.translator": ["Translator"],
+    },
 )
-from keras_attn.tasks.translation.translator import Translator
-
-__all__ = [
-    "Alignment",
-    "AttentionMap",
-    "Classification",
-    "ImageClassifier",
-    "SequenceCrossentropy",
-    "Task",
-    "TextClassifier",
-    "TextExplanation",
-    "TokenAccuracy",
-    "Translation",
-    "Translator",
-    "attention_maps",
-    "compile_mode",
-    "divergence_of_copies",
-    "expected_calibration_error",
-    "fit_temperature",
-    "from_architecture",
-    "plot_alignment",
-    "plot_attention",
-]

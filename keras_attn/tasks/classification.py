@@ -1,34 +1,174 @@
-"""The answer of a classifier, whatever it reads."""
+"""What image and text classifiers have in common: labels, answers, a head to replace."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+
+from keras_attn import models
+from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.task import Task, as_array
+from keras_attn.tasks.training_data import Objective
+
+Tensor = Any
 
 
 class Classification(NamedTuple):
-    """The answer for one example.
+    """The answer of a classifier for one example.
 
     Attributes:
-        label: the most probable label.
-        score: its probability, in [0, 1].
-        probabilities: the probability of every label.
+        label: The most probable label.
+        score: Its probability, in [0, 1].
+        probabilities: The probability of every label.
     """
 
     label: str
     score: float
     probabilities: dict[str, float]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer in types that JSON holds."""
+        return self._asdict()
 
-def answer(label_names: Sequence[str], probabilities: np.ndarray) -> Classification:
-    """The answer from one example's probabilities `(C,)`."""
-    best = int(probabilities.argmax())
-    named = dict(zip(label_names, map(float, probabilities), strict=True))
-    return Classification(label_names[best], float(probabilities[best]), named)
+    def to_columns(self, top: int = 3) -> dict[str, str]:
+        """Return label, score and the `top - 1` next labels for a table."""
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[1:top]
+        also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
+        return {"label": self.label, "score": f"{self.score:.3f}", "also": also}
 
 
-def served(label_names: Sequence[str], probabilities: Any) -> dict[str, Any]:
-    """The named outputs of a SavedModel, from a TensorFlow tensor `(B, C)`."""
+class ClassificationTask(Task):
+    """A network with labels. `ImageClassifier` and `TextClassifier` are such tasks.
+
+    Args:
+        network: A model from preprocessed inputs to logits `(B, C)`.
+        label_names: The name of each of the `C` labels.
+        **kwargs: See `Task`.
+
+    Raises:
+        ValueError: There is not one different name for each output of the network.
+    """
+
+    def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        outputs = network.output_shape[-1]
+        self.label_names = check_label_names(type(self).__name__, label_names, outputs)
+        self.network = network
+
+    def compile_default(self) -> None:
+        """Compile with Adam, cross-entropy and accuracy."""
+        self.compile(
+            optimizer=keras.optimizers.Adam(1e-3),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=compile_mode(),
+        )
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (input_shape[0], len(self.label_names))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_names": list(self.label_names)}
+
+    def preprocess_targets(self, y: Any) -> Any:
+        """Convert label names into indices; leave indices and distributions as they are.
+
+        Raises:
+            ValueError: A name is not one of the model's labels, or an index is out of range.
+        """
+        y = as_array(y)
+        if not isinstance(y, np.ndarray):
+            return y
+        if y.dtype.kind in "USO":
+            index = {name: number for number, name in enumerate(self.label_names)}
+            names = [name.decode() if isinstance(name, bytes) else name for name in y.ravel()]
+            if not all(isinstance(name, str) for name in names):
+                return self._checked_indices(np.asarray(y.tolist()))
+            if unknown := sorted({name for name in names if name not in index}):
+                raise ValueError(
+                    f"Labels must be names in {self.label_names}, or their indices. Received: "
+                    f"{unknown[0]!r}."
+                )
+            return np.array([index[name] for name in names], "int32").reshape(y.shape)
+        return self._checked_indices(y)
+
+    def _checked_indices(self, y: np.ndarray) -> np.ndarray:
+        if y.dtype.kind not in "iu":
+            return y  # distributions over the classes, for another loss
+        known = len(self.label_names)
+        wrong = y[(y < 0) | (y >= known)]
+        # Distributions over the classes may also be given as integers, 0 and 1.
+        if wrong.size and y.ndim < 2:
+            raise ValueError(
+                f"Labels must be integers from 0 to {known - 1}, the index of a name in "
+                f"{self.label_names}, or such names. Received: {wrong.flat[0]!r}."
+            )
+        return y
+
+    def label_indices(self, targets: Tensor) -> Tensor:
+        """Convert a string tensor of label names into indices; leave other tensors as they are.
+
+        In a graph of TensorFlow, for `tf.data`. An unknown name is an error when it is read.
+        """
+        if getattr(targets.dtype, "name", targets.dtype) != "string":
+            return targets
+        import tensorflow as tf
+
+        same = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
+        known = tf.debugging.Assert(
+            tf.reduce_all(tf.reduce_any(same, axis=-1)),
+            [f"Labels must be names in {self.label_names}. Received:", targets],
+        )
+        with tf.control_dependencies([known]):
+            return tf.argmax(tf.cast(same, tf.int32), axis=-1, output_type=tf.int32)
+
+    def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return float32 logits `(N, C)` of raw inputs, in their order."""
+        raise NotImplementedError
+
+    def probabilities(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return the probabilities `(N, C)` of raw inputs, in their order."""
+        return softmax(self.logits(x, batch_size))
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The network without its head, see `Task.backbone`."""
+        if getattr(self, "_backbone", None) is None:
+            # Not an attribute that Keras tracks: its layers are those of the network.
+            object.__setattr__(self, "_backbone", models.backbone(self.network))
+        return self._backbone
+
+    def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return the features `(N, F)` that the head reads, of raw inputs in their order."""
+        raise NotImplementedError
+
+    def copy_backbone(self, source: Task) -> list[str]:
+        """Copy preprocessing and backbone of a trained model, see `Task.copy_backbone`."""
+        if type(source) is not type(self):
+            raise ValueError(
+                f"The backbone of {type(self).__name__} must come from another. Received: "
+                f"{type(source).__name__}."
+            )
+        _, new_layers = models.copy_backbone(source.network, self.network)
+        return list(new_layers)
+
+
+def classification_answers(
+    label_names: Sequence[str], probabilities: np.ndarray
+) -> list[Classification]:
+    """Return an answer for each row of probabilities `(N, C)`."""
+    answers = []
+    for row in probabilities:
+        best = int(row.argmax())
+        named = dict(zip(label_names, map(float, row), strict=True))
+        answers.append(Classification(label_names[best], float(row[best]), named))
+    return answers
+
+
+def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str, Any]:
+    """Return the named outputs of a SavedModel, from a TensorFlow tensor `(B, C)`."""
     import tensorflow as tf
 
     best = tf.argmax(probabilities, axis=-1)
@@ -39,28 +179,39 @@ def served(label_names: Sequence[str], probabilities: Any) -> dict[str, Any]:
     }
 
 
-def checked_label_names(task: str, label_names: Sequence[str], outputs: int) -> tuple[str, ...]:
-    """Different names, one for each output of a network.
+def classification_objective(label_smoothing: float) -> Objective:
+    """Return cross-entropy over distributions that augmentation may mix, and accuracy."""
+    return Objective(
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        one_hot=True,
+    )
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean cross-entropy in nats of probabilities `(N, C)`."""
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_labels, 1e-12)).mean())
+
+
+def check_label_names(task: str, label_names: Sequence[str], outputs: int) -> tuple[str, ...]:
+    """Return label names as a tuple of different strings, one for each output of a network.
 
     Raises:
-        ValueError: they are not that.
+        ValueError: They are not that.
     """
-    if isinstance(label_names, str) or len(set(label_names)) != len(label_names):
+    if isinstance(label_names, str):
         raise ValueError(
             f"`label_names` must be a list of different names. Received: {label_names!r}."
         )
-    if outputs != len(label_names):
+    names = tuple(map(str, label_names))
+    if len(set(names)) != len(names):
+        raise ValueError(
+            f"`label_names` must be a list of different names. Received: {label_names!r}."
+        )
+    if outputs != len(names):
         raise ValueError(
             f"{task} needs one name for each output of the network. Received: "
-            f"{len(label_names)} names for {outputs} outputs."
+            f"{len(names)} names for {outputs} outputs."
         )
-    return tuple(label_names)
-
-
-def check_export_arguments(task: str, arguments: dict[str, Any]) -> None:
-    """Refuse what Keras's `export` takes and a SavedModel of ours does not."""
-    if arguments:
-        raise TypeError(
-            f"{task}.export writes a TensorFlow SavedModel and takes a path alone. "
-            f"Received: {', '.join(arguments)}. For other formats export `.network`."
-        )
+    return names

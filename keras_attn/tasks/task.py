@@ -1,33 +1,446 @@
-"""What all tasks share: they are saved as a whole, with the parts they are made of."""
+"""The public base class of all models that take raw input and give answers."""
 
+import importlib
 import os
-from typing import Any, ClassVar, Self
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import keras
+import numpy as np
+
+from keras_attn.export import import_tensorflow, write_saved_model
+from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from keras_attn.datasets import Dataset, DatasetInfo
+
+Tensor = Any
 
 
-class TaskModel(keras.Model):
-    """A model made of Keras objects that its constructor takes, whose names are in `_parts`."""
+class Answer(Protocol):
+    """The answer to one example, such as a `Classification` or a `Translation`."""
 
-    _parts: ClassVar[tuple[str, ...]]
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer in types that JSON holds."""
 
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the whole model with all it is made of, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
+    def to_columns(self, top: int) -> dict[str, str]:
+        """Return the columns of a table; `top` alternatives at most."""
+
+
+class Explanation(Protocol):
+    """The explanation of one answer. Notebooks and `rich.print` show it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation in types that JSON holds."""
+
+    def to_html(self) -> str:
+        """Return a snippet of HTML that needs no style sheet."""
+
+    def to_page(self) -> str:
+        """Return the snippet as a whole page, for a file."""
+
+    def to_rich(self) -> "RenderableType":
+        """Return what a terminal shows."""
+
+
+class Task(keras.Model):
+    """A Keras model that takes raw input and gives answers.
+
+    A task is a network together with everything that raw input needs on its way to an answer:
+    preprocessing, labels or vocabulary, calibration. It is a `keras.Model`: `fit`, `evaluate`,
+    `predict` and `save` work as usual, and `export` writes a SavedModel that takes raw input.
+
+    A new task is a subclass, and a `keras_attn.recipes.TaskDescription` of it that is registered
+    with `keras_attn.recipes.register_task`. Recipes, training, the zoo, cards and the command
+    line then know it. A subclass must define:
+
+    - `description`: its `TaskDescription`.
+    - `parts`: the names of the constructor's arguments that are Keras objects, such as
+      `("network",)`; they are saved and loaded with the model.
+    - `call(inputs, training)`, and `get_config()` for constructor arguments besides `parts`.
+    - `from_architecture`: build the model from a registered architecture.
+    - `training_data`: the training and validation examples of a run as batches.
+    - `evaluate_split`: all metrics of a split, for records.
+    - `answers`: answers to a list of raw inputs.
+    - `serving_function`: the function that is exported.
+
+    and may define:
+
+    - `adapt`: learn statistics or a vocabulary from training examples, before `fit`.
+    - `finalize`: what is done once after training, such as calibration.
+    - `asset_files`, `save_assets`, `load_assets`: files beside the weights, such as a vocabulary.
+    - `explain`: explain one answer.
+    - `backbone`, `features`, `copy_backbone`: for tasks that can take a trained backbone.
+    - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: conversion of what users pass
+      to `fit`, `evaluate` and `predict` into what the network reads.
+
+    Attributes:
+        initialized_from: Where the weights of a new model's backbone came from: the `entry`, its
+            `weights_sha256` and the names of the `new_layers`; None for other models.
+
+    Example: see `tests/tasks/test_toy_task.py` for a whole task in one place.
+    """
+
+    description: ClassVar[TaskDescription]
+    parts: ClassVar[tuple[str, ...]] = ("network",)
+    asset_files: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.initialized_from = initialized_from
+
+    # Construction
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: str,
+        *,
+        label_names: Sequence[str] = (),
+        preprocessing: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a model of a registered architecture, with fresh weights.
+
+        Args:
+            architecture: Name of an architecture of `keras_attn.models`.
+            label_names: The name of each class, where the task has classes.
+            preprocessing: Settings of the preprocessing, see `Recipe.preprocessing`.
+            **settings: Settings of the architecture.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_preset(cls, name: str, *args: Any, **kwargs: Any) -> Self:
+        """Return the model of an entry of the zoo; see `keras_attn.zoo.build`.
+
+        Raises:
+            ValueError: The entry is of another task.
+
+        Example:
+
+        >>> from keras_attn.tasks import ImageClassifier
+        >>> ImageClassifier.from_preset("shapes_small_attention_cnn").label_names
+        ('red', 'green', 'blue', 'yellow')
+        """
+        # By name, for the zoo stands above the tasks.
+        zoo = importlib.import_module("keras_attn.zoo")
+        task = zoo.describe(name).recipe.task
+        if cls.description.name != task:
+            raise ValueError(
+                f"{name!r} is an entry for {task}, and {cls.__name__} does "
+                f"{cls.description.name}. Choose one of keras_attn.list_models(task=...)."
+            )
+        return zoo.build(name, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self._parts
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts
         }
-        return {**super().get_config(), **parts}
+        config = {**super().get_config(), **parts}
+        if self.initialized_from is not None:
+            config["initialized_from"] = self.initialized_from
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in cls._parts
+            for name in cls.parts
         }
-        return cls(**{**config, **parts})
+        model = cls(**{**config, **parts})
+        for layer in model._flatten_layers():
+            if not layer.trainable:  # Keras restores the flag of a layer, not of its sublayers
+                layer.trainable = False
+        return model
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Save the whole model with all its parts, as `keras.Model.save` does."""
+        if self.optimizer is not None and not self.optimizer.built:
+            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
+            self.optimizer.build(self.trainable_variables)
+        super().save(filepath, *args, **kwargs)
+
+    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Write `asset_files` into a folder."""
+
+    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Read `asset_files` from a folder.
+
+        Raises:
+            ValueError: A file is missing or damaged, or does not fit the model.
+        """
+
+    def use_dataset_info(self, info: "DatasetInfo") -> None:
+        """Take what a registered data set says of the targets, such as their language."""
+
+    # Training
+
+    def adapt(self, *examples: Any) -> None:
+        """Learn statistics or a vocabulary from training examples: inputs, and targets if needed.
+
+        Call it once on a new model, before `fit`. The default learns nothing.
+        """
+
+    def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
+        """Return the training and validation examples of a data set as batches for a run.
+
+        The model is adapted already. This must not change it.
+        """
+        raise NotImplementedError
+
+    def finalize(self, data: TrainingData) -> dict[str, Any]:
+        """Do what is left to do after training, such as calibration.
+
+        Returns:
+            What the record of the run says of it.
+        """
+        return {}
+
+    def evaluate_split(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return all metrics of a split, however the model is compiled.
+
+        Args:
+            *args: A split of a data set for this task.
+            **options: What `Recipe.evaluation` of the task's recipes gives.
+
+        Returns:
+            Metrics by key, among them `description.primary_metric.key`, `loss` and the number of
+            `examples`, in types that JSON holds.
+        """
+        raise NotImplementedError
+
+    # What users pass to `fit`, `evaluate` and `predict`
+
+    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
+        """Convert raw inputs into arrays that the network reads.
+
+        Args:
+            x: Arrays, lists or columns of pandas; never a data set.
+            training: Whether they are for `fit`.
+        """
+        return x
+
+    def preprocess_targets(self, y: Any) -> Any:
+        """Convert targets, such as label names, into arrays for the loss."""
+        return y
+
+    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
+        """Convert a batch of a `tf.data.Dataset`, in a graph of TensorFlow."""
+        return (x, *rest) if rest else x
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train, as `keras.Model.fit` does, on raw inputs.
+
+        Args:
+            x: Raw inputs: arrays, lists, columns of pandas; or a `tf.data.Dataset` or a
+                `keras.utils.PyDataset` of batches of inputs and targets.
+            y: Targets, unless `x` is a data set.
+            **kwargs: See `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+        """
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            parts = validation if isinstance(validation, tuple | list) else (validation,)
+            kwargs["validation_data"] = self._prepared(*parts)
+        if hasattr(x, "element_spec"):
+            kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` has its own order
+        return super().fit(**self._arguments(x, y, training=True), **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Return loss and metrics, as `keras.Model.evaluate` does, of raw inputs; see `fit`."""
+        return super().evaluate(**self._arguments(x, y), **kwargs)
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """Return what the network gives for raw inputs, as `keras.Model.predict` does."""
+        return super().predict(self._prepared(x), **kwargs)
+
+    def _arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
+        if is_dataset(x):
+            return {"x": self._prepared(x, training=training), "y": y}
+        x, *rest = as_tuple(self._prepared(x, *([] if y is None else [y]), training=training))
+        return {"x": x, "y": rest[0] if rest else None}
+
+    def _prepared(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return inputs, and what comes with them, in the form that the network is fitted on."""
+        if hasattr(x, "element_spec"):
+            if not self._is_raw(x.element_spec):
+                return x
+            return x.map(lambda *parts: self.preprocess_batch(*parts, training=training))
+        if isinstance(x, keras.utils.PyDataset):
+            return _Preprocessed(x, self, training)
+        if not is_dataset(x):
+            x = self.preprocess_inputs(x, training=training)
+        if not rest:
+            return x
+        targets, *weights = rest
+        return (x, self.preprocess_targets(targets), *map(as_array, weights))
+
+    def _is_raw(self, spec: Any) -> bool:
+        """Return whether the elements of a `tf.data.Dataset` are still to be preprocessed."""
+        return True
+
+    # Answers
+
+    def answers(self, *args: Any, **options: Any) -> list[Any]:
+        """Return the answer to each raw input, in their order.
+
+        Args:
+            *args: A list of raw inputs, such as `description.reads` names.
+            **options: Those of `description.prediction_options`.
+
+        Returns:
+            For each input an `Answer`.
+        """
+        raise NotImplementedError
+
+    def explain(self, *args: Any, **options: Any) -> Explanation:
+        """Explain the answer to one input.
+
+        Args:
+            *args: A raw input.
+            **options: Those of `description.explanation_options`.
+
+        Raises:
+            NotImplementedError: The task has no explanation.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not explain its answers.")
+
+    # The trained backbone
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The network without its head: a model from the network's input to features.
+
+        It shares its layers with the network, so that `model.backbone.trainable = False` freezes
+        them.
+
+        Raises:
+            AttributeError: The task has no backbone.
+        """
+        raise AttributeError(f"{type(self).__name__} has no backbone.")
+
+    def backbone_settings(self) -> dict[str, Any]:
+        """Return settings of the architecture that keep the backbone as it is for other labels."""
+        return {}
+
+    def copy_backbone(self, source: "Task") -> list[str]:
+        """Copy preprocessing and backbone of a trained model of the same architecture.
+
+        Returns:
+            The names of the layers whose weights stay as they are.
+
+        Raises:
+            ValueError: The models are not of one task and architecture, or have no backbone.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no head to replace: its trained weights are used whole."
+        )
+
+    def __dir__(self) -> Iterable[str]:
+        # Keras saves each saveable attribute in `dir` under its name, and each layer once, where
+        # it is first met: the layers of the network belong under "network".
+        return [name for name in super().__dir__() if name not in ("backbone", "_backbone")]
+
+    # Export
+
+    def serving_function(self, *args: Any, **options: Any) -> Callable[..., dict[str, Any]]:
+        """Return the function to export, from raw tensors to named tensors.
+
+        Args:
+            *args: None.
+            **options: Those of `description.export_options`.
+
+        Returns:
+            A function whose arguments and outputs are those of `description.signature`.
+        """
+        raise NotImplementedError
+
+    def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
+        """Write a SavedModel of plain TensorFlow that takes raw input.
+
+        Its signatures `serving_default` and `serve` are `description.signature`. It runs wherever
+        TensorFlow does, without keras and keras_attn.
+
+        Args:
+            filepath: Folder to write, such as `"serving/1"`; it may exist if it is empty.
+            **options: Those of `description.export_options`, such as `views` for images and
+                `beam_size` for translation.
+
+        Returns:
+            The folder's path.
+
+        Raises:
+            TypeError: Another option is given, such as Keras's `format`.
+            ValueError: An option is out of its range.
+            RuntimeError: The Keras backend is not TensorFlow.
+            FileExistsError: The folder exists and is not empty.
+        """
+        accepted = self.description.export_options
+        if unknown := [name for name in options if name not in accepted]:
+            raise TypeError(
+                f"{type(self).__name__}.export writes a TensorFlow SavedModel and takes a path"
+                f"{''.join(f', {name}' for name in accepted)}. Received: {', '.join(unknown)}. For "
+                "other formats export `.network`."
+            )
+        tf = import_tensorflow()
+        specs = {
+            info.name: tf.TensorSpec(info.shape, info.dtype)
+            for info in self.description.signature.inputs
+        }
+        return write_saved_model(filepath, self.serving_function(**options), self, **specs)
+
+
+class _Preprocessed(keras.utils.PyDataset):
+    """The batches of another `PyDataset`, preprocessed."""
+
+    def __init__(self, batches: keras.utils.PyDataset, task: Task, training: bool) -> None:
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self.batches, self.task, self.training = batches, task, training
+
+    @property
+    def num_batches(self) -> int | None:
+        """Number of batches, or None for endless ones."""
+        return self.batches.num_batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        parts = as_tuple(self.batches[index])
+        return self.task._prepared(*parts, training=self.training)
+
+    def on_epoch_end(self) -> None:
+        """Tell the batches."""
+        self.batches.on_epoch_end()
+
+
+def is_dataset(x: Any) -> bool:
+    """Return whether `x` has batches of its own: a data set, a loader or a generator."""
+    if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
+        return True
+    torch_loader = type(x).__module__.startswith("torch.utils.data")
+    distributed = type(x).__name__ == "DistributedDataset"
+    return torch_loader or distributed or hasattr(x, "__next__")
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    """Return a tuple as it is, and anything else as the only element of one."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def as_array(values: Any) -> Any:
+    """Return lists and columns of pandas as arrays, and anything else as it is."""
+    if isinstance(values, list | tuple):
+        return np.asarray(values)
+    return values.to_numpy() if hasattr(values, "to_numpy") else values

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.training.callbacks import InterruptedTrainingError
     from keras_attn.training.checkpoint import CheckpointError
-    from keras_attn.training.examples import evaluate
-    from keras_attn.training.keeping import InterruptedTrainingError
+    from keras_attn.training.evaluation import evaluate, fit_recipe
     from keras_attn.training.strategies import WorkerLostError
     from keras_attn.training.trainer import Run, train
 
@@ -15,9 +15,9 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
         "trainer": ["Run", "train"],
-        "examples": ["evaluate"],
+        "evaluation": ["evaluate", "fit_recipe"],
         "checkpoint": ["CheckpointError"],
-        "keeping": ["InterruptedTrainingError"],
+        "callbacks": ["InterruptedTrainingError"],
         "strategies": ["WorkerLostError"],
     },
 )

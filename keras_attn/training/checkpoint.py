@@ -21,8 +21,6 @@ from typing import Any
 import keras
 import numpy as np
 
-WEIGHTS_FILE = "model.weights.h5"
-VOCABULARY_FILE = "vocabulary.txt"
 VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
 FOLDER, PARTIAL = "checkpoints", "partial"
 KEPT = 2
@@ -59,8 +57,8 @@ class State:
         seconds: wall time of training so far.
         metrics: the values of the variables of the metrics, of an epoch that is under way.
         history: what was told of each epoch that is done.
-        pieces: what code and machine each piece of the run was made by, see `provenance`, and
-            the `epoch` that it began in. A run that nothing stopped is one piece.
+        segments: what code and machine each piece of the run was made by, see `provenance`, and
+            the `epoch` that it began in. A run that nothing stopped is one segment.
     """
 
     epoch: int = 0
@@ -68,14 +66,14 @@ class State:
     seconds: float = 0.0
     metrics: list[Any] = dataclasses.field(default_factory=list)
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    pieces: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    segments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def continued(self, origin: dict[str, Any]) -> "State":
         """The same place, from which code and machine of `origin` go on."""
-        last = self.pieces[-1] if self.pieces else {}
+        last = self.segments[-1] if self.segments else {}
         if origin.items() <= last.items():
             return self
-        return dataclasses.replace(self, pieces=[*self.pieces, {"epoch": self.epoch, **origin}])
+        return dataclasses.replace(self, segments=[*self.segments, {"epoch": self.epoch, **origin}])
 
 
 class Checkpoints:
@@ -128,8 +126,8 @@ class Checkpoints:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
-    def found(self) -> bool:
-        """Whether there is any, whole or not."""
+    def exist(self) -> bool:
+        """Whether there is any checkpoint, whole or not."""
         return bool(self._names())
 
     def latest(self) -> tuple[State, pathlib.Path]:

@@ -1,4 +1,4 @@
-"""The model that is fitted: a classifier behind its augmentation, and its average."""
+"""The model that `fit` trains: a task behind its augmentation, with averaged weights."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,32 +7,27 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers import augmentation
-from keras_attn.recipes import recipe
-from keras_attn.tasks import divergence_of_copies
-from keras_attn.tasks.translation.sequence_loss import PADDING_ID
+from keras_attn.tasks.training_data import Objective
 
 Tensor = Any
 
 
 class Learner(keras.Model):
-    """A model as it is trained: augmented images or ids in, targets for the loss.
+    """A model as it is trained: augmented inputs in, logits and the objective's loss out.
 
-    Weights are shared with `classifier`, which is what is kept in the end. With `average`
-    it also keeps an exponential moving average of all of them, those of normalization
-    included, updated by the training step like the statistics of a batch normalization:
-    under every backend and strategy, and saved with the rest. (The average of a Keras
-    optimizer leaves the normalization's statistics out, and they then do not fit.)
+    Weights are shared with `task`, which is saved in the end. With `ema_decay` it also keeps an
+    exponential moving average of all of them, those of normalization included, updated by the
+    training step like the statistics of a batch normalization: under every backend and strategy,
+    and saved with the rest. (The average of a Keras optimizer leaves the normalization's
+    statistics out, and they then do not fit.)
 
     Args:
-        classifier: a built model from uint8 images, or ids of texts, to logits `(B, C)`.
-        augmentations: layers applied to float images in training, in order.
-        average: how much the average keeps a step, in [0, 1); 0 for none. In the first
-            steps it keeps less, so that it does not remember the initial weights.
-        one_hot: whether the loss takes labels written out over the classes, for augmentations
-            to mix.
-        r_drop: weight of the divergence between the answers to the two copies of each row of
-            which training batches consist; 0 where they do not.
+        task: A built model from inputs of batches to logits.
+        objective: The loss of a step.
+        augmentations: Layers applied to float inputs in training, in order.
+        ema_decay: Decay per step of the average, in [0, 1); 0 for none. In the first steps it is
+            lower, so that the average does not remember the initial weights.
+        **kwargs: See `keras.Model`.
 
     Under a `tf.distribute` strategy the loss of a step is that of one device with the whole
     batch: a replica's counts by its share of the rows, or of the tokens.
@@ -40,21 +35,19 @@ class Learner(keras.Model):
 
     def __init__(
         self,
-        classifier: keras.Model,
+        task: keras.Model,
+        objective: Objective,
         augmentations: list[keras.layers.Layer],
-        average: float = 0.0,
-        one_hot: bool = True,
-        r_drop: float = 0.0,
+        ema_decay: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.classifier = classifier
+        self.task = task
+        self.objective = objective
         self.augmentations = augmentations
-        self.average = average
-        self.one_hot = one_hot
-        self.r_drop = r_drop
+        self.ema_decay = ema_decay
         self.example: Any = None  # a batch, to build metrics from under a strategy
-        if average:
+        if ema_decay:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
             )
@@ -72,19 +65,19 @@ class Learner(keras.Model):
 
     @property
     def averaged(self) -> list[keras.Variable]:
-        """The classifier's weights that are averaged: all but random generators' states."""
-        return self.classifier.weights
+        """The weights that are averaged: all but the states of random generators."""
+        return self.task.weights
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training:
-            return self.classifier(inputs, training=False)
-        if self.average:
+            return self.task(inputs, training=False)
+        if self.ema_decay:
             self._update_averages()
         if self.augmentations:
             inputs = ops.cast(inputs, "float32")
         for layer in self.augmentations:
             inputs = layer(inputs, training=True)
-        return self.classifier(inputs, training=True)
+        return self.task(inputs, training=True)
 
     def exchange(self) -> None:
         """Exchange the weights with their averages, exactly; a second call undoes it."""
@@ -95,7 +88,7 @@ class Learner(keras.Model):
 
     def _update_averages(self) -> None:
         """Take in the weights as they stand before this step."""
-        keep = ops.minimum(self.average, self.steps / (self.steps + 9.0))
+        keep = ops.minimum(self.ema_decay, self.steps / (self.steps + 9.0))
         for weight, average in zip(self.averaged, self.averages, strict=True):
             value = ops.cast(weight.value, "float32")
             average.assign(keep * average + (1.0 - keep) * value)
@@ -109,7 +102,7 @@ class Learner(keras.Model):
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
-        if self.one_hot:
+        if self.objective.one_hot:
             y = ops.one_hot(y, ops.shape(y_pred)[-1], dtype=y_pred.dtype)
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
@@ -117,12 +110,11 @@ class Learner(keras.Model):
         loss = super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        if training and self.r_drop:
-            loss = loss + self.r_drop * divergence_of_copies(y, y_pred)
         if training:
-            return self._share(loss, y)
-        # Where it tells the loss, Keras multiplies by the replicas that it thinks it divided by.
-        return loss if self.one_hot else loss / self.replicas
+            return self._share(loss + self.objective.penalty(y, y_pred), y)
+        # Where Keras logs the loss, it multiplies by the replicas that it assumes to have divided
+        # by.
+        return loss if self.objective.is_divided_by_replicas else loss / self.replicas
 
     @property
     def replicas(self) -> int:
@@ -131,17 +123,15 @@ class Learner(keras.Model):
         return 1 if strategy is None else strategy.num_replicas_in_sync
 
     def _share(self, loss: Tensor, y: Tensor) -> Tensor:
-        """What this replica's mean adds to that of all."""
+        """Return what this replica's mean adds to that of all."""
         if self.replicas == 1:
             return loss
         import tensorflow as tf
 
-        if self.one_hot:
-            own = ops.cast(ops.shape(y)[0], "float32")
-            # Keras has divided a mean over rows by the number of replicas, as if all had as many.
+        own = self.objective.size(y)
+        if self.objective.is_divided_by_replicas:
+            # Keras has divided a mean over rows as if all replicas had as many.
             loss = loss * self.replicas
-        else:
-            own = ops.sum(ops.cast(ops.not_equal(y, PADDING_ID), "float32"))
         total = tf.distribute.get_replica_context().all_reduce("SUM", own)
         return loss * ops.cast(own / ops.maximum(total, 1.0), loss.dtype)
 
@@ -204,8 +194,8 @@ def _step_function(learner: Learner, step: Any) -> Any:
 class EvaluateAverages(keras.callbacks.Callback):
     """Puts the averages in the weights' place to evaluate, and for what follows an epoch.
 
-    From the end of an epoch to the beginning of the next, and after training, the
-    classifier holds the averages. A callback that needs the weights as they are trained
+    From the end of an epoch to the beginning of the next, and after training, the task holds the
+    averages. A callback that needs the weights as they are trained
     must come before this one.
     """
 
@@ -235,27 +225,11 @@ class EvaluateAverages(keras.callbacks.Callback):
         self._hold_averages(True)
 
     @contextlib.contextmanager
-    def holding_weights(self) -> Iterator[None]:
-        """A context in which the classifier holds the weights as they are trained."""
+    def trained_weights(self) -> Iterator[None]:
+        """Hold the weights as they are trained within a `with` block."""
         before = self.exchanged
         self._hold_averages(False)
         try:
             yield
         finally:
             self._hold_averages(before)
-
-
-def augmentations(settings: recipe.Augmentation, seed: int) -> list[keras.layers.Layer]:
-    """The layers of a recipe's augmentation, with seeds of their own."""
-    layers: list[keras.layers.Layer] = []
-    if settings.flip is True:  # else images come flipped
-        layers.append(augmentation.RandomFlip(seed=seed + 1))
-    if settings.shift:
-        layers.append(augmentation.RandomShift(settings.shift, seed=seed + 2))
-    if settings.cutout:
-        layers.append(augmentation.Cutout(settings.cutout, seed=seed + 3))
-    if settings.mixup:
-        layers.append(augmentation.Mixup(settings.mixup, seed=seed + 4))
-    if settings.cutmix:
-        layers.append(augmentation.CutMix(settings.cutmix, seed=seed + 5))
-    return layers

@@ -41,29 +41,14 @@ class Distribution:
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What a record says of it."""
+    def summary(self) -> dict[str, Any]:
+        """What a record says of the distribution."""
         name = "none" if self.strategy is None else type(self.strategy).__name__
         return {"name": name, "workers": self.workers, "replicas": self.replicas}
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """The scope in which a model must be built."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
-
-    def check_batch_size(self, batch_size: int) -> None:
-        """Refuse a batch that the replicas cannot share equally.
-
-        Raises:
-            ValueError: they cannot.
-        """
-        if batch_size % self.replicas:
-            fitting = batch_size - batch_size % self.replicas or self.replicas
-            raise ValueError(
-                f"A batch of {batch_size} cannot be shared equally by {self.replicas} replicas. "
-                "It is the size of all replicas together, which is kept whatever their number, "
-                f"and with it the learning rate. Use other devices, or a recipe with "
-                f"batch_size = {fitting}."
-            )
 
     def check_together(self, epoch: int, step: int) -> None:
         """Refuse to begin where workers stand at different places.

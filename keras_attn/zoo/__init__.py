@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from keras_attn.zoo.registry import Entry, describe, register
-from keras_attn.zoo.registry import list_ as list  # noqa: A004
+from keras_attn.zoo.registry import Entry, describe, list_models, register
 
-__all__ = ["Entry", "WeightsError", "build", "describe", "list", "register"]
+list = list_models  # noqa: A001
+
+__all__ = ["Entry", "WeightsError", "build", "describe", "list", "list_models", "register"]
 
 
 if TYPE_CHECKING:

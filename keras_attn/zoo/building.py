@@ -1,6 +1,7 @@
 """From an entry to a task model with its weights."""
 
 import hashlib
+import logging
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,11 @@ from typing import Any
 
 from keras_attn import datasets
 from keras_attn._names import unknown
-from keras_attn.recipes.recipe import Recipe
-from keras_attn.tasks import ImageClassifier, Task, TextClassifier, Translator, from_architecture
-from keras_attn.training.checkpoint import VOCABULARY_FILE
+from keras_attn.recipes import Recipe
+from keras_attn.tasks import Task, from_architecture
 from keras_attn.zoo import registry
+
+_log = logging.getLogger("keras_attn")
 
 
 class WeightsError(ValueError):
@@ -23,32 +25,35 @@ def build(
     weights: str | os.PathLike[str] | None = "zoo",
     *,
     label_names: Sequence[str] | None = None,
-    text: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Task:
     """Build an entry's model: a Keras model, ready to fit, evaluate, save and export.
 
-    A model of texts with fresh weights has no vocabulary, and a translator no subwords: give
-    them by `adapt`.
+    With labels of your own and trained weights, the model keeps the trained backbone and its
+    preprocessing, and gets a new head: fine-tune it by `fit`. The log names the layers that are
+    new, and `model.initialized_from` keeps where the backbone came from.
+
+    A model with fresh weights has no vocabulary or statistics: call `adapt` first.
 
     Args:
-        name: an entry, see `keras_attn.zoo.list`.
-        weights: `"zoo"` for those that come with the entry; a path of a `.weights.h5`
-            file, of texts with its `vocabulary.txt` beside it; or None for fresh ones.
-        label_names: labels of your own, for fresh weights; None are those of the data set.
-            A translator has none.
-        text: settings of how texts are read to change, such as `{"max_length": 200}`, see
-            `keras_attn.text.NGramEncoder`; of a translator those of its recipe's `subwords`,
-            see `keras_attn.recipes.recipe.Subwords`.
-        **overrides: settings of the architecture to change, such as `attention="none"`.
+        name: An entry, see `keras_attn.zoo.list`.
+        weights: `"zoo"` for those that come with the entry; a path of a `.weights.h5` file,
+            for texts with its `vocabulary.txt` beside it; or None for fresh ones.
+        label_names: Labels of your own; None are those of the data set. A translator has none.
+        num_classes: Their number, if they have no names: they are then called `"0"`, `"1"`, ...
+        preprocessing: Settings of how raw input is read to change, such as `{"max_length": 200}`
+            for texts, see `keras_attn.text.NGramEncoder` and `keras_attn.tasks.Translator`.
+        **overrides: Settings of the architecture to change, such as `attention="none"`.
 
     Returns:
-        An `ImageClassifier`, a `TextClassifier` or a `Translator`, as the entry's task is.
+        A model of the entry's task, such as a `keras_attn.tasks.ImageClassifier`.
 
     Raises:
-        ValueError: no entry has that name; a setting is unknown or impossible; labels are
-            given for the trained weights, or for a translator.
-        WeightsError: the weights are missing, damaged, or do not fit the overrides.
+        ValueError: No entry has that name; a setting is unknown or impossible; or labels are
+            given for a task that has none.
+        WeightsError: The weights are missing, damaged, or do not fit the overrides.
 
     Example:
 
@@ -56,30 +61,125 @@ def build(
     >>> model = zoo.build("cifar10_attention_net")
     >>> model.label_names[:2]
     ('airplane', 'automobile')
+    >>> mine = zoo.build("cifar10_attention_net", label_names=["cat", "dog"])
+    >>> mine.initialized_from["entry"], mine.initialized_from["new_layers"]
+    ('cifar10_attention_net', ['head'])
     """
     entry = registry.describe(name)
-    recipe = entry.recipe
-    if label_names is not None:
-        _check_labels(name, recipe, label_names, weights)
-    model = from_architecture(
-        recipe.architecture,
-        datasets.describe_dataset(recipe.dataset).label_names
-        if label_names is None
-        else label_names,
-        text=_text_settings(name, recipe, text or {}),
-        **{**recipe.model, **overrides},
-    )
-    if weights is None:
+    labels = _own_labels(entry, label_names, num_classes)
+    arguments = _arguments(entry, preprocessing or {}, overrides)
+    own = datasets.describe_dataset(entry.recipe.dataset).label_names
+    if labels is None or labels == own or weights is None:
+        model = _new(entry.recipe, own if labels is None else labels, arguments)
+        if weights is not None:
+            _load(model, entry, weights, overrides)
         return model
+    trained = _new(entry.recipe, own, arguments)
+    _load(trained, entry, weights, overrides)
+    return with_new_head(trained, entry, labels, arguments)
+
+
+def with_new_head(
+    trained: Task, entry: registry.Entry, label_names: Sequence[str], arguments: Mapping[str, Any]
+) -> Task:
+    """Return a model with the backbone of a trained one, and a new head for other labels."""
+    settings = trained.backbone_settings()
+    model = _new(entry.recipe, label_names, {**arguments, **settings})
+    new_layers = model.copy_backbone(trained)
+    digest = entry.results["weights"]["sha256"] if entry.pretrained else None
+    model.initialized_from = {
+        "entry": entry.name,
+        "weights_sha256": digest,
+        "new_layers": new_layers,
+    }
+    _log.warning(
+        "%s: the trained backbone is kept, and the head is new for %d labels (layers: %s). "
+        "Train it by fit before use.",
+        entry.name,
+        len(label_names),
+        ", ".join(new_layers),
+    )
+    return model
+
+
+def _own_labels(
+    entry: registry.Entry, label_names: Sequence[str] | None, num_classes: int | None
+) -> tuple[str, ...] | None:
+    if label_names is None and num_classes is None:
+        return None
+    if label_names is not None and num_classes is not None:
+        raise ValueError(
+            "Give `label_names` or `num_classes`, not both. Received: "
+            f"label_names={label_names!r}, num_classes={num_classes!r}."
+        )
+    if not datasets.describe_dataset(entry.recipe.dataset).label_names:
+        task = entry.recipe.task
+        raise ValueError(
+            f"{entry.name!r} is for {task}, and has no labels. Leave `label_names` and "
+            f"`num_classes` out. Received: {label_names!r}, {num_classes!r}."
+        )
+    if num_classes is not None:
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+            raise ValueError(
+                f"`num_classes` must be an integer of at least 2. Received: {num_classes!r}."
+            )
+        return tuple(map(str, range(num_classes)))
+    if isinstance(label_names, str):
+        raise ValueError(
+            f"`label_names` must be a list of different names. Received: {label_names!r}."
+        )
+    return tuple(map(str, label_names or ()))
+
+
+def _arguments(
+    entry: registry.Entry, preprocessing: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of `from_architecture` besides the labels."""
+    settings = entry.recipe.preprocessing
+    for key in preprocessing:
+        if key not in settings:
+            what = f"setting in `preprocessing` of {entry.name!r}"
+            raise ValueError(unknown(what, key, settings))
+    return {
+        **entry.recipe.model,
+        **overrides,
+        "preprocessing": {**settings, **preprocessing},
+    }
+
+
+def _new(recipe: Recipe, label_names: Sequence[str], arguments: Mapping[str, Any]) -> Task:
+    model = from_architecture(recipe.architecture, label_names, **arguments)
+    model.use_dataset_info(datasets.describe_dataset(recipe.dataset))
+    return model
+
+
+def _load(
+    model: Task,
+    entry: registry.Entry,
+    weights: str | os.PathLike[str],
+    overrides: Mapping[str, Any],
+) -> None:
+    """Load an entry's own weights and assets, or those of a path."""
     own = weights == "zoo"
     path = entry.weights if own else pathlib.Path(weights)
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.")
+    for file in type(model).asset_files:
+        if not path.with_name(file).is_file():
+            raise WeightsError(
+                f"The weights of {entry.name!r} need {file} beside them: there is no "
+                f"{path.with_name(file)}."
+            )
+        if own:
+            stem = pathlib.Path(file).stem
+            _check_digest(path.with_name(file), entry.results[stem]["sha256"])
     if own:
         _check_digest(path, entry.results["weights"]["sha256"])
-    if not isinstance(model, ImageClassifier):
-        _read_vocabulary(model, path.with_name(VOCABULARY_FILE), entry.results if own else None)
-    changed = [*overrides, *(["label_names"] if label_names else [])]
+    try:
+        model.load_assets(path.parent)
+    except ValueError as error:
+        files = ", ".join(type(model).asset_files)
+        raise WeightsError(f"{files} does not fit the model: {error}") from error
     expected = entry.results["weights"]["parameters"] if own else model.network.count_params()
     try:
         if model.network.count_params() != expected:
@@ -88,51 +188,11 @@ def build(
             )
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        reason = f"with {', '.join(changed)} changed" if changed else "as it is built"
+        reason = f"with {', '.join(overrides)} changed" if overrides else "as it is built"
         raise WeightsError(
-            f"The weights {path} do not fit the model {name!r} {reason}: {error}. Pass "
+            f"The weights {path} do not fit the model {entry.name!r} {reason}: {error}. Pass "
             "weights=None for fresh weights, or leave its settings as they are."
         ) from error
-    return model
-
-
-def _check_labels(name: str, recipe: Recipe, label_names: Sequence[str], weights: Any) -> None:
-    if recipe.task == "translation":
-        raise ValueError(
-            f"{name!r} translates, and has no labels. Leave `label_names` out. Received: "
-            f"label_names={label_names!r}."
-        )
-    if weights == "zoo":
-        raise ValueError(
-            f"The trained weights of {name!r} know the labels of its data set. Pass weights=None "
-            f"to train for labels of your own. Received: label_names={label_names!r}."
-        )
-
-
-def _text_settings(name: str, recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe's settings of how texts are read, with changes."""
-    settings = recipe.encoder_settings
-    if settings is None:
-        return dict(changes)  # which a model of images refuses
-    for key in changes:
-        if key not in settings:
-            raise ValueError(unknown(f"setting in `text` of {name!r}", key, settings))
-    return {**settings, **changes}
-
-
-def _read_vocabulary(
-    model: TextClassifier | Translator, path: pathlib.Path, results: Mapping[str, Any] | None
-) -> None:
-    if not path.is_file():
-        raise WeightsError(
-            f"The weights of a model of texts need its vocabulary beside them: there is no {path}."
-        )
-    if results is not None:
-        _check_digest(path, results["vocabulary"]["sha256"])
-    try:
-        model.read_vocabulary(path)
-    except ValueError as error:
-        raise WeightsError(f"The vocabulary does not fit the model: {error}") from error
 
 
 def _check_digest(path: pathlib.Path, expected: str) -> None:

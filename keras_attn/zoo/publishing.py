@@ -7,12 +7,10 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from keras_attn.training.checkpoint import (
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    sha256,
-    write_text,
-)
+from keras_attn.recipes import describe_task
+from keras_attn.recipes.figures import Run
+from keras_attn.training.artifacts import WEIGHTS_FILE
+from keras_attn.training.checkpoint import sha256, write_text
 from keras_attn.zoo import cards, registry
 
 MAX_BYTES = 25_000_000
@@ -21,9 +19,9 @@ MAX_BYTES = 25_000_000
 def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.Entry:
     """Record runs of an entry, ship the weights best on validation data, write its card.
 
-    A run replaces the recorded one of the same variant and seed. Runs of an earlier
-    recipe are dropped. Weights are taken from runs of the entry itself, not of variants: of
-    a classifier by validation accuracy, of a translator by BLEU on the validation split.
+    A run replaces the recorded one of the same variant and seed. Runs of an earlier recipe are
+    dropped. Weights are taken from runs of the entry itself, not of variants, by the primary
+    metric of the task on the validation split.
 
     Args:
         name: the entry.
@@ -50,20 +48,16 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
             )
         key = (record["variant"], record["seed"])
         runs[key], sources[key] = record, folder / WEIGHTS_FILE
-    best = max(
-        (run for run in runs.values() if not run["variant"]),
-        key=lambda run: (run["metrics"]["validation"][chosen_by(entry)], -run["seed"]),
-        default=None,
-    )
+    best = _best([run for run in runs.values() if not run["variant"]], entry)
     if best is None:
         raise ValueError(f"No run of {name!r} itself is given, only of its variants.")
     source = sources.get(("", best["seed"]))
     target = entry.folder / WEIGHTS_FILE
+    assets = {pathlib.Path(file).stem: file for file in asset_files(entry)}
     if source is not None:
         _ship(source, target, best["weights_sha256"])
-        if "vocabulary_sha256" in best:
-            vocabulary = entry.folder / VOCABULARY_FILE
-            _ship(source.with_name(VOCABULARY_FILE), vocabulary, best["vocabulary_sha256"])
+        for stem, file in assets.items():
+            _ship(source.with_name(file), entry.folder / file, best[f"{stem}_sha256"])
     elif not (target.is_file() and sha256(target) == best["weights_sha256"]):
         raise ValueError(
             f"Of the runs of {name!r}, that of seed {best['seed']} is now the best on validation "
@@ -79,11 +73,11 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         },
         "runs": [runs[key] for key in sorted(runs)],
     }
-    if "vocabulary_sha256" in best:
-        results["vocabulary"] = {
-            "file": VOCABULARY_FILE,
-            "sha256": best["vocabulary_sha256"],
-            "bytes": (entry.folder / VOCABULARY_FILE).stat().st_size,
+    for stem, file in assets.items():
+        results[stem] = {
+            "file": file,
+            "sha256": best[f"{stem}_sha256"],
+            "bytes": (entry.folder / file).stat().st_size,
         }
     write_text(entry.folder / "results.json", json.dumps(results, indent=2))
     published = registry.describe(name)
@@ -91,9 +85,20 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     return published
 
 
-def chosen_by(entry: registry.Entry) -> str:
-    """The metric on validation data that decides which run's weights are shipped."""
-    return "bleu" if entry.recipe.task == "translation" else "accuracy"
+def asset_files(entry: registry.Entry) -> tuple[str, ...]:
+    """Return the names of the files that come with an entry's weights."""
+    return describe_task(entry.recipe.task).model_class().asset_files
+
+
+def _best(runs: Sequence[Run], entry: registry.Entry) -> Run | None:
+    """Return the run that is best on validation data by the primary metric of the task."""
+    metric = describe_task(entry.recipe.task).primary_metric
+    sign = 1 if metric.greater_is_better else -1
+
+    def rank(run: Run) -> tuple[float, int]:
+        return sign * run["metrics"]["validation"][metric.key], -run["seed"]
+
+    return max(runs, key=rank, default=None)
 
 
 def stale_pages(*, write: bool) -> list[pathlib.Path]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_attn._names import unknown
-from keras_attn.recipes.recipe import Recipe, load_recipe
+from keras_attn.recipes import Recipe, list_tasks, load_recipe
 
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 
@@ -76,7 +76,9 @@ class Entry:
         return sorted(runs, key=lambda run: run["seed"])
 
 
-def list_(pattern: str = "*", task: str | None = None, pretrained: bool | None = None) -> list[str]:
+def list_models(
+    pattern: str = "*", task: str | None = None, pretrained: bool | None = None
+) -> list[str]:
     """The names of entries, sorted.
 
     Args:
@@ -94,7 +96,7 @@ def list_(pattern: str = "*", task: str | None = None, pretrained: bool | None =
     ['imdb_transformer']
     """
     found = list(entries())
-    tasks: list[str] = sorted({entry.recipe.task for entry in found})
+    tasks = list_tasks()
     if task is not None and task not in tasks:
         raise ValueError(unknown("task", task, tasks))
     return [

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.layers import SelfAttention2D
+from keras_attn.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
     ('attention', (2, 1, 8, 8, 8, 8))
     """
     network, inputs = model, images
-    if hasattr(model, "network") and hasattr(model, "normalization"):
+    if isinstance(model, Task):
         network, inputs = model.network, model.normalization(model.preprocess(images))
     layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
     if not layers:

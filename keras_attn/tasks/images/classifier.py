@@ -1,53 +1,58 @@
 """Image classification: from images to labels with scores."""
 
 import os
-import pathlib
-from collections.abc import Sequence
-from typing import Any, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, overload
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.datasets import decode_image
-from keras_attn.export import import_tensorflow, write_saved_model
+from keras_attn import models
+from keras_attn.datasets import Dataset, ImageSplit, decode_image
 from keras_attn.layers import ImageNormalization, PatchWhitening
+from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import (
     Classification,
-    answer,
-    check_export_arguments,
-    checked_label_names,
-    served,
+    ClassificationTask,
+    classification_answers,
+    cross_entropy,
+    serving_outputs,
 )
-from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.images.description import DESCRIPTION
+from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
+from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_over_views, check_views
-from keras_attn.tasks.task import TaskModel
+from keras_attn.tasks.task import Task
 
 Tensor = Any
+Image = str | os.PathLike[str] | np.ndarray
+ADAPT_SAMPLE = 5_000  # images from which the statistics are learned
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class ImageClassifier(TaskModel):
-    """A network with its preprocessing and its labels: images in, answers out.
+class ImageClassifier(ClassificationTask):
+    """A network with its preprocessing and its labels: images in, labels with scores out.
 
-    It is a `keras.Model`: `fit`, `evaluate`, `predict` and `save` work on uint8 images of
-    the network's size, with integer labels, and give logits. It comes compiled with Adam;
-    compile it again to choose otherwise. `classify` and the exported SavedModel take
-    images of any size, and give labels.
+    It is a `keras.Model`: `fit`, `evaluate` and `predict` take images of any size, as arrays,
+    lists or paths of files, and labels as indices or names. It comes compiled with Adam; compile
+    it again to choose otherwise. `classify` and the exported SavedModel give labels.
 
     Args:
-        network: a model from normalized float images `(B, H, W, 3)` to logits `(B, C)`.
-        label_names: the name of each of the `C` labels.
+        network: A model from normalized float images `(B, H, W, 3)` to logits `(B, C)`.
+        label_names: The name of each of the `C` labels.
+        **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: images `(B, H, W, 3)` with values in 0..255, uint8 or float, of the
-            network's size.
+        inputs: Images `(B, H, W, 3)` with values in 0..255, uint8 or float, of the network's
+            size.
 
     Returns:
         float32 logits `(B, C)`.
 
     Raises:
-        ValueError: the number of labels is not that of the network's outputs.
+        ValueError: The number of labels is not that of the network's outputs.
 
     Example:
 
@@ -59,23 +64,37 @@ class ImageClassifier(TaskModel):
     True
     """
 
-    _parts = ("network",)
+    description: ClassVar[TaskDescription] = DESCRIPTION
 
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(network, label_names, **kwargs)
         self.autocast = False  # uint8 values stay exact until they are normalized
-        outputs = network.output_shape[-1]
-        self.network = network
-        self.label_names = checked_label_names("ImageClassifier", label_names, outputs)
         self.image_shape = tuple(network.input_shape[1:])
         self.normalization = ImageNormalization(name="normalization", dtype=self.dtype_policy)
         self.build((None, *self.image_shape))
-        self.compile(
-            optimizer=keras.optimizers.Adam(1e-3),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            jit_compile=compile_mode(),
-        )
+        self.compile_default()
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: str,
+        *,
+        label_names: Sequence[str] = (),
+        preprocessing: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a classifier with fresh weights, see `Task.from_architecture`.
+
+        Raises:
+            ValueError: `preprocessing` is given, which images have none of.
+        """
+        if preprocessing:
+            raise ValueError(
+                f"{architecture!r} reads images, which have no settings of preprocessing. "
+                f"Received: preprocessing={dict(preprocessing)}."
+            )
+        network = models.build(architecture, num_classes=len(label_names), **settings)
+        return cls(network, label_names)
 
     def build(self, input_shape: Any) -> None:
         self.normalization.build(input_shape)
@@ -84,37 +103,66 @@ class ImageClassifier(TaskModel):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.network(self.normalization(inputs), training=training)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (input_shape[0], len(self.label_names))
-
-    def adapt(self, images: np.ndarray) -> None:
+    def adapt(self, images: Any, labels: Any = None) -> None:
         """Learn the statistics of the inputs: mean, deviation and, if any, whitening.
 
-        Call it once, on training images, before a new model's `fit`.
+        Call it once on a new model, on training images, before `fit`.
 
         Args:
-            images: uint8 array `(N, H, W, 3)`; at most 5,000 of them, drawn, are used.
+            images: Images of any size, as `fit` takes them; at most 5,000 of them, drawn at
+                random, are used.
+            labels: Not used.
 
         Raises:
-            TypeError, ValueError: they are not such an array, or there are none.
+            TypeError, ValueError: They are not images, or there are none.
         """
-        images = np.asarray(images)
-        self._check_images(images)
         if not len(images):
             raise ValueError("`adapt` needs images to learn from. Received: none.")
-        sample = images[np.random.default_rng(0).permutation(len(images))[:5_000]]
+        rows = np.random.default_rng(0).permutation(len(images))[:ADAPT_SAMPLE]
+        images = _as_sequence(images)
+        if isinstance(images, np.ndarray):
+            self._check_images(images)
+            sample = self.preprocess_inputs(images[rows])
+        else:
+            sample = self.preprocess_inputs([images[row] for row in rows])
         self.normalization.adapt(sample)
         normalized = ops.convert_to_numpy(self.normalization(sample))
         for layer in self.network.layers:
             if isinstance(layer, PatchWhitening):
                 layer.adapt(normalized)
 
+    def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> ImageTrainingData:
+        """Return training and validation images as batches, see `Task.training_data`."""
+        return ImageTrainingData(self, dataset, recipe)
+
+    def evaluate_split(self, split: ImageSplit, views: int = 1) -> dict[str, Any]:
+        """Return the metrics of a split.
+
+        Args:
+            split: Images with labels.
+            views: Also measure the accuracy by the mean of so many views, see `classify`.
+
+        Returns:
+            `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
+            also `views`, their number, and `views_accuracy`.
+        """
+        logits = self.logits(split.images)
+        metrics: dict[str, Any] = {
+            "accuracy": float((logits.argmax(axis=-1) == split.labels).mean()),
+            "loss": cross_entropy(softmax(logits.astype("float64")), split.labels),
+            "examples": len(split),
+        }
+        if views > 1:
+            correct = self.logits(split.images, views=views).argmax(axis=-1) == split.labels
+            metrics |= {"views": views, "views_accuracy": float(correct.mean())}
+        return metrics
+
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the network's size; for `tf.data.Dataset.map` among others.
 
         Args:
-            images: uint8 tensor `(B, H, W, 3)` or `(H, W, 3)`.
-            *rest: labels and whatever else a data set's elements hold, passed on.
+            images: uint8 or float tensor `(B, H, W, 3)` or `(H, W, 3)`, values in 0..255.
+            *rest: Labels and whatever else the elements of a data set hold, passed on.
 
         Returns:
             float32 images in 0..255, of the network's size, and the rest.
@@ -128,124 +176,207 @@ class ImageClassifier(TaskModel):
         )
         return (resized, *rest) if rest else resized
 
-    @overload
-    def classify(self, images: str | os.PathLike[str], *, views: int = 1) -> Classification: ...
+    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
+        """Return images as an array of the network's size; those of that size as they are.
+
+        Args:
+            x: Array `(N, H, W, 3)`; or a list, a column of pandas or an array of objects, of
+                arrays `(H, W, 3)` and paths of image files.
+            training: Not used.
+        """
+        x = _as_sequence(x)
+        if not isinstance(x, list):
+            if not isinstance(x, np.ndarray):
+                return x  # a tensor: what the network reads
+            self._check_values(x)
+            return x if x.shape[1:] == self.image_shape else self._resized(x)
+        arrays = [self._decoded(image) for image in x]
+        if not arrays:
+            return np.zeros((0, *self.image_shape), "uint8")
+        if len({array.shape for array in arrays}) == 1:
+            return self.preprocess_inputs(np.stack(arrays), training=training)
+        return np.concatenate([self._resized(array[None]) for array in arrays])
+
+    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
+        """Resize a batch of images of a `tf.data.Dataset`, and convert label names."""
+        if tuple(x.shape[1:]) != self.image_shape:
+            x = self.preprocess(x)
+        if not rest:
+            return x
+        targets, *weights = rest
+        return (x, self.label_indices(targets), *weights)
+
+    def logits(self, x: Any, batch_size: int = 256, views: int = 1) -> np.ndarray:
+        """Return float32 logits `(N, C)` of images of any size, in their order.
+
+        Args:
+            x: Images, as `fit` takes them.
+            batch_size: Images at a time.
+            views: Number of test-time augmentation views, see `classify`.
+
+        Raises:
+            ValueError: There is no such number of views.
+        """
+        check_views(views)
+        images = _as_sequence(x)
+        parts = [np.zeros((0, len(self.label_names)), "float32")]
+        for start in range(0, len(images), batch_size):
+            batch = self.preprocess_inputs(images[start : start + batch_size])
+            parts.append(self._batch_logits(batch, views))
+        return np.concatenate(parts)
+
+    def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
+        images = _as_sequence(x)
+        parts = []
+        for start in range(0, max(1, len(images)), batch_size):
+            batch = self.preprocess_inputs(images[start : start + batch_size])
+            parts.append(self.backbone(self.normalization(batch), training=False))
+        return np.concatenate([ops.convert_to_numpy(ops.cast(p, "float32")) for p in parts])
+
+    def copy_backbone(self, source: Task) -> list[str]:
+        """Copy input statistics and backbone of a trained classifier."""
+        new_layers = super().copy_backbone(source)
+        self.normalization.set_weights(source.normalization.get_weights())
+        return new_layers
 
     @overload
-    def classify(self, images: Sequence[Any], *, views: int = 1) -> list[Classification]: ...
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self, images: str | os.PathLike[str], *, batch_size: int = 256, views: int = 1
+    ) -> Classification: ...
 
     @overload
     def classify(
-        self, images: np.ndarray, batch_size: int = 256, views: int = 1
+        self, images: Sequence[Image], *, batch_size: int = 256, views: int = 1
+    ) -> list[Classification]: ...
+
+    @overload
+    def classify(
+        self, images: np.ndarray, *, batch_size: int = 256, views: int = 1
     ) -> Classification | list[Classification]: ...
 
     def classify(
-        self, images: Any, batch_size: int = 256, views: int = 1
+        self, images: Any, *, batch_size: int = 256, views: int = 1
     ) -> Classification | list[Classification]:
         """Label images of any size.
 
         Args:
-            images: a uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image
-                file; or a list of such paths and arrays, of whatever sizes.
-            batch_size: images at a time.
-            views: how many views of each image are averaged: 1, 2 (also mirrored) or 6 (both
-                also moved by a pixel, two ways), see `keras_attn.tasks.images.views`. So many times
-                the work, for some tenths of a percent.
+            images: A uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image file; or a
+                list or a column of pandas of such paths and arrays, of whatever sizes.
+            batch_size: Images at a time.
+            views: Number of test-time augmentation views whose logits are averaged: 1, 2 (also
+                mirrored) or 6 (both also moved by a pixel, two ways), see
+                `keras_attn.tasks.images.views`. So many times the work, for some tenths of a
+                percent.
 
         Returns:
             A `Classification` for a single image, a list of them for a batch or a list.
 
         Raises:
-            TypeError: the images are not uint8.
-            ValueError: the images have another shape, a file is not an image, or there is no
+            TypeError: The images are not uint8.
+            ValueError: The images have another shape, a file is not an image, or there is no
                 such number of views.
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: There is no such file.
         """
         check_views(views)
-        if isinstance(images, str | os.PathLike):
-            return self._classify_one(decode_image(images), views)
-        if isinstance(images, list | tuple):
-            arrays = [decode_image(x) if isinstance(x, str | os.PathLike) else x for x in images]
-            return [self._classify_one(array, views) for array in arrays]
-        array = np.asarray(images)
-        if array.ndim == 3:
-            return self._classify_one(array, views)
-        self._check_images(array)
+        single = isinstance(images, str | os.PathLike)
+        if not single:
+            images = _as_sequence(images)
+            single = isinstance(images, np.ndarray) and images.ndim == 3
+        several = [images] if single else images
+        if isinstance(several, np.ndarray):
+            self._check_images(several)
         answers = []
-        for start in range(0, len(array), batch_size):
-            probabilities = self._probabilities(array[start : start + batch_size], views)
-            answers += [
-                answer(self.label_names, row) for row in ops.convert_to_numpy(probabilities)
-            ]
-        return answers
+        for start in range(0, len(several), batch_size):
+            logits = self.logits(several[start : start + batch_size], batch_size, views)
+            answers += classification_answers(self.label_names, softmax(logits))
+        return answers[0] if single else answers
 
-    def export(
-        self, filepath: str | os.PathLike[str], *, views: int = 1, **kwargs: Any
-    ) -> pathlib.Path:
-        """Write a SavedModel that takes uint8 images `(B, H, W, 3)` of any size.
+    def answers(
+        self, inputs: Sequence[Any], *, batch_size: int = 256, views: int = 1
+    ) -> list[Classification]:
+        """Return the answer to each image, see `classify`."""
+        return self.classify(list(inputs), batch_size=batch_size, views=views)
 
-        Its signature `serving_default` (and `serve`) takes `images` and returns `label`
-        (string), `score` (float32) and `probabilities` (float32, `(B, C)`). It runs
-        wherever TensorFlow does, without keras and keras_attn.
+    def explain(
+        self, image: Image, label: str | None = None, *, patch_size: int | None = None
+    ) -> ImageExplanation:
+        """Show where an image decides the answer, and where the network attends.
 
         Args:
-            filepath: the folder to write.
-            views: how many views of each image are averaged, see `classify`.
-            **kwargs: none is accepted.
+            image: An image, as `classify` takes one.
+            label: The label to explain; None is the answer's.
+            patch_size: Side in pixels, of the network's input, of the squares that are left out
+                one after another; None is an eighth of the image.
+
+        Returns:
+            A `keras_attn.tasks.ImageExplanation`: print it with `rich.print`, plot it, or let a
+            notebook show it.
 
         Raises:
-            TypeError: an argument of Keras's own `export` was given.
-            ValueError: there is no such number of views.
-            FileExistsError: the folder exists and is not empty.
+            ValueError: There is no such label.
+
+        Example:
+
+        >>> import keras_attn
+        >>> model = keras_attn.zoo.build("shapes_small_attention_cnn")
+        >>> image = keras_attn.datasets.load("shapes")["test"].images[0]
+        >>> model.explain(image).occlusion.shape
+        (8, 8)
         """
-        check_export_arguments("ImageClassifier", kwargs)
+        return explain_image(self, self._decoded(image), label, patch_size)
+
+    def serving_function(self, views: int = 1) -> Callable[..., dict[str, Any]]:
+        """Return the function to export: uint8 images of any size to labels with scores.
+
+        Args:
+            views: Number of test-time augmentation views, see `classify`.
+        """
         check_views(views)
-        tf = import_tensorflow()
+        import tensorflow as tf
 
         def serve(images: Any) -> dict[str, Any]:
-            # On a CPU TensorFlow's convolutions fail on a batch of none: make it one, of
-            # one pixel, and take it away again.
+            # On a CPU TensorFlow's convolutions fail on an empty batch: add an image of one
+            # pixel to it, and take its answer away.
             size = tf.shape(images)[0]
-            none = tf.cast(tf.equal(size, 0), tf.int32)
-            images = tf.pad(images, [[0, none], [0, none], [0, none], [0, 0]])
-            probabilities = self._probabilities(images, views)[:size]
-            return served(self.label_names, probabilities)
+            added = tf.cast(tf.equal(size, 0), tf.int32)
+            images = tf.pad(images, [[0, added], [0, added], [0, added], [0, 0]])
+            logits = self._view_logits(self.preprocess(images), views)
+            return serving_outputs(self.label_names, tf.nn.softmax(logits)[:size])
 
-        spec = tf.TensorSpec((None, None, None, 3), tf.uint8)
-        return write_saved_model(filepath, serve, self, images=spec)
+        return serve
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "label_names": list(self.label_names)}
+    def _view_logits(self, images: Tensor, views: int) -> Tensor:
+        return average_over_views(lambda x: self(x, training=False), images, views)
 
-    def logits(self, images: np.ndarray, batch_size: int = 500, views: int = 1) -> np.ndarray:
-        """The logits `(N, C)` of uint8 images of the network's size, averaged over views.
+    def _batch_logits(self, batch: np.ndarray, views: int) -> np.ndarray:
+        if views == 1:
+            return self.predict_on_batch(batch)
+        # Each view goes through the compiled `predict_on_batch`, which is traced once.
+        return ops.convert_to_numpy(average_over_views(self.predict_on_batch, batch, views))
 
-        Args:
-            images: uint8 array `(N, H, W, 3)`.
-            batch_size: images at a time.
-            views: see `classify`.
+    def _resized(self, images: np.ndarray) -> np.ndarray:
+        return ops.convert_to_numpy(self.preprocess(images))
 
-        Raises:
-            ValueError: there is no such number of views.
-        """
-        check_views(views)
-        of_batch = keras.Model(
-            inputs := keras.Input(self.image_shape),
-            average_over_views(lambda x: self(x, training=False), inputs, views),
-        )
-        return of_batch.predict(images, batch_size=batch_size, verbose=0)
+    def _decoded(self, image: Any) -> np.ndarray:
+        if isinstance(image, str | os.PathLike):
+            return decode_image(image)
+        array = np.asarray(image)
+        self._check_images(array[None])
+        return array
 
-    def _probabilities(self, images: Tensor, views: int = 1) -> Tensor:
-        def logits(views_of_them: Tensor) -> Tensor:
-            return self(views_of_them, training=False)
-
-        return ops.softmax(average_over_views(logits, self.preprocess(images), views))
-
-    def _classify_one(self, image: Any, views: int) -> Classification:
-        array = np.asarray(image)[None]
-        self._check_images(array)
-        probabilities = self._probabilities(array, views)
-        return answer(self.label_names, ops.convert_to_numpy(probabilities)[0])
+    def _check_values(self, images: np.ndarray) -> None:
+        """Raise for floats in 0..1, which look like a black image."""
+        if images.dtype == np.uint8:
+            return
+        if images.dtype.kind == "f" and images.ndim == 4 and images.size:
+            if 0.0 < images.max(initial=0.0) <= 1.0:
+                raise ValueError(
+                    "Images must have values in 0..255. Received: floats of at most "
+                    f"{images.max():.3g}. Floats in 0..1 become such images by images * 255."
+                )
+            return
+        self._check_images(images)
 
     def _check_images(self, images: np.ndarray) -> None:
         received = f"Received: {images.dtype} of shape {images.shape}."
@@ -265,3 +396,12 @@ class ImageClassifier(TaskModel):
                 f"Images must be uint8, with values in 0..255. {received} Floats in 0..1 "
                 "become that by (images * 255).round().astype('uint8')."
             )
+
+
+def _as_sequence(images: Any) -> Any:
+    """Return lists, tuples, columns of pandas and arrays of objects as lists."""
+    if hasattr(images, "to_numpy"):
+        images = images.to_numpy()
+    if isinstance(images, tuple) or (isinstance(images, np.ndarray) and images.dtype.kind in "OUS"):
+        return list(images)
+    return images

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_attn import models
 from keras_attn._names import unknown
-from keras_attn.layers import AttentionPooling, NGramEmbedding
+from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks.classification import Classification
-from keras_attn.tasks.texts import _renderings
+from keras_attn.tasks.texts import _rendering
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,21 +91,23 @@ class TextExplanation:
 
     def to_html(self) -> str:
         """A snippet of HTML that needs no style sheet: a row a method."""
-        return _renderings.html(self)
+        return _rendering.html(self)
 
     def to_page(self) -> str:
         """The snippet in a whole page, for a file."""
-        return _renderings.page(self)
+        return _rendering.page(self)
 
     def to_rich(self) -> "RenderableType":
         """For terminals: a line a method, and the words that matter most with numbers."""
-        return _renderings.terminal(self)
+        return _rendering.terminal(self)
 
     _repr_html_ = to_html
     __rich__ = to_rich
 
 
-def explain(classifier: "TextClassifier", text: str, label: str | None = None) -> TextExplanation:
+def explain_text(
+    classifier: "TextClassifier", text: str, label: str | None = None
+) -> TextExplanation:
     """Explain a classifier's answer to a text; see `TextClassifier.explain`."""
     if not isinstance(text, str | bytes):
         raise TypeError(f"`explain` takes one text, a str. Received: {type(text).__name__}.")
@@ -188,7 +191,7 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
     """
     import tensorflow as tf
 
-    pooling = _pooling(network)
+    pooling = models.attention_pooling(network)
     embeddings = [layer for layer in network.layers if isinstance(layer, NGramEmbedding)]
     parts = {"features": [layer.output for layer in embeddings], "logits": network.output}
     if pooling is not None:
@@ -235,13 +238,6 @@ def _per_order(layer: NGramEmbedding, products: Tensor, orders: int) -> Tensor:
     parts = tf.split(tf.cast(products, tf.float32)[0], layer.widths, axis=-1)
     parts += [tf.zeros_like(parts[0])] * (orders - len(parts))  # it knows words alone
     return tf.stack([tf.reduce_sum(part, axis=-1) for part in parts], axis=-1)
-
-
-def _pooling(network: keras.Model) -> AttentionPooling | None:
-    for layer in network.layers:
-        if layer.name == "attention" and isinstance(layer, AttentionPooling):
-            return layer
-    return None
 
 
 def _leave_one_out(classifier: "TextClassifier", words: Tensor, index: int) -> np.ndarray:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn.batching import EncodedPairs, PairBatches, batches_for_fit, evaluation_batches
+from keras_attn._token_ids import END_ID, START_ID
+from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
-from keras_attn.tasks.task import TaskModel
+from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
-from keras_attn.text.subwords import END_ID, START_ID
 
 Tensor = Any
 Texts = Sequence[str] | np.ndarray
@@ -19,7 +19,7 @@ Texts = Sequence[str] | np.ndarray
 BATCH_TOKENS = 2048  # of a batch in training
 
 
-class PairModel(TaskModel):
+class PairModel(Task):
     """A network of ids with its subwords, that `fit` and `evaluate` take strings for."""
 
     network: TranslationModel
@@ -43,7 +43,7 @@ class PairModel(TaskModel):
             targets: their translations.
         """
         trained = train_subwords(
-            [*sources, *targets],
+            [*_as_list(sources), *_as_list(targets)],
             self.network.config.vocabulary_size,
             self.tokenizer.normalizer,
             min_count=self.min_count,
@@ -69,7 +69,7 @@ class PairModel(TaskModel):
                 "There must be one target a source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
-        return self.paired(self._ids(sources), self._ids(targets))
+        return self.paired(self._ids(_as_list(sources)), self._ids(_as_list(targets)))
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
         """Pairs of ids without start and end, of which `max_length` are kept."""
@@ -80,18 +80,12 @@ class PairModel(TaskModel):
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train on pairs of strings or ids, as `keras.Model.fit` does.
 
-        Of lists of strings `batch_size` counts the tokens of a batch; 2048 if it is not
-        given. They are batched with others of like length, in another order each epoch. A
+        For lists of strings `batch_size` counts the tokens of a batch; the default is 2048. They
+        are batched with others of like length, in another order each epoch. A
         `tf.data.Dataset` of `(sources, targets)` has its own batches.
         """
-        held_out = kwargs.get("validation_data")
-        if held_out is not None:
-            parts = held_out if isinstance(held_out, tuple) else (held_out,)
-            kwargs["validation_data"] = self._for_evaluation(*parts)
-        if hasattr(x, "element_spec"):
-            kwargs.setdefault("shuffle", False)  # a data set has its own order
         if not _are_texts(x):
-            return super().fit(self._read(x), y, **kwargs)
+            return super().fit(x, y, **kwargs)
         epochs, first = kwargs.get("epochs", 1), kwargs.get("initial_epoch", 0)
         batches = PairBatches(
             self.encode(x, y),
@@ -100,41 +94,48 @@ class PairModel(TaskModel):
             epochs=epochs,
         )
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
-        return super().fit(batches_for_fit(batches, start=first * batches.steps), **kwargs)
+        return super().fit(prepare_batches(batches, start=first * batches.steps), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate`."""
-        if not _are_texts(x):
-            return super().evaluate(self._read(x), y, **kwargs)
-        kwargs.pop("batch_size", None)  # no matter of the answer
-        return super().evaluate(self._for_evaluation(x, y), **kwargs)
+        """Return loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate` does."""
+        if _are_texts(x):
+            kwargs.pop("batch_size", None)  # it does not change the result
+        return super().evaluate(x, y, **kwargs)
 
-    def _for_evaluation(self, x: Any, *rest: Any) -> Any:
-        """Pairs of strings as batches of ids; what are no strings as they are."""
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """Return logits of ids, as `keras.Model.predict` does; for texts see `translate`."""
+        if _are_texts(x):
+            raise TypeError(
+                "`predict` takes `{'source': ids, 'target': ids}`, see `encode`. For translations "
+                "of texts call `translate(texts)`."
+            )
+        return super().predict(x, **kwargs)
+
+    def _prepared(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return pairs of strings as batches of ids, see `Task._prepared`."""
         if not _are_texts(x):
-            return (x, *rest) if rest else self._read(x)
+            return super()._prepared(x, *rest, training=training)
         if len(rest) > 1:
-            raise ValueError("Pairs of texts are (sources, targets); weights are not taken.")
-        return evaluation_batches(self.encode(x, *(rest or (None,))), BATCH)
+            raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
+        pairs = self.encode(x, *(rest or (None,)))
+        return prepare_batches(EvaluationBatches(pairs, BATCH))
 
-    def _read(self, x: Any) -> Any:
-        """A `tf.data.Dataset` of batches of strings as one of ids; all else as it is."""
-        spec = getattr(x, "element_spec", None)
-        if not (isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"):
-            return x
-        return x.map(self._read_batch)
+    def _is_raw(self, spec: Any) -> bool:
+        return isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"
 
-    def _read_batch(self, sources: Tensor, targets: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
+        """Convert a batch of sources and targets, as strings, into ids."""
         import tensorflow as tf
 
+        (targets,) = rest
         ids = self.tokenizer(targets)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
         target = tf.concat([starts, ids], axis=1).to_tensor()
         predicted = tf.concat([ids, ends], axis=1).to_tensor()
-        return {"source": self._source_ids(sources), "target": target}, predicted
+        return {"source": self.source_ids(x), "target": target}, predicted
 
-    def _source_ids(self, sources: Tensor) -> Tensor:
-        """What the network reads of a string tensor `(B,)`, in a graph of TensorFlow."""
+    def source_ids(self, sources: Tensor) -> Tensor:
+        """Return what the network reads of a string tensor `(B,)`, in a graph of TensorFlow."""
         import tensorflow as tf
 
         ids = self.tokenizer(sources)[:, : self.max_length]
@@ -145,9 +146,15 @@ class PairModel(TaskModel):
 
 
 def _are_texts(x: Any) -> bool:
-    """Whether `x` is several texts, and not ids or a data set."""
+    """Return whether `x` is several texts, and not ids or a data set."""
     if isinstance(x, str | bytes):
         raise TypeError(f"Expected a list or array of texts. Received one string: {x!r}.")
     if isinstance(x, list | tuple):
         return all(isinstance(text, str | bytes) for text in x)
+    if hasattr(x, "to_numpy"):
+        return _are_texts(x.to_numpy())
     return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")
+
+
+def _as_list(texts: Any) -> list[Any]:
+    return list(texts.to_numpy() if hasattr(texts, "to_numpy") else texts)

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.batching import padded
+from keras_attn._token_ids import END_ID, START_ID
+from keras_attn.batching import pad_rows
 from keras_attn.decoding import Hypotheses
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.compilation import compiled
-from keras_attn.text.subwords import END_ID, START_ID
 
 Tensor = Any
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
@@ -42,8 +42,9 @@ class Searches:
         sources: Sequence[np.ndarray],
         prefixes: Sequence[np.ndarray],
         seed: int | None = None,
+        batch_size: int = BATCH,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """What is found for each source: ids `(n, L)` and log-probabilities `(n,)`.
+        """Return the hypotheses for each source: ids `(n, L)` and log-probabilities `(n,)`.
 
         Args:
             search: a function of `keras_attn.decoding`.
@@ -51,7 +52,8 @@ class Searches:
             longest: the most tokens of a translation.
             sources: ids of each source, the end included.
             prefixes: ids that each translation must begin with.
-            seed: of a `search` that draws at random: all batches draw other numbers.
+            seed: Seed of a `search` that draws at random: all batches draw other numbers.
+            batch_size: Sources at a time.
         """
         if seed is not None:  # a variable: a graph stands for all seeds
             settings = {**settings, "seed": self._seeds}
@@ -60,12 +62,12 @@ class Searches:
             variables = [*self.network.variables, self._seeds.state]
             run = functools.partial(searched, self.network, search, settings, longest)
             self._compiled[key] = compiled(run, variables, (None, None), (None, None))
-        found: list[Any] = [None] * len(sources)
+        results: list[Any] = [None] * len(sources)
         order = np.argsort([len(ids) for ids in sources], kind="stable")
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
             source, prefix = (
-                padded([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
+                pad_rows([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
             )
             if seed is not None:
                 self._seeds.state.assign([seed, start])
@@ -73,8 +75,8 @@ class Searches:
             ids = keras.ops.convert_to_numpy(hypotheses.ids)
             scores = keras.ops.convert_to_numpy(hypotheses.log_probabilities)
             for place, row in enumerate(rows):
-                found[row] = (ids[place], scores[place])
-        return found
+                results[row] = (ids[place], scores[place])
+        return results
 
 
 def searched(

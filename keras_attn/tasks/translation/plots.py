@@ -3,14 +3,17 @@
 They need matplotlib: `pip install 'keras-attn[plots]'`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_attn.tasks.translation.answers import Alignment
 from keras_attn.text.subwords import MARKER
 
+if TYPE_CHECKING:
+    from keras_attn.tasks.translation.answers import Alignment
+
 SPACE = "\u00b7"  # a middle dot stands for the space before a word
+
 CELL, LETTER = 0.26, 0.08  # inches of a subword's row or column, and of a letter of its label
 AXES = {  # what stands in the rows and in the columns of a stage
     "cross": ("translation", "source"),
@@ -20,7 +23,7 @@ AXES = {  # what stands in the rows and in the columns of a stage
 
 
 def plot_alignment(
-    alignment: Alignment,
+    alignment: "Alignment",
     stage: str = "cross",
     layer: int | None = None,
     head: int | None = None,
@@ -32,7 +35,7 @@ def plot_alignment(
     drawn is the attention by which they are; see `keras_attn.tasks.translation.answers.Alignment`.
 
     Args:
-        alignment: of a translation, see `Translator.alignments`.
+        alignment: of a translation, see `Translator.explain`.
         stage: `"cross"`, from the translation to the source; `"encoder"`, within the
             source; or `"decoder"`, within the translation so far.
         layer: index of a layer, the first is 0; None is the mean over them.
@@ -46,6 +49,7 @@ def plot_alignment(
 
     Example:
 
+    >>> from keras_attn.tasks import Alignment
     >>> weights = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]], "float32")
     >>> alignment = Alignment(
     ...     source_tokens=("▁a", "▁dog", "<end>"),
@@ -61,7 +65,7 @@ def plot_alignment(
     weights, rows, columns = alignment.attention(stage)
     weights, of_layers = _chosen(weights, "layer", layer)
     weights, of_heads = _chosen(weights, "head", head)
-    rows, columns = ([token.replace(MARKER, SPACE) for token in side] for side in (rows, columns))
+    rows, columns = ([readable(token) for token in side] for side in (rows, columns))
     width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the colour bar
     height = CELL * len(rows) + LETTER * max(map(len, columns)) + 0.9  # with the title
     figure = Figure(figsize=(max(width, 4.0), max(height, 2.5)), layout="constrained")
@@ -90,3 +94,8 @@ def _chosen(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarr
             f"Received: {index!r}."
         )
     return weights[index], f"{name} {index}"
+
+
+def readable(token: str) -> str:
+    """Return a subword with a middle dot for the space before a word."""
+    return token.replace(MARKER, SPACE)

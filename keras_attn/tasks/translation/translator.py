@@ -2,49 +2,58 @@
 
 import os
 import pathlib
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
 import numpy as np
 
-from keras_attn._validation import check_count
+from keras_attn import models
+from keras_attn._token_ids import END_ID
+from keras_attn._validation import check_positive_integer
+from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
 from keras_attn.decoding import beam_search, sample
 from keras_attn.decoding._rules import check_filters, check_length_penalty
-from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.models import TranslationModel
-from keras_attn.tasks.classification import check_export_arguments
+from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import PairModel, Texts
 from keras_attn.tasks.translation._search import BATCH, Search, Searches, searched
 from keras_attn.tasks.translation._sentences import sentence_ids, sentence_texts
 from keras_attn.tasks.translation.answers import END, Alignment, Translation
+from keras_attn.tasks.translation.description import DESCRIPTION
 from keras_attn.tasks.translation.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
     token_losses,
 )
-from keras_attn.text import SubwordTokenizer
-from keras_attn.text.subwords import END_ID
+from keras_attn.tasks.translation.training_data import TranslationTrainingData
+from keras_attn.text import Normalizer, SubwordTokenizer
 
 Tensor = Any
+VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class Translator(PairModel):
     """A network with its subwords: sentences in, sentences out.
 
-    It is a `keras.Model`: `fit` and `evaluate` take two lists or arrays of strings, sources
-    and targets, or a `tf.data.Dataset` of batches of them, or what a network reads; `save`
-    writes the subwords along. It comes compiled with Adam; compile it again to choose
-    otherwise. A new one is given its subwords by `adapt`, before anything else.
+    It is a `keras.Model`: `fit` and `evaluate` take two lists, arrays or columns of pandas of
+    strings, sources and targets, or a `tf.data.Dataset` of batches of them, or what a network
+    reads; `save` writes the subwords along. It comes compiled with Adam; compile it again to
+    choose otherwise. Give a new one its subwords by `adapt`, before anything else.
 
     Args:
-        network: a model of ids, such as a `keras_attn.models.TranslationTransformer`.
-        tokenizer: what makes ids of strings; of no more ids than the network embeds. One
-            without pieces waits for `adapt`.
-        max_length: the most subwords of a text that are read, and of a translation that are
+        network: A model of ids, such as a `keras_attn.models.TranslationTransformer`.
+        tokenizer: The tokenizer that makes ids of strings; of no more ids than the network
+            embeds. One without pieces waits for `adapt`.
+        max_length: The most subwords of a text that are read, and of a translation that are
             written; what follows is cut off.
-        min_count: how often `adapt` must see what becomes a subword.
+        min_count: How often `adapt` must see a pair of subwords to merge it.
+        target_language: Code of the language that it translates into, such as `"fr"`, by whose
+            rules tokens are counted; None if it is not known.
+        **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
         inputs: `{"source": (B, S), "target": (B, T)}`, ids as of `encode`.
@@ -53,10 +62,12 @@ class Translator(PairModel):
         float32 logits `(B, T, V)` of the token after each of the target's.
 
     Raises:
-        ValueError: the tokenizer has more ids than the network, or a number is below 1.
+        ValueError: The tokenizer has more ids than the network, or a number is below 1.
     """
 
-    _parts = ("network", "tokenizer")
+    description: ClassVar[TaskDescription] = DESCRIPTION
+    parts: ClassVar[tuple[str, ...]] = ("network", "tokenizer")
+    asset_files: ClassVar[tuple[str, ...]] = (VOCABULARY_FILE,)
 
     def __init__(
         self,
@@ -64,15 +75,17 @@ class Translator(PairModel):
         tokenizer: SubwordTokenizer,
         max_length: int = 256,
         min_count: int = 2,
+        target_language: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.network = network
         self.tokenizer = tokenizer
-        check_count("max_length", max_length)
-        check_count("min_count", min_count)
+        check_positive_integer("max_length", max_length)
+        check_positive_integer("min_count", min_count)
         self.max_length = max_length
         self.min_count = min_count
+        self.target_language = target_language
         self._searches = Searches(network)
         self._check_size(tokenizer)
         self.built = True
@@ -83,44 +96,127 @@ class Translator(PairModel):
             jit_compile=compile_mode(),
         )
 
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: str,
+        *,
+        label_names: Sequence[str] = (),
+        preprocessing: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a translator with fresh weights, see `Task.from_architecture`.
+
+        Args:
+            architecture: A registered architecture for translation.
+            label_names: None: a translator has no labels.
+            preprocessing: `max_length`, `lowercase` and `min_count`.
+            **settings: Settings of the architecture.
+
+        Raises:
+            ValueError: Labels are given, or a setting is unknown or impossible.
+        """
+        if label_names:
+            raise ValueError(f"A translator has no labels. Received: label_names={label_names!r}.")
+        options = dict(preprocessing or {})
+        normalizer = Normalizer(lowercase=options.pop("lowercase", False), html=False)
+        network = models.build(architecture, **settings)
+        return cls(network, SubwordTokenizer(normalizer=normalizer), **options)
+
+    def use_dataset_info(self, info: DatasetInfo) -> None:
+        """Take the language of the targets from a registered data set."""
+        self.target_language = info.language
+
+    def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TranslationTrainingData:
+        """Return training and validation pairs as batches of ids, see `Task.training_data`."""
+        return TranslationTrainingData(self, dataset, recipe)
+
+    def evaluate_split(self, split: PairSplit) -> dict[str, Any]:
+        """Return loss, accuracy, BLEU and chrF of a split.
+
+        See `keras_attn.tasks.translation.quality.evaluate_translations`.
+        """
+        return quality.evaluate_translations(self, split)
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]  # a str is a sequence of them
+        self,
+        texts: str | bytes,
+        beam_size: int = 4,
+        *,
+        n_best: Literal[1] = 1,
+        length_penalty: float = 1.0,
+        prefix: str = "",
+        max_length: int | None = None,
+        batch_size: int = BATCH,
+    ) -> Translation: ...
+
+    @overload
     def translate(
         self,
-        texts: str | Texts,
+        texts: Texts,
+        beam_size: int = 4,
+        *,
+        n_best: Literal[1] = 1,
+        length_penalty: float = 1.0,
+        prefix: str | Texts = "",
+        max_length: int | None = None,
+        batch_size: int = BATCH,
+    ) -> list[Translation]: ...
+
+    @overload
+    def translate(
+        self,
+        texts: str | bytes | Texts,
+        beam_size: int = 4,
+        *,
+        n_best: int,
+        length_penalty: float = 1.0,
+        prefix: str | Texts = "",
+        max_length: int | None = None,
+        batch_size: int = BATCH,
+    ) -> Any: ...
+
+    def translate(
+        self,
+        texts: str | bytes | Texts,
         beam_size: int = 4,
         *,
         n_best: int = 1,
         length_penalty: float = 1.0,
         prefix: str | Texts = "",
         max_length: int | None = None,
+        batch_size: int = BATCH,
     ) -> Any:
-        """Translations of one text or several, by beam search.
+        """Translate one text or several, by beam search.
 
         A text without words has the empty translation. A translation has at most twice as
         many subwords as its source, and ten.
 
         Args:
-            texts: a string, or a list or array of them.
-            beam_size: beams of the search; 1 is the greedy one.
-            n_best: how many translations to give of each text, at most `beam_size`.
+            texts: A string, or a list, array or column of pandas of them.
+            beam_size: Beams of the search; 1 is the greedy one.
+            n_best: How many translations of each text to return, at most `beam_size`.
             length_penalty: 0 ranks by log-probability alone; more favours longer ones, see
                 `keras_attn.decoding.Hypotheses`.
-            prefix: what every translation must begin with; or a list, one for each text.
-            max_length: the most subwords of a translation; None is the translator's.
+            prefix: What every translation must begin with; or a list, one for each text.
+            max_length: The most subwords of a translation; None is the translator's.
+            batch_size: Texts at a time; those of like length go together.
 
         Returns:
             A `Translation` a text, the only one for one text; with `n_best` above 1 a list
             of them a text, best first.
 
         Raises:
-            TypeError: something in `texts` is not a string.
-            ValueError: a number is out of its range, there are not as many prefixes as texts,
+            TypeError: Something in `texts` is not a string.
+            ValueError: A number is out of its range, there are not as many prefixes as texts,
                 or a prefix has more than `max_length` subwords.
 
         Warns:
-            UserWarning: a text has more than `max_length` subwords, and its end is not read.
+            UserWarning: A text has more than `max_length` subwords, and its end is not read.
         """
         settings = _beam_settings(beam_size, n_best, length_penalty)
-        return self._found(beam_search, settings, texts, prefix, max_length, None)
+        return self._search(beam_search, settings, texts, prefix, max_length, None, batch_size)
 
     def sample(
         self,
@@ -133,26 +229,28 @@ class Translator(PairModel):
         top_p: float | None = None,
         prefix: str | Texts = "",
         max_length: int | None = None,
+        batch_size: int = BATCH,
     ) -> Any:
-        """Translations drawn at random from the model's distribution.
+        """Draw translations at random from the model's distribution.
 
         Args:
-            texts: a string, or a list or array of them.
-            n: how many to draw for each text.
-            seed: integer from 0; the same one draws the same, for the same texts.
-            temperature: see `keras_attn.decoding.sample`.
-            top_k: likewise.
-            top_p: likewise.
-            prefix: see `translate`.
-            max_length: see `translate`.
+            texts: A string, or a list, array or column of pandas of them.
+            n: How many to draw for each text.
+            seed: Integer from 0; the same one draws the same, for the same texts.
+            temperature: See `keras_attn.decoding.sample`.
+            top_k: Likewise.
+            top_p: Likewise.
+            prefix: See `translate`.
+            max_length: See `translate`.
+            batch_size: See `translate`.
 
         Returns:
             As `translate`, with `n` for `n_best`. Scores are at temperature 1.
 
         Raises:
-            TypeError, ValueError: as `translate`.
+            TypeError, ValueError: As `translate`.
         """
-        check_count("n", n)
+        check_positive_integer("n", n)
         check_filters(temperature, top_k, top_p)
         settings = {
             "num_return": n,
@@ -162,34 +260,72 @@ class Translator(PairModel):
         }
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
             raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: {seed!r}.")
-        return self._found(sample, settings, texts, prefix, max_length, seed)
+        return self._search(sample, settings, texts, prefix, max_length, seed, batch_size)
 
-    def score(self, sources: Texts, targets: Texts) -> np.ndarray:
-        """Log-probabilities in nats of given translations, float32 `(N,)`.
+    def score(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> np.ndarray:
+        """Return the log-probabilities of translations in nats, float32 `(N,)`, in their order.
+
+        Args:
+            sources: Sources, as `fit` takes them.
+            targets: A translation of each.
+            batch_size: Pairs at a time; those of like length go together.
 
         Raises:
-            ValueError: there are not as many targets as sources.
+            ValueError: There are not as many targets as sources.
         """
         pairs = self.encode(sources, targets)
         scores = np.zeros(len(pairs), "float32")
         order = np.argsort(pairs.lengths, kind="stable")
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
             inputs, outputs = pairs.batch(rows)
             _, losses = token_losses(outputs, self.predict_on_batch(inputs))
             scores[rows] = -keras.ops.convert_to_numpy(losses).sum(axis=1)
         return scores
 
-    def alignments(self, text: str, target: str | None = None) -> Alignment:
-        """All attention of a translation, token by token.
+    def logits(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> list[np.ndarray]:
+        """Return the logits of given translations, in their order.
 
         Args:
-            text: the source.
-            target: the translation to explain; None is that of `translate`.
+            sources: Sources, as `fit` takes them.
+            targets: A translation of each.
+            batch_size: Pairs at a time; those of like length go together.
+
+        Returns:
+            For each pair a float32 array `(T, V)`: the logits of each token of the target and of
+            the end behind it, given those before.
+        """
+        pairs = self.encode(sources, targets)
+        logits: list[Any] = [None] * len(pairs)
+        order = np.argsort(pairs.lengths, kind="stable")
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs, _ = pairs.batch(rows)
+            for row, values in zip(rows, self.predict_on_batch(inputs), strict=True):
+                logits[row] = values[: len(pairs.targets[row]) + 1]
+        return logits
+
+    def answers(
+        self,
+        inputs: Sequence[Any],
+        *,
+        beam_size: int = 4,
+        n_best: int = 1,
+        batch_size: int = BATCH,
+    ) -> list[Any]:
+        """Return the translation of each text, or `n_best` of them, see `translate`."""
+        return self.translate(list(inputs), beam_size, n_best=n_best, batch_size=batch_size)
+
+    def explain(self, text: str, target: str | None = None) -> Alignment:
+        """Show which subwords of the source each subword of a translation attended to.
+
+        Args:
+            text: The source.
+            target: The translation to explain; None is that of `translate`.
 
         Raises:
             TypeError: `text` is not one string.
-            ValueError: it has no words.
+            ValueError: It has no words.
 
         Example: see `keras_attn.tasks.plot_alignment`.
         """
@@ -210,64 +346,43 @@ class Translator(PairModel):
             **scores,
         )
 
-    def export(
-        self,
-        filepath: str | os.PathLike[str],
-        *,
-        beam_size: int = 4,
-        length_penalty: float = 1.0,
-        **kwargs: Any,
-    ) -> pathlib.Path:
-        """Write a SavedModel of plain TensorFlow that takes strings and gives strings.
+    def serving_function(
+        self, beam_size: int = 4, length_penalty: float = 1.0
+    ) -> Callable[..., dict[str, Any]]:
+        """Return the function to export: sentences to translations with scores.
 
-        Its signatures `serving_default` and `serve` take `texts`, string `(B,)`, in UTF-8,
-        and give `text` (string `(B,)`) and `score` (float32 `(B,)`), see `Translation`.
-        Subwords, search and joining are inside; nothing else is needed to run it. Of a text
-        `max_length` subwords are read.
+        Subwords, search and joining are inside. Of a text `max_length` subwords are read.
 
         Args:
-            filepath: folder to write, such as `"serving/1"`; it may exist if it is empty.
-            beam_size: beams of the search; 1 is the greedy one.
-            length_penalty: see `translate`.
-            **kwargs: none are taken.
-
-        Returns:
-            The folder's path.
-
-        Raises:
-            TypeError: other arguments are given, such as Keras's `format`.
-            ValueError: a number is out of its range.
-            RuntimeError: the Keras backend is not TensorFlow, or there are no subwords.
-            FileExistsError: the folder exists and is not empty.
+            beam_size: Beams of the search; 1 is the greedy one.
+            length_penalty: See `translate`.
         """
-        check_export_arguments("Translator", kwargs)
         settings = _beam_settings(beam_size, 1, length_penalty)
-        tf = import_tensorflow()
+        import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
-            source = self._source_ids(texts)
+            source = self.source_ids(texts)
             prefix = tf.zeros([tf.shape(texts)[0], 0], tf.int32)
-            found = searched(self.network, beam_search, settings, self.max_length, source, prefix)
-            best = found.ids[:, 0]
-            words = tf.math.count_nonzero(source, axis=1) > 1  # besides the end
-            best = tf.where((best < self.tokenizer.size) & words[:, None], best, 0)
-            score = tf.where(words, found.log_probabilities[:, 0], 0.0)
+            result = searched(self.network, beam_search, settings, self.max_length, source, prefix)
+            best = result.ids[:, 0]
+            has_words = tf.math.count_nonzero(source, axis=1) > 1  # besides the end
+            best = tf.where((best < self.tokenizer.size) & has_words[:, None], best, 0)
+            score = tf.where(has_words, result.log_probabilities[:, 0], 0.0)
             return {"text": self.tokenizer.detokenize(best), "score": score}
 
-        spec = tf.TensorSpec((None,), tf.string)
-        return write_saved_model(filepath, serve, self, texts=spec)
+        return serve
 
-    def write_vocabulary(self, path: str | os.PathLike[str]) -> None:
-        """Write the subwords, one a line."""
-        self.tokenizer.write(path)
+    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Write the subwords, `vocabulary.txt`, one a line."""
+        self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))
 
-    def read_vocabulary(self, path: str | os.PathLike[str]) -> None:
-        """Read the subwords that `write_vocabulary` wrote.
+    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Read the subwords.
 
         Raises:
-            ValueError: there is no such file, it is damaged, or it holds too many.
+            ValueError: There is no such file, it is damaged, or it holds too many.
         """
-        self.tokenizer.read(path)
+        self.tokenizer.read(pathlib.Path(folder, VOCABULARY_FILE))
         self._check_size(self.tokenizer)
 
     def get_config(self) -> dict[str, Any]:
@@ -275,9 +390,10 @@ class Translator(PairModel):
             **super().get_config(),
             "max_length": self.max_length,
             "min_count": self.min_count,
+            "target_language": self.target_language,
         }
 
-    def _found(
+    def _search(
         self,
         search: Search,
         settings: dict[str, Any],
@@ -285,10 +401,15 @@ class Translator(PairModel):
         prefix: str | Texts,
         max_length: int | None,
         seed: int | None,
+        batch_size: int,
     ) -> Any:
-        """`num_return` translations of each text, or of the only one."""
+        """Return `num_return` translations of each text, or of the only one."""
+        check_positive_integer("batch_size", batch_size)
         if isinstance(texts, str | bytes):
-            return self._found(search, settings, [texts], prefix, max_length, seed)[0]
+            arguments = (prefix, max_length, seed, batch_size)
+            return self._search(search, settings, [texts], *arguments)[0]
+        if hasattr(texts, "to_numpy"):  # a column of pandas
+            texts = list(texts.to_numpy())
         prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
         if len(prefixes) != len(texts):
             raise ValueError(
@@ -296,9 +417,9 @@ class Translator(PairModel):
                 f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
         longest = self.max_length if max_length is None else max_length
-        check_count("max_length", longest)
+        check_positive_integer("max_length", longest)
         forced = [np.zeros(0, "int32")] * len(texts)
-        if any(given not in ("", b"") for given in prefixes):
+        if any(text not in ("", b"") for text in prefixes):
             forced = sentence_ids(self.tokenizer, prefixes)
         if (most := max(map(len, forced), default=0)) > longest:
             raise ValueError(
@@ -307,18 +428,19 @@ class Translator(PairModel):
             )
         sources = self._ids(texts, warn=True)
         rows = [row for row, ids in enumerate(sources) if len(ids)]
-        found = self._searches(
+        results = self._searches(
             search,
             settings,
             longest,
             [np.append(sources[row], END_ID) for row in rows],
             [forced[row] for row in rows],
             seed,
+            batch_size,
         )
         count = settings["num_return"]
         answers = [[Translation("", 0.0)] * count for _ in sources]
-        written = sentence_texts(self.tokenizer, [ids for each, _ in found for ids in each])
-        scores = [float(score) for _, each in found for score in each]
+        written = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
+        scores = [float(score) for _, each in results for score in each]
         best = [Translation(*pair) for pair in zip(written, scores, strict=True)]
         for place, row in enumerate(rows):
             answers[row] = best[count * place : count * (place + 1)]
@@ -334,9 +456,9 @@ class Translator(PairModel):
 
 
 def _beam_settings(beam_size: int, n_best: int, length_penalty: float) -> dict[str, Any]:
-    """The arguments of `beam_search`; what is wrong is told by the names that a user gave."""
-    check_count("beam_size", beam_size)
-    check_count("n_best", n_best)
+    """Return the arguments of `beam_search`; report errors by the names that users pass."""
+    check_positive_integer("beam_size", beam_size)
+    check_positive_integer("n_best", n_best)
     if n_best > beam_size:
         raise ValueError(
             f"`n_best` must be at most `beam_size` = {beam_size}. Received: {n_best}. Search with "

@@ -1,13 +1,14 @@
-"""Callbacks that keep a run: its checkpoints and log, its best weights, its random state."""
+"""Callbacks of a run: its checkpoints and log, its best weights, its random state."""
 
 import contextlib
 import csv
 import io
+import math
 import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ class InterruptedTrainingError(RuntimeError):
     """Training stopped on SIGTERM, after a checkpoint; the message says how to go on."""
 
 
-class Keeper(keras.callbacks.Callback):
+class SaveCheckpoints(keras.callbacks.Callback):
     """Writes checkpoints and `log.csv`, and stops after a checkpoint on SIGTERM.
 
     At the end of each epoch, after every `every` steps if asked to, and on SIGTERM, between two
@@ -39,7 +40,7 @@ class Keeper(keras.callbacks.Callback):
         checkpoints: where they are written, the log beside them; None keeps nothing, and only
             counts.
         state: where the run stands at the beginning.
-        held: a context in which the model holds the weights as they are trained.
+        trained_weights: A context in which the model holds the weights as they are trained.
         every: steps between checkpoints within an epoch, or None.
         metrics: whether to keep what metrics have counted of an epoch under way. With several
             workers it lies on all of them.
@@ -49,22 +50,23 @@ class Keeper(keras.callbacks.Callback):
         self,
         checkpoints: Checkpoints | None,
         state: State,
-        held: Callable[[], contextlib.AbstractContextManager[Any]],
+        trained_weights: Callable[[], contextlib.AbstractContextManager[Any]],
         every: int | None = None,
         metrics: bool = True,
     ) -> None:
         super().__init__()
-        self.checkpoints, self.held, self.every = checkpoints, held, every
+        self.checkpoints, self.every = checkpoints, every
+        self.trained_weights = trained_weights
         self.keeps_metrics = metrics
         self.epoch, self.step = state.epoch, state.step
-        self.history, self.pieces = list(state.history), state.pieces
+        self.history, self.segments = list(state.history), state.segments
         self.started = time.monotonic() - state.seconds
         self._signalled = False
         self._handler: Any = None
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, earlier pieces included."""
+        """Wall time of the run so far, earlier segments included."""
         return time.monotonic() - self.started
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -93,7 +95,7 @@ class Keeper(keras.callbacks.Callback):
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         if self.checkpoints is not None:
             write_log(self.checkpoints.folder.with_name("log.csv"), self.history)
-        with self.held():
+        with self.trained_weights():
             self._save(within_epoch=False)
 
     def _save(self, *, within_epoch: bool) -> None:
@@ -106,7 +108,7 @@ class Keeper(keras.callbacks.Callback):
                 seconds=self.seconds,
                 metrics=[np.array(v).tolist() for v in counted],
                 history=self.history,
-                pieces=self.pieces,
+                segments=self.segments,
             )
             self.checkpoints.save(self.model, state)
         # A worker that is not the chief waits for it to end the job: the step at which it would
@@ -158,37 +160,40 @@ class Restore(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the epoch that was best on validation data.
+    """Saves the weights of the epoch with the best value of a validation metric.
 
     Args:
-        path: the `.weights.h5` file to write.
-        classifier: the model whose weights to keep.
-        copy: gives a model of the same weights without optimizer, to write them from.
-        best: the best validation accuracy of earlier pieces of this run.
+        path: The `.weights.h5` file to write.
+        task: The model whose weights to save.
+        copy: Function that returns a copy of the model without optimizer, to write them from.
+        monitor: Key of the metric in the logs; nothing is saved if the logs lack it.
+        history: The logs of the epochs of earlier segments of this run.
     """
 
     def __init__(
         self,
         path: pathlib.Path,
-        classifier: keras.Model,
+        task: keras.Model,
         copy: Callable[[], keras.Model],
-        best: float = -1.0,
+        monitor: str = "val_accuracy",
+        history: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
-        self.path, self.classifier, self.copy, self.best = path, classifier, copy, best
+        self.path, self.task, self.copy, self.monitor = path, task, copy, monitor
+        self.best = max((row.get(monitor, -math.inf) for row in history), default=-math.inf)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the weights if this epoch was the best."""
-        accuracy = (logs or {})["val_accuracy"]
-        if accuracy > self.best:
-            self.best = accuracy
+        value = (logs or {}).get(self.monitor)
+        if value is not None and value > self.best:
+            self.best = value
             copy = self.copy()
-            copy.set_weights(self.classifier.get_weights())
+            copy.set_weights(self.task.get_weights())
             save_weights(copy, self.path)
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:
-    """Write what was told of each epoch as a table, anew and in one piece."""
+    """Write the logs of all epochs as a table, in one step."""
     text = io.StringIO()
     columns = ["epoch", *sorted(dict.fromkeys(key for row in history for key in row))]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -204,9 +209,9 @@ def _sync(model: keras.Model) -> None:
 
 
 @contextlib.contextmanager
-def listening(keeper: Keeper) -> Iterator[None]:
-    """Within it SIGTERM is the keeper's."""
+def handling_sigterm(checkpointing: SaveCheckpoints) -> Iterator[None]:
+    """Restore the handler of SIGTERM after training, also after an error."""
     try:
         yield
     finally:
-        keeper.stop_listening()
+        checkpointing.stop_listening()

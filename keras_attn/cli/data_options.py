@@ -1,0 +1,154 @@
+"""The options about data that `train` and `evaluate` share, declared once."""
+
+import functools
+import inspect
+import pathlib
+import typing
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from keras_attn.recipes import TaskDescription
+
+# What commands take about data of your own.
+PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
+DataDir = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
+]
+
+
+def _declarations(
+    data: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Table of your own texts or pairs: .csv, .tsv or .jsonl.", **PANEL),
+    ] = None,
+    data_target: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="For two parallel files, that of translations; --data is the other.", **PANEL
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of texts (default: text).", **PANEL)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of labels (default: label).", **PANEL)
+    ] = None,
+    source_column: Annotated[
+        str | None,
+        typer.Option(help="Column of sentences to translate (default: source).", **PANEL),
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(help="Column of translations (default: target).", **PANEL)
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Field separator (default: from the file extension).", **PANEL),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the file (default: utf-8).", **PANEL)
+    ] = None,
+) -> None:
+    """Declare the options; `with_data_options` adds them to a command."""
+
+
+OPTIONS = tuple(inspect.signature(_declarations).parameters)
+COMMON = ("delimiter", "encoding")  # options of every table
+
+
+def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options about data to a command, which takes them as one mapping, `table`.
+
+    Args:
+        command: A function with a keyword argument `table: dict[str, Any]`: the options by name,
+            None where not given.
+    """
+    hints = typing.get_type_hints(_declarations, include_extras=True)
+    shared = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(_declarations).parameters.items()
+    ]
+    own_hints = typing.get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=own_hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "table"
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        table = {name: arguments.pop(name) for name in OPTIONS}
+        command(**arguments, table=table)
+
+    wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    del wrapper.__wrapped__  # whose signature Typer would read
+    return wrapper
+
+
+def check_table_options(
+    name: str, task: TaskDescription, table: dict[str, Any], **further: Any
+) -> None:
+    """Raise for options that do not apply.
+
+    Args:
+        name: The entry, or the file of a model.
+        task: Its task.
+        table: The options about data by name; None where not given.
+        **further: Further options that are for data of your own alone.
+
+    Raises:
+        ValueError: An option is given without data, or for another task.
+    """
+    given = [key for key, value in {**table, **further}.items() if value is not None]
+    if "data" not in given:
+        if given:
+            raise ValueError(f"{_flags(given)}: only with --data, a table of your own.")
+        return
+    if task.table is None:
+        raise ValueError(
+            f"--data is a table of texts, and {name} does {task.name}. For {task.examples} of your "
+            "own use `fit`, or keras_attn.training, from Python."
+        )
+    accepted = ("data", *task.table.options, *COMMON, *further)
+    if foreign := [key for key in given if key not in accepted]:
+        raise ValueError(
+            f"{_flags(foreign)}: not for {name}, which does {task.name}. Options of its data: "
+            f"{_flags(task.table.options)}."
+        )
+
+
+def check_alone(**options: Any) -> None:
+    """Raise for options about an entry's own data beside `--data`; None is one not given.
+
+    Raises:
+        ValueError: One is given.
+    """
+    if given := [key for key, value in options.items() if value is not None]:
+        raise ValueError(
+            f"{_flags(given)}: for the data of an entry, and not for --data, of which all rows are "
+            "read. Give one or the other, not both."
+        )
+
+
+def read_table(task: TaskDescription, table: dict[str, Any]) -> Any:
+    r"""Read the user's table or parallel files, and print the account of it.
+
+    Args:
+        task: The task, which has a `table`.
+        table: The options about data; a delimiter of `\t` is a tab.
+    """
+    assert task.table is not None
+    options = {key: value for key, value in table.items() if value is not None}
+    path = options.pop("data")
+    if options.get("delimiter") == r"\t":
+        options["delimiter"] = "\t"
+    content = task.table.read(path, **options)
+    typer.echo(str(content.account))
+    return content
+
+
+def _flags(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)

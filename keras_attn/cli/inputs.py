@@ -1,0 +1,74 @@
+"""What commands read as input: image files, texts, lines of a file or of standard input."""
+
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from keras_attn.recipes import TaskDescription
+
+STANDARD_INPUT = pathlib.Path("-")
+
+Inputs = Annotated[
+    list[str] | None, typer.Argument(metavar="INPUT...", help="Image files, or texts.")
+]
+TextFile = Annotated[
+    pathlib.Path | None,
+    typer.Option(help='File with one text per line; "-" is standard input.'),
+]
+
+
+def read_inputs(
+    name: str, task: TaskDescription, inputs: list[str] | None, file: pathlib.Path | None
+) -> list[str]:
+    """Return the inputs of a command: paths of files, or texts.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no input, or input of two sources.
+    """
+    if task.reads == "texts":
+        return read_texts(inputs or [], file)
+    if file is not None or not inputs:
+        raise ValueError(f"{name} reads {task.examples}: give {task.example} files, and no --file.")
+    return inputs
+
+
+def read_texts(inputs: list[str], file: pathlib.Path | None) -> list[str]:
+    """Return the texts to answer: those given, or the lines of a file or of standard input.
+
+    Every line is a text, also an empty one, so that answers stand beside the lines.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There are no texts, texts of two sources, or bytes that are not UTF-8.
+    """
+    if inputs and file is not None:
+        raise ValueError("Give texts, or a file of them by --file, not both.")
+    if inputs:
+        return inputs
+    if file is None and sys.stdin.isatty():
+        raise ValueError("Give texts, --file with one text per line, or standard input.")
+    if file is None or file == STANDARD_INPUT:
+        source, content = "standard input", sys.stdin.buffer.read()
+    else:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"There is no file {str(file)!r}. Give one with one text per line, or - for "
+                "standard input."
+            )
+        source, content = str(file), file.read_bytes()
+    try:
+        lines = content.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"Line {line} of {source} is not UTF-8. Convert it first, such as by "
+            "iconv -f latin1 -t utf-8."
+        ) from error
+    if lines[-1] == "":  # what follows the end of the last line is not a line
+        del lines[-1]
+    if not any(map(str.strip, lines)):
+        raise ValueError(f"There are no texts in {source}; one per line is read.")
+    return lines

@@ -1,0 +1,61 @@
+"""What commands print: tables of answers and metrics, and JSON lines."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import rich
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from keras_attn.recipes import TaskDescription
+
+MAX_WIDTH = 40  # characters of a text in a table
+
+
+def print_answers(
+    task: TaskDescription, inputs: Iterable[str], answers: list[Any], top: int
+) -> None:
+    """Print a table with a row for each answer."""
+    rows = [answer.to_columns(top) for answer in answers]
+    titles = dict.fromkeys(title for row in rows for title in row)
+    table = Table(box=box.SIMPLE)
+    width = MAX_WIDTH if task.reads == "texts" else None
+    table.add_column(task.example, no_wrap=width is not None, overflow="ellipsis", max_width=width)
+    for title in titles:
+        table.add_column(title)
+    for shown, row in zip(inputs, rows, strict=True):
+        text = shown.encode(errors="replace").decode()  # bytes of a shell that are not UTF-8
+        cells = (" ".join(text.split()), *(row.get(title, "") for title in titles))
+        table.add_row(*map(Text, cells))  # brackets in a text are not markup
+    rich.print(table)
+
+
+def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iterable[Any]) -> None:
+    """Print a JSON object a line for each answer."""
+    for shown, answer in zip(inputs, answers, strict=True):
+        typer.echo(json.dumps({**answer.to_dict(), task.example: shown}))
+
+
+def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "split") -> None:
+    """Print a table with a row for each split.
+
+    Args:
+        task: The task, which formats the metrics.
+        metrics: The metrics of each split, by its name.
+        of: Title of the column of names.
+    """
+    rows = {split: task.metric_columns(values) for split, values in metrics.items()}
+    columns = dict.fromkeys(column for cells in rows.values() for column in cells)
+    table = Table(of, *columns, box=box.SIMPLE)
+    for split, cells in rows.items():
+        table.add_row(Text(split), *(cells.get(column, "") for column in columns))
+    rich.print(table)
+
+
+def on_one_line(text: str) -> str:
+    """Return a text without line breaks, which would end its line of output."""
+    return re.sub(r"[\r\n]+", " ", text)

@@ -1,0 +1,59 @@
+"""Loading saved models."""
+
+import os
+import pathlib
+import zipfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_attn.tasks import Task
+
+
+def load(path: str | os.PathLike[str]) -> "Task":
+    """Load a model that `save` of a task wrote into a `.keras` file.
+
+    It is `keras.saving.load_model` with all classes of this package registered: those of layers,
+    models and tasks register with Keras when they are imported.
+
+    Args:
+        path: The `.keras` file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read, or holds a model that is not a `Task`.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import keras_attn
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.keras")
+    >>> keras_attn.zoo.build("shapes_small_attention_cnn").save(path)
+    >>> keras_attn.load(path).label_names
+    ('red', 'green', 'blue', 'yellow')
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no model file {str(path)!r}. Give a file that `save` wrote, or an entry of "
+            "`keras-attn list`."
+        )
+    import keras
+
+    from keras_attn import layers, models, tasks
+    from keras_attn.recipes import describe_task, list_tasks
+
+    del layers, models  # imported for their registration alone
+    for name in list_tasks():
+        describe_task(name).model_class()
+    try:
+        model = keras.saving.load_model(path)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().partition("\n")[0][:500]
+        raise ValueError(f"{path} cannot be read as a Keras model: {reason}") from error
+    if not isinstance(model, tasks.Task):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}. It must be a task of this package, such as an "
+            "ImageClassifier, as its `save` writes it. Load other models with "
+            "keras.saving.load_model."
+        )
+    return model

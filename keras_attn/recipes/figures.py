@@ -1,0 +1,139 @@
+"""Figures of recorded runs, as generated pages write them."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_attn.recipes.metrics import Metric
+
+Run = dict[str, Any]  # the record of a finished run, as `results.json` holds it
+
+
+def mean_and_deviation(values: Sequence[float], form: str) -> str:
+    """The mean, with the sample standard deviation of several values.
+
+    Example:
+
+    >>> mean_and_deviation([90.0, 91.0], ".1f"), mean_and_deviation([90.0], ".1f")
+    ('90.5 ± 0.7', '90.0')
+    """
+    mean = format(statistics.fmean(values), form)
+    return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
+
+
+def seeds(runs: Sequence[Run]) -> str:
+    """How many runs a figure is of: `1 seed`, `3 seeds`."""
+    return _count(len(runs), "seed")
+
+
+def minutes(runs: Sequence[Run]) -> str:
+    """The wall time of training."""
+    values = [run["train_seconds"] / 60 for run in runs]
+    form = ".0f" if statistics.fmean(values) >= 10 else ".1f"
+    return f"{mean_and_deviation(values, form)} min"
+
+
+def minutes_by_hardware(runs: Sequence[Run]) -> str:
+    """The wall time of training on each kind of machine that runs were made on."""
+    return "; ".join(f"{minutes(some)} on {name}" for name, some in by_hardware(runs).items())
+
+
+def by_hardware(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by what they ran on."""
+    kinds: dict[str, list[Run]] = {}
+    for run in runs:
+        kinds.setdefault(hardware(run), []).append(run)
+    return kinds
+
+
+def hardware(run: Run) -> str:
+    """What a run ran on: all machines that it went over, all workers of it.
+
+    Example:
+
+    >>> of_cpu = {"accelerators": [], "cores": 2, "processor": "AMD EPYC"}
+    >>> hardware({"hardware": of_cpu, "strategy": {"workers": 2}})
+    '2 x 2 cores (AMD EPYC)'
+    """
+    machines = dict.fromkeys(_machine(segment["hardware"]) for segment in segments(run))
+    workers = run.get("strategy", {}).get("workers", 1)
+    return f"{workers} x {' then '.join(machines)}" if workers > 1 else " then ".join(machines)
+
+
+def commits(run: Run) -> str:
+    """What code made a run: the commit, or those between which it was stopped and went on."""
+    names = dict.fromkeys((segment["commit"] or "unknown")[:10] for segment in segments(run))
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def segments(run: Run) -> list[Run]:
+    """The records of where and by what code each piece of a run was made."""
+    return [*run.get("earlier_pieces", []), run]
+
+
+def _machine(used: dict[str, Any]) -> str:
+    return " + ".join(used["accelerators"]) or (
+        f"{_count(used['cores'], 'core')} ({used['processor']})"
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def values_of(metric: Metric, runs: Sequence[Run], split: str) -> list[float]:
+    """Return a metric of a split for each run, scaled as it is written."""
+    return [metric.scale * run["metrics"][split][metric.key] for run in runs]
+
+
+def figure(metric: Metric, runs: Sequence[Run], split: str, digits: int | None = None) -> str:
+    """Return the mean of a metric over runs, with its deviation and the number of seeds.
+
+    Example:
+
+    >>> accuracy = Metric("accuracy", "accuracy", " %", 100.0)
+    >>> figure(accuracy, [{"metrics": {"test": {"accuracy": 0.9}}}], "test")
+    '90.00 % (1 seed)'
+    """
+    form = f".{metric.digits if digits is None else digits}f"
+    mean = mean_and_deviation(values_of(metric, runs, split), form)
+    return f"{mean}{metric.unit} ({seeds(runs)})"
+
+
+def results_table(metric: Metric, runs: Mapping[str, Sequence[Run]]) -> str:
+    """Return a Markdown table of a metric and the cost of the entry and of its variants.
+
+    Args:
+        metric: The metric to show, of the validation and of the test split.
+        runs: The runs of the entry itself, under `""`, and of each variant.
+    """
+    columns = (
+        f"| model | validation {metric.title} | test {metric.title} | parameters "
+        "| MFLOPs forward | TFLOPs training | minutes |"
+    )
+    lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
+    for variant, some in runs.items():
+        if some:
+            cells = [
+                variant or "as published",
+                figure(metric, some, "validation"),
+                figure(metric, some, "test"),
+                *cost_cells(some),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cost_cells(runs: Sequence[Run]) -> list[str]:
+    """Return parameters, MFLOPs of a forward pass, TFLOPs of training, and minutes."""
+    return [
+        f"{runs[0]['parameters']:,}",
+        short(runs[0]["forward_flops"] / 1e6),
+        short(runs[0]["train_flops"] / 1e12),
+        minutes_by_hardware(runs),
+    ]
+
+
+def short(value: float) -> str:
+    """Return a number with three significant digits, or none behind the point from 1,000 on."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"

@@ -1,0 +1,83 @@
+"""Reading recipes from TOML, each as the class of its task."""
+
+import os
+import pathlib
+import tomllib
+import typing
+from typing import Any
+
+import pydantic
+
+from keras_attn._names import unknown
+from keras_attn.recipes import tasks
+from keras_attn.recipes.recipe import Recipe, RecipeError
+
+
+def parse_recipe(values: dict[str, Any]) -> Recipe:
+    """Check the values of a recipe, and return the recipe of its task's class.
+
+    Args:
+        values: What `recipe.toml` holds, as nested dictionaries.
+
+    Raises:
+        RecipeError: A key is unknown, missing or of an impossible value; the message names
+            each.
+
+    Example:
+
+    >>> from keras_attn import zoo
+    >>> recipe = zoo.describe("shapes_small_attention_cnn").recipe
+    >>> parse_recipe(recipe.model_dump()) == recipe
+    True
+    """
+    return _parse(values, "The recipe")
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read and check a `recipe.toml`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RecipeError: The file is not TOML, or a key is unknown, missing or of an impossible
+            value; the message names each.
+    """
+    path = pathlib.Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from error
+    return _parse(values, str(path))
+
+
+def _parse(values: dict[str, Any], source: str) -> Recipe:
+    name = values.get("task")
+    known = tasks.list_tasks()
+    if name is not None and name not in known:
+        raise RecipeError(f"{source}: task: {unknown('task', name, known)}")
+    recipe_class = Recipe if name is None else tasks.describe_task(name).recipe
+    try:
+        return recipe_class.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise RecipeError(_explanation(recipe_class, source, error)) from error
+
+
+def _explanation(recipe_class: type[Recipe], source: str, error: pydantic.ValidationError) -> str:
+    lines = [f"{source}: {error.error_count()} value(s) cannot be used:"]
+    for problem in error.errors():
+        *parents, last = problem["loc"] or ("recipe",)
+        key = ".".join(map(str, (*parents, last)))
+        if problem["type"] == "extra_forbidden":
+            section: Any = recipe_class
+            for name in parents:
+                if isinstance(name, int):  # of a list
+                    (section,) = typing.get_args(section)
+                else:
+                    section = section.model_fields[name].annotation
+            lines.append(f"  {key}: unknown key. Accepted here: {', '.join(section.model_fields)}.")
+        elif problem["type"] == "missing":
+            lines.append(f"  {key}: missing.")
+        elif problem["type"] == "value_error":
+            lines.append(f"  {problem['ctx']['error']}.")
+        else:
+            lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
+    return "\n".join(lines)

@@ -1,0 +1,189 @@
+"""Descriptions of tasks, and their registry. Describing a task imports no Keras.
+
+A task has two halves. The description, here, says what lists, cards, recipes and the command
+line need to know. The model class, a subclass of `keras_attn.tasks.Task`, does the work, and is
+imported when a model is built.
+"""
+
+import importlib
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from keras_attn._names import unknown
+from keras_attn.recipes.figures import Run, figure, results_table
+from keras_attn.recipes.metrics import Metric
+from keras_attn.recipes.recipe import Recipe
+from keras_attn.recipes.signature import Signature
+
+if TYPE_CHECKING:
+    from keras_attn.datasets import Dataset
+
+# The modules of the tasks that come with the package; importing one registers its task.
+BUILT_IN = {
+    "image_classification": "keras_attn.tasks.images.description",
+    "text_classification": "keras_attn.tasks.texts.description",
+    "translation": "keras_attn.tasks.translation.description",
+}
+
+
+class TableReader(Protocol):
+    """Reads examples of a task from a user's own files.
+
+    Attributes:
+        options: Names of the command-line options that apply, besides the common ones.
+        hint: What the file is, for messages: "a table of texts and labels".
+    """
+
+    @property
+    def options(self) -> tuple[str, ...]: ...
+
+    @property
+    def hint(self) -> str: ...
+
+    def read(self, path: pathlib.Path, **options: Any) -> Any:
+        """Return a table with `name` and a printable `account` of its rows."""
+
+    def split(self, table: Any, **fractions: Any) -> "Dataset[Any]":
+        """Return the table as a data set of `train`, `validation` and `test`."""
+
+    def examples(self, table: Any, model: Any) -> Any:
+        """Return all rows of the table as one split, in the terms of a model."""
+
+
+class TaskDescription:
+    """What the library knows of a task without importing Keras.
+
+    Subclass it, set the class attributes, and register an instance with `register_task`. The
+    methods have defaults that suit any task.
+
+    Attributes:
+        name: Name of the task, such as `"image_classification"`.
+        model: The subclass of `keras_attn.tasks.Task`, or `"module:class"` to import later.
+        example: Noun for one example, such as `"image"`; `examples` is its plural.
+        primary_metric: What runs are compared by, and weights are chosen by.
+        metrics: All metrics that `keras-attn evaluate` shows, in its order.
+        recipe: The class of the task's recipes; a subclass of `Recipe` may add sections.
+        signature: Inputs and outputs of the exported SavedModel.
+        usage: A line of Python behind `model.` that asks for an answer.
+        reads: What `keras-attn predict` takes: `"texts"` or `"files"`.
+        prediction_options: Names of the arguments of `Task.answers` that commands pass on, such
+            as `"beam_size"`.
+        export_options: Likewise of `Task.export`.
+        explanation_options: Likewise of `Task.explain`.
+        table: How a user's own table is read, or None.
+    """
+
+    name: ClassVar[str]
+    model: ClassVar[Any]
+    example: ClassVar[str] = "example"
+    examples: ClassVar[str] = "examples"
+    primary_metric: ClassVar[Metric]
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    recipe: ClassVar[type[Recipe]] = Recipe
+    signature: ClassVar[Signature]
+    usage: ClassVar[str]
+    reads: ClassVar[Literal["texts", "files"]] = "texts"
+    prediction_options: ClassVar[tuple[str, ...]] = ()
+    export_options: ClassVar[tuple[str, ...]] = ()
+    explanation_options: ClassVar[tuple[str, ...]] = ()
+    table: ClassVar[TableReader | None] = None
+
+    def model_class(self) -> Any:
+        """Import and return the subclass of `keras_attn.tasks.Task`."""
+        if not isinstance(self.model, str):
+            return self.model
+        module, _, name = self.model.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        """Return what `evaluate` shows of a split: formatted values by title."""
+        shown = self.metrics or (self.primary_metric,)
+        return {m.title: m.format(metrics[m.key]) for m in shown if metrics.get(m.key) is not None}
+
+    def summary(self, metrics: Mapping[str, Any]) -> str:
+        """Return the main figures of a split in a few words, as `evaluate` quotes the card."""
+        return self.primary_metric.format(metrics[self.primary_metric.key])
+
+    def test_figure(self, runs: Sequence[Run]) -> str:
+        """Return the figure of the test split for tables, with its spread over seeds."""
+        return figure(self.primary_metric, runs, "test")
+
+    def run_columns(self, run: Run) -> dict[str, str]:
+        """Return the columns of a run in the card's table of runs, by title."""
+        metric = self.primary_metric
+        return {
+            split: metric.format(run["metrics"][split][metric.key])
+            for split in ("validation", "test")
+        }
+
+    def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+        """Return the paragraphs of a card's section on results.
+
+        Args:
+            recipe: The entry's recipe.
+            runs: The recorded runs of the entry itself, under `""`, and of each variant.
+        """
+        return [
+            f"Data: {recipe.dataset}, trained on its training split. The test split was read once "
+            "a run, at its end.",
+            results_table(self.primary_metric, runs),
+        ]
+
+    def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
+        """Return a recipe for a user's own training split, and notes on what was changed.
+
+        Args:
+            recipe: The recipe of an entry.
+            train: The training split.
+        """
+        return recipe, []
+
+
+_registered: dict[str, TaskDescription] = {}
+
+
+def register_task(description: TaskDescription) -> TaskDescription:
+    """Register a task, so that recipes, training, the zoo and the commands know it.
+
+    Raises:
+        ValueError: Another description has the same name.
+    """
+    taken = _registered.get(description.name)
+    if taken is not None and type(taken) is not type(description):
+        raise ValueError(f"A task is registered as {description.name!r} already.")
+    _registered[description.name] = description
+    return description
+
+
+def unregister_task(name: str) -> None:
+    """Remove a task from the registry.
+
+    Raises:
+        ValueError: No task has that name.
+    """
+    describe_task(name)
+    del _registered[name]
+
+
+def describe_task(name: str) -> TaskDescription:
+    """Return the description of a task.
+
+    Raises:
+        ValueError: No task has that name; the message suggests similar ones.
+
+    Example:
+
+    >>> describe_task("translation").primary_metric.title
+    'BLEU'
+    """
+    if name in BUILT_IN and name not in _registered:
+        importlib.import_module(BUILT_IN[name])
+    if name not in _registered:
+        raise ValueError(unknown("task", name, list_tasks()))
+    return _registered[name]
+
+
+def list_tasks() -> list[str]:
+    """Return the names of all tasks, sorted."""
+    return sorted({*BUILT_IN, *_registered})

@@ -1,0 +1,165 @@
+"""Descriptions of classification tasks: their metrics, outputs and cards. Imports no Keras."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_attn.recipes import Metric, Recipe, TaskDescription, TensorInfo
+from keras_attn.recipes.figures import (
+    Run,
+    cost_cells,
+    figure,
+    mean_and_deviation,
+    values_of,
+)
+from keras_attn.recipes.recipe import WITHOUT_ATTENTION
+
+ACCURACY = Metric("accuracy", "accuracy", " %", 100.0)
+LOSS = Metric("loss", "loss", digits=4, greater_is_better=False)
+VIEWS_ACCURACY = Metric("views_accuracy", "accuracy", " %", 100.0)
+CALIBRATION_ERROR = Metric(
+    "calibration_error", "calibration error", " %", 100.0, greater_is_better=False
+)
+OUTPUTS = (
+    TensorInfo("label", "string", ("B",), "the most probable label"),
+    TensorInfo("score", "float32", ("B",), "its probability"),
+    TensorInfo("probabilities", "float32", ("B", "C"), "of all labels, in their order"),
+)
+
+
+class ClassificationDescription(TaskDescription):
+    """What image and text classification have in common."""
+
+    primary_metric = ACCURACY
+    explanation_options = ("label",)
+
+    def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        columns = {
+            "accuracy": ACCURACY.format(metrics["accuracy"]),
+            "loss": LOSS.format(metrics["loss"]),
+            "examples": f"{metrics['examples']:,}",
+        }
+        if "views" in metrics:
+            columns[f"by {metrics['views']} views"] = VIEWS_ACCURACY.format(
+                metrics["views_accuracy"]
+            )
+        if "calibration_error" in metrics:
+            columns["calibration error"] = CALIBRATION_ERROR.format(metrics["calibration_error"])
+        return columns
+
+    def summary(self, metrics: Mapping[str, Any]) -> str:
+        text = super().summary(metrics)
+        if "views" in metrics:
+            accuracy = VIEWS_ACCURACY.format(metrics["views_accuracy"])
+            text += f", {accuracy} by {metrics['views']} views"
+        return text
+
+    def test_figure(self, runs: Sequence[Run]) -> str:
+        views = number_of_views(runs)
+        if not views:
+            return super().test_figure(runs)
+        return f"{super().test_figure(runs)}; by {views} views {_by_views(runs)}"
+
+    def run_columns(self, run: Run) -> dict[str, str]:
+        columns = super().run_columns(run)
+        if number_of_views([run]):
+            test = run["metrics"]["test"]
+            columns["by views"] = VIEWS_ACCURACY.format(test["views_accuracy"])
+        return columns
+
+    def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+        several = " Mean and sample standard deviation over seeds." if len(runs[""]) > 1 else ""
+        return [
+            f"Data: {recipe.dataset}, trained on its training split less the validation "
+            f"{self.examples}. The test split was read once a run, at its end.{several}",
+            _results(runs),
+            *_gain_of_attention(runs),
+            *_calibration(runs[""]),
+            *_by_length(runs[""]),
+        ]
+
+
+def number_of_views(runs: Sequence[Run]) -> int:
+    """Return the number of test-time augmentation views of the runs, or 0 if none."""
+    return runs[0]["metrics"]["test"].get("views", 0)
+
+
+def _by_views(runs: Sequence[Run]) -> str:
+    return f"{mean_and_deviation(values_of(VIEWS_ACCURACY, runs, 'test'), '.2f')} %"
+
+
+def _results(runs: Mapping[str, Sequence[Run]]) -> str:
+    views = number_of_views(runs[""])
+    of_views = f"| test accuracy by {views} views " if views else ""
+    columns = (
+        f"| model | validation accuracy | test accuracy {of_views}| parameters | MFLOPs forward "
+        "| TFLOPs training | minutes |"
+    )
+    lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
+    for variant, some in runs.items():
+        if some:
+            cells = [
+                variant or "as published",
+                figure(ACCURACY, some, "validation"),
+                figure(ACCURACY, some, "test"),
+                *([_by_views(some)] if number_of_views(some) else []),
+                *cost_cells(some),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Compare the entry with its baseline without attention, whichever way it went."""
+    baseline = runs.get(WITHOUT_ATTENTION, ())
+    if not baseline:
+        return []
+    lines = [_difference(runs[""], baseline, ACCURACY, "of test accuracy")]
+    if views := number_of_views(runs[""]):
+        by_views = f"by {views} views of each image"
+        lines.append(_difference(runs[""], baseline, VIEWS_ACCURACY, by_views))
+    return ["\n".join(lines)]
+
+
+def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, what: str) -> str:
+    accuracies = [values_of(metric, some, "test") for some in (runs, baseline)]
+    difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
+    verb = "gains" if difference > 0 else "loses"
+    sentence = (
+        f"With attention the network {verb} {abs(difference):.2f} points {what} against "
+        f"the baseline without attention ({len(runs)} and {len(baseline)} runs)"
+    )
+    if min(len(runs), len(baseline)) < 2:
+        return f"{sentence}."
+    spread = max(statistics.stdev(values) for values in accuracies)
+    side = "more" if abs(difference) > spread else "less"
+    return f"{sentence}: {side} than the spread over seeds, {spread:.2f}."
+
+
+def _calibration(runs: Sequence[Run]) -> list[str]:
+    """Say whether scores are calibrated."""
+    errors = [run["metrics"]["test"].get("calibration_error") for run in runs]
+    if None in errors:
+        return []
+    temperatures = [run["temperature"] for run in runs]
+    return [
+        "Scores are calibrated by a temperature fitted on the validation texts "
+        f"({mean_and_deviation(temperatures, '.2f')}). Their expected calibration error on the "
+        f"test split, in 15 bins, is {mean_and_deviation([100 * e for e in errors], '.2f')} %."
+    ]
+
+
+def _by_length(runs: Sequence[Run]) -> list[str]:
+    """Return a table of accuracy by the length of a text."""
+    rows = [run["metrics"]["test"].get("by_length") for run in runs]
+    if None in rows:
+        return []
+    lines = ["| words | texts | test accuracy |", "|---|---|---|"]
+    below = 0
+    for parts in zip(*rows, strict=True):
+        bound = parts[0]["up_to"]
+        words = f"over {below}" if bound is None else f"{below + 1} to {bound}"
+        values = mean_and_deviation([100 * part["accuracy"] for part in parts], ".2f")
+        lines.append(f"| {words} | {parts[0]['examples']:,} | {values} % |")
+        below = bound
+    return ["\n".join(lines)]

@@ -1,0 +1,86 @@
+"""Description of image classification. Imports no Keras."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+from pydantic import Field
+
+from keras_attn.recipes import (
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    Training,
+    register_task,
+)
+from keras_attn.recipes.recipe import NonNegative
+from keras_attn.tasks import _classification_cards as cards
+
+
+class Augmentation(Section):
+    """Random changes to training images; 0 or false switches one off.
+
+    Attributes:
+        flip: Mirror half of the images left to right; `"alternating"`: each image every
+            other epoch, half of them in the first (Jordan, arXiv:2404.00498).
+        shift: Move by up to this many pixels along both sides, reflecting at the border.
+        cutout: Side in pixels of a square that is greyed out.
+        mixup: `alpha` of the beta distribution from which mixing weights are drawn.
+        cutmix: `alpha` of the beta distribution that sizes the exchanged rectangles.
+    """
+
+    flip: bool | Literal["alternating"] = False
+    shift: Annotated[int, Field(ge=0)] = 0
+    cutout: Annotated[int, Field(ge=0)] = 0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+
+
+class ImageTraining(Training):
+    """How long to train, in what batches, and at what precision.
+
+    Attributes:
+        views: Number of test-time augmentation views (1, 2 or 6) by whose mean the accuracy is
+            also measured, see `keras_attn.tasks.ImageClassifier.classify`.
+    """
+
+    views: Literal[1, 2, 6] = 1
+
+
+class ImageRecipe(Recipe):
+    """A recipe with augmentation, see `keras_attn.recipes.Recipe`."""
+
+    augmentation: Augmentation = Augmentation()
+    training: ImageTraining
+
+    @pydantic.model_validator(mode="after")
+    def _check_augmentation(self) -> "ImageRecipe":
+        if self.augmentation.mixup and self.augmentation.cutmix:
+            raise ValueError("augmentation: choose mixup or cutmix, not both")
+        return self
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The number of views by which accuracy is also measured."""
+        return {"views": self.training.views}
+
+
+class ImageClassification(cards.ClassificationDescription):
+    """Images in, one of a set of labels out."""
+
+    name = "image_classification"
+    model = "keras_attn.tasks.images.classifier:ImageClassifier"
+    example, examples = "image", "images"
+    recipe: ClassVar[type[Recipe]] = ImageRecipe
+    signature = Signature(
+        (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
+        cards.OUTPUTS,
+    )
+    usage = 'classify("photo.png")  # label, score, probabilities'
+    reads: ClassVar[Literal["texts", "files"]] = "files"
+    prediction_options = ("views",)
+    export_options = ("views",)
+
+
+DESCRIPTION: TaskDescription = register_task(ImageClassification())

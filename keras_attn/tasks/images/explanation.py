@@ -1,0 +1,189 @@
+"""Explanations of image classifiers: occlusion beside attention.
+
+Attention shows where a network looked. Whether that decided its answer is measured beside it:
+by how much the log-odds of a label fall when a square of the image is left out (Zeiler and
+Fergus, arXiv:1311.2901).
+"""
+
+import base64
+import dataclasses
+import html as markup
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_attn._names import unknown
+from keras_attn.layers import SelfAttention2D
+from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.classification import Classification, classification_answers
+from keras_attn.tasks.images.attention_maps import attention_maps
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from keras_attn.tasks.images.classifier import ImageClassifier
+
+BATCH = 256  # images at a time
+PATCHES = 8  # squares along the shorter side, unless a size is given
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageExplanation:
+    """Where an image decides a label, and where the network attends.
+
+    Attributes:
+        label: The label that is explained.
+        answer: The classifier's answer.
+        image: uint8 array `(H, W, 3)`, the image as the network reads it.
+        occlusion: float array `(R, K)`: by how much the log-odds of the label fall when the
+            square in that row and column is replaced by the mean color; above 0 where the
+            square speaks for the label.
+        attention: For each `SelfAttention2D` of the network, by name, a float array `(H', W')`:
+            how much attention each position receives from all, averaged over heads. Empty
+            where the network has no such layer.
+    """
+
+    label: str
+    answer: Classification
+    image: np.ndarray
+    occlusion: np.ndarray
+    attention: dict[str, np.ndarray]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation, without the image, in types that JSON holds."""
+        return {
+            "label": self.label,
+            "answer": self.answer.to_dict(),
+            "occlusion": self.occlusion.tolist(),
+            "attention": {name: weights.tolist() for name, weights in self.attention.items()},
+        }
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure`: the image, the occlusion map and the attention maps.
+
+        It needs matplotlib: `pip install 'keras-attn[plots]'`.
+        """
+        from matplotlib.figure import Figure
+
+        panels = 2 + len(self.attention)
+        figure = Figure(figsize=(3.2 * panels, 3.2), layout="constrained")
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        for axis in axes:
+            axis.set_axis_off()
+            axis.imshow(self.image)
+        height, width = self.image.shape[:2]
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+        axes[0].set_title(f"{self.answer.label} ({self.answer.score:.2f})")
+        largest = np.abs(self.occlusion).max() or 1.0
+        drawn = axes[1].imshow(
+            self.occlusion, extent=extent, cmap="RdBu", vmin=-largest, vmax=largest, alpha=0.7
+        )
+        axes[1].set_title(f"change of log-odds of {self.label!r}")
+        figure.colorbar(drawn, ax=axes[1], shrink=0.8)
+        for axis, (name, weights) in zip(axes[2:], self.attention.items(), strict=True):
+            drawn = axis.imshow(weights, extent=extent, cmap="magma", vmin=0.0, alpha=0.65)
+            axis.set_title(f"attention received ({name})")
+            figure.colorbar(drawn, ax=axis, shrink=0.8)
+        return figure
+
+    def to_html(self) -> str:
+        """Return a snippet of HTML with the plot as a picture; it needs matplotlib."""
+        content = io.BytesIO()
+        self.plot().savefig(content, format="png", dpi=110)
+        encoded = base64.b64encode(content.getvalue()).decode()
+        return f'<img alt="{markup.escape(self._heading())}" src="data:image/png;base64,{encoded}">'
+
+    def to_page(self) -> str:
+        """Return the snippet as a whole page, for a file."""
+        title = markup.escape(self._heading())
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}'
+            f"</title></head>\n<body>\n<h1>{title}</h1>\n{self.to_html()}\n</body>\n</html>\n"
+        )
+
+    def to_rich(self) -> "RenderableType":
+        """Return what a terminal shows: the maps as blocks of color."""
+        from rich.console import Group
+        from rich.text import Text
+
+        lines: list[RenderableType] = [Text(self._heading(), style="bold")]
+        lines.append(Text("Change of log-odds without each square (green: it speaks for it)"))
+        lines += _blocks(self.occlusion)
+        for name, weights in self.attention.items():
+            lines.append(Text(f"Attention received in layer {name!r}"))
+            lines += _blocks(weights)
+        return Group(*lines)
+
+    def _heading(self) -> str:
+        heading = f"Answer: {self.answer.label} ({self.answer.score:.3f})"
+        if self.label != self.answer.label:
+            heading += f". Explained: {self.label} ({self.answer.probabilities[self.label]:.3f})"
+        return heading
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __rich__(self) -> "RenderableType":
+        return self.to_rich()
+
+
+def explain_image(
+    classifier: "ImageClassifier",
+    image: np.ndarray,
+    label: str | None = None,
+    patch_size: int | None = None,
+) -> ImageExplanation:
+    """Explain a classifier's answer to an image; see `ImageClassifier.explain`."""
+    if label is not None and label not in classifier.label_names:
+        raise ValueError(unknown("label", label, classifier.label_names))
+    array = np.asarray(classifier.preprocess_inputs(image[None]))[0].astype("float32")
+    height, width = array.shape[:2]
+    size = max(1, min(height, width) // PATCHES) if patch_size is None else patch_size
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= min(height, width):
+        raise ValueError(
+            f"`patch_size` must be an integer from 1 to {min(height, width)}, the image's side. "
+            f"Received: {patch_size!r}."
+        )
+    rows, columns = -(-height // size), -(-width // size)
+    occluded = np.repeat(array[None], 1 + rows * columns, axis=0)
+    mean = array.mean(axis=(0, 1))
+    for index in range(rows * columns):
+        top, left = size * (index // columns), size * (index % columns)
+        occluded[1 + index, top : top + size, left : left + size] = mean
+    parts = [
+        classifier.predict_on_batch(occluded[i : i + BATCH]) for i in range(0, len(occluded), BATCH)
+    ]
+    logits = np.concatenate(parts).astype("float64")
+    (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
+    label = answer.label if label is None else label
+    odds = _log_odds(logits, classifier.label_names.index(label))
+    attention = {}
+    if any(isinstance(layer, SelfAttention2D) for layer in classifier.network.layers):
+        maps = attention_maps(classifier, array[None])
+        attention = {one.layer: one.received() for one in maps}
+    pixels = array.round().clip(0, 255).astype("uint8")
+    return ImageExplanation(
+        label, answer, pixels, (odds[0] - odds[1:]).reshape(rows, columns), attention
+    )
+
+
+def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
+    others = np.delete(logits, index, axis=-1)
+    return logits[:, index] - np.logaddexp.reduce(others, axis=-1)
+
+
+def _blocks(values: np.ndarray) -> "list[RenderableType]":
+    """Return a line of colored blocks for each row of a map."""
+    from rich.text import Text
+
+    largest = np.abs(values).max() or 1.0
+    lines: list[RenderableType] = []
+    for row in values / largest:
+        line = Text("  ")
+        for value in row:
+            shade = round(40 + 215 * abs(value))
+            color = f"rgb(40,{shade},40)" if value >= 0 else f"rgb({shade},40,40)"
+            line.append("██", color)
+        lines.append(line)
+    return lines

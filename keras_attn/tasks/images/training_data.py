@@ -1,0 +1,72 @@
+"""Training and validation images of a run."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_attn.batching import EvaluationBatches, ImageBatches, limit_batch_size
+from keras_attn.datasets import Dataset
+from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
+from keras_attn.profiling import Cost, cost
+from keras_attn.recipes import Recipe
+from keras_attn.tasks.classification import classification_objective
+from keras_attn.tasks.images.description import ImageRecipe
+from keras_attn.tasks.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.images.classifier import ImageClassifier
+
+EVALUATION_BATCH = 500  # images
+
+
+class ImageTrainingData(TrainingData):
+    """Images as they are, with augmentation by layers.
+
+    Args:
+        classifier: The model that is trained.
+        dataset: The data set; its images are of the network's size.
+        recipe: What is trained, for its augmentation.
+    """
+
+    def __init__(
+        self, classifier: "ImageClassifier", dataset: Dataset[Any], recipe: Recipe
+    ) -> None:
+        self.network = classifier.network
+        assert isinstance(recipe, ImageRecipe)
+        self.augmentation = recipe.augmentation
+        self.train, self.validation = dataset["train"], dataset["validation"]
+        self.objective = classification_objective(recipe.training.label_smoothing)
+
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
+        return ImageBatches(
+            self.train,
+            batch_size,
+            seed=seed,
+            epochs=epochs,
+            alternating_flip=self.augmentation.flip == "alternating",
+        )
+
+    def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
+        size = limit_batch_size(len(self.validation), EVALUATION_BATCH, replicas)
+        return EvaluationBatches(self.validation, size)
+
+    def examples_per_epoch(self, batch_size: int) -> int:
+        return len(self.train) // batch_size * batch_size
+
+    def cost(self) -> Cost:
+        return cost(self.network)
+
+    def augmentations(self, seed: int) -> list[keras.layers.Layer]:
+        settings = self.augmentation
+        layers: list[keras.layers.Layer] = []
+        if settings.flip is True:  # alternating flips are made by the batches
+            layers.append(RandomFlip(seed=seed + 1))
+        if settings.shift:
+            layers.append(RandomShift(settings.shift, seed=seed + 2))
+        if settings.cutout:
+            layers.append(Cutout(settings.cutout, seed=seed + 3))
+        if settings.mixup:
+            layers.append(Mixup(settings.mixup, seed=seed + 4))
+        if settings.cutmix:
+            layers.append(CutMix(settings.cutmix, seed=seed + 5))
+        return layers

@@ -1,0 +1,113 @@
+"""Description of translation. Imports no Keras."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from keras_attn.recipes import (
+    Metric,
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    Training,
+    register_task,
+)
+from keras_attn.recipes.figures import Run
+from keras_attn.recipes.recipe import Count, Fraction, NonNegative
+from keras_attn.tasks.translation import _card
+from keras_attn.tasks.translation.own_data import PairTableReader, fit_to_pairs
+
+BLEU = Metric("bleu", "BLEU", " BLEU")
+
+
+class Subwords(Section):
+    """How sentences become ids and back, see `keras_attn.text.SubwordTokenizer`.
+
+    Attributes:
+        max_length: The most subwords of a sentence that are read.
+        lowercase: Whether sentences are made lower case, on both sides.
+        min_count: How often a pair of subwords must occur to be merged into one.
+        dropout: Rate at which merges are skipped in training, see
+            `keras_attn.text.SubwordDropout`.
+    """
+
+    max_length: Count = 256
+    lowercase: bool = False
+    min_count: Count = 2
+    dropout: Fraction = 0.0
+
+
+class TranslationTraining(Training):
+    """How long to train, in what batches of tokens, and at what precision.
+
+    Attributes:
+        r_drop: Weight of the divergence between the predictions for two copies of each pair,
+            which differ by dropout; 0 reads each pair once, see
+            `keras_attn.tasks.divergence_of_copies`.
+    """
+
+    r_drop: NonNegative = 0.0
+
+
+class TranslationRecipe(Recipe):
+    """A recipe with settings of the tokenizer, see `keras_attn.recipes.Recipe`."""
+
+    subwords: Subwords = Subwords()
+    training: TranslationTraining
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Settings of the translator and its tokenizer."""
+        return self.subwords.model_dump(exclude={"dropout"})
+
+    def check_replicas(self, replicas: int) -> None:
+        """Accept any batch size, which counts tokens; refuse R-Drop on several replicas."""
+        if self.training.r_drop and replicas > 1:
+            raise ValueError(
+                "The two copies of a pair that `r_drop` compares must stay on one replica. "
+                f"Received: {replicas} replicas. Train on one, or without r_drop."
+            )
+
+
+class TranslationDescription(TaskDescription):
+    """Sentences of one language in, sentences of another out."""
+
+    name = "translation"
+    model = "keras_attn.tasks.translation.translator:Translator"
+    example, examples = "sentence", "sentences"
+    primary_metric = BLEU
+    recipe: ClassVar[type[Recipe]] = TranslationRecipe
+    signature = Signature(
+        (TensorInfo("texts", "string", ("B",), "sentences in UTF-8"),),
+        (
+            TensorInfo("text", "string", ("B",), "translations"),
+            TensorInfo("score", "float32", ("B",), "their log-probabilities in nats"),
+        ),
+    )
+    usage = 'translate("Two dogs play in the snow.")  # text, score'
+    prediction_options = ("beam_size", "n_best")
+    export_options = ("beam_size", "length_penalty")
+    table = PairTableReader()
+
+    def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            **_card.scores(metrics),
+            "loss": f"{metrics['loss']:.4f}",
+            "examples": f"{metrics['examples']:,}",
+        }
+
+    def summary(self, metrics: Mapping[str, Any]) -> str:
+        return ", ".join(f"{value} {title}" for title, value in _card.scores(metrics).items())
+
+    def test_figure(self, runs: Sequence[Run]) -> str:
+        return _card.bleu_figure(runs, "test")
+
+    def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+        return _card.results(recipe, runs)
+
+    def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
+        return fit_to_pairs(recipe, train)
+
+
+DESCRIPTION: TaskDescription = register_task(TranslationDescription())

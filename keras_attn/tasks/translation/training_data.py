@@ -1,0 +1,132 @@
+"""Training and validation pairs of a run."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn._token_ids import PADDING_ID
+from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
+from keras_attn.datasets import Dataset, PairSplit
+from keras_attn.profiling import Cost
+from keras_attn.recipes import Recipe
+from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.tasks.translation import quality
+from keras_attn.tasks.translation.description import TranslationRecipe
+from keras_attn.tasks.translation.sequence_loss import (
+    SequenceCrossentropy,
+    TokenAccuracy,
+    divergence_of_copies,
+)
+from keras_attn.text import SubwordDropout
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.translation.translator import Translator
+
+Tensor = Any
+
+
+class TranslationObjective(Objective):
+    """Cross-entropy per token, with the divergence of R-Drop if it has a weight.
+
+    Args:
+        label_smoothing: Share of the target probability that is spread over all tokens.
+        r_drop: Weight of the divergence between the predictions for the two copies of each
+            pair that batches consist of; 0 where they do not.
+    """
+
+    def __init__(self, label_smoothing: float, r_drop: float) -> None:
+        super().__init__(SequenceCrossentropy(label_smoothing), TokenAccuracy())
+        self.r_drop = r_drop
+
+    def size(self, targets: Tensor) -> Tensor:
+        """Return the number of tokens that are not padding."""
+        return ops.sum(ops.cast(ops.not_equal(targets, PADDING_ID), "float32"))
+
+    def penalty(self, targets: Tensor, predictions: Tensor) -> Tensor | float:
+        """Return the weighted divergence of R-Drop (Liang et al., arXiv:2106.14448)."""
+        if not self.r_drop:
+            return 0.0
+        return self.r_drop * divergence_of_copies(targets, predictions)
+
+
+class TranslationTrainingData(TrainingData):
+    """Pairs of sentences as ids, encoded once, or anew each epoch with subword dropout.
+
+    Args:
+        translator: The model that is trained, with its subwords.
+        dataset: The data set.
+        recipe: What is trained, for subword dropout and R-Drop.
+    """
+
+    def __init__(
+        self,
+        translator: "Translator",
+        dataset: Dataset[PairSplit],
+        recipe: Recipe,
+    ) -> None:
+        assert isinstance(recipe, TranslationRecipe)
+        quality.check_packages()
+        train, self.validation = dataset["train"], dataset["validation"]
+        self.translator, self.copies = translator, 2 if recipe.training.r_drop else 1
+        self.train = translator.encode(train.sources, train.targets)
+        self.validation_pairs = translator.encode(self.validation.sources, self.validation.targets)
+        self.subword_dropout = [
+            SubwordDropout(translator.tokenizer, texts, recipe.subwords.dropout)
+            for texts in (train.sources, train.targets)
+            if recipe.subwords.dropout
+        ]
+        training = recipe.training
+        self.objective = TranslationObjective(training.label_smoothing, training.r_drop)
+
+    def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
+        def pairs_of_epoch(epoch: int) -> EncodedPairs:
+            seeds = np.random.SeedSequence([seed, epoch, 2]).generate_state(2).tolist()
+            sides = [side(n) for side, n in zip(self.subword_dropout, seeds, strict=True)]
+            return self.translator.paired(*sides)
+
+        return PairBatches(
+            pairs_of_epoch if self.subword_dropout else self.train,
+            batch_size,
+            seed=seed,
+            epochs=epochs,
+            copies=self.copies,
+        )
+
+    def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
+        pairs = self.validation_pairs
+        size = limit_batch_size(len(pairs), quality.EVALUATION_BATCH, replicas)
+        return EvaluationBatches(pairs, size)
+
+    def examples_per_epoch(self, batch_size: int) -> int:
+        return len(self.train) * self.copies
+
+    def cost(self) -> Cost:
+        """Return the cost of a pair of the mean lengths."""
+        network = self.translator.network
+        lengths = self.train.lengths.mean(), self.train.target_lengths.mean()
+        return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        return [ValidationBleu(self.translator, self.validation)]
+
+
+class ValidationBleu(keras.callbacks.Callback):
+    """Adds `val_bleu` to the logs of each epoch: of greedy translations, cased, by sacreBLEU.
+
+    Args:
+        translator: The model that translates.
+        split: The pairs.
+    """
+
+    def __init__(self, translator: "Translator", split: PairSplit) -> None:
+        super().__init__()
+        self.translator, self.split = translator, split
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Translate the sources, and write BLEU into the logs."""
+        answers = self.translator.translate(list(self.split.sources), beam_size=1)
+        bleu = quality.corpus_bleu([answer.text for answer in answers], self.split)
+        if logs is not None:
+            logs["val_bleu"] = bleu["bleu"]

@@ -1,0 +1,81 @@
+"""The files of a trained model: its weights, and the assets beside them."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_attn.tasks import Task
+from keras_attn.training.checkpoint import Identity, save_weights, sha256
+
+WEIGHTS_FILE = "model.weights.h5"
+
+
+def save(model: Task, folder: pathlib.Path) -> dict[str, str]:
+    """Write a trained model's weights and assets into a folder.
+
+    Returns:
+        The SHA-256 of each file, under the keys of a record: `weights_sha256`, and the stem of
+        each asset, such as `vocabulary_sha256`.
+    """
+    save_weights(without_optimizer(model), folder / WEIGHTS_FILE)
+    model.save_assets(folder)
+    return {key: sha256(folder / file) for key, file in _digest_keys(type(model).asset_files)}
+
+
+def load(model: Task, folder: pathlib.Path) -> Task:
+    """Return `model` with the weights and assets that `save` wrote."""
+    model.load_assets(folder)
+    model.load_weights(folder / WEIGHTS_FILE)
+    return model
+
+
+def copy_into(target: Task, source: Task, folder: pathlib.Path) -> Task:
+    """Return `target` with the weights and assets of `source`, which pass through a folder."""
+    source.save_assets(folder)
+    target.load_assets(folder)
+    target.set_weights(source.get_weights())
+    return target
+
+
+def without_optimizer(model: Task) -> Task:
+    """Return a copy without optimizer, whose weights file holds the model's and nothing else."""
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def weights_digest(model: Task) -> str:
+    """Return the SHA-256 of the names, shapes, dtypes and values of a model's weights."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        value = np.asarray(weight)
+        digest.update(f"{weight.path} {value.shape} {value.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def finished_record(
+    folder: pathlib.Path, identity: Identity, asset_files: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the record of this very run, if it has finished and its files are whole."""
+    path = folder / "record.json"
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    recorded = Identity(
+        record["recipe_digest"], record["variant"], record["seed"], record["data"]["train_sha256"]
+    )
+    whole = all(
+        (folder / file).is_file() and sha256(folder / file) == record.get(key)
+        for key, file in _digest_keys(asset_files)
+    )
+    return record if recorded == identity and whole else None
+
+
+def _digest_keys(asset_files: Sequence[str]) -> list[tuple[str, str]]:
+    assets = [(f"{pathlib.Path(file).stem}_sha256", file) for file in asset_files]
+    return [("weights_sha256", WEIGHTS_FILE), *assets]

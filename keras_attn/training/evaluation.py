@@ -1,0 +1,69 @@
+"""Evaluation of a model on a split, and fitting a recipe to a user's own data."""
+
+from typing import Any
+
+import pydantic
+
+from keras_attn.datasets import Dataset
+from keras_attn.recipes import Recipe, RecipeError, describe_task
+from keras_attn.tasks import Task
+
+
+def evaluate(model: Task, split: Any, **options: Any) -> dict[str, Any]:
+    """Return all metrics of a model on a split, in its own precision.
+
+    It does not matter how the model is compiled.
+
+    Args:
+        model: The model.
+        split: A split of a data set for its task, such as `dataset["test"]`.
+        **options: See `evaluate_split` of the model's class: `views` for images.
+
+    Returns:
+        Metrics by key, see `evaluate_split` of the model's class.
+
+    Example:
+
+    >>> from keras_attn import datasets, zoo
+    >>> model = zoo.build("shapes_small_attention_cnn")
+    >>> evaluate(model, datasets.load("shapes")["test"])["examples"]
+    2000
+    """
+    return model.evaluate_split(split, **options)
+
+
+def fit_recipe(
+    recipe: Recipe, dataset: Dataset[Any], epochs: int | None = None
+) -> tuple[Recipe, list[str]]:
+    """Return an entry's recipe for data of your own, which may be less, or shorter.
+
+    Args:
+        recipe: The recipe of an entry.
+        dataset: The data to train on; its training split is read.
+        epochs: Passes over it; None are as many as the recipe has.
+
+    Returns:
+        The recipe to train by, and a note on each number that was changed.
+
+    Raises:
+        RecipeError: The recipe cannot have so few epochs.
+
+    Example:
+
+    >>> from keras_attn import datasets, zoo
+    >>> recipe = zoo.describe("imdb_ngram_attention").recipe
+    >>> texts = datasets.remarks.draw_remarks(sizes={"train": 90, "validation": 9, "test": 9})
+    >>> fitted, notes = fit_recipe(recipe, texts)
+    >>> fitted.training.batch_size
+    22
+    """
+    if epochs is not None:
+        values = recipe.model_dump()
+        values["training"]["epochs"] = epochs
+        try:
+            recipe = type(recipe).model_validate(values)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            reason = problem.get("ctx", {}).get("error", problem["msg"])
+            raise RecipeError(f"The recipe does not allow {epochs} epochs: {reason}.") from error
+    return describe_task(recipe.task).fit_to_data(recipe, dataset["train"])
