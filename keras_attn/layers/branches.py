@@ -1,4 +1,4 @@
-"""Several networks' answers as one."""
+"""Combination of the outputs of several branches of a network."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BranchMean(keras.layers.Layer):
-    """The mean of branches; in training one of them, drawn for each example.
+    """Mean of branches; in training one branch, drawn for each example.
 
-    Each branch learns to answer alone, as the members of an ensemble do, from its share
-    of the examples. Added up instead, the branch that learns faster leaves the others
-    nothing to learn.
+    Each branch learns to answer alone from its share of the examples, like the members of an
+    ensemble. With a sum or mean in training, the branch that learns faster would leave the
+    others little gradient to learn from.
 
     Args:
-        seed: integer that makes the draws repeatable.
+        seed: integer that makes the draws reproducible.
 
     Call arguments:
-        inputs: float tensor `(B, K, D)`, what `K` branches give.
-        training: whether to draw.
+        inputs: float tensor `(B, K, D)`, the outputs of `K` branches.
+        training: whether to draw a branch.
 
     Returns:
         Tensor `(B, D)`.

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import initializers, ops
 
+from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID
 from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank
 
 Tensor = Any
@@ -15,34 +16,35 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class NGramEmbedding(keras.layers.Layer):
-    """Embeds the n-grams of each order by a table of their own, side by side.
+    """Embedding of n-grams, with a table for each order (words, pairs, triples, ...).
 
-    The features of a position are those of the word there, of the pair that it begins, of
-    the triple, and so on (fastText, Joulin et al., arXiv:1607.01759, has one table for
-    all). Id 0, "no such n-gram", always gives zeros.
+    The features of a position are those of the word there, of the pair that begins there, of
+    the triple, and so on, concatenated (fastText, Joulin et al., arXiv:1607.01759, has one
+    table for all orders). Id 0, "no such n-gram", always has features of 0.
 
-    `assign` says where tables start: at log-count ratios, say. With `num_ratios` such ratios
-    are features of their own, before those of the table, that training leaves. Counted on
-    the very texts that a network is trained on they tell it the labels, and a large one
-    learns to trust them. So `assign` also takes ratios counted without each of some folds
-    of these texts, and in training an id may say whose it wants: `id + (1 + fold) *
-    (V_g - 2)`, for ids of 2 and more. What is counted without folds is not saved.
+    `assign` sets the initial values of tables, such as log-count ratios. With `num_ratios`,
+    such ratios are fixed features before those of the table, and are not trained. Ratios
+    counted on the training texts leak the labels of these texts, and a large network learns to
+    rely on them. Therefore `assign` also takes ratios counted without each of several folds of
+    the texts, and in training an id may select the fold to leave out:
+    `id + (1 + fold) * (V_g - 2)`, for ids of 2 and more. The ratios without folds are not saved.
 
     Args:
-        vocabulary_sizes: number of ids of each order, `V_g`, 0 included.
-        dims: features of each order that are learned, `D_g`.
-        gain: constant factor on the tables. A step of plain gradient descent moves what
-            the layer gives by `gain ** 2` times the learning rate, one of Adam by `gain`
-            times: rows that are seldom seen learn as fast as the rest of a network.
-        num_ratios: features of each order that are assigned, `C`.
-        embeddings_initializer: initializer of each table, times `gain`.
+        vocabulary_sizes: number of ids of each order, `V_g`, with id 0.
+        dims: number of learned features of each order, `D_g`.
+        gain: constant factor on the tables. A step of plain gradient descent changes the
+            output by `gain ** 2` times the learning rate, and one of Adam by `gain` times: a
+            larger gain trains the rows of rare n-grams as fast as the rest of a network.
+        num_ratios: number of fixed features of each order, `C`.
+        embeddings_initializer: initializer of each table; the output is `gain` times its
+            values.
 
     Call arguments:
-        inputs: integer tensor `(B, T, G)`: for each position and order an id, 0 for none.
+        inputs: integer tensor `(B, T, G)`: an id for each position and order, 0 for none.
 
     Returns:
-        Tensor `(B, T, sum(C + D_g))`. It carries no mask: whether a position is padding is a
-        matter of the ids of its word, and is given to other layers as `padding_mask`.
+        Tensor `(B, T, sum(C + D_g))`. It carries no mask: pass the padding mask, computed from
+        the ids of words, to other layers explicitly.
 
     Example:
 
@@ -62,7 +64,7 @@ class NGramEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.autocast = False  # ids are numbers to keep
+        self.autocast = False  # a cast to half precision would change ids
         if not vocabulary_sizes or len(vocabulary_sizes) != len(dims):
             raise ValueError(
                 "NGramEmbedding: `vocabulary_sizes` and `dims` must have one value an order. "
@@ -114,29 +116,29 @@ class NGramEmbedding(keras.layers.Layer):
         features = []
         for order, table in enumerate(self.tables):
             column = ids[..., order]
-            own = self._own(order, column)
-            known = ops.cast(column[..., None] != 0, self.compute_dtype)
+            term_ids = self._remove_fold(order, column)
+            is_ngram = ops.cast(column[..., None] != PADDING_ID, self.compute_dtype)
             if self.num_ratios:
-                rows = self._ratios(order, column, own, bool(training))
-                features.append(ops.cast(rows, self.compute_dtype) * known)
+                rows = self._lookup_ratios(order, column, term_ids, bool(training))
+                features.append(ops.cast(rows, self.compute_dtype) * is_ngram)
             if table is not None:
-                rows = ops.take(table, own, axis=0)
-                features.append(self.gain * ops.cast(rows, self.compute_dtype) * known)
+                rows = ops.take(table, term_ids, axis=0)
+                features.append(self.gain * ops.cast(rows, self.compute_dtype) * is_ngram)
         return ops.concatenate(features, axis=-1)
 
     def assign(
         self, order: int, values: np.ndarray, without_folds: np.ndarray | None = None
     ) -> None:
-        """Set the ratios of one order's n-grams, or where its table starts.
+        """Set the ratios of one order, or without `num_ratios` the first columns of its table.
 
         Args:
             order: index of the order, from 0.
-            values: with `num_ratios` a float array `(V_g, C)`. Else one of no more columns
-                than `D_g`: these are what the layer gives as its first features, and the
-                others stay as they are.
+            values: with `num_ratios` a float array `(V_g, C)`. Otherwise one with at most
+                `D_g` columns: the first features that the layer outputs; the other columns
+                of the table do not change.
             without_folds: float array `(folds, V_g, C)`, ratios counted without each fold.
-                None if texts that were counted are not trained on. A training step that
-                was traced before goes on with those of before.
+                None if the network is not trained on the counted texts. A training step that
+                is traced already does not see new values.
 
         Raises:
             ValueError: a shape does not fit.
@@ -158,9 +160,9 @@ class NGramEmbedding(keras.layers.Layer):
         table.assign(changed)
 
     def without_folds(self, ids: Tensor) -> Tensor:
-        """The ids `(..., G)` of the n-grams, whatever folds they ask for."""
+        """Return ids `(..., G)` that select no fold, for ids that may select one."""
         ids = ops.cast(ids, "int32")
-        columns = [self._own(order, ids[..., order]) for order in range(len(self.dims))]
+        columns = [self._remove_fold(order, ids[..., order]) for order in range(len(self.dims))]
         return ops.stack(columns, axis=-1)
 
     def compute_output_shape(self, inputs_shape: Any) -> tuple[int | None, ...]:
@@ -179,19 +181,31 @@ class NGramEmbedding(keras.layers.Layer):
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
         }
 
-    def _own(self, order: int, ids: Tensor) -> Tensor:
+    def _remove_fold(self, order: int, ids: Tensor) -> Tensor:
+        """Return the ids of one order as if they selected no fold."""
         if not self.num_ratios:
             return ids
-        return ops.where(ids < 2, ids, 2 + (ids - 2) % (self.vocabulary_sizes[order] - 2))
+        num_terms = self.vocabulary_sizes[order] - FIRST_TERM_ID
+        term_ids = FIRST_TERM_ID + (ids - FIRST_TERM_ID) % num_terms
+        return ops.where(ids < FIRST_TERM_ID, ids, term_ids)
 
-    def _ratios(self, order: int, ids: Tensor, own: Tensor, training: bool) -> Tensor:
+    def _lookup_ratios(self, order: int, ids: Tensor, term_ids: Tensor, training: bool) -> Tensor:
+        """Return the ratios `(..., C)` of one order; in training those that `ids` select.
+
+        Args:
+            order: index of the order, from 0.
+            ids: integers `(...)`, which may select folds.
+            term_ids: the same ids without folds.
+            training: whether folds are considered.
+        """
         folds = self.folds[order]
         if not training or folds is None:
-            return ops.take(self.ratios[order], own, axis=0)
+            return ops.take(self.ratios[order], term_ids, axis=0)
         size = self.vocabulary_sizes[order]
-        fold = ops.maximum(ids - 2, 0) // (size - 2)
+        fold = ops.maximum(ids - FIRST_TERM_ID, 0) // (size - FIRST_TERM_ID)
         fold = ops.where(fold < len(folds), fold, 0)
-        return ops.take(ops.reshape(folds, (-1, self.num_ratios)), fold * size + own, axis=0)
+        rows = ops.reshape(folds, (-1, self.num_ratios))
+        return ops.take(rows, fold * size + term_ids, axis=0)
 
     def _assign_ratios(
         self, order: int, ratios: np.ndarray, without_folds: np.ndarray | None

@@ -1,4 +1,4 @@
-"""What the translation models share: their tokens, and how they are saved and searched."""
+"""The base class of the translation models: tied embeddings, masks, configuration."""
 
 import dataclasses
 from typing import Any, ClassVar, Self
@@ -6,41 +6,41 @@ from typing import Any, ClassVar, Self
 import keras
 from keras import ops
 
+from keras_attn._token_ids import PADDING_ID
 from keras_attn.ops.layout import reshape
 
 Tensor = Any
 State = dict[str, Any]
 
-PADDING_ID = 0
-
 
 def caches_grow() -> bool:
-    """Whether the caches of a search grow step by step, so that no step reads empty places.
+    """Return whether the caches of a search grow by one step at a time.
 
-    Where loops are compiled for fixed shapes, they have all their places from the start.
+    Growing caches hold no empty slots to attend over. On JAX, which compiles loops for fixed
+    shapes, caches have all their slots from the start.
     """
     return keras.backend.backend() != "jax"
 
 
 class TranslationModel(keras.Model):
-    """From ids of a source and of the target so far to logits of what comes next.
+    """Base class of encoder-decoder models from ids to logits of the next target token.
 
-    Embeddings of source, target and output are one matrix (Press and Wolf,
-    arXiv:1608.05859). Id 0 is padding, which stands at the end of rows and changes nothing.
+    Embeddings of source, target and output share one matrix (Press and Wolf,
+    arXiv:1608.05859). Id 0 is padding at the end of rows; it changes no other position.
 
-    A subclass has `encode` and `decode`; and for a search three methods, see
-    `keras_attn.decoding.StepModel`: `start` reads the source, `step` takes one token of every
-    beam, `reorder` chooses among beams.
+    Subclasses implement `encode` and `decode`, and the three methods of
+    `keras_attn.decoding.StepModel` for decoding: `start` encodes the source, `step` takes one
+    token of every beam, `reorder` selects beams.
 
     Args:
-        config: a configuration of the subclass's `config_class`, or a dict of its fields.
+        config: A configuration of the subclass's `config_class`, or a dict of its fields.
 
     Call arguments:
-        inputs: `{"source": (B, S), "target": (B, T)}`, integers; the target as it is read:
-            shifted by a start token.
+        inputs: `{"source": (B, S), "target": (B, T)}`, integers. The target is the decoder's
+            input: it begins with the start token.
 
     Returns:
-        float32 logits `(B, T, V)` of the token after each of the target's.
+        float32 logits `(B, T, V)` of the token after each target position.
     """
 
     config_class: ClassVar[type]
@@ -64,25 +64,29 @@ class TranslationModel(keras.Model):
         )
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        memory, real = self.encode(inputs["source"], training)
-        return self.decode(inputs["target"], memory, real, training)
+        memory, memory_padding_mask = self.encode(inputs["source"], training)
+        return self.decode(inputs["target"], memory, memory_padding_mask, training)
 
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """The memory `(B, S, ...)` of a source `(B, S)`, and its padding mask `(B, S)`."""
+        """Return the memory `(B, S, F)` of a source `(B, S)`, and its padding mask `(B, S)`."""
         raise NotImplementedError
 
     def decode(
-        self, target: Tensor, memory: Tensor, memory_real: Tensor, training: bool | None = None
+        self,
+        target: Tensor,
+        memory: Tensor,
+        memory_padding_mask: Tensor,
+        training: bool | None = None,
     ) -> Tensor:
-        """Logits `(B, T, V)` of a target `(B, T)`, all of it at once."""
+        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
         raise NotImplementedError
 
-    def embedded(self, ids: Tensor) -> Tensor:
-        """Embeddings of ids, of mean square 1."""
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return embeddings `(..., D)` of ids, scaled to a mean square of 1 at initialization."""
         return self.embedding(ids) * self.config.model_dim**0.5
 
     def logits(self, states: Tensor) -> Tensor:
-        """float32 logits `(..., V)` of states `(..., D)`."""
+        """Return float32 logits `(..., V)` of states `(..., D)`."""
         table = ops.cast(self.embedding.embeddings, states.dtype)
         rows = ops.reshape(states, (-1, states.shape[-1]))
         logits = ops.cast(ops.matmul(rows, ops.transpose(table)), "float32")
@@ -100,6 +104,8 @@ class TranslationModel(keras.Model):
         return cls(**config)
 
     @staticmethod
-    def real(ids: Tensor) -> Tensor:
-        """The padding mask of ids: True where there is a token."""
+    def padding_mask(ids: Tensor) -> Tensor:
+        """Return the padding mask of ids: True where there is a token."""
         return ops.not_equal(ids, PADDING_ID)
+
+    real = padding_mask  # removed once tasks call padding_mask

@@ -30,7 +30,7 @@ class AttentionNetConfig:
             `"stride"` (residual blocks only) or `"none"`.
         attention: Normalizer of the attention; or a gate; or `"none"`, the baseline without
             attention.
-        attention_stage: Number of the stage, from 1, after which the attention stands; None
+        attention_stage: Number of the stage, from 1, after which attention is applied; None
             means the last.
         num_heads: Number of attention heads. Gates ignore it, and the next two.
         key_channels: Channels of queries and keys; None means an eighth of the map's.

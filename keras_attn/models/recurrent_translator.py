@@ -3,40 +3,38 @@
 from typing import Annotated, Any, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 from keras import ops
 
 from keras_attn.layers import AttentionDecoder
 from keras_attn.layers.attention_decoder import SCORES
-from keras_attn.models._config import frozen_config
+from keras_attn.models._config import Positive, Rate, StreamingNormalizer, frozen_config
 from keras_attn.models._translation import State, Tensor, TranslationModel
 from keras_attn.models.registry import register_architecture
 from keras_attn.ops import gather_beams
 
-Rate = Annotated[float, Ge(0), Lt(1)]
-Positive = Annotated[int, Gt(0)]
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
-GATES = {"gru": 3, "lstm": 4}  # matrices of a cell
+KERNELS_PER_CELL = {"gru": 3, "lstm": 4}
 
 
 @frozen_config
 class RecurrentTranslatorConfig:
-    """What a `recurrent_translator` is made of.
+    """Configuration of a `recurrent_translator`.
 
     Attributes:
-        vocabulary_size: number of ids of source and target together, `V`.
-        model_dim: features of an embedding, `D`.
-        units: size of the encoder's state in each direction, and of the decoder's.
-        encoder_layers: bidirectional layers of the encoder.
-        order: who attends, see `AttentionDecoder`: in `"bahdanau"` the state before the
+        vocabulary_size: Number of ids, shared by source and target, `V`.
+        model_dim: Size of an embedding, `D`.
+        units: Size of the encoder's state in each direction, and of the decoder's state.
+        encoder_layers: Number of bidirectional layers of the encoder.
+        order: Which state attends, see `AttentionDecoder`: in `"bahdanau"` the one before the
             step, in `"luong"` the one after it.
-        cell: the recurrent cell of both.
-        score: how states are compared with the source; None is `"additive"`, in Luong's
-            order `"bilinear"`.
-        attention_units: size in which an additive score compares; None is `units`.
-        input_feeding: whether, in Luong's order, the previous output enters the cell.
-        attention: normalizer of the attention.
-        dropout: rate for embeddings, for the encoder's states and for the decoder's outputs.
+        cell: The recurrent cell of encoder and decoder.
+        score: How decoder states are compared with the memory; None means `"additive"`, or
+            `"bilinear"` with `order="luong"`.
+        attention_units: Hidden size of an additive score; None means `units`.
+        input_feeding: Whether the previous output enters the cell with `order="luong"`.
+        attention: Normalizer of the attention.
+        dropout: Dropout rate of embeddings, encoder states and decoder outputs.
     """
 
     vocabulary_size: Annotated[int, Gt(3)] = 8_000
@@ -48,7 +46,7 @@ class RecurrentTranslatorConfig:
     score: Literal["additive", "bilinear"] | None = None
     attention_units: Positive | None = None
     input_feeding: bool = True
-    attention: Literal["softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
+    attention: StreamingNormalizer = "softmax"
     dropout: Rate = 0.3
 
     def __post_init__(self) -> None:
@@ -69,15 +67,17 @@ class RecurrentTranslatorConfig:
 class RecurrentTranslator(TranslationModel):
     """A recurrent encoder, and a decoder of Bahdanau et al. or Luong et al., tied embeddings.
 
-    A bidirectional GRU or LSTM reads the source, and an `AttentionDecoder` attends to its
-    states (arXiv:1409.0473, arXiv:1508.04025). Dropout is on embeddings, on the states of the
-    source, and before the logits (Caglayan et al., arXiv:1707.04481). Masks are made of the
-    ids and handed to each layer: the backward state of a row begins at its last token.
+    A bidirectional GRU or LSTM encodes the source, and an `AttentionDecoder` attends to its
+    states (arXiv:1409.0473, arXiv:1508.04025). Dropout acts on embeddings, on the encoder's
+    states, and before the logits (Caglayan et al., arXiv:1707.04481). Padding masks are
+    computed from ids and passed to each layer: the backward direction of a row begins at its
+    last token.
 
-    In a search each beam has a state of its own; what it attends to never moves.
+    In a search each beam has its own decoder state; the memory does not move when beams are
+    reordered.
 
     Args:
-        config: a `RecurrentTranslatorConfig`, or a dict of its fields.
+        config: A `RecurrentTranslatorConfig`, or a dict of its fields.
 
     Call arguments, returns: see `keras_attn.models.TranslationModel`.
 
@@ -136,87 +136,98 @@ class RecurrentTranslator(TranslationModel):
         self.built = True
 
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """The memory `(B, S, 2 * units)` of a source `(B, S)`, and its padding mask `(B, S)`."""
-        real = self.real(source)
-        x = self._read(source, training)
+        """Return the memory `(B, S, 2 * units)` of a source `(B, S)`, and its padding mask."""
+        padding_mask = self.padding_mask(source)  # (B, S)
+        x = self._embed(source, training)  # (B, S, D)
         for layer, dropout in zip(self.encoder, self.encoder_dropout, strict=True):
-            x = dropout(layer(x, mask=real), training=training)
-        return x, real
+            x = dropout(layer(x, mask=padding_mask), training=training)  # (B, S, 2 * units)
+        return x, padding_mask
 
     def decode(
-        self, target: Tensor, memory: Tensor, memory_real: Tensor, training: bool | None = None
+        self,
+        target: Tensor,
+        memory: Tensor,
+        memory_padding_mask: Tensor,
+        training: bool | None = None,
     ) -> Tensor:
-        """Logits `(B, T, V)` of a target `(B, T)`, all of it at once."""
+        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
         outputs = self.decoder(
-            self._read(target, training), memory, padding_mask=memory_real, training=training
+            self._embed(target, training),  # (B, T, D)
+            memory,
+            padding_mask=memory_padding_mask,
+            training=training,
         )
-        return self._answer(outputs)
+        return self._output_logits(outputs)
 
     def attention_scores(self, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
-        """The weights of the attention.
+        """Return the attention weights.
 
         Args:
-            inputs: as of a call.
+            inputs: See the call.
 
         Returns:
-            `"cross"`, a list of one tensor `(B, 1, T, S)`.
+            A dict of `"cross"`, a list of one tensor `(B, 1, T, S)`.
         """
-        memory, real = self.encode(inputs["source"], training=False)
+        memory, memory_padding_mask = self.encode(inputs["source"], training=False)
         _, weights = self.decoder(
-            self._read(inputs["target"], training=False),
+            self._embed(inputs["target"], training=False),
             memory,
-            padding_mask=real,
+            padding_mask=memory_padding_mask,
             return_attention_scores=True,
         )
         return {"cross": [weights[:, None]]}
 
     def start(self, source: Tensor, num_beams: int, length: int | Tensor) -> State:
-        """What a search of `num_beams` beams begins with, of any `length`."""
-        memory, real = self.encode(source, training=False)
+        """Return the state before the first step of `num_beams` beams, `K`, of any `length`."""
+        memory, memory_padding_mask = self.encode(source, training=False)
 
-        def repeated(x: Tensor) -> Tensor:  # (B, ...) -> (B, K, ...)
+        def repeat_for_beams(x: Tensor) -> Tensor:  # (B, ...) -> (B, K, ...)
             return ops.repeat(x[:, None], num_beams, axis=1)
 
-        prepared = self.decoder.prepare(memory, real, training=False)
-        states = self.decoder.initial_state(memory, real)
+        prepared = self.decoder.prepare(memory, memory_padding_mask, training=False)
+        states = self.decoder.initial_state(memory, memory_padding_mask)
         return {
-            "memory": {name: repeated(x) for name, x in prepared.items()},
-            "states": {name: repeated(x) for name, x in states.items()},
+            "memory": {name: repeat_for_beams(x) for name, x in prepared.items()},
+            "states": {name: repeat_for_beams(x) for name, x in states.items()},
         }
 
     def step(self, ids: Tensor, state: State, index: Tensor) -> tuple[Tensor, State]:
-        """Logits `(B, K, V)` after ids `(B, K)`, the tokens of all beams, at any `index`."""
+        """Return logits `(B, K, V)` after ids `(B, K)`, one of each beam, and the new state."""
         num_beams = ids.shape[1]
 
-        def rows(x: Tensor) -> Tensor:  # (B, K, ...) -> (B * K, ...)
+        def merge_beams(x: Tensor) -> Tensor:  # (B, K, ...) -> (B * K, ...)
             batch, _, *rest = ops.shape(x)
             return ops.reshape(x, (batch * num_beams, *rest))
 
-        def beams(x: Tensor) -> Tensor:  # (B * K, F) -> (B, K, F)
+        def split_beams(x: Tensor) -> Tensor:  # (B * K, F) -> (B, K, F)
             return ops.reshape(x, (-1, num_beams, x.shape[-1]))
 
         output, states = self.decoder.step(
-            self.embedded(rows(ids)),
-            {name: rows(x) for name, x in state["states"].items()},
-            {name: rows(x) for name, x in state["memory"].items()},
+            self.embed(merge_beams(ids)),
+            {name: merge_beams(x) for name, x in state["states"].items()},
+            {name: merge_beams(x) for name, x in state["memory"].items()},
         )
-        states = {name: beams(x) for name, x in states.items()}
-        return self._answer(beams(output)), {**state, "states": states}
+        states = {name: split_beams(x) for name, x in states.items()}
+        return self._output_logits(split_beams(output)), {**state, "states": states}
 
     def reorder(self, state: State, parents: Tensor) -> State:
-        """The state of beams that go on from `parents` `(B, K)` of the same row."""
+        """Return the state of beams that continue the beams `parents` `(B, K)` of their row."""
         return {**state, "states": gather_beams(state["states"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
-        """Floating-point operations of a call for one pair, as `keras_attn.profiling.cost`."""
+        """Count the floating-point operations of a call for one pair.
+
+        They are those that `keras_attn.profiling.cost` counts: two for each multiplication
+        and addition of a matrix product.
+        """
         s, t, settings, decoder = source_length, target_length, self.config, self.decoder
-        d, units, gates = settings.model_dim, settings.units, GATES[settings.cell]
-        memory, additive = 2 * units, decoder.score == "additive"
-        compared = decoder.attention_units if additive else units
-        once = len(decoder.cell_states) * memory * units + s * memory * compared
+        d, units, kernels = settings.model_dim, settings.units, KERNELS_PER_CELL[settings.cell]
+        memory_dim, is_additive = 2 * units, decoder.score == "additive"
+        score_dim = decoder.attention_units if is_additive else units
+        source_macs = len(decoder.cell_states) * memory_dim * units + s * memory_dim * score_dim
         for index in range(settings.encoder_layers):
-            once += s * 2 * gates * units * ((memory if index else d) + units)
-        step = sum(
+            source_macs += s * 2 * kernels * units * ((memory_dim if index else d) + units)
+        step_macs = sum(
             kernel.shape[0] * kernel.shape[1]
             for kernel in (
                 decoder.recurrent_cell.kernel,
@@ -224,20 +235,24 @@ class RecurrentTranslator(TranslationModel):
                 decoder.readout_dense.kernel,
             )
         )
-        step += s * (compared + memory) + (units * compared if additive else 0)
-        step += d * settings.vocabulary_size + (units * d if self.output_dense is not None else 0)
-        return round(2 * (once + t * step))
+        step_macs += s * (score_dim + memory_dim) + (units * score_dim if is_additive else 0)
+        step_macs += d * settings.vocabulary_size + (
+            units * d if self.output_dense is not None else 0
+        )
+        return round(2 * (source_macs + t * step_macs))
 
-    def _read(self, ids: Tensor, training: bool | None) -> Tensor:
-        return self.embedding_dropout(self.embedded(ids), training=training)
+    def _embed(self, ids: Tensor, training: bool | None) -> Tensor:
+        """Return embeddings `(B, T, D)` of ids `(B, T)` after dropout."""
+        return self.embedding_dropout(self.embed(ids), training=training)
 
-    def _answer(self, outputs: Tensor) -> Tensor:
+    def _output_logits(self, outputs: Tensor) -> Tensor:
+        """Return logits `(..., V)` of the decoder's outputs `(..., units)`."""
         return self.logits(outputs if self.output_dense is None else self.output_dense(outputs))
 
 
 @register_architecture("recurrent_translator", task="translation")
 def build_recurrent_translator(config: RecurrentTranslatorConfig) -> RecurrentTranslator:
-    """A `RecurrentTranslator` of a configuration.
+    """Build a `RecurrentTranslator` with fresh weights.
 
     Example:
 

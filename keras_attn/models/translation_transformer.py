@@ -1,9 +1,9 @@
 """The Transformer for translation: an encoder, and a causal decoder that attends to it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import keras
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Gt
 from keras import ops
 
 from keras_attn.layers import (
@@ -11,30 +11,27 @@ from keras_attn.layers import (
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
-from keras_attn.models._config import frozen_config
+from keras_attn.models._config import Positive, Rate, StreamingNormalizer, frozen_config
 from keras_attn.models._translation import State, Tensor, TranslationModel, caches_grow
 from keras_attn.models.registry import register_architecture
 from keras_attn.ops import gather_beams, sinusoidal
 
-Rate = Annotated[float, Ge(0), Lt(1)]
-Positive = Annotated[int, Gt(0)]
-
 
 @frozen_config
 class TranslationTransformerConfig:
-    """What a `translation_transformer` is made of.
+    """Configuration of a `translation_transformer`.
 
     Attributes:
-        vocabulary_size: number of ids of source and target together, `V`.
-        model_dim: features of a position, `D`, an even number.
-        encoder_layers: blocks of the encoder.
-        decoder_layers: blocks of the decoder.
-        num_heads: heads of each attention, which divide `model_dim`.
-        intermediate_dim: width of the feed-forward networks.
-        attention: normalizer of all attention.
-        activation: activation of the feed-forward networks.
-        dropout: rate for embeddings, and for what is added to the shortcuts.
-        attention_dropout: rate for attention weights.
+        vocabulary_size: Number of ids, shared by source and target, `V`.
+        model_dim: Number of features of a position, `D`, an even number.
+        encoder_layers: Number of encoder blocks.
+        decoder_layers: Number of decoder blocks.
+        num_heads: Heads of each attention, which divide `model_dim`.
+        intermediate_dim: Hidden size of the feed-forward networks.
+        attention: Normalizer of all attention.
+        activation: Activation of the feed-forward networks.
+        dropout: Dropout rate of embeddings, and of the outputs of sublayers.
+        attention_dropout: Dropout rate of attention weights.
     """
 
     vocabulary_size: Annotated[int, Gt(3)] = 8_000
@@ -43,7 +40,7 @@ class TranslationTransformerConfig:
     decoder_layers: Positive = 4
     num_heads: Positive = 4
     intermediate_dim: Positive = 256
-    attention: Literal["softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
+    attention: StreamingNormalizer = "softmax"
     activation: str = "relu"
     dropout: Rate = 0.3
     attention_dropout: Rate = 0.0
@@ -61,13 +58,14 @@ class TranslationTransformer(TranslationModel):
     """Encoder and decoder of Vaswani et al. (arXiv:1706.03762), pre-norm, tied embeddings.
 
     Normalization comes before each sublayer and once at the end of each stack (Xiong et
-    al., arXiv:2002.04745). Masks are made of the ids and handed to each block.
+    al., arXiv:2002.04745). Padding masks are computed from ids and passed to each block.
 
-    In a search all beams of a row share its cache, of `K` keys a step: nothing moves when
-    beams are reordered but a mask `(B, K, slots)` of which slots are whose past.
+    In a search the `K` beams of a row share one cache, with `K` slots for each step. When beams
+    are reordered the cache does not move: only a mask `(B, K, slots)` of the slots that belong
+    to each beam's past changes.
 
     Args:
-        config: a `TranslationTransformerConfig`, or a dict of its fields.
+        config: A `TranslationTransformerConfig`, or a dict of its fields.
 
     Call arguments, returns: see `keras_attn.models.TranslationModel`.
 
@@ -87,11 +85,11 @@ class TranslationTransformer(TranslationModel):
         settings = self.config
         self.positions = SinusoidalPositionEncoding(name="positions", dtype=self.dtype_policy)
         self.encoder = [
-            TransformerEncoderBlock(**self._block(), name=f"encoder_{index + 1}")
+            TransformerEncoderBlock(**self._block_arguments(), name=f"encoder_{index + 1}")
             for index in range(settings.encoder_layers)
         ]
         self.decoder = [
-            TransformerDecoderBlock(**self._block(), name=f"decoder_{index + 1}")
+            TransformerDecoderBlock(**self._block_arguments(), name=f"decoder_{index + 1}")
             for index in range(settings.decoder_layers)
         ]
         self.encoder_norm, self.decoder_norm = (
@@ -106,96 +104,105 @@ class TranslationTransformer(TranslationModel):
         self.built = True
 
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """The memory `(B, S, D)` of a source `(B, S)`, and its padding mask `(B, S)`."""
-        real = self.real(source)
-        x = self._read(source, training)
+        """Return the memory `(B, S, D)` of a source `(B, S)`, and its padding mask `(B, S)`."""
+        padding_mask = self.padding_mask(source)
+        x = self._embed(source, training)  # (B, S, D)
         for block in self.encoder:
-            x = block(x, padding_mask=real, training=training)
-        return self.encoder_norm(x), real
+            x = block(x, padding_mask=padding_mask, training=training)
+        return self.encoder_norm(x), padding_mask
 
     def decode(
-        self, target: Tensor, memory: Tensor, memory_real: Tensor, training: bool | None = None
+        self,
+        target: Tensor,
+        memory: Tensor,
+        memory_padding_mask: Tensor,
+        training: bool | None = None,
     ) -> Tensor:
-        """Logits `(B, T, V)` of a target `(B, T)`, all of it at once."""
-        real = self.real(target)
-        x = self._read(target, training)
+        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
+        padding_mask = self.padding_mask(target)
+        x = self._embed(target, training)  # (B, T, D)
         for block in self.decoder:
             x = block(
                 x,
                 memory,
-                padding_mask=real,
-                memory_padding_mask=memory_real,
+                padding_mask=padding_mask,
+                memory_padding_mask=memory_padding_mask,
                 training=training,
             )
         return self.logits(self.decoder_norm(x))
 
     def attention_scores(self, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
-        """The weights of every attention, a list of layers each.
+        """Return the weights of every attention.
 
         Args:
-            inputs: as of a call.
+            inputs: See the call.
 
         Returns:
-            `"encoder"`, each `(B, N, S, S)`; `"decoder"`, each `(B, N, T, T)`; and
-            `"cross"`, each `(B, N, T, S)`.
+            A dict of lists with one tensor for each block: `"encoder"`, each `(B, N, S, S)`;
+            `"decoder"`, each `(B, N, T, T)`; and `"cross"`, each `(B, N, T, S)`.
         """
         source, target = inputs["source"], inputs["target"]
         scores: dict[str, list[Tensor]] = {"encoder": [], "decoder": [], "cross": []}
-        source_real, target_real = self.real(source), self.real(target)
-        x = self._read(source, False)
+        source_mask, target_mask = self.padding_mask(source), self.padding_mask(target)
+        x = self._embed(source, False)
         for block in self.encoder:
-            x, weights = block(x, padding_mask=source_real, return_attention_scores=True)
+            x, weights = block(x, padding_mask=source_mask, return_attention_scores=True)
             scores["encoder"].append(weights)
-        memory, x = self.encoder_norm(x), self._read(target, False)
+        memory, x = self.encoder_norm(x), self._embed(target, False)
         for block in self.decoder:
-            x, (own, cross) = block(
+            x, (self_weights, cross) = block(
                 x,
                 memory,
-                padding_mask=target_real,
-                memory_padding_mask=source_real,
+                padding_mask=target_mask,
+                memory_padding_mask=source_mask,
                 return_attention_scores=True,
             )
-            scores["decoder"].append(own)
+            scores["decoder"].append(self_weights)
             scores["cross"].append(cross)
         return scores
 
     def start(self, source: Tensor, num_beams: int, length: int | Tensor) -> State:
-        """What a search of `num_beams` beams and `length` positions begins with."""
-        memory, real = self.encode(source, training=False)
+        """Return the state before the first step of `num_beams` beams and `length` positions."""
+        memory, memory_padding_mask = self.encode(source, training=False)
         batch, slots = ops.shape(source)[0], 0 if caches_grow() else num_beams * length
         return {
-            "real": real,
+            "memory_padding_mask": memory_padding_mask,
             "memory": [block.project_memory(memory) for block in self.decoder],
             "cache": [block.make_cache(batch, slots) for block in self.decoder],
-            "past": ops.zeros((batch, num_beams, slots), "bool"),
+            "past_mask": ops.zeros((batch, num_beams, slots), "bool"),
         }
 
     def step(self, ids: Tensor, state: State, index: Tensor) -> tuple[Tensor, State]:
-        """Logits `(B, K, V)` after ids `(B, K)`, the tokens of all beams at place `index`."""
-        past, cache_index = self._with_own_slots(state["past"], index)
-        x = self.embedded(ids)
-        position = sinusoidal(ops.reshape(index, (1, 1)), x.shape[-1])  # that of all beams
+        """Return logits `(B, K, V)` after ids `(B, K)` at position `index`, and the new state."""
+        past_mask, cache_index = self._add_own_slots(state["past_mask"], index)
+        x = self.embed(ids)  # (B, K, D)
+        position = sinusoidal(ops.reshape(index, (1, 1)), x.shape[-1])  # the same for all beams
         x = x + ops.cast(position, x.dtype)
         caches = []
         for block, memory, cache in zip(self.decoder, state["memory"], state["cache"], strict=True):
             x, written = block(
                 x,
                 projected_memory=memory,
-                memory_padding_mask=state["real"],
-                attention_mask=past,
-                use_causal_mask=False,  # `past` says all
+                memory_padding_mask=state["memory_padding_mask"],
+                attention_mask=past_mask,
+                use_causal_mask=False,  # `past_mask` is causal
                 cache=cache,
                 cache_index=cache_index,
             )
             caches.append(written)
-        return self.logits(self.decoder_norm(x)), {**state, "cache": caches, "past": past}
+        state = {**state, "cache": caches, "past_mask": past_mask}
+        return self.logits(self.decoder_norm(x)), state
 
     def reorder(self, state: State, parents: Tensor) -> State:
-        """The state of beams that go on from `parents` `(B, K)` of the same row."""
-        return {**state, "past": gather_beams(state["past"], parents)}
+        """Return the state of beams that continue the beams `parents` `(B, K)` of their row."""
+        return {**state, "past_mask": gather_beams(state["past_mask"], parents)}
 
     def flops(self, source_length: float, target_length: float) -> int:
-        """Floating-point operations of a call for one pair, as `keras_attn.profiling.cost`."""
+        """Count the floating-point operations of a call for one pair.
+
+        They are those that `keras_attn.profiling.cost` counts: two for each multiplication
+        and addition of a matrix product.
+        """
         s, t, settings = source_length, target_length, self.config
         d, ff = settings.model_dim, settings.intermediate_dim
         encoder = s * (4 * d * d + 2 * d * ff) + 2 * s * s * d
@@ -203,22 +210,32 @@ class TranslationTransformer(TranslationModel):
         macs = settings.encoder_layers * encoder + settings.decoder_layers * decoder
         return round(2 * (macs + t * d * settings.vocabulary_size))
 
-    def _with_own_slots(self, past: Tensor, index: Tensor) -> tuple[Tensor, Tensor | str]:
-        """`past` `(B, K, slots)` with that of each beam's new key, and where those are written."""
-        batch, num_beams, slots = ops.shape(past)
+    def _add_own_slots(self, past_mask: Tensor, index: Tensor) -> tuple[Tensor, Tensor | str]:
+        """Add the slot of each beam's new key to its past.
+
+        Args:
+            past_mask: Booleans `(B, K, slots)`, the slots that belong to each beam's past.
+            index: Position of the new tokens.
+
+        Returns:
+            The new mask, and the `cache_index` at which the blocks write the `K` new keys.
+        """
+        batch, num_beams, slots = ops.shape(past_mask)
         own = ops.arange(num_beams)[:, None]
         if caches_grow():
             own = ops.equal(own, ops.arange(num_beams))
             own = ops.broadcast_to(own[None], (batch, num_beams, num_beams))
-            return ops.concatenate([past, own], axis=2), "end"
+            return ops.concatenate([past_mask, own], axis=2), "end"
         first = index * num_beams
-        return ops.logical_or(past, ops.equal(first + own, ops.arange(slots))), first
+        return ops.logical_or(past_mask, ops.equal(first + own, ops.arange(slots))), first
 
-    def _read(self, ids: Tensor, training: bool | None) -> Tensor:
-        x = self.positions(self.embedded(ids))
+    def _embed(self, ids: Tensor, training: bool | None) -> Tensor:
+        """Return embeddings `(B, T, D)` of ids `(B, T)` with positions, after dropout."""
+        x = self.positions(self.embed(ids))
         return self.embedding_dropout(x, training=training)
 
-    def _block(self) -> dict[str, Any]:
+    def _block_arguments(self) -> dict[str, Any]:
+        """Return the arguments that all blocks share."""
         settings = self.config
         return {
             "num_heads": settings.num_heads,
@@ -227,14 +244,14 @@ class TranslationTransformer(TranslationModel):
             "activation": settings.activation,
             "dropout": settings.dropout,
             "attention_dropout": settings.attention_dropout,
-            "implementation": "full",  # sentences are short; both paths in one graph cost seconds
+            "implementation": "full",  # sentences are short; two paths in one graph trace slowly
             "dtype": self.dtype_policy,
         }
 
 
 @register_architecture("translation_transformer", task="translation")
 def build_translation_transformer(config: TranslationTransformerConfig) -> TranslationTransformer:
-    """A `TranslationTransformer` of a configuration.
+    """Build a `TranslationTransformer` with fresh weights.
 
     Example:
 

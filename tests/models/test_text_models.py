@@ -107,14 +107,14 @@ def test_an_empty_text_is_finite_and_a_bag_of_nothing_has_no_vote(name, attentio
 @every_model
 @pytest.mark.tensorflow
 def test_switching_attention_off_removes_it_and_nothing_else_of_the_kind(name):
-    model, twin = make(name), make(name, "none")
+    model, baseline = make(name), make(name, "none")
     assert "attention" in [layer.name for layer in model.layers]
-    assert "attention" not in [layer.name for layer in twin.layers]
-    assert twin.get_layer("pool").score == "uniform"
-    kinds = {type(layer).__name__ for layer in twin.layers}
+    assert "attention" not in [layer.name for layer in baseline.layers]
+    assert baseline.get_layer("pool").score == "uniform"
+    kinds = {type(layer).__name__ for layer in baseline.layers}
     assert not {"MultiHeadAttention", "TransformerEncoderBlock"} & kinds
-    assert twin.count_params() < model.count_params()
-    for row in (logits_of(model, IDS) - logits_of(twin, IDS))[LENGTHS > 1][:3]:
+    assert baseline.count_params() < model.count_params()
+    for row in (logits_of(model, IDS) - logits_of(baseline, IDS))[LENGTHS > 1][:3]:
         assert np.abs(row).max() > 1e-3
 
 
@@ -129,24 +129,24 @@ def test_the_query_of_the_attention_decides_what_counts(name):
 
 @pytest.mark.parametrize("name", ["ngram_attention", "recurrent_attention"])
 @pytest.mark.tensorflow
-def test_with_a_query_of_zero_it_is_its_twin(name):
-    model, twin = make(name), make(name, "none")
+def test_a_query_of_zero_gives_the_baseline_without_attention(name):
+    model, baseline = make(name), make(name, "none")
     attention = model.get_layer("attention")
     attention.query.assign(np.zeros(attention.query.shape))
-    for layer in twin.layers:
+    for layer in baseline.layers:
         if layer.name in ("ngrams", "states", "logits"):
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    np.testing.assert_allclose(logits_of(model, IDS), logits_of(twin, IDS), atol=1e-5)
+    np.testing.assert_allclose(logits_of(model, IDS), logits_of(baseline, IDS), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ngram_attention", "text_transformer"])
 @pytest.mark.tensorflow
-def test_in_the_twin_no_word_knows_of_another(name):
+def test_in_the_baseline_words_do_not_interact(name):
     settings = {"shrinkage_ngrams": 1}  # or of two texts together each average counts for more
-    model, twin = make(name, **settings), make(name, "none", **settings)
+    model, baseline = make(name, **settings), make(name, "none", **settings)
     first, second = (np.array([[[a, 2], [b, 3]]], "int32") for a, b in ((2, 3), (5, 8)))
     both = np.concatenate([first, second], axis=1)
-    for built, apart in ((model, True), (twin, False)):
+    for built, apart in ((model, True), (baseline, False)):
         mean = (logits_of(built, first) + logits_of(built, second)) / 2
         assert (np.abs(logits_of(built, both) - mean).max() > 1e-3) == apart
 
@@ -248,10 +248,10 @@ def test_parameters_of_an_ngram_attention_are_the_hand_count():
 def test_parameters_of_a_recurrent_attention_are_the_hand_count(cell, gates, biases):
     tables = 9 * 3 + (9 + 7) * 3
     states = 2 * gates * 4 * (9 + 4 + biases)
-    twin = tables + states + (8 + 1) * 3
-    assert make("recurrent_attention", "none", cell=cell).count_params() == twin
+    baseline = tables + states + (8 + 1) * 3
+    assert make("recurrent_attention", "none", cell=cell).count_params() == baseline
     model = make("recurrent_attention", cell=cell)
-    assert model.count_params() == twin + 5 + (8 + 1) * 5
+    assert model.count_params() == baseline + 5 + (8 + 1) * 5
     attended = 10 * 8 * 5 + 10 * (5 + 8)
     macs = 10 * states - 10 * 2 * gates * 4 * biases + attended + 8 * 3
     assert cost(model, (1, 10, 2)).flops == 2 * macs
@@ -264,8 +264,8 @@ def test_parameters_of_a_text_transformer_are_the_hand_count():
     pool = 2 * (8 + 1) * 8
     expected = ends + 2 * block + pool + 8 + (8 + 1) * 8
     assert make("text_transformer", num_layers=2).count_params() == expected
-    twin = make("text_transformer", "none", num_layers=2)
-    assert twin.count_params() == ends + 2 * plain + pool
+    baseline = make("text_transformer", "none", num_layers=2)
+    assert baseline.count_params() == ends + 2 * plain + pool
 
 
 @pytest.mark.parametrize(

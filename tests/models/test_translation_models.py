@@ -81,7 +81,7 @@ def test_a_mask_switched_off_changes_the_output(kind, monkeypatch):
     model = make(kind)
     expected = logits_of(model)
     everything = staticmethod(lambda ids: ops.ones_like(ids, "bool"))
-    monkeypatch.setattr(TranslationModel, "real", everything)
+    monkeypatch.setattr(TranslationModel, "padding_mask", everything)
     moved = np.abs(logits_of(model) - expected)
     same(moved[0], 0.0)  # the source without padding
     assert moved[1:].max(axis=-1)[REAL[1:]].min() > 1e-3
