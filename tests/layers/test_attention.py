@@ -123,8 +123,10 @@ def test_additive_equals_keras_where_nothing_is_projected():
 def test_one_query_at_a_time_over_keys_projected_once(score):
     key = key_of(score)
     layer = make(score, key)
-    keys, mask = layer.project_keys(ops.convert_to_tensor(key)), REAL[:, None, None]
-    steps = [layer.attend(ops.convert_to_tensor(q), keys, VALUE, mask) for q in queries()]
+    keys = layer.project_keys(ops.convert_to_tensor(key))
+    steps = [
+        layer.attend(ops.convert_to_tensor(q), keys, VALUE, padding_mask=REAL) for q in queries()
+    ]
     whole = oracles.numpy(layer(QUERY, VALUE, key, padding_mask=REAL))
     np.testing.assert_allclose(np.concatenate(list(map(oracles.numpy, steps)), 1), whole, atol=1e-5)
 
@@ -176,12 +178,16 @@ def test_the_implicit_mask_is_taken_carried_on_and_unharmed():
 
 @every_score
 def test_functional_models_of_unknown_lengths(score):
-    query, value, real = keras.Input((None, D)), keras.Input((None, D)), keras.Input((None,))
+    query, value, real = (
+        keras.Input((None, D)),
+        keras.Input((None, D)),
+        keras.Input((None,), dtype="bool"),
+    )
     layer = make(score)
     output, weights = layer(query, value, padding_mask=real, return_attention_scores=True)
     assert (output.shape, weights.shape) == ((None, None, D), (None, None, None))
     model = keras.Model([query, value, real], [output, weights])
-    received = model([QUERY, KEYS, REAL.astype("float32")])
+    received = model([QUERY, KEYS, REAL])
     expected = layer(QUERY, KEYS, padding_mask=REAL, return_attention_scores=True)
     for a, b in zip(received, expected, strict=True):
         np.testing.assert_allclose(oracles.numpy(a), oracles.numpy(b), atol=1e-5)
@@ -219,7 +225,7 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
     ("settings", "message"),
     [
         ({"score": "dott"}, r"`score`: received 'dott'\. Did you mean 'dot'"),
-        ({"score": "additive"}, r"`units` must be a positive integer\. Received: None"),
+        ({"score": "additive"}, r"`units` must be an integer of at least 1\. Received: None"),
         ({"score": "dot", "units": 3}, r"`units` is only for score=\"additive\""),
         ({"temperature": 0.0}, r"`temperature` must be positive\. Received: 0\.0"),
         ({"dropout": 1.0}, r"`dropout` must be a rate"),
@@ -241,4 +247,4 @@ def test_impossible_inputs_are_refused():
     with pytest.raises(ValueError, match=r"(?s)is a `padding_mask`"):
         Attention("dot")(KEYS, KEYS, attention_mask=REAL)
     with pytest.raises(ValueError, match=r"(?s)is a `padding_mask`"):
-        Attention("dot")(*[keras.Input((S, D))] * 2, attention_mask=keras.Input((S,)))
+        Attention("dot")(*[keras.Input((S, D))] * 2, attention_mask=keras.Input((S,), dtype="bool"))

@@ -333,11 +333,11 @@ def test_a_model_trains():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"units": 0}, r"`units` must be a positive integer"),
+        ({"units": 0}, r"`units` must be an integer of at least 1"),
         ({"order": "loung"}, r"`order`: received 'loung'\. Did you mean 'luong'"),
         ({"cell": "rnn"}, r"`cell`: received 'rnn'.*Accepted: 'gru', 'lstm'"),
         ({"score": "general"}, r"`score`: received 'general'"),
-        ({"attention_units": 0}, r"`attention_units` must be a positive integer"),
+        ({"attention_units": 0}, r"`attention_units` must be an integer of at least 1"),
         ({"order": "luong", "attention_units": 3}, r"`attention_units` is only for"),
         ({"input_feeding": False}, r"`input_feeding` received False"),
         ({"temperature": -1.0}, r"`temperature` must be positive"),

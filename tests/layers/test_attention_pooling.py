@@ -319,4 +319,4 @@ def test_impossible_inputs_are_refused():
     with pytest.raises(ValueError, match="without the last axis"):
         AttentionPooling()(MAP, padding_mask=REAL.reshape(B, WIDTH, HEIGHT))
     with pytest.raises(ValueError, match=r"`padding_mask` must have the shape of `inputs` without"):
-        AttentionPooling()(keras.Input((S, D)), padding_mask=keras.Input((S, 1)))
+        AttentionPooling()(keras.Input((S, D)), padding_mask=keras.Input((S, 1), dtype="bool"))

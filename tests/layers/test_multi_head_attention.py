@@ -277,7 +277,7 @@ def test_a_mask_of_keras_is_not_lost_beside_a_cache(kind):
     layer.build(*(tuple(tensor.shape) for tensor in inputs))
     attention = layer if kind == "attention" else layer.attention
     cached = {"cache": attention.make_cache(2), "cache_index": "end"}
-    with pytest.raises(ValueError, match=r"carry a mask of Keras's, \(2, 4\).*`padding_mask`"):
+    with pytest.raises(ValueError, match=r"implicit Keras mask of shape \(2, 4\).*`padding_mask`"):
         layer(*inputs, **cached)
     whole = layer(*inputs, use_causal_mask=True)
     output, _ = layer(*inputs, padding_mask=tokens != 0, **cached)
@@ -331,12 +331,12 @@ def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
         ({"position": "rotery"}, {}, "Did you mean 'rotary'"),
         ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
         ({}, {"cache_index": 0}, "go together"),
-        ({}, {"cache": 9}, "go together.*grows has cache_index='end'"),
-        ({}, {"cache": 9, "cache_index": "last"}, "is 'end' or not negative.*'last'"),
+        ({}, {"cache": 9}, "go together.*A growing cache has cache_index='end'"),
+        ({}, {"cache": 9, "cache_index": "last"}, "must be 'end' or not negative.*'last'"),
         ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
         ({}, {"cache": 9, "cache_index": -1}, "or not negative.*cache_index=-1"),
         ({}, {"cache": 0, "cache_index": 0}, "has 0 positions; 6 more do not fit"),
-        ({}, {"cache": -1, "cache_index": 0}, "`length` must be a positive integer"),
+        ({}, {"cache": -1, "cache_index": 0}, "`length` must be an integer of at least 1"),
     ],
     ids=str,
 )

@@ -142,7 +142,7 @@ def test_dropout_differs_between_steps_and_seeds_and_ends_with_training():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"intermediate_dim": 0}, "`intermediate_dim` must be a positive integer"),
+        ({"intermediate_dim": 0}, "`intermediate_dim` must be an integer of at least 1"),
         ({"normalization": "batch"}, "Accepted: 'layer', 'rms'"),
         ({"normalizer": "softmx"}, "Did you mean 'softmax'"),
         ({"num_kv_heads": 3}, "must divide"),

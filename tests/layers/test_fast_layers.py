@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_attn.layers import TransformerEncoderBlock
-from keras_attn.layers._lean import HeadsDense, RowsDense, RowsNormalization
+from keras_attn.layers._fast_layers import HeadsDense, SequenceDense, SequenceLayerNormalization
 
 RANDOM = np.random.default_rng(0)
 DTYPES = ["float32", "mixed_float16"]
@@ -35,12 +35,12 @@ CASES = {
         (2, 5, 6),
     ),
     "dense": (
-        lambda **x: RowsDense(4, activation="gelu", **x),
+        lambda **x: SequenceDense(4, activation="gelu", **x),
         lambda **x: layers.Dense(4, activation="gelu", **x),
         (2, 5, 6),
     ),
     "normalization": (
-        lambda **x: RowsNormalization(epsilon=1e-3, **x),
+        lambda **x: SequenceLayerNormalization(epsilon=1e-3, **x),
         lambda **x: layers.LayerNormalization(epsilon=1e-3, **x),
         (2, 5, 6),
     ),
