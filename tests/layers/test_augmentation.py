@@ -61,7 +61,7 @@ def test_shift_moves_and_reflects():
 
 
 def test_a_shift_beyond_the_image_is_refused():
-    with pytest.raises(ValueError, match="less than the images' sides"):
+    with pytest.raises(ValueError, match="`pixels` must be less than the sides of the images"):
         changed(RandomShift(6, seed=0))
 
 
