@@ -307,8 +307,8 @@ def test_gather_beams_takes_trees_and_other_counts():
         ({"num_return": 5}, r"`num_return` must be at most `num_beams` = 4\. Received: 5"),
         ({"length_penalty": -0.1}, r"`length_penalty` must be 0.*Received: -0\.1"),
         ({"length_penalty": float("nan")}, r"`length_penalty` must be 0"),
-        ({"end_id": PAD}, r"`end_id` must be another token than"),
-        ({"end_id": 9}, r"`end_id` must be a token of the model.* 9 of them\. Received: 9"),
+        ({"end_id": PAD}, r"`end_id` must differ from"),
+        ({"end_id": 9}, r"`end_id` must be a token of the model.* 9 tokens\. Received: 9"),
         ({"prefix": np.ones((5, 7))}, r"`prefix` must have at most `max_length` = 6 tokens"),
         ({"prefix": np.ones(5)}, r"`prefix` must have shape \(batch, tokens\)"),
         ({"row_max_length": 3}, r"`row_max_length` must have shape \(batch,\)"),
@@ -335,7 +335,7 @@ def test_models_that_break_the_protocol_are_refused():
 
     with pytest.raises(ValueError, match=r"logits of shape \(batch, beams, vocabulary\)"):
         search(Flat(LARGE.table))
-    with pytest.raises(ValueError, match=r"must be nested as the one of `model\.start`"):
+    with pytest.raises(ValueError, match=r"a state of the same structure as that of `model\.start`"):
         search(Forgetful(LARGE.table))
 
 
