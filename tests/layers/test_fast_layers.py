@@ -58,13 +58,15 @@ def test_it_is_keras_own_layer(case, dtype):
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
     values = [RANDOM.normal(size=w.shape) for w in ours.weights]
     ours.set_weights(values), theirs.set_weights(values)
-    found, expected = ours(x), theirs(x)
-    assert tuple(found.shape) == tuple(expected.shape)
+    received, expected = ours(x), theirs(x)
+    assert tuple(received.shape) == tuple(expected.shape)
     assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
-    assert found.dtype == expected.dtype
+    assert received.dtype == expected.dtype
     tolerance = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 1e-2}[dtype]
-    found, expected = (keras.ops.convert_to_numpy(y).astype("float64") for y in (found, expected))
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    received, expected = (
+        keras.ops.convert_to_numpy(y).astype("float64") for y in (received, expected)
+    )
+    np.testing.assert_allclose(received, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.tensorflow
