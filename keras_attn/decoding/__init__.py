@@ -1,4 +1,4 @@
-"""Sequences of tokens from a model that gives one step: greedy, beam search, sampling."""
+"""Decoding of token sequences from a step model: greedy search, beam search, sampling."""
 
 from typing import TYPE_CHECKING
 

@@ -1,19 +1,17 @@
-"""The few best of a vocabulary, without going through it in order."""
+"""Top-k of a vocabulary, without sorting it."""
 
 import math
-from typing import Any
 
 import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.ops import gather_beams
-
-Tensor = Any
 
 
 def stable_top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`ops.top_k(x, k)` with int32 indices, the lower one first among equals on every backend."""
-    if keras.backend.backend() == "torch":  # whose own takes any of them
+    """Return `ops.top_k(x, k)` with int32 indices, the lower first among equals."""
+    if keras.backend.backend() == "torch":  # its `topk` returns equals in any order
         import torch
 
         values, indices = torch.sort(x, dim=-1, descending=True, stable=True)
@@ -23,10 +21,10 @@ def stable_top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`stable_top_k(x, k)` of rows `(R, V)`, with `V` known.
+    """Return `stable_top_k(x, k)` of rows `(R, V)`, with a static `V`.
 
-    The `k` best are in the `k` groups whose maxima are the best: the maxima are a fast pass,
-    and only those groups are searched.
+    The `k` largest values are in the `k` groups with the largest maxima. Maxima are fast to
+    compute, and only those groups are searched.
 
     Example:
 
@@ -44,17 +42,17 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         x = ops.pad(x, padding, constant_values=-float("inf"))
     x = ops.reshape(x, (-1, groups, size))
     _, best = stable_top_k(ops.max(x, axis=-1), k)
-    best = ops.sort(best, axis=-1)  # in order, for equals
+    best = ops.sort(best, axis=-1)  # in ascending order, so that the lower is first among equals
     values, order = stable_top_k(ops.reshape(gather_beams(x, best), (-1, k * size)), k)
-    # Of what was gathered, to what it was of: its group, and its place in it.
+    # From an index into the gathered groups to one into the row: group, and position in it.
     return values, gather_beams(best, order // size) * size + order % size
 
 
 def _group_size(vocabulary: int, k: int) -> int:
-    """A size with about as many groups as are elements in `k` of them.
+    """Return the size of groups that makes both passes about equally long.
 
-    A divisor of the vocabulary, if one is near: else it is copied, to be padded.
+    Prefer a divisor of the vocabulary if one is near, since other sizes need a padded copy.
     """
     ideal = max(math.isqrt(vocabulary // k), 1)
-    near = [size for size in range(ideal // 2 + 1, 2 * ideal + 1) if vocabulary % size == 0]
-    return min(near, key=lambda size: abs(math.log(size / ideal)), default=ideal)
+    divisors = [size for size in range(ideal // 2 + 1, 2 * ideal + 1) if vocabulary % size == 0]
+    return min(divisors, key=lambda size: abs(math.log(size / ideal)), default=ideal)

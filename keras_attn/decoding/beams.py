@@ -4,15 +4,14 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.decoding._loop import while_rows
-from keras_attn.decoding._rules import Rules, check_arguments, make_rules
+from keras_attn.decoding._rules import Constraints, Rules, check_arguments, make_rules
 from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.rollouts import greedy
 from keras_attn.decoding.step_model import State, StepModel
 from keras_attn.ops import gather_beams
-
-Tensor = Any
 
 
 def beam_search(
@@ -29,34 +28,38 @@ def beam_search(
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
 ) -> Hypotheses:
-    """Search for the best-scored token sequences, `num_beams` at a time.
+    """Search for the token sequences of the highest scores with `num_beams` beams.
 
-    At every step the `2 * num_beams` likeliest continuations of a row's beams are looked
-    at: those that end are kept if they are among its `num_return` best so far, and the
-    `num_beams` likeliest others go on. A row is done when none of its beams could still
-    score above what it keeps, even if all that followed were certain; the loop ends with
-    the last row. One beam is the greedy search. Equal continuations are taken by the lower
-    beam, then the lower token.
+    Each step considers the `2 * num_beams` likeliest continuations of a row's beams. Those
+    that end are saved if they are among the `num_return` best of the row so far; the
+    `num_beams` likeliest others become the new beams. A row is finished when none of its
+    beams could still exceed the saved scores, even if all further tokens had probability 1.
+    One beam is greedy search. Among equal continuations the lower beam comes first, then the
+    lower token.
 
     Args:
-        model: any `StepModel`.
-        source: what `model.start` takes; the batch is that of the state it returns.
-        num_beams: K, sequences that go on at a time.
-        max_length: most tokens before the end token, at least 1. A sequence that has them
-            is closed by the end token, whose log-probability counts as any other. On
-            TensorFlow it may be an int32 scalar, such as one that depends on the source.
+        model: a `StepModel`.
+        source: the argument of `model.start`; the batch is that of the state it returns.
+        num_beams: number of beams, `K`.
+        max_length: largest number of tokens before the end token, at least 1. A sequence of
+            that length is completed by the end token, whose log-probability counts as any
+            other. On TensorFlow it may be an int32 scalar, such as one that depends on the
+            source.
         start_id: the token at position 0. It is not generated, and not returned.
         end_id: the token that ends a sequence.
-        padding_id: what follows the end token. It is not generated.
+        padding_id: the token that fills up sequences. It is not generated.
         length_penalty: 0 or positive; see `Hypotheses.scores`.
-        num_return: how many to return, `n`, at most `num_beams`.
-        prefix: int32 `(B, P)`, tokens that the sequences of a row must begin with, followed
+        num_return: number of sequences to return, `n`, at most `num_beams`.
+        prefix: int32 `(B, P)`, tokens with which the sequences of each row must begin, padded
             by `padding_id`. Their log-probabilities count.
-        row_max_length: int32 `(B,)`, lowers `max_length` in every row, so that what is found
-            for it does not depend on the others; to no less than its prefix.
+        row_max_length: int32 `(B,)`, lowers `max_length` of each row, to no less than its
+            prefix, so that its result does not depend on the other rows.
+
+    Returns:
+        `Hypotheses` with `n` sequences per row.
 
     Raises:
-        ValueError: an argument is out of its range, or of a wrong shape.
+        ValueError: an argument is out of its range, or has a wrong shape.
 
     Example:
 
@@ -71,17 +74,17 @@ def beam_search(
     ...         return state
     >>> table = ops.log([[[0, 0, 0.4, 0.6], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0.5, 0.5, 0]]])
     >>> ids = {"start_id": 0, "end_id": 1}
-    >>> found = beam_search(Bigrams(), table, num_beams=2, max_length=2, num_return=2, **ids)
-    >>> ops.convert_to_numpy(found.ids).tolist()
+    >>> best = beam_search(Bigrams(), table, num_beams=2, max_length=2, num_return=2, **ids)
+    >>> ops.convert_to_numpy(best.ids).tolist()
     [[[2, 1, 0], [3, 2, 1]]]
-    >>> print(ops.convert_to_numpy(ops.exp(found.log_probabilities)).round(2))
+    >>> print(ops.convert_to_numpy(ops.exp(best.log_probabilities)).round(2))
     [[0.4 0.3]]
     """
     check_arguments(max_length, length_penalty, num_beams=num_beams, num_return=num_return)
     if num_return > num_beams:
         raise ValueError(
             f"`num_return` must be at most `num_beams` = {num_beams}. Received: {num_return}. "
-            "Search with more beams."
+            "Use more beams."
         )
     shared: dict[str, Any] = {
         "max_length": max_length,
@@ -99,8 +102,8 @@ def beam_search(
     return _search(model, state, rules, num_beams, num_return)[0]
 
 
-class _Live(NamedTuple):
-    """Beams that go on."""
+class _Beams(NamedTuple):
+    """Unfinished sequences."""
 
     last: Tensor  # int32 (B, K), their last tokens
     ids: Tensor  # int32 (B, K, length)
@@ -108,101 +111,106 @@ class _Live(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """What a search knows of each row."""
+    """The state of the search of each row."""
 
-    given: dict[str, Tensor]  # see `Rules.given`
-    done: Tensor  # bool (B,)
-    live: _Live
-    kept: Hypotheses  # the best that ended
+    constraints: Constraints
+    finished: Tensor  # bool (B,)
+    beams: _Beams
+    best: Hypotheses  # complete sequences, (B, num_return)
     state: State
 
 
 def _search(
-    model: StepModel, state: State, all_rules: Rules, num_beams: int, num_return: int
+    model: StepModel, state: State, batch_rules: Rules, num_beams: int, num_return: int
 ) -> tuple[Hypotheses, Tensor]:
-    """What was found, and after how many steps."""
+    """Return the best hypotheses, and the number of steps."""
 
     def body(index: Tensor, rows: _Rows) -> _Rows:
-        given, done, live, kept, state = rows
-        rules = all_rules.of_rows(given)
-        logits, state = model.step(live.last, state, index)
-        tokens, log_probabilities, parents = _continuations(rules, logits, live, index)
-        ends = tokens == rules.end_id
-        sequences = rules.write(gather_beams(live.ids, parents), tokens, index)
-        ended = ops.where(ends, log_probabilities, -float("inf"))
-        new = Hypotheses(sequences, ended, rules.score(ended, index + 1))
-        kept = _where(done, kept, _best(kept, new, num_return))
+        constraints, finished, beams, best, state = rows
+        rules = batch_rules.for_rows(constraints)
+        logits, state = model.step(beams.last, state, index)
+        tokens, log_probabilities, parents = _continuations(rules, logits, beams, index)
+        is_end = tokens == rules.end_id
+        sequences = rules.write(gather_beams(beams.ids, parents), tokens, index)
+        complete = ops.where(is_end, log_probabilities, -float("inf"))
+        new = Hypotheses(sequences, complete, rules.score(complete, index + 1))
+        best = _where(finished, best, _best_of_both(best, new, num_return))
 
-        going = ops.where(ends, -float("inf"), log_probabilities)
-        going, order = stable_top_k(going, num_beams)
+        incomplete = ops.where(is_end, -float("inf"), log_probabilities)
+        incomplete, order = stable_top_k(incomplete, num_beams)
         last, sequences, parents = gather_beams((tokens, sequences, parents), order)
         state = model.reorder(state, parents)
-        # What a beam is worth at most: nothing is lost any more, over the largest penalty.
-        bound = rules.score(going[:, 0], rules.limits + 1)
-        done = ops.logical_or(done, bound <= kept.scores[:, -1])
-        return _Rows(given, done, _Live(last, sequences, going), kept, state)
+        # The largest score that a beam can reach: all further tokens have probability 1, and the
+        # penalty is the largest.
+        bound = rules.score(incomplete[:, 0], rules.limits + 1)
+        finished = ops.logical_or(finished, bound <= best.scores[:, -1])
+        return _Rows(constraints, finished, _Beams(last, sequences, incomplete), best, state)
 
     rows = _Rows(
-        all_rules.given,
-        ops.zeros((all_rules.batch,), "bool"),
-        _first(all_rules, num_beams),
-        _nothing(all_rules, num_return),
+        batch_rules.constraints,
+        ops.zeros((batch_rules.batch_size,), "bool"),
+        _initial_beams(batch_rules, num_beams),
+        _initial_hypotheses(batch_rules, num_return),
         state,
     )
     return while_rows(
-        lambda rows: ops.logical_not(rows.done),
+        lambda rows: ops.logical_not(rows.finished),
         body,
-        lambda rows: rows.kept,
+        lambda rows: rows.best,
         rows,
-        all_rules.length,
+        batch_rules.length,
     )
 
 
 def _continuations(
-    rules: Rules, logits: Tensor, live: _Live, index: Tensor
+    rules: Rules, logits: Tensor, beams: _Beams, index: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The likeliest `2 K`: tokens, log-probabilities and parents, each `(B, 2 K)`.
+    """Return the `2 K` likeliest tokens, their log-probabilities and parents, each `(B, 2 K)`.
 
-    No beam has more than `2 K` of them, so each is searched alone first; and at least `K`
-    of them go on, for a beam ends in one way.
+    `2 K` of each beam suffice for these, so each beam is searched alone first. At least `K` of
+    them are not the end token, since each beam has one continuation that ends.
     """
-    beams = live.last.shape[1]
-    tokens, log_probabilities = rules.best(logits, index, 2 * beams)
-    log_probabilities = live.log_probabilities[..., None] + log_probabilities
+    num_beams = beams.last.shape[1]
+    tokens, log_probabilities = rules.best(logits, index, 2 * num_beams)
+    log_probabilities = beams.log_probabilities[..., None] + log_probabilities
     width = tokens.shape[2]
-    flat = (-1, beams * width)
-    best, order = stable_top_k(ops.reshape(log_probabilities, flat), 2 * beams)
+    flat = (-1, num_beams * width)
+    best, order = stable_top_k(ops.reshape(log_probabilities, flat), 2 * num_beams)
     tokens = gather_beams(ops.reshape(tokens, flat), order)
     return tokens, best, order // width
 
 
-def _best(kept: Hypotheses, new: Hypotheses, count: int) -> Hypotheses:
-    pairs = zip(kept, new, strict=True)
-    joined = Hypotheses(*(ops.concatenate(pair, axis=1) for pair in pairs))
-    _, order = stable_top_k(joined.scores, count)
-    return gather_beams(joined, order)
+def _best_of_both(best: Hypotheses, new: Hypotheses, count: int) -> Hypotheses:
+    """Return the `count` hypotheses of the highest scores of each row."""
+    pairs = zip(best, new, strict=True)
+    both = Hypotheses(*(ops.concatenate(pair, axis=1) for pair in pairs))
+    _, order = stable_top_k(both.scores, count)
+    return gather_beams(both, order)
 
 
 def _where(rows: Tensor, a: Hypotheses, b: Hypotheses) -> Hypotheses:
-    def chosen(x: Tensor, y: Tensor) -> Tensor:
+    """Return the hypotheses of `a` in the rows where `rows` is True, else those of `b`."""
+
+    def select(x: Tensor, y: Tensor) -> Tensor:
         return ops.where(ops.reshape(rows, (-1,) + (1,) * (len(x.shape) - 1)), x, y)
 
-    return Hypotheses(*(chosen(x, y) for x, y in zip(a, b, strict=True)))
+    return Hypotheses(*(select(x, y) for x, y in zip(a, b, strict=True)))
 
 
-def _first(rules: Rules, num_beams: int) -> _Live:
-    """The start token, in the first beam alone: else all would go the same way."""
-    shape = (rules.batch, num_beams)
+def _initial_beams(rules: Rules, num_beams: int) -> _Beams:
+    """Return the start token in the first beam alone, or all beams would stay equal."""
+    shape = (rules.batch_size, num_beams)
     first = ops.where(ops.arange(num_beams) == 0, 0.0, -float("inf"))
-    return _Live(
+    return _Beams(
         ops.full(shape, rules.start_id, dtype="int32"),
         ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),
         ops.broadcast_to(ops.cast(first, "float32"), shape),
     )
 
 
-def _nothing(rules: Rules, count: int) -> Hypotheses:
-    shape = (rules.batch, count)
+def _initial_hypotheses(rules: Rules, count: int) -> Hypotheses:
+    """Return `count` hypotheses of padding for each row, of score `-inf`."""
+    shape = (rules.batch_size, count)
     return Hypotheses(
         ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),
         ops.full(shape, -float("inf"), dtype="float32"),

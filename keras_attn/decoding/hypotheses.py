@@ -1,24 +1,24 @@
-"""What decoding returns."""
+"""The result of decoding."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Tensor = Any
+from keras_attn._types import Tensor
 
 
 class Hypotheses(NamedTuple):
-    """The `n` sequences found for every row, best first.
+    """The `n` best complete sequences of each row, best first.
 
-    Every one is complete. Where fewer than `n` exist, the others are all padding, with
-    log-probability and score `-inf`.
+    If a row has fewer than `n`, the others consist of padding, with log-probability and score
+    `-inf`.
 
     Attributes:
-        ids: int32 `(B, n, max_length + 1)`, the tokens after the start token with the end
-            token, padded.
-        log_probabilities: float32 `(B, n)`, the sum of the model's natural
-            log-probabilities of these tokens, the end token's included.
-        scores: float32 `(B, n)`, what they are ranked by: the log-probability over
+        ids: int32 `(B, n, max_length + 1)`, the tokens after the start token, including the
+            end token, padded.
+        log_probabilities: float32 `(B, n)`, the sum of the model's natural log-probabilities of
+            these tokens, including the end token.
+        scores: float32 `(B, n)`, by which sequences are ranked: the log-probability divided by
             `((5 + tokens) / 6) ** length_penalty` (Wu et al., arXiv:1609.08144), where the
-            end token counts as one.
+            number of tokens includes the end token.
     """
 
     ids: Tensor

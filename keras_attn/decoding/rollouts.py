@@ -1,4 +1,4 @@
-"""Sequences that grow alone: the likeliest token at every step, or one drawn at random."""
+"""Greedy search and sampling, which extend each sequence independently."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,19 +6,24 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.decoding._loop import while_rows
-from keras_attn.decoding._rules import Rules, check_arguments, check_filters, make_rules
+from keras_attn.decoding._rules import (
+    Constraints,
+    Rules,
+    check_arguments,
+    check_filters,
+    make_rules,
+)
 from keras_attn.decoding._top_k import stable_top_k
-from keras_attn.decoding._top_k import top_k as best
+from keras_attn.decoding._top_k import top_k as largest
 from keras_attn.decoding.hypotheses import Hypotheses
 from keras_attn.decoding.step_model import State, StepModel
 from keras_attn.ops import gather_beams
 
-Tensor = Any
-Given = dict[str, Tensor]
-# From rules, what is given of rows, logits (B, K, V) and the position before to tokens, int32
+# From rules, constraints, logits (B, K, V) and the index of the step to the next tokens, int32
 # (B, K), and their log-probabilities, float32 (B, K).
-Choose = Callable[[Rules, Given, Tensor, Tensor], tuple[Tensor, Tensor]]
+Choose = Callable[[Rules, Constraints, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def greedy(
@@ -33,9 +38,9 @@ def greedy(
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
 ) -> Hypotheses:
-    """Take the likeliest token at every step, until it is the end token.
+    """Extend each sequence by the likeliest token until that is the end token.
 
-    Arguments and errors are those of `beam_search`; one hypothesis a row is returned.
+    Arguments and errors are those of `beam_search`. Returns one hypothesis per row.
 
     Example: see `StepModel`.
     """
@@ -71,32 +76,35 @@ def sample(
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
 ) -> Hypotheses:
-    """Draw every token from the model's distribution, `num_return` sequences a row.
+    """Sample each token from the model's distribution, `num_return` sequences per row.
 
-    They are independent of each other, and returned best first. Their log-probabilities
-    are the model's own: at temperature 1, with nothing left out.
+    The sequences of a row are independent, and returned best first. Their log-probabilities
+    are the model's own, at temperature 1 and over all tokens.
 
     Args:
-        model: any `StepModel`; `reorder` is not called.
-        source: what `model.start` takes.
-        max_length: most tokens before the end token, at least 1.
+        model: a `StepModel`; `reorder` is not called.
+        source: the argument of `model.start`.
+        max_length: largest number of tokens before the end token, at least 1.
         start_id: the token at position 0.
         end_id: the token that ends a sequence.
-        seed: an integer, which gives the same sequences again, or a
-            `keras.random.SeedGenerator`, which gives others at every call.
-        padding_id: what follows the end token.
+        seed: an integer, which repeats the same sequences, or a
+            `keras.random.SeedGenerator`, which draws others in every call.
+        padding_id: the token that fills up sequences.
         temperature: positive number that divides the logits.
-        top_k: draw from that many likeliest tokens only.
-        top_p: draw from the fewest likeliest tokens only that together have at least this
-            probability, in (0, 1] (Holtzman et al., arXiv:1904.09751). It is counted after
-            the temperature, and among the `top_k`. Without `top_k` it sorts the vocabulary.
-        length_penalty: as in `beam_search`.
-        num_return: how many to draw for every row.
-        prefix: as in `beam_search`.
-        row_max_length: as in `beam_search`.
+        top_k: number of likeliest tokens to draw from; None is all.
+        top_p: draw from the smallest set of likeliest tokens whose probability is at least
+            this, in (0, 1] (Holtzman et al., arXiv:1904.09751). It applies after the
+            temperature, and within the `top_k`. Without `top_k` it sorts the vocabulary.
+        length_penalty: see `beam_search`.
+        num_return: number of sequences to draw for each row.
+        prefix: see `beam_search`.
+        row_max_length: see `beam_search`.
+
+    Returns:
+        `Hypotheses` with `num_return` sequences per row.
 
     Raises:
-        ValueError: an argument is out of its range, or of a wrong shape.
+        ValueError: an argument is out of its range, or has a wrong shape.
 
     Example:
 
@@ -107,8 +115,8 @@ def sample(
     ...     def step(self, ids, state, index):
     ...         chances = ops.convert_to_tensor([0.0, 0.2, 0.4, 0.4])
     ...         return ops.broadcast_to(ops.log(chances), (*ops.shape(ids), 4)), state
-    >>> found = sample(Coin(), ops.ones((1,)), max_length=9, start_id=0, end_id=1, seed=3)
-    >>> tuple(found.ids.shape)
+    >>> samples = sample(Coin(), ops.ones((1,)), max_length=9, start_id=0, end_id=1, seed=3)
+    >>> tuple(samples.ids.shape)
     (1, 1, 10)
     """
     check_arguments(max_length, length_penalty, num_return=num_return)
@@ -129,102 +137,113 @@ def sample(
         prefix=prefix,
         row_max_length=row_max_length,
     )
-    numbers = keras.random.uniform((rules.batch, num_return, rules.length), seed=seed)
+    # One number per token, drawn before the loop: dropping rows then changes no draw.
+    uniform = keras.random.uniform((rules.batch_size, num_return, rules.length), seed=seed)
 
-    def draw(rules: Rules, given: Given, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(
+        rules: Rules, constraints: Constraints, logits: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor]:
         choices, log_total = rules.choices(logits, index)
-        number = ops.reshape(ops.take(given["numbers"], index, axis=2), (-1, 1))
+        number = ops.reshape(ops.take(constraints["uniform"], index, axis=2), (-1, 1))
         choices = ops.reshape(choices, (-1, logits.shape[-1]))
         if top_k is None and top_p is None:
             tokens = _draw(choices / temperature, number, None)
-            chosen = gather_beams(choices, tokens)
+            drawn = gather_beams(choices, tokens)
         else:
-            choices, tokens = best(choices, min(top_k or logits.shape[-1], logits.shape[-1]))
+            choices, tokens = largest(choices, min(top_k or logits.shape[-1], logits.shape[-1]))
             position = _draw(choices / temperature, number, top_p)
-            chosen, tokens = gather_beams((choices, tokens), position)
+            drawn, tokens = gather_beams((choices, tokens), position)
         shape = (-1, num_return)
-        return ops.reshape(tokens, shape), ops.reshape(chosen, shape) - log_total
+        return ops.reshape(tokens, shape), ops.reshape(drawn, shape) - log_total
 
-    return _roll_out(model, state, rules, num_return, draw, numbers=numbers)[0]
+    return _roll_out(model, state, rules, num_return, draw, uniform=uniform)[0]
 
 
 def _draw(logits: Tensor, number: Tensor, top_p: float | None) -> Tensor:
-    """int32 `(R, 1)`: where in logits `(R, V)` the cumulated probability passes `number`.
+    """Return the position in logits `(R, V)` that a uniform number selects, int32 `(R, 1)`.
 
-    With `top_p` the logits must descend. Probabilities are relative to the likeliest.
+    It is where the cumulative probability exceeds the number. Probabilities are relative to the
+    likeliest. With `top_p` the logits must be in descending order.
     """
     probabilities = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     if top_p is not None:
         before = ops.cumsum(probabilities, axis=-1) - probabilities
         total = ops.sum(probabilities, axis=-1, keepdims=True)
         probabilities = ops.where(before < top_p * total, probabilities, 0.0)
-    # A parallel sum may rise by a rounding alone: what is impossible must not be hit by it.
-    cumulated = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
-    target = number * ops.max(cumulated, axis=-1, keepdims=True)
-    position = ops.argmax(ops.cast(cumulated > target, "int32"), axis=-1)
+    # A parallel sum may increase by rounding, which must not select a token of probability 0.
+    cumulative = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
+    target = number * ops.max(cumulative, axis=-1, keepdims=True)
+    position = ops.argmax(ops.cast(cumulative > target, "int32"), axis=-1)
     return ops.cast(position, "int32")[:, None]
 
 
-def _likeliest(rules: Rules, given: Given, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def _likeliest(
+    rules: Rules, constraints: Constraints, logits: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor]:
     tokens, log_probabilities = rules.best(logits, index, 1)
     return tokens[..., 0], log_probabilities[..., 0]
 
 
 class _Rows(NamedTuple):
-    """What a roll-out knows of each row, and of the sequences in it."""
+    """The sequences of each row, and the state of the model."""
 
-    given: Given  # see `Rules.given`; and perhaps numbers in [0, 1), float32 (B, K, length)
+    constraints: Constraints  # with "uniform", float32 (B, K, length), for sampling
     ended: Tensor  # bool (B, K)
-    last: Tensor  # int32 (B, K)
+    last: Tensor  # int32 (B, K), the last tokens
     ids: Tensor  # int32 (B, K, length)
-    total: Tensor  # float32 (B, K)
+    log_probabilities: Tensor  # float32 (B, K)
     state: State
 
 
 def _roll_out(
     model: StepModel,
     state: State,
-    all_rules: Rules,
+    batch_rules: Rules,
     count: int,
     choose: Choose,
-    **given: Tensor,
+    **constraints: Tensor,
 ) -> tuple[Hypotheses, Tensor]:
-    """Let `choose` pick every token: what came of it, and in how many steps."""
+    """Extend `count` sequences per row by tokens from `choose`.
+
+    Returns:
+        A pair: the hypotheses, and the number of steps.
+    """
 
     def body(index: Tensor, rows: _Rows) -> _Rows:
-        rules, ended = all_rules.of_rows(rows.given), rows.ended
+        rules, ended = batch_rules.for_rows(rows.constraints), rows.ended
         logits, state = model.step(rows.last, rows.state, index)
-        chosen, log_probability = choose(rules, rows.given, logits, index)
-        total = ops.where(ended, rows.total, rows.total + log_probability)
-        ids = rules.write(rows.ids, ops.where(ended, rules.padding_id, chosen), index)
-        over = ops.logical_or(chosen == rules.end_id, total == -float("inf"))
-        ended = ops.logical_or(ended, over)
-        last = ops.where(ended, rules.end_id, chosen)
-        return rows._replace(ended=ended, last=last, ids=ids, total=total, state=state)
+        tokens, log_probability = choose(rules, rows.constraints, logits, index)
+        total = rows.log_probabilities
+        total = ops.where(ended, total, total + log_probability)
+        ids = rules.write(rows.ids, ops.where(ended, rules.padding_id, tokens), index)
+        ends_now = ops.logical_or(tokens == rules.end_id, total == -float("inf"))
+        ended = ops.logical_or(ended, ends_now)
+        last = ops.where(ended, rules.end_id, tokens)
+        return rows._replace(ended=ended, last=last, ids=ids, log_probabilities=total, state=state)
 
-    shape, start, padding = (all_rules.batch, count), all_rules.start_id, all_rules.padding_id
+    shape = (batch_rules.batch_size, count)
     rows = _Rows(
-        given={**all_rules.given, **given},
+        constraints={**batch_rules.constraints, **constraints},
         ended=ops.zeros(shape, "bool"),
-        last=ops.full(shape, start, dtype="int32"),
-        ids=ops.full((*shape, all_rules.length), padding, dtype="int32"),
-        total=ops.zeros(shape, "float32"),
+        last=ops.full(shape, batch_rules.start_id, dtype="int32"),
+        ids=ops.full((*shape, batch_rules.length), batch_rules.padding_id, dtype="int32"),
+        log_probabilities=ops.zeros(shape, "float32"),
         state=state,
     )
-    (ids, total), steps = while_rows(
+    (ids, log_probabilities), steps = while_rows(
         lambda rows: ops.logical_not(ops.all(rows.ended, axis=1)),
         body,
-        lambda rows: (rows.ids, rows.total),
+        lambda rows: (rows.ids, rows.log_probabilities),
         rows,
-        all_rules.length,
+        batch_rules.length,
     )
-    return _ranked(all_rules, ids, total), steps
+    return _rank(batch_rules, ids, log_probabilities), steps
 
 
-def _ranked(rules: Rules, ids: Tensor, total: Tensor) -> Hypotheses:
-    """Best first. A sequence that came to a point with nothing to choose is none."""
-    ids = ops.where(ops.isfinite(total)[..., None], ids, rules.padding_id)
+def _rank(rules: Rules, ids: Tensor, log_probabilities: Tensor) -> Hypotheses:
+    """Return sequences as hypotheses, best first; those without an allowed token are padding."""
+    ids = ops.where(ops.isfinite(log_probabilities)[..., None], ids, rules.padding_id)
     tokens = ops.sum(ops.cast(ids != rules.padding_id, "int32"), axis=-1)
-    scores, order = stable_top_k(rules.score(total, tokens), ids.shape[1])
-    ids, total = gather_beams((ids, total), order)
-    return Hypotheses(ids, total, scores)
+    scores, order = stable_top_k(rules.score(log_probabilities, tokens), ids.shape[1])
+    ids, log_probabilities = gather_beams((ids, log_probabilities), order)
+    return Hypotheses(ids, log_probabilities, scores)

@@ -1,4 +1,4 @@
-"""Keras layers: attention, and the blocks on which it stands."""
+"""Keras layers: attention, positions, convolution blocks, input layers and augmentation."""
 
 from keras_attn.layers.attention import Attention
 from keras_attn.layers.attention_decoder import AttentionDecoder

@@ -1,10 +1,10 @@
-"""What Keras's own multi-head attention has in common with ours."""
+"""Conversion of `keras.layers.MultiHeadAttention`."""
 
 from typing import Any
 
 import keras
 
-_KERAS_ONLY = (
+_UNSUPPORTED = (
     "attention_axes",
     "use_gate",
     "kernel_regularizer",
@@ -19,30 +19,30 @@ _SHARED = (
 )
 
 
-def settings_of(layer: keras.layers.MultiHeadAttention) -> dict[str, Any]:
-    """The constructor arguments of ours that make the same of a Keras layer.
+def converted_arguments(layer: keras.layers.MultiHeadAttention) -> dict[str, Any]:
+    """Return the constructor arguments of our layer that computes the same as a Keras layer.
 
     Raises:
-        ValueError: `layer` uses what has no equal here.
+        ValueError: `layer` uses an option that our layer does not have.
     """
     config = layer.get_config()
     shape = config["output_shape"]
-    unequal = [name for name in _KERAS_ONLY if config.get(name)]
-    # A built Keras layer reports the axes that it derived: (1,) is the only case here.
+    unsupported = [name for name in _UNSUPPORTED if config.get(name)]
+    # A built Keras layer reports the axes that it derived; (1,) is the only ones we support.
     if tuple(config.get("attention_axes") or ()) == (1,):
-        unequal.remove("attention_axes")
+        unsupported.remove("attention_axes")
     if isinstance(shape, tuple | list):
-        unequal += ["output_shape"] if len(shape) != 1 else []
+        unsupported += ["output_shape"] if len(shape) != 1 else []
         shape = shape[0]
-    if unequal:
+    if unsupported:
         raise ValueError(
-            f"from_keras: {layer.name!r} uses {', '.join(unequal)}, which this layer does not "
+            f"from_keras: {layer.name!r} uses {', '.join(unsupported)}, which this layer does not "
             "have. Rebuild it without, or keep the Keras layer."
         )
     shared = {name: config[name] for name in _SHARED}
     return {**shared, "output_shape": shape, "window": config.get("sliding_window")}
 
 
-def projections(layer: Any) -> list[Any]:
-    """The sublayers that hold the weights, in the order of ours."""
+def projections(layer: keras.layers.MultiHeadAttention) -> list[keras.layers.Layer]:
+    """Return the sublayers of a Keras layer that have weights, in the order of ours."""
     return [layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense]

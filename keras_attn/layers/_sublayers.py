@@ -1,4 +1,4 @@
-"""What layers share when they make sublayers."""
+"""Checks of arguments and other helpers that several layers share."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,48 +7,46 @@ import keras
 from keras import initializers
 
 from keras_attn._names import unknown
+from keras_attn._validation import check_positive_integer, check_rate
 
 PACKAGE = "keras_attn"
 
 
-def fresh(initializer: Any) -> Any:
-    """A copy of `initializer` for one sublayer, so that no two draw the same values.
+def clone_initializer(initializer: Any) -> Any:
+    """Return a copy of `initializer` for one sublayer.
 
-    An initializer object draws the same numbers at every call, and its copies others; but for
-    one with a seed of its own, whose copies draw the same, as in Keras's layers.
+    An initializer object draws the same values at every call, and would start two sublayers
+    of one shape alike; its copies draw others. Only the copies of an initializer with a `seed`
+    draw the same values, as in Keras's layers.
     """
     if isinstance(initializer, initializers.Initializer):
         return initializer.clone()
     return initializers.get(initializer)
 
 
-def positive(layer: keras.layers.Layer, **arguments: Any) -> None:
-    """Refuse constructor arguments that are not positive integers, by name."""
+def check_positive_integers(layer: keras.layers.Layer, **arguments: Any) -> None:
+    """Raise ValueError unless every argument is an integer of at least 1."""
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{type(layer).__name__}: `{name}` must be a positive integer. Received: {value!r}."
-            )
+        check_positive_integer(name, value, owner=type(layer).__name__)
 
 
-def rate(layer: keras.layers.Layer, **arguments: float) -> None:
-    """Refuse constructor arguments that are not rates in [0, 1), by name."""
+def check_rates(layer: keras.layers.Layer, **arguments: Any) -> None:
+    """Raise ValueError unless every argument is a rate in [0, 1)."""
     for name, value in arguments.items():
-        if not 0.0 <= value < 1.0:
-            raise ValueError(
-                f"{type(layer).__name__}: `{name}` must be a rate in [0, 1). Received: {value!r}."
-            )
+        check_rate(name, value, owner=type(layer).__name__)
 
 
-def choice(layer: keras.layers.Layer, accepted: Iterable[str | None], **arguments: Any) -> None:
-    """Refuse constructor arguments that are not among the accepted names, by name."""
+def check_choice(
+    layer: keras.layers.Layer, accepted: Iterable[str | None], **arguments: Any
+) -> None:
+    """Raise ValueError unless every argument is one of the accepted names."""
     for name, value in arguments.items():
         if value not in accepted:
             raise ValueError(f"{type(layer).__name__}: {unknown(f'`{name}`', value, accepted)}")
 
 
-def rank(layer: keras.layers.Layer, expected: int, layout: str, **shapes: Any) -> None:
-    """Refuse inputs of another rank than `expected`, by name."""
+def check_rank(layer: keras.layers.Layer, expected: int, layout: str, **shapes: Any) -> None:
+    """Raise ValueError unless every input has the rank `expected`."""
     for name, shape in shapes.items():
         if len(shape) != expected:
             raise ValueError(
@@ -57,8 +55,8 @@ def rank(layer: keras.layers.Layer, expected: int, layout: str, **shapes: Any) -
             )
 
 
-def replicated() -> bool:
-    """Whether what is built now is built for several replicas of a `tf.distribute` strategy."""
+def is_replicated() -> bool:
+    """Return whether a `tf.distribute` strategy of several replicas is in scope."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""What the Transformer blocks share: their arguments, and sublayers beside a shortcut."""
+"""Base class of the Transformer blocks: constructor arguments, feed-forward network, residuals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,17 +6,23 @@ from typing import Any
 import keras
 from keras import initializers
 
-from keras_attn.layers._lean import RowsDense, RowsNormalization
-from keras_attn.layers._sublayers import choice, fresh, positive, rank, rate
-from keras_attn.layers.multi_head_attention import MultiHeadAttention, Projected
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._fast_layers import SequenceDense, SequenceLayerNormalization
+from keras_attn.layers._sublayers import (
+    check_choice,
+    check_positive_integers,
+    check_rank,
+    check_rates,
+    clone_initializer,
+)
+from keras_attn.layers._types import Tensors
+from keras_attn.layers.multi_head_attention import MultiHeadAttention
 
 NORMALIZATIONS = {
-    "layer": RowsNormalization,
+    "layer": SequenceLayerNormalization,
     "rms": keras.layers.RMSNormalization,
 }
-_SIMPLE = (
+_PLAIN_ARGUMENTS = (
     *("num_heads", "intermediate_dim", "key_dim", "dropout", "attention_dropout"),
     *("normalization", "epsilon", "normalize_first", "use_bias", "normalizer"),
     *("num_kv_heads", "qk_norm", "position", "window", "seed", "implementation"),
@@ -24,7 +30,7 @@ _SIMPLE = (
 
 
 class TransformerBlock(keras.layers.Layer):
-    """The arguments of both blocks, and the sublayers that both have."""
+    """Base class of both blocks. Its arguments are documented in `TransformerEncoderBlock`."""
 
     def __init__(
         self,
@@ -51,13 +57,13 @@ class TransformerBlock(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        positive(self, num_heads=num_heads, intermediate_dim=intermediate_dim)
+        check_positive_integers(self, num_heads=num_heads, intermediate_dim=intermediate_dim)
         if key_dim is not None:
-            positive(self, key_dim=key_dim)
-        rate(self, dropout=dropout)
+            check_positive_integers(self, key_dim=key_dim)
+        check_rates(self, dropout=dropout)
         if attention_dropout is not None:
-            rate(self, attention_dropout=attention_dropout)
-        choice(self, NORMALIZATIONS, normalization=normalization)
+            check_rates(self, attention_dropout=attention_dropout)
+        check_choice(self, NORMALIZATIONS, normalization=normalization)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.key_dim = key_dim
@@ -78,10 +84,10 @@ class TransformerBlock(keras.layers.Layer):
         self.seed = seed
         self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
-        self._attention("check", 1, self.key_dim or 2)  # refuses its arguments here and now
+        self._make_attention("check", 1, self.key_dim or 2)  # to raise on wrong arguments now
 
-    def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Projected:
-        """An empty cache, of fixed size or growing, see `MultiHeadAttention.make_cache`."""
+    def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Tensors:
+        """Return an empty cache of the self-attention, see `MultiHeadAttention.make_cache`."""
         self._check_built("make_cache")
         return self.attention.make_cache(batch_size, length)
 
@@ -91,16 +97,16 @@ class TransformerBlock(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in _SIMPLE},
+            **{name: getattr(self, name) for name in _PLAIN_ARGUMENTS},
             "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
         }
 
     def _build_feed_forward(self, shape: Any) -> None:
-        self.feed_forward_in = self._dense("feed_forward_in", self.intermediate_dim)
-        self.feed_forward_out = self._dense("feed_forward_out", shape[-1])
-        self.feed_forward_norm = self._norm("feed_forward_norm", shape)
+        self.feed_forward_in = self._make_dense("feed_forward_in", self.intermediate_dim)
+        self.feed_forward_out = self._make_dense("feed_forward_out", shape[-1])
+        self.feed_forward_norm = self._make_norm("feed_forward_norm", shape)
         self.feed_forward_in.build(shape)
         self.feed_forward_out.build((*shape[:-1], self.intermediate_dim))
 
@@ -110,18 +116,20 @@ class TransformerBlock(keras.layers.Layer):
     def _residual(
         self, x: Tensor, norm: Any, function: Callable[[Tensor], Any], training: bool | None
     ) -> tuple:
-        """`x` with a function of it added, and what else that function returns."""
-        received = function(norm(x) if self.normalize_first else x)
-        added, *more = received if isinstance(received, tuple) else (received,)
+        """Return `x` plus a function of it, normalized, and the function's further results."""
+        result = function(norm(x) if self.normalize_first else x)
+        update, *more = result if isinstance(result, tuple) else (result,)
         if self.dropout and training:
-            added = keras.random.dropout(added, self.dropout, seed=self.seed_generator)
-        x = x + added
+            update = keras.random.dropout(update, self.dropout, seed=self.seed_generator)
+        x = x + update
         return (x if self.normalize_first else norm(x)), *more
 
-    def _attention(self, name: str, number: int, key_dim: int, **changes: Any) -> Any:
-        of_weights = self.dropout if self.attention_dropout is None else self.attention_dropout
+    def _make_attention(
+        self, name: str, seed_offset: int, key_dim: int, **overrides: Any
+    ) -> MultiHeadAttention:
+        dropout = self.dropout if self.attention_dropout is None else self.attention_dropout
         settings: dict[str, Any] = {
-            "dropout": of_weights,
+            "dropout": dropout,
             "use_bias": self.use_bias,
             "normalizer": self.normalizer,
             "num_kv_heads": self.num_kv_heads,
@@ -129,15 +137,16 @@ class TransformerBlock(keras.layers.Layer):
             "position": self.position,
             "window": self.window,
             "implementation": self.implementation,
-            "seed": None if self.seed is None else self.seed + number,  # no two drop alike
-            **self._initializers(),
-            **changes,
+            # The sublayers must not draw the same dropout masks.
+            "seed": None if self.seed is None else self.seed + seed_offset,
+            **self._cloned_initializers(),
+            **overrides,
         }
         return MultiHeadAttention(
             self.num_heads, key_dim, name=name, dtype=self.dtype_policy, **settings
         )
 
-    def _norm(self, name: str, shape: Any) -> keras.layers.Layer:
+    def _make_norm(self, name: str, shape: Any) -> keras.layers.Layer:
         norm = NORMALIZATIONS[self.normalization](
             epsilon=self.epsilon, name=name, dtype=self.dtype_policy
         )
@@ -145,19 +154,19 @@ class TransformerBlock(keras.layers.Layer):
         norm.build(shape)
         return norm
 
-    def _dense(self, name: str, units: int) -> RowsDense:
-        return RowsDense(
+    def _make_dense(self, name: str, units: int) -> SequenceDense:
+        return SequenceDense(
             units,
             use_bias=self.use_bias,
             name=name,
             dtype=self.dtype_policy,
-            **self._initializers(),
+            **self._cloned_initializers(),
         )
 
-    def _initializers(self) -> dict[str, Any]:
+    def _cloned_initializers(self) -> dict[str, Any]:
         return {
-            "kernel_initializer": fresh(self.kernel_initializer),
-            "bias_initializer": fresh(self.bias_initializer),
+            "kernel_initializer": clone_initializer(self.kernel_initializer),
+            "bias_initializer": clone_initializer(self.bias_initializer),
         }
 
     def _check_built(self, method: str) -> None:
@@ -168,10 +177,11 @@ class TransformerBlock(keras.layers.Layer):
             )
 
     def _head_size(self, shape: Any) -> int:
-        rank(self, 3, "(batch, length, features)", inputs=shape)
+        """Return the size of each head for inputs of `shape`."""
+        check_rank(self, 3, "(batch, length, features)", inputs=shape)
         if self.key_dim is None and shape[-1] % self.num_heads:
             raise ValueError(
-                f"{type(self).__name__}: where `key_dim` is None the features of `inputs` must be "
+                f"{type(self).__name__}: if `key_dim` is None, the features of `inputs` must be "
                 f"a multiple of `num_heads`. Received: {shape[-1]} features, "
                 f"{self.num_heads} heads."
             )

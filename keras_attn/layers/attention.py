@@ -5,20 +5,26 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._masks import joined_mask
-from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
-from keras_attn.ops import attend, attention, band_mask, combine, normalizers
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._masks import check_masks, combine_masks
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_choice,
+    check_positive_integers,
+    check_rank,
+    check_rates,
+    clone_initializer,
+)
+from keras_attn.ops import IMPLEMENTATIONS, attend, attention, band_mask, combine, normalizers
 
 SCORES = ("scaled_dot", "dot", "additive", "bilinear", "cosine")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Attention(keras.layers.Layer):
-    """Single-head attention, from scores of five kinds.
+    """Single-head attention with one of five scores.
 
-    A query `q` and a key `k` score, before division by `temperature`,
+    The score of a query `q` and a key `k`, before division by `temperature`, is
 
     - `"scaled_dot"`: `q . k / sqrt(size)` (Vaswani et al., arXiv:1706.03762);
     - `"dot"`: `q . k` (Luong et al., arXiv:1508.04025);
@@ -27,32 +33,37 @@ class Attention(keras.layers.Layer):
     - `"bilinear"`: `q . W k`, the "general" score of Luong et al.;
     - `"cosine"`: `q . k / (|q| |k|)` (Graves et al., arXiv:1410.5401).
 
-    Values are not projected. A query that may attend to nothing gives exactly 0.
+    Values are not projected. A query that may attend to no key gives exactly 0.
 
     Args:
         score: one of the five names.
-        units: size of the space in which `"additive"` compares; only there.
+        units: size of the space in which `"additive"` compares; for that score alone.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
         temperature: positive number that divides the scores.
-        dropout: rate at which attention weights are dropped in training.
+        dropout: dropout rate of attention weights.
         kernel_initializer: initializer of `W`, `U` and `v`; `b` starts at 0.
         seed: integer that makes the dropout repeatable.
+        implementation: path of the attention, one of `keras_attn.ops.IMPLEMENTATIONS`, see
+            `keras_attn.ops.attention`. `"additive"` has the full path alone.
 
     Call arguments:
         query: float tensor `(B, T, D)`.
         value: float tensor `(B, S, V)`.
-        key: float tensor `(B, S, D')`; None is `value`. `D'` is `D`, except for
+        key: float tensor `(B, S, D')`; None is `value`. `D'` must be `D`, except for
             `"additive"` and `"bilinear"`.
-        padding_mask: `(B, S)`, True where a key is real. None takes the mask that
-            Keras attached to `key`, or to `value`, if there is one.
-        attention_mask: `(B, T, S)`, True = attend. Given both, a key must be allowed by
-            both.
-        return_attention_scores: also return the weights `(B, T, S)`.
-        use_causal_mask: a query attends to positions up to its own.
+        padding_mask: `(B, S)`, False at keys that are padding. None uses the mask that Keras
+            attached to `key`, or to `value`, if any. Masks are boolean or integer; in eager
+            code also float, of 0 and 1 alone.
+        attention_mask: `(B, T, S)` or `(B, 1, T, S)`, True = attend. With both masks, a key
+            must be allowed by both.
+        return_attention_scores: whether to also return the attention weights.
+        training: whether to apply dropout.
+        use_causal_mask: whether a query attends only to positions up to its own.
 
     Returns:
-        Tensor `(B, T, V)`, and the weights before dropout if asked for. The output
-        carries the query's mask on; no mask is altered.
+        Tensor `(B, T, V)`; with `return_attention_scores` a pair of it and the weights before
+        dropout, `(B, T, S)`. The output carries the Keras mask of the query; masks of the
+        inputs stay as they are.
 
     Example:
 
@@ -73,13 +84,20 @@ class Attention(keras.layers.Layer):
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         seed: int | None = None,
+        implementation: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         check_score(self, score, temperature, units=units)
-        rate(self, dropout=dropout)
+        check_rates(self, dropout=dropout)
         normalizers.get(normalizer)
+        check_choice(self, IMPLEMENTATIONS, implementation=implementation)
+        if score == "additive" and implementation not in ("auto", "full"):
+            raise ValueError(
+                'Attention: score="additive" is computed by the full path alone. Received: '
+                f'implementation={implementation!r}. Use implementation="auto", or another score.'
+            )
         self.score = score
         self.units = units
         self.normalizer = normalizer
@@ -87,25 +105,26 @@ class Attention(keras.layers.Layer):
         self.dropout = dropout
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.seed = seed
+        self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
 
     def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
         key_shape = value_shape if key_shape is None else key_shape
-        rank(self, 3, "(batch, length, features)", query=query_shape)
-        rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
+        check_rank(self, 3, "(batch, length, features)", query=query_shape)
+        check_rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
         self.query_dense: Any = None
         self.key_dense: Any = None
         if self.score == "additive":
-            self.query_dense = self._projection("query", self.units)
-            self.key_dense = self._projection("key", self.units, use_bias=True)
+            self.query_dense = self._make_dense("query", self.units)
+            self.key_dense = self._make_dense("key", self.units, use_bias=True)
             self.query_dense.build(query_shape)
             self.score_vector = self.add_weight(
                 name="score_vector",
                 shape=(self.units,),
-                initializer=fresh(self.kernel_initializer),
+                initializer=clone_initializer(self.kernel_initializer),
             )
         elif self.score == "bilinear":
-            self.key_dense = self._projection("key", query_shape[-1])
+            self.key_dense = self._make_dense("key", query_shape[-1])
         elif query_shape[-1] != key_shape[-1]:
             raise ValueError(
                 f"{self.name}: score={self.score!r} needs queries and keys of one size (last "
@@ -125,7 +144,7 @@ class Attention(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
         use_causal_mask: bool = False,
-        key_mask: Tensor | None = None,  # Keras fills these two in from the tensors
+        key_mask: Tensor | None = None,  # Keras passes its implicit masks as these two
         value_mask: Tensor | None = None,
     ) -> Any:
         if padding_mask is None:
@@ -134,19 +153,20 @@ class Attention(keras.layers.Layer):
             query,
             self.project_keys(value if key is None else key),
             value,
-            mask=self._mask(padding_mask, attention_mask),
+            padding_mask=padding_mask,
+            attention_mask=attention_mask,
+            use_causal_mask=use_causal_mask,
             return_attention_scores=return_attention_scores,
             training=training,
-            use_causal_mask=use_causal_mask,
         )
 
     def project_keys(self, key: Tensor) -> Tensor:
-        """What `attend` wants to know of the keys `(B, S, D')`: `(B, S, size)`.
+        """Return projected keys `(B, S, size)` of keys `(B, S, D')`, for `attend`.
 
-        It does not depend on the query: a decoder computes it once for its memory.
+        They do not depend on the query: a decoder computes them once for its memory.
         """
         if self.score == "cosine":
-            return _unit_length(key)
+            return _normalize_length(key)
         return key if self.key_dense is None else self.key_dense(key)
 
     def attend(
@@ -154,15 +174,29 @@ class Attention(keras.layers.Layer):
         query: Tensor,
         projected_keys: Tensor,
         value: Tensor,
-        mask: Tensor | None = None,
+        *,
+        padding_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        use_causal_mask: bool = False,
         return_attention_scores: bool = False,
         training: bool | None = None,
-        use_causal_mask: bool = False,
     ) -> Any:
-        """As a call, with the keys from `project_keys` and one mask.
+        """Attend to keys from `project_keys`; otherwise the same as a call.
 
-        The mask is boolean, of rank 4, and broadcasts to `(B, 1, T, S)`; True = attend.
+        Args:
+            query: float tensor `(B, T, D)`.
+            projected_keys: the result of `project_keys`.
+            value: float tensor `(B, S, V)`.
+            padding_mask: `(B, S)`, False at keys that are padding.
+            attention_mask: `(B, T, S)` or `(B, 1, T, S)`, True = attend.
+            use_causal_mask: whether a query attends only to positions up to its own.
+            return_attention_scores: whether to also return the weights `(B, T, S)`.
+            training: whether to apply dropout.
+
+        Returns:
+            Tensor `(B, T, V)`, or a pair with `return_attention_scores`.
         """
+        mask = combine_masks(self.name, 1, padding_mask, attention_mask)
         settings: dict[str, Any] = {
             "normalizer": self.normalizer,
             "dropout": self.dropout if training else 0.0,
@@ -175,7 +209,7 @@ class Attention(keras.layers.Layer):
             scores = self._additive_scores(query, projected_keys)[:, None]
             attended = attend(scores, value, combine(mask, band), **settings)
         else:
-            query = _unit_length(query) if self.score == "cosine" else query
+            query = _normalize_length(query) if self.score == "cosine" else query
             scale = query.shape[-1] ** -0.5 if self.score == "scaled_dot" else 1.0
             attended = attention(
                 query[:, :, None],
@@ -184,6 +218,7 @@ class Attention(keras.layers.Layer):
                 mask=mask,
                 scale=scale / self.temperature,
                 is_causal=use_causal_mask,
+                implementation=self.implementation,
                 **settings,
             )
         if not return_attention_scores:
@@ -209,7 +244,7 @@ class Attention(keras.layers.Layer):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        self._check_pairs(attention_mask)
+        check_masks(self.name, 1, padding_mask, attention_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         output = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -227,48 +262,40 @@ class Attention(keras.layers.Layer):
             "dropout": self.dropout,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "seed": self.seed,
+            "implementation": self.implementation,
         }
 
-    def _projection(self, name: str, units: Any, use_bias: bool = False) -> keras.layers.Dense:
+    def _make_dense(self, name: str, units: Any, use_bias: bool = False) -> keras.layers.Dense:
         return keras.layers.Dense(
             units,
             use_bias=use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             name=name,
             dtype=self.dtype_policy,
         )
 
     def _additive_scores(self, query: Tensor, projected_keys: Tensor) -> Tensor:
-        """`(B, T, D)` and `(B, S, units)` -> `(B, T, S)` in float32."""
+        """Return float32 scores `(B, T, S)` of queries `(B, T, D)` and keys `(B, S, units)`."""
         queries = ops.cast(self.query_dense(query), "float32")[:, :, None]
         keys = ops.cast(projected_keys, "float32")[:, None]
         vector = ops.cast(self.score_vector, "float32") / self.temperature
         return ops.einsum("btsu,u->bts", ops.tanh(queries + keys), vector)
 
-    def _mask(self, padding: Tensor | None, pairs: Tensor | None) -> Tensor | None:
-        self._check_pairs(pairs)
-        return joined_mask(self.name, padding, pairs)
-
-    def _check_pairs(self, pairs: Tensor | None) -> None:
-        if pairs is not None and len(pairs.shape) != 3:
-            raise ValueError(
-                f"{self.name}: `attention_mask` must have shape (batch, queries, keys). "
-                f"Received: shape {tuple(pairs.shape)}. A (batch, keys) mask is a "
-                "`padding_mask`: pass it as that."
-            )
-
 
 def check_score(
     layer: keras.layers.Layer, score: str, temperature: float, **units: int | None
 ) -> None:
-    """Refuse an unknown score, a temperature that is not positive, units out of place."""
-    choice(layer, SCORES, score=score)
+    """Raise ValueError unless score, temperature and units fit each other.
+
+    `units` is required with `score="additive"`, and must be None with every other score.
+    """
+    check_choice(layer, SCORES, score=score)
     if not temperature > 0.0:
         raise ValueError(
             f"{type(layer).__name__}: `temperature` must be positive. Received: {temperature!r}."
         )
     if score == "additive":
-        positive(layer, **units)
+        check_positive_integers(layer, **units)
     for name, value in units.items():
         if score != "additive" and value is not None:
             raise ValueError(
@@ -277,8 +304,8 @@ def check_score(
             )
 
 
-def _unit_length(x: Tensor) -> Tensor:
-    """`x` divided by its length along the last axis; a zero vector stays zero."""
-    exact = ops.cast(x, "float32")
-    squares = ops.sum(ops.square(exact), axis=-1, keepdims=True)
-    return ops.cast(exact * ops.rsqrt(ops.maximum(squares, 1e-12)), x.dtype)
+def _normalize_length(x: Tensor) -> Tensor:
+    """Return `x` divided by its norm along the last axis; a zero vector stays zero."""
+    vectors = ops.cast(x, "float32")
+    squared_norm = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    return ops.cast(vectors * ops.rsqrt(ops.maximum(squared_norm, 1e-12)), x.dtype)

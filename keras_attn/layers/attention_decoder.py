@@ -1,4 +1,4 @@
-"""A recurrent decoder that attends over a memory, step by step."""
+"""Recurrent decoder that attends over a memory at every step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,60 +6,78 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, rate
+from keras_attn._types import Tensor
+from keras_attn.layers._masks import check_masks
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_choice,
+    check_positive_integers,
+    check_rank,
+    check_rates,
+    clone_initializer,
+)
+from keras_attn.layers._types import Tensors
 from keras_attn.layers.attention import Attention, check_score
-from keras_attn.ops import masks, normalizers
-
-Tensor = Any
-Tensors = dict[str, Tensor]
+from keras_attn.ops import normalizers
 
 SCORES = {"bahdanau": "additive", "luong": "bilinear"}
 CELLS = {"gru": keras.layers.GRUCell, "lstm": keras.layers.LSTMCell}
+_PLAIN_ARGUMENTS = (
+    *("units", "order", "cell", "score", "attention_units", "input_feeding"),
+    *("normalizer", "temperature", "dropout", "seed"),
+)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class AttentionDecoder(keras.layers.Layer):
     """Recurrent decoder with attention over a memory, such as an encoder's outputs.
 
-    With `s` the cell's state, `c` the context (what attention gives) and `x` the input,
+    With the cell's state `s`, the context `c` (the output of the attention), and the input `x`,
 
     - `order="bahdanau"` (Bahdanau et al., arXiv:1409.0473): the previous state attends,
       `s' = cell([x; c], s)`, and the output is `tanh(W [s'; c; x] + b)`;
-    - `order="luong"` (Luong et al., arXiv:1508.04025): `s' = cell([x; o], s)` with `o`
-      the previous output, `s'` attends, and the output is `tanh(W [c; s'] + b)`.
+    - `order="luong"` (Luong et al., arXiv:1508.04025): `s' = cell([x; o], s)` with the
+      previous output `o`, then `s'` attends, and the output is `tanh(W [c; s'] + b)`.
 
-    A call loops over `step`, which a search calls by itself: `memory = prepare(encoded,
-    mask)` and `states = initial_state(encoded, mask)` once a sequence, then `output,
-    states = step(inputs, states, memory)`. Both are dicts with the batch on axis 0, for a
-    beam to reorder. The initial state is `tanh(W mean + b)` of the mean over the real
-    memory (Sennrich et al., arXiv:1703.04357).
+    The initial state is `tanh(W mean + b)` of the mean of the memory without its padding
+    (Sennrich et al., arXiv:1703.04357).
+
+    A call loops over `step`, which a search calls itself: `prepared = prepare(memory,
+    padding_mask)` and `states = initial_state(memory, padding_mask)` once per sequence, then
+    `output, states = step(inputs, states, prepared)`. Both are dicts with the batch on axis 0,
+    so that a beam search can reorder them.
 
     Args:
         units: size of the state and of the output.
         order: `"bahdanau"` or `"luong"`.
         cell: `"gru"` or `"lstm"`.
-        score: as in `Attention`; None is `"additive"`, in Luong's order `"bilinear"`.
+        score: see `Attention`; None is `"additive"` for `order="bahdanau"` and `"bilinear"` for
+            `order="luong"`.
         attention_units: `units` of an additive score; None is `units`.
-        input_feeding: whether, in Luong's order, the previous output enters the cell.
+        input_feeding: whether the previous output is an input of the cell; False is for
+            `order="luong"` alone.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
         temperature: positive number that divides the scores.
-        dropout: rate at which features of the output are dropped in training, the same
-            at every step of a sequence (Gal and Ghahramani, arXiv:1512.05287).
-        kernel_initializer: initializer of all kernels but the recurrent, orthogonal one.
+        dropout: dropout rate of output features, with one dropout mask for all steps of a
+            sequence (Gal and Ghahramani, arXiv:1512.05287).
+        kernel_initializer: initializer of all kernels except the recurrent one, which is
+            orthogonal.
         seed: integer that makes the dropout repeatable.
 
     Call arguments:
-        inputs: float tensor `(B, T, E)`; every step is taken, so padding goes to the end.
+        inputs: float tensor `(B, T, E)`. Every step is computed, so padding belongs at the end.
         memory: float tensor `(B, S, D)`.
-        padding_mask: `(B, S)`, True where the memory is real. None takes the mask that
-            Keras attached to `memory`, if there is one.
-        initial_state: a dict as from the method `initial_state`; None calls it.
-        return_state: also return the states after the last step.
-        return_attention_scores: also return the weights `(B, T, S)`.
+        padding_mask: `(B, S)`, False at padding of the memory. None uses the mask that Keras
+            attached to `memory`, if any.
+        initial_state: a dict as the method `initial_state` returns it; None calls that.
+        return_state: whether to also return the states after the last step.
+        return_attention_scores: whether to also return the attention weights.
+        training: whether to apply dropout.
 
     Returns:
-        Tensor `(B, T, units)`, then the states and the weights, if asked for. The output
-        carries the mask of `inputs` on; no mask is altered.
+        Tensor `(B, T, units)`; then the states with `return_state`; then the weights
+        `(B, T, S)` with `return_attention_scores`. The output carries the Keras mask of
+        `inputs`; masks of the inputs stay as they are.
 
     Example:
 
@@ -88,9 +106,9 @@ class AttentionDecoder(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        positive(self, units=units)
-        choice(self, SCORES, order=order)
-        choice(self, CELLS, cell=cell)
+        check_positive_integers(self, units=units)
+        check_choice(self, SCORES, order=order)
+        check_choice(self, CELLS, cell=cell)
         score = SCORES[order] if score is None else score
         if score == "additive" and attention_units is None:
             attention_units = units
@@ -100,7 +118,7 @@ class AttentionDecoder(keras.layers.Layer):
                 f"AttentionDecoder: `input_feeding` received {input_feeding!r}, but "
                 'order="bahdanau" always feeds the context to the cell. Use order="luong".'
             )
-        rate(self, dropout=dropout)
+        check_rates(self, dropout=dropout)
         normalizers.get(normalizer)
         self.units = units
         self.order = order
@@ -119,7 +137,7 @@ class AttentionDecoder(keras.layers.Layer):
         self.state_names = (*self.cell_states, "output") if is_fed else self.cell_states
 
     def build(self, inputs_shape: Any, memory_shape: Any) -> None:
-        rank(self, 3, "(batch, length, features)", inputs=inputs_shape, memory=memory_shape)
+        check_rank(self, 3, "(batch, length, features)", inputs=inputs_shape, memory=memory_shape)
         features, context = inputs_shape[-1], memory_shape[-1]
         self.attention = Attention(
             self.score,
@@ -127,14 +145,17 @@ class AttentionDecoder(keras.layers.Layer):
             normalizer=self.normalizer,
             temperature=self.temperature,
             name="attention",
-            **self._common(),
+            **self._common_arguments(),
         )
-        self.recurrent_cell = CELLS[self.cell](self.units, name="cell", **self._common())
+        self.recurrent_cell = CELLS[self.cell](self.units, name="cell", **self._common_arguments())
         self.readout_dense = keras.layers.Dense(
-            self.units, activation="tanh", name="readout", **self._common()
+            self.units, activation="tanh", name="readout", **self._common_arguments()
         )
         self.initial_dense = keras.layers.Dense(
-            self.units * len(self.cell_states), activation="tanh", name="initial", **self._common()
+            self.units * len(self.cell_states),
+            activation="tanh",
+            name="initial",
+            **self._common_arguments(),
         )
         bahdanau = self.order == "bahdanau"
         fed = context if bahdanau else self.units * ("output" in self.state_names)
@@ -153,7 +174,7 @@ class AttentionDecoder(keras.layers.Layer):
         return_state: bool = False,
         return_attention_scores: bool = False,
         training: bool | None = None,
-        memory_mask: Tensor | None = None,  # Keras fills this in from the tensor
+        memory_mask: Tensor | None = None,  # Keras passes its implicit mask as this
     ) -> Any:
         padding_mask = memory_mask if padding_mask is None else padding_mask
         if initial_state is None:
@@ -163,47 +184,64 @@ class AttentionDecoder(keras.layers.Layer):
         def step(x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
             named = dict(zip(self.state_names, states, strict=True))
             output, named, *scores = self.step(x, named, prepared, return_attention_scores)
-            joined = ops.concatenate([output, *scores], axis=-1) if scores else output
-            return joined, [named[name] for name in self.state_names]
+            features = ops.concatenate([output, *scores], axis=-1) if scores else output
+            return features, [named[name] for name in self.state_names]
 
-        # Keras's own loop: the gradient of `ops.scan` fails under XLA on TensorFlow.
+        # Not `ops.scan`, whose gradient fails under XLA on TensorFlow.
         cell = _StepCell(step, self.compute_dtype)
         rnn = keras.layers.RNN(
             cell, return_sequences=True, return_state=True, dtype=self.dtype_policy
         )
         self._check_states(initial_state)
         states = [initial_state[name] for name in self.state_names]
-        # Times 1 gives a tensor without Keras's mask, which would make the loop skip steps.
-        joined, *states = rnn(inputs * 1, initial_state=states)
-        results: list[Any] = [joined[..., : self.units]]
+        # `inputs * 1` has no Keras mask, which would make the loop skip steps.
+        features, *states = rnn(inputs * 1, initial_state=states)
+        results: list[Any] = [features[..., : self.units]]
         if return_state:
             results.append(dict(zip(self.state_names, states, strict=True)))
         if return_attention_scores:
-            results.append(joined[..., self.units :])
+            results.append(features[..., self.units :])
         return tuple(results) if len(results) > 1 else results[0]
 
     def prepare(
         self, memory: Tensor, padding_mask: Tensor | None = None, training: bool | None = None
     ) -> Tensors:
-        """What `step` wants to know of the memory `(B, S, D)`, once a sequence."""
+        """Return the tensors that `step` needs of a memory `(B, S, D)`, once per sequence.
+
+        Args:
+            memory: float tensor `(B, S, D)`.
+            padding_mask: `(B, S)`, False at padding of the memory.
+            training: whether to draw a dropout mask.
+
+        Returns:
+            A dict of tensors with the batch on axis 0.
+        """
+        check_masks(self.name, 1, padding_mask, None)
         memory = ops.cast(memory, self.compute_dtype)
         prepared = {"keys": self.attention.project_keys(memory), "values": memory}
         if padding_mask is not None:
-            prepared["mask"] = masks.padding_mask(padding_mask)
+            prepared["padding_mask"] = ops.cast(padding_mask, "bool")
         if self.dropout and training:
             ones = ops.ones((ops.shape(memory)[0], self.units), memory.dtype)
-            prepared["kept"] = keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+            dropout_mask = keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
+            prepared["dropout_mask"] = dropout_mask
         return prepared
 
     def initial_state(self, memory: Tensor, padding_mask: Tensor | None = None) -> Tensors:
-        """The states before the first step, each `(B, units)`."""
-        real = ops.ones_like(memory[..., :1], "bool")
+        """Return the states before the first step, each `(B, units)`.
+
+        Args:
+            memory: float tensor `(B, S, D)`.
+            padding_mask: `(B, S)`, False at padding of the memory.
+        """
+        check_masks(self.name, 1, padding_mask, None)
+        mask = ops.ones_like(memory[..., :1], "bool")
         if padding_mask is not None:
-            real = ops.cast(padding_mask, "bool")[..., None]
-        count = ops.maximum(ops.sum(ops.cast(real, "float32"), axis=1), 1.0)
-        mean = ops.sum(ops.where(real, ops.cast(memory, "float32"), 0.0), axis=1) / count
-        learned = self.initial_dense(ops.cast(mean, self.compute_dtype))
-        states = ops.split(learned, len(self.cell_states), axis=-1)
+            mask = ops.cast(padding_mask, "bool")[..., None]
+        count = ops.maximum(ops.sum(ops.cast(mask, "float32"), axis=1), 1.0)
+        mean = ops.sum(ops.where(mask, ops.cast(memory, "float32"), 0.0), axis=1) / count
+        initial = self.initial_dense(ops.cast(mean, self.compute_dtype))
+        states = ops.split(initial, len(self.cell_states), axis=-1)
         return dict(zip(self.state_names, [*states, ops.zeros_like(states[0])], strict=False))
 
     def step(
@@ -213,17 +251,29 @@ class AttentionDecoder(keras.layers.Layer):
         memory: Tensors,
         return_attention_scores: bool = False,
     ) -> Any:
-        """One step, the one that a call repeats.
+        """Compute one step.
 
-        From inputs `(B, E)`, the states before, and what `prepare` gave, to the output
-        `(B, units)`, the states after, and the weights `(B, S)` if asked for.
+        Args:
+            inputs: float tensor `(B, E)`.
+            states: states before the step, as `initial_state` or the previous step returned
+                them.
+            memory: the result of `prepare`.
+            return_attention_scores: whether to also return the attention weights.
+
+        Returns:
+            The output `(B, units)`, the states after the step, and with
+            `return_attention_scores` the weights `(B, S)`.
         """
 
         def attend(hidden: Tensor) -> list[Tensor]:
-            keys, values, mask = memory["keys"], memory["values"], memory.get("mask")
-            query, asked = hidden[:, None], return_attention_scores
-            attended = self.attention.attend(query, keys, values, mask, asked)
-            return [x[:, 0] for x in (attended if asked else [attended])]
+            attended = self.attention.attend(
+                hidden[:, None],
+                memory["keys"],
+                memory["values"],
+                padding_mask=memory.get("padding_mask"),
+                return_attention_scores=return_attention_scores,
+            )
+            return [x[:, 0] for x in (attended if return_attention_scores else [attended])]
 
         self._check_states(states)
         before = [states[name] for name in self.cell_states]
@@ -237,7 +287,8 @@ class AttentionDecoder(keras.layers.Layer):
             context, *scores = attend(hidden)
             readout = [context, hidden]
         output = self.readout_dense(ops.concatenate(readout, axis=-1))
-        output = output * memory["kept"] if "kept" in memory else output
+        if "dropout_mask" in memory:
+            output = output * memory["dropout_mask"]
         return output, dict(zip(self.state_names, [*after, output], strict=False)), *scores
 
     def compute_output_shape(self, inputs_shape: Any, memory_shape: Any) -> tuple:
@@ -254,6 +305,7 @@ class AttentionDecoder(keras.layers.Layer):
         training: bool | None = None,
         memory_mask: Any = None,
     ) -> Any:
+        check_masks(self.name, 1, padding_mask, None)
         batch, length, _ = inputs.shape
 
         def spec(*shape: int | None) -> keras.KerasTensor:
@@ -267,29 +319,30 @@ class AttentionDecoder(keras.layers.Layer):
         return tuple(results) if len(results) > 1 else results[0]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("units", "order", "cell", "score", "attention_units", "input_feeding")
-        more = ("normalizer", "temperature", "dropout", "seed")
         return {
             **super().get_config(),
-            **{name: getattr(self, name) for name in (*names, *more)},
+            **{name: getattr(self, name) for name in _PLAIN_ARGUMENTS},
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
         }
 
-    def _common(self) -> dict[str, Any]:
-        return {"kernel_initializer": fresh(self.kernel_initializer), "dtype": self.dtype_policy}
+    def _common_arguments(self) -> dict[str, Any]:
+        return {
+            "kernel_initializer": clone_initializer(self.kernel_initializer),
+            "dtype": self.dtype_policy,
+        }
 
     def _check_states(self, states: Tensors) -> None:
         if set(states) != set(self.state_names):
             raise ValueError(
-                f"{self.name}: states are a dict with the keys {self.state_names}, as the method "
-                f"`initial_state` makes it. Received: keys {tuple(states)}."
+                f"{self.name}: states must be a dict with the keys {self.state_names}, as the "
+                f"method `initial_state` returns it. Received: keys {tuple(states)}."
             )
 
 
 class _StepCell:
-    """What `keras.layers.RNN` asks of a cell, around a function without weights."""
+    """A cell for `keras.layers.RNN` that calls a function and has no weights."""
 
-    state_size = 1  # of no use, where the initial state is given
+    state_size = 1  # required, but unused with an initial state
 
     def __init__(self, call: Callable[..., Any], compute_dtype: str) -> None:
         self.call, self.compute_dtype = call, compute_dtype

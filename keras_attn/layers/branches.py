@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.layers._sublayers import PACKAGE, rank
+from keras_attn.layers._sublayers import PACKAGE, check_rank
 
 Tensor = Any
 
@@ -42,7 +42,7 @@ class BranchMean(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, inputs_shape: Any) -> None:
-        rank(self, 3, "(batch, branches, features)", inputs=inputs_shape)
+        check_rank(self, 3, "(batch, branches, features)", inputs=inputs_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         batch, branches, _ = ops.shape(inputs)

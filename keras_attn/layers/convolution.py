@@ -1,13 +1,19 @@
-"""Convolution blocks: the stages on which attention stands."""
+"""Convolution blocks, the stages of image models."""
 
 from typing import Any
 
 import keras
 from keras import initializers
 
-from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rank, replicated
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_choice,
+    check_positive_integers,
+    check_rank,
+    clone_initializer,
+    is_replicated,
+)
 
 POOLS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
 
@@ -16,24 +22,25 @@ POOLS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePoolin
 class ConvBlock(keras.layers.Layer):
     """Convolution, pooling, batch normalization, activation, in that order.
 
-    Pooling stands before the normalization, where it costs a quarter of what it saves
-    (Page, "How to train your ResNet", 2019; Jordan, arXiv:2404.00498). Built under a
-    `tf.distribute` strategy, its statistics are those of the batch of all replicas.
+    Pooling comes before the normalization, which then computes a quarter of the numbers
+    (Page, "How to train your ResNet", 2019; Jordan, arXiv:2404.00498). If it is built under a
+    `tf.distribute` strategy, the batch statistics are those of all replicas.
 
     Args:
-        filters: channels of the output.
+        filters: number of channels of the output.
         kernel_size: side of the square kernel.
         strides: stride of the convolution along both sides.
-        pool: None, `"max"` or `"average"`: halves both sides, rounded down.
+        pool: None, `"max"` or `"average"`, a pooling that halves both sides, rounded down.
         activation: name of a Keras activation, or None.
         padding: `"same"` or `"valid"`.
-        momentum: how much the moving statistics of the normalization keep a step.
+        momentum: momentum of the moving statistics of the normalization.
         epsilon: added to the variance in the normalization.
         kernel_initializer: initializer of the convolution's kernel.
         scale: whether the normalization multiplies by a learned scale.
 
     Call arguments:
         inputs: float tensor `(B, H, W, C)`.
+        training: whether to normalize by the statistics of the batch.
 
     Returns:
         Tensor `(B, H', W', filters)`.
@@ -60,8 +67,8 @@ class ConvBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, filters=filters, kernel_size=kernel_size, strides=strides)
-        choice(self, (None, *POOLS), pool=pool)
+        check_positive_integers(self, filters=filters, kernel_size=kernel_size, strides=strides)
+        check_choice(self, (None, *POOLS), pool=pool)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
@@ -74,12 +81,12 @@ class ConvBlock(keras.layers.Layer):
         self.scale = scale
 
     def build(self, input_shape: Any) -> None:
-        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
         sides = self.compute_output_shape(input_shape)[1:3]
         if any(side is not None and side < 1 for side in sides):
             raise ValueError(
-                f"ConvBlock: nothing is left of inputs {tuple(input_shape)} by kernel_size="
-                f"{self.kernel_size}, padding={self.padding!r} and pool={self.pool!r}. Take "
+                f"ConvBlock: the output of inputs {tuple(input_shape)} is empty with kernel_size="
+                f"{self.kernel_size}, padding={self.padding!r} and pool={self.pool!r}. Use "
                 "larger maps, or pool less often."
             )
         self.convolution = keras.layers.Conv2D(
@@ -88,7 +95,7 @@ class ConvBlock(keras.layers.Layer):
             strides=self.strides,
             padding=self.padding,
             use_bias=False,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             data_format="channels_last",
             name="convolution",
             dtype=self.dtype_policy,
@@ -97,11 +104,11 @@ class ConvBlock(keras.layers.Layer):
             momentum=self.momentum,
             epsilon=self.epsilon,
             scale=self.scale,
-            synchronized=replicated(),
+            synchronized=is_replicated(),
             name="normalization",
             dtype=self.dtype_policy,
         )
-        self.pooling = _pooling(self.pool, self.dtype_policy)
+        self.pooling = _make_pooling(self.pool, self.dtype_policy)
         self.convolution.build(input_shape)
         self.normalization.build((None, None, None, self.filters))
 
@@ -113,7 +120,7 @@ class ConvBlock(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         spatial = [
-            _convolved(side, self.kernel_size, self.strides, self.padding)
+            _output_side(side, self.kernel_size, self.strides, self.padding)
             for side in input_shape[1:3]
         ]
         if self.pool is not None:
@@ -138,17 +145,17 @@ class ConvBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class ResidualBlock(keras.layers.Layer):
-    """Two convolutions beside a shortcut (He et al., arXiv:1512.03385).
+    """Two convolutions with a residual connection (He et al., arXiv:1512.03385).
 
-    The shortcut is the identity where nothing changes; where the sides are halved it is
-    averaged, and where the channels change it is projected by a 1x1 convolution. The
-    addition therefore always fits.
+    The shortcut is the identity if the shape stays the same. If the sides are halved it is
+    average-pooled, and if the number of channels changes it is projected by a 1x1
+    convolution, so that both shapes always match.
 
     Args:
-        filters: channels of the output.
+        filters: number of channels of the output.
         downsample: None; `"max"` or `"average"`, which pool after the first
             convolution; or `"stride"`, a first convolution of stride 2. All three halve
-            both sides, rounded down, so `"stride"` wants even sides.
+            both sides, rounded down; `"stride"` needs even sides.
         activation: name of a Keras activation, or None.
         momentum: see `ConvBlock`.
         epsilon: see `ConvBlock`.
@@ -157,6 +164,7 @@ class ResidualBlock(keras.layers.Layer):
 
     Call arguments:
         inputs: float tensor `(B, H, W, C)`.
+        training: whether to normalize by the statistics of the batch.
 
     Returns:
         Tensor `(B, H, W, filters)`, or `(B, H // 2, W // 2, filters)`.
@@ -181,8 +189,8 @@ class ResidualBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, filters=filters)
-        choice(self, (None, *POOLS, "stride"), downsample=downsample)
+        check_positive_integers(self, filters=filters)
+        check_choice(self, (None, *POOLS, "stride"), downsample=downsample)
         self.filters = filters
         self.downsample = downsample
         self.activation = keras.activations.get(activation)
@@ -192,11 +200,11 @@ class ResidualBlock(keras.layers.Layer):
         self.scale = scale
 
     def build(self, input_shape: Any) -> None:
-        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
         strided = self.downsample == "stride"
         if strided and any(side is not None and side % 2 for side in input_shape[1:3]):
             raise ValueError(
-                'ResidualBlock: downsample="stride" needs even sides, so that the shortcut fits. '
+                'ResidualBlock: downsample="stride" needs even sides, to match the shortcut. '
                 f'Received: inputs {tuple(input_shape)}. Use downsample="max" or "average".'
             )
         pool = None if strided else self.downsample
@@ -208,7 +216,7 @@ class ResidualBlock(keras.layers.Layer):
         }
 
         def block(name: str, kernel_size: int = 3, **settings: Any) -> ConvBlock:
-            initializer = fresh(self.kernel_initializer)
+            initializer = clone_initializer(self.kernel_initializer)
             return ConvBlock(
                 self.filters,
                 kernel_size,
@@ -222,7 +230,7 @@ class ResidualBlock(keras.layers.Layer):
             "first", strides=2 if strided else 1, pool=pool, activation=self.activation
         )
         self.second = block("second", activation=None)
-        self.pooling = _pooling("average" if self.downsample else None, self.dtype_policy)
+        self.pooling = _make_pooling("average" if self.downsample else None, self.dtype_policy)
         self.projection = None
         if input_shape[-1] != self.filters:
             self.projection = block("projection", kernel_size=1, activation=None)
@@ -256,7 +264,7 @@ class ResidualBlock(keras.layers.Layer):
         }
 
 
-def _pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:
+def _make_pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:
     return (
         None
         if kind is None
@@ -264,8 +272,8 @@ def _pooling(kind: str | None, dtype: Any) -> keras.layers.Layer | None:
     )
 
 
-def _convolved(side: int | None, kernel: int, stride: int, padding: str) -> int | None:
+def _output_side(side: int | None, kernel: int, stride: int, padding: str) -> int | None:
     if side is None:
         return None
-    reach = side if padding == "same" else side - kernel + 1
-    return -(-reach // stride)
+    positions = side if padding == "same" else side - kernel + 1
+    return -(-positions // stride)  # rounded up

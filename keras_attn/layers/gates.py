@@ -1,4 +1,4 @@
-"""Gates: feature maps multiplied by what was learned about their channels and positions."""
+"""Channel and spatial attention: feature maps multiplied by learned gates."""
 
 import math
 from typing import Any
@@ -6,9 +6,13 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_positive_integers,
+    check_rank,
+    clone_initializer,
+)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -19,11 +23,11 @@ class SqueezeExcite(keras.layers.Layer):
     units and back to `C`, then through `gate_activation`, and multiplies the channel.
 
     Args:
-        ratio: what the channels are divided by in the bottleneck.
+        ratio: channels divided by units of the bottleneck.
         activation: Keras activation of the bottleneck.
         gate_activation: Keras activation of the gate.
-        use_bias: whether the two dense layers have biases; the authors found that on
-            residual networks it is better that they have none.
+        use_bias: whether the two dense layers have biases; the authors found none better on
+            residual networks.
         kernel_initializer: initializer of the dense layers' kernels.
         bias_initializer: initializer of their biases.
 
@@ -51,7 +55,7 @@ class SqueezeExcite(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, ratio=ratio)
+        check_positive_integers(self, ratio=ratio)
         self.ratio = ratio
         self.activation = keras.activations.get(activation)
         self.gate_activation = keras.activations.get(gate_activation)
@@ -62,8 +66,8 @@ class SqueezeExcite(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         channels = _channels(self, input_shape)
         units = max(1, channels // self.ratio)
-        self.squeeze_dense = _dense(self, "squeeze", units, self.activation)
-        self.excite_dense = _dense(self, "excite", channels, self.gate_activation)
+        self.squeeze_dense = _make_dense(self, "squeeze", units, self.activation)
+        self.excite_dense = _make_dense(self, "excite", channels, self.gate_activation)
         self.squeeze_dense.build((None, channels))
         self.excite_dense.build((None, units))
 
@@ -95,8 +99,8 @@ class EfficientChannelAttention(keras.layers.Layer):
     weights in all. The order of the channels matters, unlike in `SqueezeExcite`.
 
     Args:
-        kernel_size: how many channels decide on one, odd; None is the odd number
-            nearest to `abs((log2(C) + beta) / gamma)`, of two equally near the larger.
+        kernel_size: number of channels that each gate depends on, odd; None is the odd
+            number nearest to `abs((log2(C) + beta) / gamma)`, the larger of two equally near.
         gamma: see `kernel_size`.
         beta: see `kernel_size`.
         kernel_initializer: initializer of the kernel.
@@ -125,7 +129,7 @@ class EfficientChannelAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if kernel_size is not None:
-            _odd(self, kernel_size=kernel_size)
+            _check_odd(self, kernel_size=kernel_size)
         if not gamma > 0:
             raise ValueError(
                 f"EfficientChannelAttention: `gamma` must be positive. Received: {gamma!r}."
@@ -139,11 +143,11 @@ class EfficientChannelAttention(keras.layers.Layer):
         channels = _channels(self, input_shape)
         self.convolution = keras.layers.Conv1D(
             1,
-            self.kernel_size or self._adapted(channels),
+            self.kernel_size or self._adaptive_kernel_size(channels),
             padding="same",
             activation="sigmoid",
             use_bias=False,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             data_format="channels_last",
             name="convolution",
             dtype=self.dtype_policy,
@@ -166,7 +170,7 @@ class EfficientChannelAttention(keras.layers.Layer):
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
         }
 
-    def _adapted(self, channels: int) -> int:
+    def _adaptive_kernel_size(self, channels: int) -> int:
         size = int(abs((math.log2(channels) + self.beta) / self.gamma))
         return size if size % 2 else size + 1
 
@@ -179,10 +183,10 @@ class CBAM(keras.layers.Layer):
     units, relu, `C` units) of the channels' means and of their maxima. The spatial gate is
     the sigmoid of a convolution over the mean and the maximum of each position's channels.
     As in the paper's formulas neither has a bias; the authors' code has biases in the
-    perceptron and normalizes the convolution by batch.
+    perceptron and batch normalization after the convolution.
 
     Args:
-        ratio: what the channels are divided by in the perceptron.
+        ratio: channels divided by hidden units of the perceptron.
         kernel_size: side of the convolution's square kernel, odd.
         use_bias: whether the perceptron and the convolution have biases.
         kernel_initializer: initializer of the kernels.
@@ -211,8 +215,8 @@ class CBAM(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, ratio=ratio)
-        _odd(self, kernel_size=kernel_size)
+        check_positive_integers(self, ratio=ratio)
+        _check_odd(self, kernel_size=kernel_size)
         self.ratio = ratio
         self.kernel_size = kernel_size
         self.use_bias = use_bias
@@ -222,16 +226,16 @@ class CBAM(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         channels = _channels(self, input_shape)
         units = max(1, channels // self.ratio)
-        self.squeeze_dense = _dense(self, "squeeze", units, "relu")
-        self.excite_dense = _dense(self, "excite", channels, None)
+        self.squeeze_dense = _make_dense(self, "squeeze", units, "relu")
+        self.excite_dense = _make_dense(self, "excite", channels, None)
         self.spatial_conv = keras.layers.Conv2D(
             1,
             self.kernel_size,
             padding="same",
             activation="sigmoid",
             use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
-            bias_initializer=fresh(self.bias_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
+            bias_initializer=clone_initializer(self.bias_initializer),
             data_format="channels_last",
             name="spatial",
             dtype=self.dtype_policy,
@@ -264,8 +268,12 @@ class CBAM(keras.layers.Layer):
 
 
 def _channels(layer: keras.layers.Layer, input_shape: Any) -> int:
-    """The number of channels of a feature map; anything else is refused."""
-    rank(layer, 4, "(batch, height, width, channels)", inputs=input_shape)
+    """Return the number of channels of feature maps.
+
+    Raises:
+        ValueError: the inputs are not feature maps, or their channels are unknown.
+    """
+    check_rank(layer, 4, "(batch, height, width, channels)", inputs=input_shape)
     if input_shape[-1] is None:
         raise ValueError(
             f"{type(layer).__name__}: the channels of `inputs` must be known. "
@@ -274,20 +282,20 @@ def _channels(layer: keras.layers.Layer, input_shape: Any) -> int:
     return input_shape[-1]
 
 
-def _odd(layer: keras.layers.Layer, **arguments: Any) -> None:
-    positive(layer, **arguments)
+def _check_odd(layer: keras.layers.Layer, **arguments: Any) -> None:
+    check_positive_integers(layer, **arguments)
     for name, value in arguments.items():
         if value % 2 == 0:
             raise ValueError(f"{type(layer).__name__}: `{name}` must be odd. Received: {value!r}.")
 
 
-def _dense(layer: Any, name: str, units: int, activation: Any) -> keras.layers.Dense:
+def _make_dense(layer: Any, name: str, units: int, activation: Any) -> keras.layers.Dense:
     return keras.layers.Dense(
         units,
         activation=activation,
         use_bias=layer.use_bias,
-        kernel_initializer=fresh(layer.kernel_initializer),
-        bias_initializer=fresh(layer.bias_initializer),
+        kernel_initializer=clone_initializer(layer.kernel_initializer),
+        bias_initializer=clone_initializer(layer.bias_initializer),
         name=name,
         dtype=layer.dtype_policy,
     )

@@ -1,4 +1,4 @@
-"""Initial weights that the layers here use and Keras does not have."""
+"""Initializers that Keras does not have."""
 
 from typing import Any
 
@@ -10,14 +10,17 @@ from keras_attn.layers._sublayers import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Dirac(keras.initializers.Initializer):
-    """Convolutions that begin by passing their input on (Jordan, arXiv:2404.00498).
+    """Identity initializer of convolutions (Jordan, arXiv:2404.00498).
 
-    Of a kernel `(height, width, channels, filters)` the first `channels` filters are
-    identities: 1 at the centre of one channel, 0 elsewhere. Where there are more filters the
-    others are uniform in `± 1 / sqrt(height * width * channels)`.
+    The first `channels` filters of a kernel `(height, width, channels, filters)` copy one
+    channel each: 1 at its centre, 0 elsewhere. Further filters are uniform in
+    `± 1 / sqrt(height * width * channels)`.
 
     Args:
-        seed: integer, or a `keras.random.SeedGenerator`, for the other filters.
+        seed: integer or `keras.random.SeedGenerator`, for the further filters.
+
+    Raises:
+        ValueError: the kernel is not of rank 4.
 
     Example:
 
@@ -30,7 +33,7 @@ class Dirac(keras.initializers.Initializer):
 
     def __init__(self, seed: Any = None) -> None:
         self.seed = seed
-        self._rest = keras.initializers.VarianceScaling(
+        self._uniform = keras.initializers.VarianceScaling(
             scale=1 / 3, mode="fan_in", distribution="uniform", seed=seed
         )
 
@@ -41,9 +44,9 @@ class Dirac(keras.initializers.Initializer):
                 f"shape {tuple(shape)}."
             )
         height, width, channels, filters = shape
-        same = min(channels, filters)
-        centre = ops.pad(
-            ops.eye(channels, same, dtype=dtype)[None, None],
+        copies = min(channels, filters)
+        identity = ops.pad(
+            ops.eye(channels, copies, dtype=dtype)[None, None],
             (
                 ((height - 1) // 2, height // 2),
                 ((width - 1) // 2, width // 2),
@@ -51,8 +54,8 @@ class Dirac(keras.initializers.Initializer):
                 (0, 0),
             ),
         )
-        rest = self._rest(shape, dtype=dtype)
-        return ops.concatenate([centre, rest[..., same:]], axis=-1)
+        uniform = self._uniform(shape, dtype=dtype)
+        return ops.concatenate([identity, uniform[..., copies:]], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed}

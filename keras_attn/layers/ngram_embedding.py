@@ -9,7 +9,12 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_positive_integers,
+    check_rank,
+    clone_initializer,
+)
 
 Tensor = Any
 
@@ -71,16 +76,16 @@ class NGramEmbedding(keras.layers.Layer):
                 f"Received: {tuple(vocabulary_sizes)} and {tuple(dims)}."
             )
         if num_ratios:
-            positive(self, num_ratios=num_ratios)
+            check_positive_integers(self, num_ratios=num_ratios)
         for size, dim in zip(vocabulary_sizes, dims, strict=True):
-            positive(self, vocabulary_sizes=size)
+            check_positive_integers(self, vocabulary_sizes=size)
             if num_ratios and size < 3:
                 raise ValueError(
                     "NGramEmbedding: ids of 2 and more have ratios, and `vocabulary_sizes` must be "
                     f"3 or more with `num_ratios`. Received: {tuple(vocabulary_sizes)}."
                 )
             if dim or not num_ratios:
-                positive(self, dims=dim)
+                check_positive_integers(self, dims=dim)
         if not (math.isfinite(gain) and gain > 0):
             raise ValueError(f"NGramEmbedding: `gain` must be positive. Received: {gain!r}.")
         self.vocabulary_sizes = tuple(vocabulary_sizes)
@@ -92,7 +97,7 @@ class NGramEmbedding(keras.layers.Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
 
     def build(self, inputs_shape: Any) -> None:
-        rank(self, 3, "(batch, length, orders)", inputs=inputs_shape)
+        check_rank(self, 3, "(batch, length, orders)", inputs=inputs_shape)
         if inputs_shape[-1] != len(self.dims):
             raise ValueError(
                 f"{self.name}: `inputs` must have one id for each of {len(self.dims)} orders in "
@@ -102,7 +107,7 @@ class NGramEmbedding(keras.layers.Layer):
         self.ratios: list[Any] = []
         for order, (size, dim) in enumerate(zip(self.vocabulary_sizes, self.dims, strict=True)):
             if dim:
-                initializer = fresh(self.embeddings_initializer)
+                initializer = clone_initializer(self.embeddings_initializer)
                 table = self.add_weight((size, dim), initializer, name=f"embeddings_{order + 1}")
             self.tables.append(table if dim else None)
             if self.num_ratios:

@@ -1,4 +1,4 @@
-"""Input layers that learn statistics of the images instead of gradients."""
+"""Input layers that learn statistics of images by `adapt`."""
 
 from typing import Any
 
@@ -6,17 +6,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.layers._sublayers import PACKAGE, positive, rank
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._sublayers import PACKAGE, check_positive_integers, check_rank
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class ImageNormalization(keras.layers.Layer):
-    """`(images - mean) / deviation`, for each channel; learned by `adapt`.
+    """Normalize each channel, `(images - mean) / deviation`, by statistics from `adapt`.
 
-    Until `adapt` is called mean and deviation are the middle and a quarter of the range
-    of uint8, so that an untrained model sees inputs of a sane size.
+    Before `adapt`, mean and deviation are the middle and a quarter of the range of uint8, so
+    that the inputs of an untrained model have a reasonable scale.
 
     Call arguments:
         inputs: images `(B, H, W, C)` in 0..255, integer or float.
@@ -34,10 +33,10 @@ class ImageNormalization(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.autocast = False  # integers stay exact until they are subtracted from
+        self.autocast = False  # 0..255 are not exact in every compute dtype
 
     def build(self, input_shape: Any) -> None:
-        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
         for name, start in (("mean", 127.5), ("deviation", 63.75)):
             weight = self.add_weight(
                 name=name,
@@ -49,8 +48,8 @@ class ImageNormalization(keras.layers.Layer):
             setattr(self, name, weight)
 
     def adapt(self, images: np.ndarray) -> None:
-        """Set mean and deviation to those of `images`, an array `(N, H, W, C)`."""
-        _build_once(self, images.shape)
+        """Set mean and deviation to those of an array of images `(N, H, W, C)`."""
+        _ensure_built(self, images.shape)
         axes = (0, 1, 2)
         self.mean.assign(images.mean(axes, dtype="float64").astype("float32"))
         deviation = images.std(axes, dtype="float64").astype("float32")
@@ -66,16 +65,16 @@ class ImageNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class PatchWhitening(keras.layers.Layer):
-    """A frozen convolution that whitens image patches (Jordan, arXiv:2404.00498).
+    """Whiten image patches by a frozen convolution (Jordan, arXiv:2404.00498).
 
-    Its filters are the eigenvectors of the covariance of the images' patches, scaled to
-    unit variance, and their negatives, so that an activation loses nothing. `adapt`
-    computes them; until then they are a random orthonormal basis and its negative. Only
-    the bias is trained.
+    The filters are the eigenvectors of the covariance of the images' patches, scaled to
+    unit variance, and their negatives, so that a rectifier loses no information. `adapt`
+    computes them; before, they are a random orthonormal basis and its negative. Only the
+    bias is trained.
 
     Args:
         kernel_size: side of the square patches, `k`.
-        epsilon: added to the eigenvalues before their square root is divided by.
+        epsilon: added to the eigenvalues before dividing by their square root.
         seed: seed of the random basis.
 
     Call arguments:
@@ -97,13 +96,13 @@ class PatchWhitening(keras.layers.Layer):
         self, kernel_size: int = 2, epsilon: float = 5e-4, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, kernel_size=kernel_size)
+        check_positive_integers(self, kernel_size=kernel_size)
         self.kernel_size = kernel_size
         self.epsilon = epsilon
         self.seed = seed
 
     def build(self, input_shape: Any) -> None:
-        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
         size = self.kernel_size**2 * input_shape[-1]
         random = np.random.default_rng(self.seed).normal(size=(size, size))
         basis = np.linalg.qr(random)[0]
@@ -116,8 +115,8 @@ class PatchWhitening(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(2 * size,), initializer="zeros")
 
     def adapt(self, images: np.ndarray) -> None:
-        """Set the filters to whiten the patches of `images`, float `(N, H, W, C)`."""
-        _build_once(self, images.shape)
+        """Set the filters to whiten the patches of an array of images, float `(N, H, W, C)`."""
+        _ensure_built(self, images.shape)
         size = self.kernel_size
         patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
         patches = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[-1])
@@ -133,8 +132,8 @@ class PatchWhitening(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *spatial, channels = input_shape
-        lost = self.kernel_size - 1
-        spatial = [None if side is None else side - lost for side in spatial]
+        border = self.kernel_size - 1
+        spatial = [None if side is None else side - border for side in spatial]
         return (batch, *spatial, 2 * self.kernel_size**2 * channels)
 
     def get_config(self) -> dict[str, Any]:
@@ -147,12 +146,12 @@ class PatchWhitening(keras.layers.Layer):
 
     @staticmethod
     def _filters(basis: np.ndarray, shape: Any) -> np.ndarray:
-        """Rows of `basis` and their negatives as the filters of a convolution."""
+        """Return a kernel whose filters are the rows of `basis` and their negatives."""
         both = np.concatenate([basis, -basis]).astype("float32")
         return both.T.reshape(shape)
 
 
-def _build_once(layer: Any, shape: Any) -> None:
+def _ensure_built(layer: Any, shape: Any) -> None:
     if not layer.built:
         layer.build(shape)
         layer.built = True

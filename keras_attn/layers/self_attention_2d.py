@@ -6,41 +6,49 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_attn.layers._sublayers import PACKAGE, fresh, positive, rank, rate
-from keras_attn.ops import attention, normalizers
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.layers._sublayers import (
+    PACKAGE,
+    check_choice,
+    check_positive_integers,
+    check_rank,
+    check_rates,
+    clone_initializer,
+)
+from keras_attn.ops import IMPLEMENTATIONS, attention, normalizers
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class SelfAttention2D(keras.layers.Layer):
-    """Self-attention over a feature map, with a residual that starts closed (SAGAN).
+    """Self-attention over a feature map, added with a learned scale that starts at 0 (SAGAN).
 
     Every position attends to all `H x W` positions: queries, keys and values are 1x1
-    convolutions of the map, and the result is added to it, `x + gamma * attended`, with
-    `gamma` a learned scalar that starts at 0 (Zhang et al., arXiv:1805.08318). As in the
-    authors' code values have half the channels and a 1x1 convolution brings them back;
-    unlike it, scores are scaled by `1 / sqrt(key size)`, and keys and values are pooled
-    only if `downsample` says so. Large maps stream, with memory linear in `H x W`.
+    convolutions of the map, and the output is `x + gamma * attended`, with a learned scalar
+    `gamma` that starts at 0 (Zhang et al., arXiv:1805.08318). As in the authors' code, values
+    have half the channels and a 1x1 convolution restores them; unlike there, scores are
+    scaled by `1 / sqrt(key size)`, and keys and values are pooled only with `downsample`.
+    Large maps stream, with memory linear in `H x W`.
 
     Args:
-        key_channels: channels of queries and keys together over all heads; None is
+        key_channels: channels of queries, and of keys, over all heads; None is
             `max(1, C // 8)`, rounded up to a multiple of `num_heads`.
-        value_channels: channels of the values; None is `max(1, C // 2)`, rounded alike.
-        num_heads: number of heads, which divides both.
-        downsample: side of the squares of positions over which keys and values are
-            max-pooled, so that there are fewer; 2 in the authors' code. What is left over
-            at the lower and right border is left out.
+        value_channels: channels of the values; None is `max(1, C // 2)`, rounded likewise.
+        num_heads: number of heads, a divisor of both.
+        downsample: side of the square windows by which keys and values are max-pooled; 2 in
+            the authors' code. Incomplete windows at the lower and right border are dropped.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
-        dropout: rate at which attention weights are dropped in training.
+        dropout: dropout rate of attention weights.
         use_bias: whether the 1x1 convolutions have biases.
         kernel_initializer: initializer of the convolutions' kernels.
         gamma_initializer: initializer of `gamma`.
         seed: integer that makes the dropout repeatable.
+        implementation: path of the attention, one of `keras_attn.ops.IMPLEMENTATIONS`, see
+            `keras_attn.ops.attention`.
 
     Call arguments:
         inputs: float tensor `(B, H, W, C)`.
-        return_attention_scores: also return the weights.
+        return_attention_scores: whether to also return the attention weights.
+        training: whether to apply dropout.
 
     Returns:
         Tensor `(B, H, W, C)`; with `return_attention_scores` a pair of it and the
@@ -68,20 +76,22 @@ class SelfAttention2D(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         gamma_initializer: Any = "zeros",
         seed: int | None = None,
+        implementation: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        positive(self, num_heads=num_heads, downsample=downsample)
+        check_positive_integers(self, num_heads=num_heads, downsample=downsample)
         for name, value in (("key_channels", key_channels), ("value_channels", value_channels)):
             if value is not None:
-                positive(self, **{name: value})
+                check_positive_integers(self, **{name: value})
                 if value % num_heads:
                     raise ValueError(
                         f"SelfAttention2D: `{name}` must be a multiple of `num_heads`. "
                         f"Received: {name}={value}, num_heads={num_heads}."
                     )
-        rate(self, dropout=dropout)
+        check_rates(self, dropout=dropout)
         normalizers.get(normalizer)
+        check_choice(self, IMPLEMENTATIONS, implementation=implementation)
         self.key_channels = key_channels
         self.value_channels = value_channels
         self.num_heads = num_heads
@@ -92,10 +102,11 @@ class SelfAttention2D(keras.layers.Layer):
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.seed = seed
+        self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
 
     def build(self, input_shape: Any) -> None:
-        rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
         channels = input_shape[-1]
         if channels is None:
             raise ValueError(
@@ -103,20 +114,20 @@ class SelfAttention2D(keras.layers.Layer):
             )
         if any(side is not None and side < self.downsample for side in input_shape[1:3]):
             raise ValueError(
-                f"SelfAttention2D: downsample={self.downsample} leaves no keys of so small a map. "
-                f"Received: inputs {tuple(input_shape)}."
+                f"SelfAttention2D: downsample={self.downsample} needs sides of at least that many "
+                f"positions. Received: inputs {tuple(input_shape)}. Use a smaller `downsample`."
             )
-        key = self.key_channels or self._rounded(channels // 8)
-        value = self.value_channels or self._rounded(channels // 2)
-        self.query_conv = self._convolution("query", key)
-        self.key_conv = self._convolution("key", key)
-        self.value_conv = self._convolution("value", value)
-        self.output_conv = self._convolution("attention_output", channels)
+        key = self.key_channels or self._multiple_of_heads(channels // 8)
+        value = self.value_channels or self._multiple_of_heads(channels // 2)
+        self.query_conv = self._make_convolution("query", key)
+        self.key_conv = self._make_convolution("key", key)
+        self.value_conv = self._make_convolution("value", value)
+        self.output_conv = self._make_convolution("attention_output", channels)
         for convolution in (self.query_conv, self.key_conv, self.value_conv):
             convolution.build(input_shape)
         self.output_conv.build((*input_shape[:-1], value))
         self.gamma = self.add_weight(
-            name="gamma", shape=(), initializer=fresh(self.gamma_initializer)
+            name="gamma", shape=(), initializer=clone_initializer(self.gamma_initializer)
         )
 
     def call(
@@ -125,18 +136,19 @@ class SelfAttention2D(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        attended = attention(
+        result = attention(
             self._sequence(self.query_conv(inputs)),
-            self._sequence(self._pooled(self.key_conv(inputs))),
-            self._sequence(self._pooled(self.value_conv(inputs))),
+            self._sequence(self._downsample(self.key_conv(inputs))),
+            self._sequence(self._downsample(self.value_conv(inputs))),
             normalizer=self.normalizer,
             dropout=self.dropout if training else 0.0,
             seed=self.seed_generator,
+            implementation=self.implementation,
             return_weights=return_attention_scores,
         )
-        attended, scores = attended if return_attention_scores else (attended, None)
-        values = attended.shape[-1] * self.num_heads
-        attended = self.output_conv(ops.reshape(attended, (*ops.shape(inputs)[:3], values)))
+        attended, scores = result if return_attention_scores else (result, None)
+        channels = attended.shape[-1] * self.num_heads
+        attended = self.output_conv(ops.reshape(attended, (*ops.shape(inputs)[:3], channels)))
         output = inputs + ops.cast(self.gamma, attended.dtype) * attended
         return (output, scores) if return_attention_scores else output
 
@@ -170,28 +182,29 @@ class SelfAttention2D(keras.layers.Layer):
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "gamma_initializer": initializers.serialize(self.gamma_initializer),
             "seed": self.seed,
+            "implementation": self.implementation,
         }
 
     def _sequence(self, x: Tensor) -> Tensor:
-        """`(B, H, W, N * size)` -> `(B, H * W, N, size)`."""
+        """Return a map `(B, H, W, N * size)` as a sequence of heads `(B, H * W, N, size)`."""
         batch, height, width, channels = ops.shape(x)
         heads = (self.num_heads, channels // self.num_heads)
         return ops.reshape(x, (batch, height * width, *heads))
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def _downsample(self, x: Tensor) -> Tensor:
         side = self.downsample
         return x if side == 1 else ops.max_pool(x, side, side, data_format="channels_last")
 
-    def _rounded(self, channels: int) -> int:
-        """The smallest positive multiple of `num_heads` that is at least `channels`."""
+    def _multiple_of_heads(self, channels: int) -> int:
+        """Return the smallest positive multiple of `num_heads` that is at least `channels`."""
         return max(1, math.ceil(channels / self.num_heads)) * self.num_heads
 
-    def _convolution(self, name: str, filters: int) -> keras.layers.Conv2D:
+    def _make_convolution(self, name: str, filters: int) -> keras.layers.Conv2D:
         return keras.layers.Conv2D(
             filters,
             kernel_size=1,
             use_bias=self.use_bias,
-            kernel_initializer=fresh(self.kernel_initializer),
+            kernel_initializer=clone_initializer(self.kernel_initializer),
             data_format="channels_last",
             name=name,
             dtype=self.dtype_policy,

@@ -61,9 +61,14 @@ def _nothing(layer: Any, inputs: Any, **_: Any) -> Count:
 
 for _kind in (
     layers.BranchMean,
+    layers.CutMix,
+    layers.Cutout,
     layers.ImageNormalization,
+    layers.Mixup,
     layers.NGramEmbedding,
     layers.PositionEmbedding,
+    layers.RandomFlip,
+    layers.RandomShift,
     layers.RelativePositionBias,
     layers.SinusoidalPositionEncoding,
     keras.layers.BatchNormalization,

@@ -52,11 +52,11 @@ def compiled(function):
 
 @penalties
 def test_a_beam_as_wide_as_the_search_space_finds_the_n_best_of_all(length_penalty):
-    found = search(SMALL, num_beams=16, num_return=15, max_length=3, length_penalty=length_penalty)
-    _, log_probabilities, scores = arrays(found)
+    result = search(SMALL, num_beams=16, num_return=15, max_length=3, length_penalty=length_penalty)
+    _, log_probabilities, scores = arrays(result)
     for i, row in enumerate(ROWS):
         expected = all_hypotheses(SMALL, row, 3, length_penalty)
-        assert lists(found)[i] == [tokens for _, _, tokens in expected]
+        assert lists(result)[i] == [tokens for _, _, tokens in expected]
         np.testing.assert_allclose(scores[i], [x for x, _, _ in expected], rtol=1e-5)
         np.testing.assert_allclose(log_probabilities[i], [x for _, x, _ in expected], rtol=1e-5)
 
@@ -64,11 +64,11 @@ def test_a_beam_as_wide_as_the_search_space_finds_the_n_best_of_all(length_penal
 @pytest.mark.parametrize(("num_beams", "length_penalty"), [(2, 0.6), (3, 0.0), (5, 1.0)])
 def test_a_narrow_beam_keeps_what_plain_python_keeps(num_beams, length_penalty):
     settings = {"num_beams": num_beams, "length_penalty": length_penalty}
-    found = search(LARGE, num_return=num_beams, **settings)
+    result = search(LARGE, num_return=num_beams, **settings)
     for i, row in enumerate(ROWS):
         expected = beam_hypotheses(LARGE, row, max_length=6, **settings)[:num_beams]
-        assert lists(found)[i] == [tokens for _, _, tokens in expected]
-        np.testing.assert_allclose(arrays(found)[2][i], [x for x, _, _ in expected], rtol=1e-5)
+        assert lists(result)[i] == [tokens for _, _, tokens in expected]
+        np.testing.assert_allclose(arrays(result)[2][i], [x for x, _, _ in expected], rtol=1e-5)
 
 
 def test_the_best_is_the_best_of_several():
@@ -77,10 +77,10 @@ def test_the_best_is_the_best_of_several():
 
 
 def test_greedy_takes_the_likeliest_and_is_the_beam_of_one():
-    found = greedy(LARGE, ROWS, max_length=6, **IDS)
-    assert lists(found) == [[greedy_tokens(LARGE, row, 6)] for row in ROWS]
-    same(found, search(LARGE, num_beams=1))
-    ended = {len(tokens) < 7 for (tokens,) in lists(found)}
+    result = greedy(LARGE, ROWS, max_length=6, **IDS)
+    assert lists(result) == [[greedy_tokens(LARGE, row, 6)] for row in ROWS]
+    same(result, search(LARGE, num_beams=1))
+    ended = {len(tokens) < 7 for (tokens,) in lists(result)}
     assert ended == {True, False}  # some rows ended by themselves, some at the limit
 
 
@@ -89,19 +89,19 @@ def test_log_probabilities_are_the_models_and_rows_do_not_depend_on_the_batch(nu
     def run(rows):
         return search(LARGE, rows, num_beams=num_beams, num_return=num_beams, max_length=8)
 
-    found, run_alone = run(ROWS), compiled(run)
-    assert found.ids.shape == (5, num_beams, 9)
-    assert [keras.backend.standardize_dtype(x.dtype) for x in found] == [
+    result, run_alone = run(ROWS), compiled(run)
+    assert result.ids.shape == (5, num_beams, 9)
+    assert [keras.backend.standardize_dtype(x.dtype) for x in result] == [
         "int32",
         "float32",
         "float32",
     ]
     for i, row in enumerate(ROWS):
-        expected = [LARGE.log_probability(row, tokens) for tokens in lists(found)[i]]
-        np.testing.assert_allclose(arrays(found)[1][i], expected, rtol=1e-5)
-        assert all(tokens[-1] == END for tokens in lists(found)[i])
+        expected = [LARGE.log_probability(row, tokens) for tokens in lists(result)[i]]
+        np.testing.assert_allclose(arrays(result)[1][i], expected, rtol=1e-5)
+        assert all(tokens[-1] == END for tokens in lists(result)[i])
         alone = run_alone(ops.cast(ROWS[i : i + 1], "int32"))
-        same(alone, [x[i : i + 1] for x in found])
+        same(alone, [x[i : i + 1] for x in result])
 
 
 def test_without_a_penalty_more_beams_find_no_worse():
@@ -113,13 +113,13 @@ def test_without_a_penalty_more_beams_find_no_worse():
 @pytest.mark.parametrize("num_beams", [1, 3, 16])
 def test_a_prefix_is_forced_and_counts(num_beams):
     prefix = np.array([[2, 3], [3, PAD], [PAD, PAD], [2, 2], [3, 2]])
-    found = search(SMALL, num_beams=num_beams, max_length=3, prefix=prefix)
+    result = search(SMALL, num_beams=num_beams, max_length=3, prefix=prefix)
     for i, row in enumerate(ROWS):
         forced = tuple(prefix[i][prefix[i] != PAD].tolist())
-        (tokens,) = lists(found)[i]
+        (tokens,) = lists(result)[i]
         assert tokens[: len(forced)] == forced
         np.testing.assert_allclose(
-            arrays(found)[1][i, 0], SMALL.log_probability(row, tokens), rtol=1e-5
+            arrays(result)[1][i, 0], SMALL.log_probability(row, tokens), rtol=1e-5
         )
         if num_beams == 16:
             assert tokens == all_hypotheses(SMALL, row, 3, prefix=forced)[0][2]
@@ -133,15 +133,15 @@ def test_an_empty_prefix_is_none():
 def test_a_row_s_own_limit_is_as_a_lower_max_length(num_beams):
     limits = np.array([0, 1, 3, 6, 20])
     model = Histories(random_table(9, seed=1) - 30.0 * (np.arange(9) == END))  # at the limit
-    found = search(model, num_beams=num_beams, row_max_length=limits)
-    assert [len(tokens) for (tokens,) in lists(found)] == [1, 2, 4, 7, 7]
+    result = search(model, num_beams=num_beams, row_max_length=limits)
+    assert [len(tokens) for (tokens,) in lists(result)] == [1, 2, 4, 7, 7]
     for i, limit in ((1, 1), (2, 3), (4, 6)):
         alone = search(model, ROWS[i : i + 1], num_beams=num_beams, max_length=limit)
-        assert lists(alone)[0] == lists(found)[i]
-        np.testing.assert_allclose(arrays(alone)[2][0], arrays(found)[2][i], rtol=1e-5)
+        assert lists(alone)[0] == lists(result)[i]
+        np.testing.assert_allclose(arrays(alone)[2][0], arrays(result)[2][i], rtol=1e-5)
     prefix = np.array([[2, 3]] * 5)
-    found = search(model, num_beams=num_beams, row_max_length=limits, prefix=prefix)
-    assert [len(tokens) for (tokens,) in lists(found)] == [3, 3, 4, 7, 7]
+    result = search(model, num_beams=num_beams, row_max_length=limits, prefix=prefix)
+    assert [len(tokens) for (tokens,) in lists(result)] == [3, 3, 4, 7, 7]
 
 
 def test_a_long_certain_sequence_is_waited_for_after_a_short_one_ended():
@@ -149,17 +149,17 @@ def test_a_long_certain_sequence_is_waited_for_after_a_short_one_ended():
     table[:, 2], table[:, END] = 0.0, -3.0  # word 2 for long,
     table[(ROWS * 31 + 1) % 997, END] = 0.0  # but at the start it may be nothing as well
     settings = {"num_beams": 2, "max_length": 12, "length_penalty": 2.0}
-    found, model = search(Histories(table), **settings), Histories(table)
-    assert lists(found) == [[beam_hypotheses(model, row, **settings)[0][2]] for row in ROWS]
-    assert len(flat(found)[0]) == 13
+    result, model = search(Histories(table), **settings), Histories(table)
+    assert lists(result) == [[beam_hypotheses(model, row, **settings)[0][2]] for row in ROWS]
+    assert len(flat(result)[0]) == 13
 
 
 def test_the_start_token_is_not_generated():
     model = Histories(random_table(6) + 9.0 * (np.arange(6) == 5))
     for num_beams in (1, 3):
-        found = search(model, num_beams=num_beams, start_id=5)
-        assert all(5 not in tokens for tokens in flat(found))
-        assert np.isfinite(arrays(found)[1]).all()
+        result = search(model, num_beams=num_beams, start_id=5)
+        assert all(5 not in tokens for tokens in flat(result))
+        assert np.isfinite(arrays(result)[1]).all()
 
 
 def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
@@ -177,7 +177,7 @@ def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
     return int(beams._search(model, state, rules, num_beams, num_return)[1])
 
 
-def test_the_loop_ends_with_the_last_row_and_the_keeping_of_done_rows_is_exact():
+def test_the_loop_ends_with_the_last_row_and_finished_rows_keep_their_result():
     eager_to_end = Histories(random_table(9, scale=0.1) + 30.0 * (np.arange(9) == END))
     assert steps(eager_to_end) == steps(eager_to_end, num_beams=1) == 1
     assert steps(eager_to_end, num_return=3) > 1
@@ -186,22 +186,22 @@ def test_the_loop_ends_with_the_last_row_and_the_keeping_of_done_rows_is_exact()
     early, late = steps(LARGE, length_penalty=0.0), steps(LARGE, length_penalty=1.0)
     assert 1 < early < late < 51
     # A search that never stops early finds the same.
-    found = search(LARGE, num_beams=3, max_length=12)
+    result = search(LARGE, num_beams=3, max_length=12)
     expected = [beam_hypotheses(LARGE, row, 3, 12)[0][2] for row in ROWS]
-    assert lists(found) == [[tokens] for tokens in expected]
+    assert lists(result) == [[tokens] for tokens in expected]
 
 
 @pytest.mark.parametrize("vocabulary", [6, 50, 1000])
 def test_equal_continuations_are_taken_by_lower_beam_and_token(vocabulary):
     flat = Histories(np.zeros((997, vocabulary)))
-    found = search(flat, num_beams=3, num_return=3, max_length=1, length_penalty=0.0)
-    assert lists(found)[0] == [(1,), (2, 1), (3, 1)]
+    result = search(flat, num_beams=3, num_return=3, max_length=1, length_penalty=0.0)
+    assert lists(result)[0] == [(1,), (2, 1), (3, 1)]
     assert lists(greedy(flat, ROWS, max_length=2, **IDS))[0] == [(1,)]
 
 
 def test_what_does_not_exist_is_padding_of_no_probability():
-    found = search(SMALL, num_beams=16, num_return=16, max_length=3)
-    ids, log_probabilities, scores = arrays(found)
+    result = search(SMALL, num_beams=16, num_return=16, max_length=3)
+    ids, log_probabilities, scores = arrays(result)
     assert (ids[:, 15] == PAD).all()
     assert (log_probabilities[:, 15] == -np.inf).all()
     assert (scores[:, 15] == -np.inf).all()
@@ -223,9 +223,9 @@ def test_logits_that_are_no_distribution_end_their_row_alone(num_beams):
 def test_impossible_tokens_are_not_taken(num_beams):
     table = random_table(9, seed=1)
     table[:, 4:] = -np.inf
-    found = search(Histories(table), num_beams=num_beams, num_return=num_beams)
-    assert max(map(max, flat(found))) < 4
-    assert np.isfinite(arrays(found)[1]).all()
+    result = search(Histories(table), num_beams=num_beams, num_return=num_beams)
+    assert max(map(max, flat(result))) < 4
+    assert np.isfinite(arrays(result)[1]).all()
     table[:, END] = -np.inf  # then nothing is complete
     assert (arrays(search(Histories(table), num_beams=num_beams))[1] == -np.inf).all()
 
@@ -264,9 +264,9 @@ def test_graphs_of_unknown_sizes_hold_core_operations_alone(num_beams):
     assert not [kind for kind in kinds if kind.startswith("Xla")]
     for count, width in ((5, 2), (2, 0), (1, 3), (0, 1)):
         rows, prefix = tf.constant(ROWS[:count], tf.int32), tf.fill([count, width], 3)
-        found = run(rows, tf.cast(prefix, "float32"))
-        assert found.ids.shape == (count, 1, 7)
-        same(found, search(LARGE, rows, num_beams=num_beams, prefix=prefix))
+        result = run(rows, tf.cast(prefix, "float32"))
+        assert result.ids.shape == (count, 1, 7)
+        same(result, search(LARGE, rows, num_beams=num_beams, prefix=prefix))
 
 
 @pytest.mark.tensorflow
@@ -280,9 +280,9 @@ def test_a_graph_may_learn_max_length_from_its_input(num_beams):
         return search(LARGE, rows, num_beams=num_beams, max_length=max_length, prefix=prefix)
 
     for max_length in (1, 6):
-        found = run(tf.constant(ROWS, tf.int32), max_length)
+        result = run(tf.constant(ROWS, tf.int32), max_length)
         prefix = np.full((5, 1), 3)
-        same(found, search(LARGE, num_beams=num_beams, max_length=max_length, prefix=prefix))
+        same(result, search(LARGE, num_beams=num_beams, max_length=max_length, prefix=prefix))
 
 
 def test_gather_beams_takes_trees_and_other_counts():
@@ -307,8 +307,8 @@ def test_gather_beams_takes_trees_and_other_counts():
         ({"num_return": 5}, r"`num_return` must be at most `num_beams` = 4\. Received: 5"),
         ({"length_penalty": -0.1}, r"`length_penalty` must be 0.*Received: -0\.1"),
         ({"length_penalty": float("nan")}, r"`length_penalty` must be 0"),
-        ({"end_id": PAD}, r"`end_id` must be another token than"),
-        ({"end_id": 9}, r"`end_id` must be a token of the model.* 9 of them\. Received: 9"),
+        ({"end_id": PAD}, r"`end_id` must differ from"),
+        ({"end_id": 9}, r"`end_id` must be a token of the model.* 9 tokens\. Received: 9"),
         ({"prefix": np.ones((5, 7))}, r"`prefix` must have at most `max_length` = 6 tokens"),
         ({"prefix": np.ones(5)}, r"`prefix` must have shape \(batch, tokens\)"),
         ({"row_max_length": 3}, r"`row_max_length` must have shape \(batch,\)"),
@@ -335,7 +335,9 @@ def test_models_that_break_the_protocol_are_refused():
 
     with pytest.raises(ValueError, match=r"logits of shape \(batch, beams, vocabulary\)"):
         search(Flat(LARGE.table))
-    with pytest.raises(ValueError, match=r"must be nested as the one of `model\.start`"):
+    with pytest.raises(
+        ValueError, match=r"a state of the same structure as that of `model\.start`"
+    ):
         search(Forgetful(LARGE.table))
 
 

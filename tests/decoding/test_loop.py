@@ -1,4 +1,4 @@
-"""The loop that puts rows aside."""
+"""The loop that drops finished rows."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ LASTS = np.array([3, 9, 1, 4, 4, 2, 30, 2, 1, 12, 3, 5], "int32")
 
 
 def run(lasts, length, seen=None):
-    """Each row sums the indices of its steps, and ends with its last one."""
+    """Sum the indices of the steps of each row up to its last one."""
     rows = {"last": ops.convert_to_tensor(lasts), "sum": ops.zeros(lasts.shape, "int32")}
     rows["next"] = ops.zeros(lasts.shape, "int32")
 
@@ -47,19 +47,19 @@ def in_a_graph(function):
 
 @pytest.mark.parametrize("length", [50, 31, 10, 1])
 def test_each_row_has_the_steps_that_it_needs(length):
-    found, steps = run(LASTS, length)
-    np.testing.assert_array_equal(found, [sum(range(min(n + 1, length))) for n in LASTS])
+    result, steps = run(LASTS, length)
+    np.testing.assert_array_equal(result, [sum(range(min(n + 1, length))) for n in LASTS])
     assert steps == min(LASTS.max() + 1, length)
 
 
 def test_no_rows_need_no_steps():
-    found, steps = run(LASTS[:0], 5)
-    assert found.shape == (0,)
+    result, steps = run(LASTS[:0], 5)
+    assert result.shape == (0,)
     assert steps == 0
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="there rows are never put aside")
-def test_rows_that_are_done_are_put_aside():
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX never drops rows")
+def test_finished_rows_are_dropped():
     seen = []
     run(LASTS, 50, seen)
     assert seen[0] == len(LASTS)
@@ -70,9 +70,9 @@ def test_rows_that_are_done_are_put_aside():
         assert active <= count <= max(2 * active + 1, FEW_ROWS)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="there shapes are fixed")
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has fixed shapes")
 @pytest.mark.parametrize("run", [lambda f: f, in_a_graph], ids=["eager", "graph"])
-def test_what_grows_goes_on_growing_when_rows_are_put_aside(run):
+def test_a_growing_axis_grows_after_rows_are_dropped(run):
     def body(index, rows):
         new = rows["last"][:, None] * 100 + index
         return {"last": rows["last"], "seen": ops.concatenate([rows["seen"], new], axis=1)}
@@ -91,11 +91,11 @@ def test_what_grows_goes_on_growing_when_rows_are_put_aside(run):
         )
 
     (result, steps) = run(sums)()
-    found = ops.convert_to_numpy(result)
+    result = ops.convert_to_numpy(result)
     assert int(steps) == LASTS.max() + 1
-    # Rows go on until they are put aside; the last ones to the end of all.
+    # Finished rows run until they are dropped; the longest one runs to the end.
     last = int(LASTS.argmax())
-    assert found[last] == sum(LASTS[last] * 100 + i for i in range(LASTS[last] + 1))
+    assert result[last] == sum(LASTS[last] * 100 + i for i in range(LASTS[last] + 1))
 
 
 @pytest.mark.tensorflow
@@ -108,8 +108,8 @@ def test_a_search_under_xla_is_the_same():
         return beam_search(model, rows, num_beams=3, max_length=9, **IDS)
 
     compiled = tf.function(search, jit_compile=True, autograph=False)(tf.constant(rows))
-    for found, expected in zip(arrays(compiled), arrays(search(rows)), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for result, expected in zip(arrays(compiled), arrays(search(rows)), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 def test_a_search_of_many_rows_is_that_of_each():
@@ -118,5 +118,5 @@ def test_a_search_of_many_rows_is_that_of_each():
     together = arrays(beam_search(model, rows, num_beams=3, num_return=2, max_length=9, **IDS))
     for i, row in enumerate(rows):
         alone = beam_search(model, rows[i : i + 1], num_beams=3, num_return=2, max_length=9, **IDS)
-        for found, expected in zip(together, arrays(alone), strict=True):
-            np.testing.assert_allclose(found[i : i + 1], expected, rtol=1e-5, err_msg=str(row))
+        for result, expected in zip(together, arrays(alone), strict=True):
+            np.testing.assert_allclose(result[i : i + 1], expected, rtol=1e-5, err_msg=str(row))

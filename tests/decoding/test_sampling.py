@@ -19,8 +19,8 @@ def draw(model=LARGE, rows=ROWS, **settings):
 
 def first_tokens(**settings):
     """How often each token came first, of 4000."""
-    found = draw(FIXED, ROWS[:2], num_return=2000, max_length=1, **settings)
-    return np.bincount(ops.convert_to_numpy(found.ids)[..., 0].ravel(), minlength=5) / 4000
+    result = draw(FIXED, ROWS[:2], num_return=2000, max_length=1, **settings)
+    return np.bincount(ops.convert_to_numpy(result.ids)[..., 0].ravel(), minlength=5) / 4000
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_frequencies_are_the_filtered_probabilities(settings, expected):
 
 
 def test_the_tokens_of_a_sequence_are_independent():
-    found = draw(FIXED, ROWS[:2], num_return=2000, max_length=2)
-    first, second, _ = np.moveaxis(ops.convert_to_numpy(found.ids).reshape(-1, 3), 1, 0)
+    result = draw(FIXED, ROWS[:2], num_return=2000, max_length=2)
+    first, second, _ = np.moveaxis(ops.convert_to_numpy(result.ids).reshape(-1, 3), 1, 0)
     for token in (2, 4):
         received = np.bincount(second[first == token], minlength=5) / (first == token).sum()
         expected = CHANCES * [0, 1, 1, 1, 1] / 0.9
@@ -66,20 +66,20 @@ def test_the_narrowest_filters_are_greedy(settings):
 
 
 def test_samples_are_complete_ranked_and_report_the_models_own_log_probabilities():
-    found = draw(num_return=4, temperature=1.5, top_k=5, length_penalty=0.6)
-    _, log_probabilities, scores = arrays(found)
+    result = draw(num_return=4, temperature=1.5, top_k=5, length_penalty=0.6)
+    _, log_probabilities, scores = arrays(result)
     for i, row in enumerate(ROWS):
-        tokens = lists(found)[i]
+        tokens = lists(result)[i]
         assert all(x[-1] == END for x in tokens)
         expected = [LARGE.log_probability(row, x) for x in tokens]
         np.testing.assert_allclose(log_probabilities[i], expected, rtol=1e-5)
         penalty = np.array([((5 + len(x)) / 6) ** 0.6 for x in tokens])
         np.testing.assert_allclose(scores[i], expected / penalty, rtol=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all()
-    assert len(set(flat(found))) > len(ROWS)
+    assert len(set(flat(result))) > len(ROWS)
 
 
-def test_seeds_repeat_and_generators_go_on():
+def test_seeds_repeat_and_generators_continue():
     first, again, other = draw(seed=1), draw(seed=1), draw(seed=2)
     same(first, again)
     assert lists(first) != lists(other)
@@ -93,14 +93,14 @@ def test_seeds_repeat_and_generators_go_on():
 def test_a_prefix_and_limits_hold():
     prefix = np.array([[2, 3], [3, PAD], [PAD, PAD], [2, 2], [3, 2]])
     limits = np.array([1, 1, 2, 3, 9])
-    found = draw(num_return=3, prefix=prefix, row_max_length=limits)
+    result = draw(num_return=3, prefix=prefix, row_max_length=limits)
     for i, row in enumerate(ROWS):
         forced = tuple(prefix[i][prefix[i] != PAD].tolist())
-        for k, tokens in enumerate(lists(found)[i]):
+        for k, tokens in enumerate(lists(result)[i]):
             assert tokens[: len(forced)] == forced
             assert len(tokens) <= max(min(limits[i], 6), len(forced)) + 1
             expected = LARGE.log_probability(row, tokens)
-            np.testing.assert_allclose(arrays(found)[1][i, k], expected, rtol=1e-5)
+            np.testing.assert_allclose(arrays(result)[1][i, k], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{}, {"top_k": 5}, {"top_p": 0.9}])
@@ -109,8 +109,8 @@ def test_logits_that_are_no_distribution_end_their_row_and_impossible_tokens_are
 ):
     model = poisoned(LARGE)
     model.table[:, 5:] = -np.inf
-    found = draw(model, num_return=20, **settings)
-    ids, log_probabilities, _ = arrays(found)
+    result = draw(model, num_return=20, **settings)
+    ids, log_probabilities, _ = arrays(result)
     assert (ids[:3] == PAD).all()
     assert (log_probabilities[:3] == -np.inf).all()
     assert np.isfinite(log_probabilities[3:]).all()
@@ -127,7 +127,7 @@ def test_compiled_sampling_equals_the_eager_one(settings):
 
 
 @pytest.mark.tensorflow
-def test_a_graph_of_unknown_batch_goes_on_with_a_generator():
+def test_a_graph_of_unknown_batch_continues_a_generator():
     import tensorflow as tf
 
     generator = keras.random.SeedGenerator(5)

@@ -1,4 +1,4 @@
-"""Step models whose every answer NumPy can work out again, and the searches by brute force."""
+"""Step models that NumPy can recompute, and searches by brute force."""
 
 import itertools
 
@@ -22,7 +22,7 @@ def random_table(vocabulary=4, seed=0, scale=2.0):
 class Histories:
     """Logits that depend on the row and on every token so far, in order.
 
-    The state is a number that stands for them: beams that were mixed up go wrong for good.
+    The state is a hash of these tokens, so that mixing up beams changes all later logits.
     """
 
     def __init__(self, table, dtype="float32"):
@@ -43,7 +43,7 @@ class Histories:
         return {**state, "history": gather_beams(state["history"], parents)}
 
     def log_probabilities(self, row, tokens):
-        """Of the token after these, in float64."""
+        """Return the log-probabilities of the token after these, in float64."""
         history = row
         for index, token in enumerate((START, *tokens)):
             history = (history * 31 + token * 7 + index + 1) % SIZE
@@ -51,7 +51,7 @@ class Histories:
         return logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
 
     def log_probability(self, row, tokens):
-        """Of a whole sequence, with its end token."""
+        """Return the log-probability of a complete sequence, with its end token."""
         pairs = ((self.log_probabilities(row, tokens[:i]), t) for i, t in enumerate(tokens))
         return sum(logits[token] for logits, token in pairs)
 
@@ -61,17 +61,17 @@ def score(log_probability, tokens, length_penalty=1.0):
 
 
 def all_hypotheses(model, row, max_length, length_penalty=1.0, prefix=()):
-    """Every complete sequence: (score, log-probability, tokens), best first."""
+    """Return every complete sequence, (score, log-probability, tokens), best first."""
     vocabulary = model.table.shape[1]
     words = [token for token in range(vocabulary) if token not in (PAD, START, END)]
-    found = []
+    result = []
     for length in range(len(prefix), max_length + 1):
         for words_after in itertools.product(words, repeat=length - len(prefix)):
             tokens = (*prefix, *words_after, END)
             log_probability = model.log_probability(row, tokens)
             value = score(log_probability, len(tokens), length_penalty)
-            found.append((value, log_probability, tokens))
-    return sorted(found, key=lambda hypothesis: -hypothesis[0])
+            result.append((value, log_probability, tokens))
+    return sorted(result, key=lambda hypothesis: -hypothesis[0])
 
 
 def greedy_tokens(model, row, max_length):
@@ -86,8 +86,8 @@ def greedy_tokens(model, row, max_length):
 
 
 def beam_hypotheses(model, row, num_beams, max_length, length_penalty=1.0):
-    """Beam search as its docstring has it, in plain Python: what was kept, best first."""
-    live, kept = [(0.0, ())], []
+    """Beam search in plain Python: the complete hypotheses of one row, best first."""
+    live, complete = [(0.0, ())], []
     for length in range(max_length + 1):
         continuations = []
         for log_probability, tokens in live:
@@ -98,26 +98,26 @@ def beam_hypotheses(model, row, num_beams, max_length, length_penalty=1.0):
                     continuations.append((total, (*tokens, token)))
         continuations.sort(key=lambda pair: -pair[0])
         best = continuations[: 2 * num_beams]
-        kept += [
+        complete += [
             (score(total, len(tokens), length_penalty), total, tokens)
             for total, tokens in best
             if tokens[-1] == END
         ]
         live = [pair for pair in best if pair[1][-1] != END][:num_beams]
-    return sorted(kept, key=lambda hypothesis: -hypothesis[0])
+    return sorted(complete, key=lambda hypothesis: -hypothesis[0])
 
 
 def lists(hypotheses):
-    """Every row's sequences without their padding, checked to be nothing but at the end."""
+    """Return the sequences of each row without padding, which must be at the end."""
     rows = []
     for row in ops.convert_to_numpy(hypotheses.ids):
-        found = []
+        result = []
         for ids in row.tolist():
             tokens = tuple(token for token in ids if token != PAD)
             assert ids == [*tokens, *[PAD] * (len(ids) - len(tokens))]
             assert tokens.count(END) == (tokens[-1:] == (END,))
-            found.append(tokens)
-        rows.append(found)
+            result.append(tokens)
+        rows.append(result)
     return rows
 
 

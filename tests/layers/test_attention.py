@@ -15,8 +15,8 @@ QUERY = RANDOM.normal(size=(B, T, D)).astype("float32")
 KEYS = RANDOM.normal(size=(B, S, D)).astype("float32")
 NARROW = RANDOM.normal(size=(B, S, KEY)).astype("float32")
 VALUE = RANDOM.normal(size=(B, S, V)).astype("float32")
-REAL = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 0, 0]], bool)
-PAIRS = oracles.random_mask(B, T, S)
+PADDING_MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 0, 0]], bool)
+ATTENTION_MASK = oracles.random_mask(B, T, S)
 every_score = pytest.mark.parametrize("score", SCORES)
 
 
@@ -60,8 +60,8 @@ def check(layer, mask, key, query=QUERY, value=VALUE, **arguments):
     expected = oracles.normalize(layer.normalizer, scores_of(layer, query, key), mask)
     np.testing.assert_allclose(oracles.numpy(weights), expected, atol=2e-6)
     np.testing.assert_allclose(oracles.numpy(output), expected @ value, atol=2e-5)
-    unasked = layer(query, value, key, **arguments)
-    np.testing.assert_allclose(oracles.numpy(unasked), oracles.numpy(output), atol=1e-5)
+    without_scores = layer(query, value, key, **arguments)
+    np.testing.assert_allclose(oracles.numpy(without_scores), oracles.numpy(output), atol=1e-5)
 
 
 @every_score
@@ -72,22 +72,22 @@ def test_every_score_is_its_closed_form(score, temperature):
 
 @every_score
 def test_masks_of_both_kinds_together(score):
-    both = REAL[:, None] & PAIRS
+    both = PADDING_MASK[:, None] & ATTENTION_MASK
     layer = make(score, key_of(score))
-    check(layer, both, key_of(score), padding_mask=REAL, attention_mask=PAIRS)
+    check(layer, both, key_of(score), padding_mask=PADDING_MASK, attention_mask=ATTENTION_MASK)
 
 
 @every_score
 def test_causal_with_padding(score):
     layer, query = make(score), KEYS[:, ::-1]
-    seen = oracles.band(S, S, is_causal=True) & REAL[:, None]
-    check(layer, seen, KEYS, query=query, padding_mask=REAL, use_causal_mask=True)
+    seen = oracles.band(S, S, is_causal=True) & PADDING_MASK[:, None]
+    check(layer, seen, KEYS, query=query, padding_mask=PADDING_MASK, use_causal_mask=True)
 
 
 @every_score
 def test_other_normalizers(score):
     layer = make(score, key_of(score), normalizer="sparsemax")
-    check(layer, REAL[:, None], key_of(score), padding_mask=REAL)
+    check(layer, PADDING_MASK[:, None], key_of(score), padding_mask=PADDING_MASK)
 
 
 @every_score
@@ -101,21 +101,21 @@ def test_the_value_is_the_key_where_none_is_given(score):
 
 def test_dot_equals_keras():
     theirs = keras.layers.Attention()
-    expected = theirs([QUERY, VALUE, KEYS], mask=[None, REAL], return_attention_scores=True)
-    ours = make("dot")(QUERY, VALUE, KEYS, padding_mask=REAL, return_attention_scores=True)
+    expected = theirs([QUERY, VALUE, KEYS], mask=[None, PADDING_MASK], return_attention_scores=True)
+    ours = make("dot")(QUERY, VALUE, KEYS, padding_mask=PADDING_MASK, return_attention_scores=True)
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(oracles.numpy(a), oracles.numpy(b), atol=1e-5)
 
 
 def test_additive_equals_keras_where_nothing_is_projected():
     theirs = keras.layers.AdditiveAttention()
-    expected = theirs([QUERY, VALUE, KEYS], mask=[None, REAL])
+    expected = theirs([QUERY, VALUE, KEYS], mask=[None, PADDING_MASK])
     layer = Attention("additive", units=D)
     layer.build(QUERY.shape, VALUE.shape, KEYS.shape)
     layer.query_dense.kernel.assign(np.eye(D))
     layer.key_dense.kernel.assign(np.eye(D))
     layer.score_vector.assign(theirs.scale)
-    ours = layer(QUERY, VALUE, KEYS, padding_mask=REAL)
+    ours = layer(QUERY, VALUE, KEYS, padding_mask=PADDING_MASK)
     np.testing.assert_allclose(oracles.numpy(ours), oracles.numpy(expected), atol=1e-5)
 
 
@@ -123,9 +123,12 @@ def test_additive_equals_keras_where_nothing_is_projected():
 def test_one_query_at_a_time_over_keys_projected_once(score):
     key = key_of(score)
     layer = make(score, key)
-    keys, mask = layer.project_keys(ops.convert_to_tensor(key)), REAL[:, None, None]
-    steps = [layer.attend(ops.convert_to_tensor(q), keys, VALUE, mask) for q in queries()]
-    whole = oracles.numpy(layer(QUERY, VALUE, key, padding_mask=REAL))
+    keys = layer.project_keys(ops.convert_to_tensor(key))
+    steps = [
+        layer.attend(ops.convert_to_tensor(q), keys, VALUE, padding_mask=PADDING_MASK)
+        for q in queries()
+    ]
+    whole = oracles.numpy(layer(QUERY, VALUE, key, padding_mask=PADDING_MASK))
     np.testing.assert_allclose(np.concatenate(list(map(oracles.numpy, steps)), 1), whole, atol=1e-5)
 
 
@@ -136,8 +139,8 @@ def queries():
 @every_score
 def test_padding_changes_nothing_real_and_the_mask_matters(score):
     layer = make(score)
-    changed = [np.where(REAL[..., None], x, 50.0).astype("float32") for x in (VALUE, KEYS)]
-    masked, again = layer(QUERY, VALUE, KEYS, REAL), layer(QUERY, *changed, REAL)
+    changed = [np.where(PADDING_MASK[..., None], x, 50.0).astype("float32") for x in (VALUE, KEYS)]
+    masked, again = layer(QUERY, VALUE, KEYS, PADDING_MASK), layer(QUERY, *changed, PADDING_MASK)
     np.testing.assert_allclose(oracles.numpy(again), oracles.numpy(masked), atol=1e-5)
     unmasked = oracles.numpy(layer(QUERY, VALUE, KEYS))
     assert not np.allclose(unmasked[1], oracles.numpy(masked)[1], atol=1e-3)
@@ -149,7 +152,7 @@ def test_a_row_of_padding_alone_is_exactly_zero_with_finite_gradients(score):
     output, weights = layer(QUERY, VALUE, KEYS, nothing, return_attention_scores=True)
     np.testing.assert_array_equal(oracles.numpy(output), 0.0)
     np.testing.assert_array_equal(oracles.numpy(weights), 0.0)
-    for mask in (nothing, REAL):
+    for mask in (nothing, PADDING_MASK):
         for x in (QUERY, np.zeros_like(QUERY)):
             slope = oracles.gradient(
                 lambda q, mask=mask: ops.sum(layer(q, VALUE, KEYS, mask) ** 2), x
@@ -176,13 +179,17 @@ def test_the_implicit_mask_is_taken_carried_on_and_unharmed():
 
 @every_score
 def test_functional_models_of_unknown_lengths(score):
-    query, value, real = keras.Input((None, D)), keras.Input((None, D)), keras.Input((None,))
+    query, value, padding_mask = (
+        keras.Input((None, D)),
+        keras.Input((None, D)),
+        keras.Input((None,), dtype="bool"),
+    )
     layer = make(score)
-    output, weights = layer(query, value, padding_mask=real, return_attention_scores=True)
+    output, weights = layer(query, value, padding_mask=padding_mask, return_attention_scores=True)
     assert (output.shape, weights.shape) == ((None, None, D), (None, None, None))
-    model = keras.Model([query, value, real], [output, weights])
-    received = model([QUERY, KEYS, REAL.astype("float32")])
-    expected = layer(QUERY, KEYS, padding_mask=REAL, return_attention_scores=True)
+    model = keras.Model([query, value, padding_mask], [output, weights])
+    received = model([QUERY, KEYS, PADDING_MASK])
+    expected = layer(QUERY, KEYS, padding_mask=PADDING_MASK, return_attention_scores=True)
     for a, b in zip(received, expected, strict=True):
         np.testing.assert_allclose(oracles.numpy(a), oracles.numpy(b), atol=1e-5)
 
@@ -208,9 +215,11 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
         layer = Attention("dot", dropout=0.5, seed=seed)
         return [oracles.numpy(layer(QUERY, VALUE, KEYS, training=mode)) for mode in (True, False)]
 
-    dropped, kept = outputs(1)
-    assert not np.allclose(dropped, kept)
-    np.testing.assert_allclose(kept, oracles.numpy(Attention("dot")(QUERY, VALUE, KEYS)), atol=1e-5)
+    dropped, plain = outputs(1)
+    assert not np.allclose(dropped, plain)
+    np.testing.assert_allclose(
+        plain, oracles.numpy(Attention("dot")(QUERY, VALUE, KEYS)), atol=1e-5
+    )
     np.testing.assert_array_equal(outputs(1)[0], dropped)
     assert not np.allclose(outputs(2)[0], dropped)
 
@@ -219,7 +228,7 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
     ("settings", "message"),
     [
         ({"score": "dott"}, r"`score`: received 'dott'\. Did you mean 'dot'"),
-        ({"score": "additive"}, r"`units` must be a positive integer\. Received: None"),
+        ({"score": "additive"}, r"`units` must be an integer of at least 1\. Received: None"),
         ({"score": "dot", "units": 3}, r"`units` is only for score=\"additive\""),
         ({"temperature": 0.0}, r"`temperature` must be positive\. Received: 0\.0"),
         ({"dropout": 1.0}, r"`dropout` must be a rate"),
@@ -239,6 +248,6 @@ def test_impossible_inputs_are_refused():
     with pytest.raises(ValueError, match=r"`query` must have shape \(batch, length, features\)"):
         Attention("dot")(QUERY[0], KEYS)
     with pytest.raises(ValueError, match=r"(?s)is a `padding_mask`"):
-        Attention("dot")(KEYS, KEYS, attention_mask=REAL)
+        Attention("dot")(KEYS, KEYS, attention_mask=PADDING_MASK)
     with pytest.raises(ValueError, match=r"(?s)is a `padding_mask`"):
-        Attention("dot")(*[keras.Input((S, D))] * 2, attention_mask=keras.Input((S,)))
+        Attention("dot")(*[keras.Input((S, D))] * 2, attention_mask=keras.Input((S,), dtype="bool"))

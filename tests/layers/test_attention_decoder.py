@@ -12,7 +12,7 @@ B, T, S, E, D, UNITS, SPACE = 2, 4, 6, 5, 9, 7, 8
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(B, T, E)).astype("float32")
 MEMORY = RANDOM.normal(size=(B, S, D)).astype("float32")
-REAL = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 0, 1, 0, 0]], bool)
+PADDING_MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 0, 1, 0, 0]], bool)
 KINDS = [(order, cell) for order in ("bahdanau", "luong") for cell in ("gru", "lstm")]
 every_kind = pytest.mark.parametrize(("order", "cell"), KINDS)
 
@@ -66,9 +66,9 @@ class ClosedForm:
             return h @ self.named["attention/key/kernel"].T @ k
         return h @ k
 
-    def attend(self, h, memory, real):
+    def attend(self, h, memory, padding_mask):
         scores = np.array([self.score(h, k) for k in memory]) / self.layer.temperature
-        weights = oracles.normalize(self.layer.normalizer, scores, real)
+        weights = oracles.normalize(self.layer.normalizer, scores, padding_mask)
         return weights @ memory, weights
 
     def cell(self, x, h, c):
@@ -77,20 +77,22 @@ class ClosedForm:
             return gru(x, h, *weights), c
         return lstm(x, h, c, *weights)
 
-    def decode(self, inputs, memory, real):
+    def decode(self, inputs, memory, padding_mask):
         memory = memory.astype("float64")
-        mean = memory[real].mean(axis=0) if real.any() else np.zeros(memory.shape[-1])
+        mean = (
+            memory[padding_mask].mean(axis=0) if padding_mask.any() else np.zeros(memory.shape[-1])
+        )
         start = np.tanh(self.dense("initial", mean))
         h, c, out = start[:UNITS], start[UNITS:], np.zeros(UNITS)
         outputs, attended = [], []
         for x in inputs.astype("float64"):
             if self.layer.order == "bahdanau":
-                context, weights = self.attend(h, memory, real)
+                context, weights = self.attend(h, memory, padding_mask)
                 h, c = self.cell(np.concatenate([x, context]), h, c)
                 readout = np.concatenate([h, context, x])
             else:
                 h, c = self.cell(np.concatenate([x, out]) if self.layer.input_feeding else x, h, c)
-                context, weights = self.attend(h, memory, real)
+                context, weights = self.attend(h, memory, padding_mask)
                 readout = np.concatenate([context, h])
             out = np.tanh(self.dense("readout", readout))
             outputs.append(out)
@@ -99,11 +101,11 @@ class ClosedForm:
         return outputs, {name: states[name] for name in self.layer.state_names}, attended
 
 
-def check(layer, real=None, memory=MEMORY):
-    mask = np.ones((B, S), bool) if real is None else real
+def check(layer, padding_mask=None, memory=MEMORY):
+    mask = np.ones((B, S), bool) if padding_mask is None else padding_mask
     rows = [ClosedForm(layer).decode(INPUTS[b], memory[b], mask[b]) for b in range(B)]
     output, states, scores = layer(
-        INPUTS, memory, padding_mask=real, return_state=True, return_attention_scores=True
+        INPUTS, memory, padding_mask=padding_mask, return_state=True, return_attention_scores=True
     )
     assert (tuple(output.shape), tuple(scores.shape)) == ((B, T, UNITS), (B, T, S))
     assert tuple(states) == layer.state_names
@@ -112,14 +114,14 @@ def check(layer, real=None, memory=MEMORY):
         np.testing.assert_allclose(oracles.numpy(scores)[b], attended, atol=1e-5)
         for name, state in last.items():
             np.testing.assert_allclose(oracles.numpy(states[name])[b], state, atol=1e-5)
-    unasked = oracles.numpy(layer(INPUTS, memory, padding_mask=real))
-    np.testing.assert_allclose(unasked, oracles.numpy(output), atol=1e-5)
+    without_scores = oracles.numpy(layer(INPUTS, memory, padding_mask=padding_mask))
+    np.testing.assert_allclose(without_scores, oracles.numpy(output), atol=1e-5)
 
 
 @every_kind
-@pytest.mark.parametrize("real", [None, REAL])
-def test_both_orders_and_cells_are_their_equations(order, cell, real):
-    check(make(order, cell), real)
+@pytest.mark.parametrize("padding_mask", [None, PADDING_MASK])
+def test_both_orders_and_cells_are_their_equations(order, cell, padding_mask):
+    check(make(order, cell), padding_mask)
 
 
 @pytest.mark.parametrize(
@@ -134,13 +136,13 @@ def test_settings_are_heeded(settings):
     memory = MEMORY[..., :UNITS] if settings.get("score") == "dot" else MEMORY
     layer = make("luong", "lstm", memory, **settings)
     assert layer.attention.units == settings.get("attention_units")
-    check(layer, REAL, memory)
+    check(layer, PADDING_MASK, memory)
 
 
 @every_kind
 def test_steps_equal_the_call(order, cell):
     layer = make(order, cell)
-    memory, states = layer.prepare(MEMORY, REAL), layer.initial_state(MEMORY, REAL)
+    memory, states = layer.prepare(MEMORY, PADDING_MASK), layer.initial_state(MEMORY, PADDING_MASK)
     outputs, scores = [], []
     for t in range(T):
         output, states, weights = layer.step(
@@ -148,7 +150,7 @@ def test_steps_equal_the_call(order, cell):
         )
         outputs.append(oracles.numpy(output))
         scores.append(oracles.numpy(weights))
-    expected = layer(INPUTS, MEMORY, REAL, return_state=True, return_attention_scores=True)
+    expected = layer(INPUTS, MEMORY, PADDING_MASK, return_state=True, return_attention_scores=True)
     np.testing.assert_allclose(np.stack(outputs, 1), oracles.numpy(expected[0]), atol=1e-5)
     np.testing.assert_allclose(np.stack(scores, 1), oracles.numpy(expected[2]), atol=1e-5)
     for name, state in expected[1].items():
@@ -158,16 +160,16 @@ def test_steps_equal_the_call(order, cell):
 @every_kind
 def test_a_call_in_two_parts_equals_the_whole(order, cell):
     layer = make(order, cell)
-    whole = oracles.numpy(layer(INPUTS, MEMORY, REAL))
-    first, states = layer(INPUTS[:, :1], MEMORY, REAL, return_state=True)
-    rest = layer(INPUTS[:, 1:], MEMORY, REAL, initial_state=states)
+    whole = oracles.numpy(layer(INPUTS, MEMORY, PADDING_MASK))
+    first, states = layer(INPUTS[:, :1], MEMORY, PADDING_MASK, return_state=True)
+    rest = layer(INPUTS[:, 1:], MEMORY, PADDING_MASK, initial_state=states)
     parts = [oracles.numpy(first), oracles.numpy(rest)]
     np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=1e-5)
 
 
 def test_a_beam_reorders_memory_and_states_by_gather():
     layer, beams = make("luong", "lstm"), [1, 0, 1]
-    memory, states = layer.prepare(MEMORY, REAL), layer.initial_state(MEMORY, REAL)
+    memory, states = layer.prepare(MEMORY, PADDING_MASK), layer.initial_state(MEMORY, PADDING_MASK)
     _, states = layer.step(INPUTS[:, 0], states, memory)
     expected = oracles.numpy(layer.step(INPUTS[:, 1], states, memory)[0])[beams]
     states, memory = (
@@ -194,9 +196,9 @@ def test_the_future_changes_no_past_and_every_input_matters(order, cell):
 @every_kind
 def test_padding_changes_nothing_real_and_the_mask_matters(order, cell):
     layer = make(order, cell)
-    changed = np.where(REAL[..., None], MEMORY, 50.0)
-    masked = oracles.numpy(layer(INPUTS, MEMORY, REAL))
-    again = oracles.numpy(layer(INPUTS, changed.astype("float32"), REAL))
+    changed = np.where(PADDING_MASK[..., None], MEMORY, 50.0)
+    masked = oracles.numpy(layer(INPUTS, MEMORY, PADDING_MASK))
+    again = oracles.numpy(layer(INPUTS, changed.astype("float32"), PADDING_MASK))
     np.testing.assert_allclose(again, masked, atol=1e-5)
     assert not np.allclose(oracles.numpy(layer(INPUTS, MEMORY))[1], masked[1], atol=1e-3)
 
@@ -234,18 +236,18 @@ def test_implicit_masks_the_memory_s_is_taken_and_the_inputs_s_carried_on():
 @every_kind
 def test_functional_models_of_unknown_lengths(order, cell):
     inputs, memory = keras.Input((None, E)), keras.Input((None, D))
-    real, layer = keras.Input((None,), dtype="bool"), make(order, cell)
+    padding_mask, layer = keras.Input((None,), dtype="bool"), make(order, cell)
     settings = {"return_state": True, "return_attention_scores": True}
-    output, states, scores = layer(inputs, memory, padding_mask=real, **settings)
+    output, states, scores = layer(inputs, memory, padding_mask=padding_mask, **settings)
     assert (output.shape, scores.shape) == ((None, None, UNITS), (None, None, None))
     assert {name: x.shape for name, x in states.items()} == dict.fromkeys(
         layer.state_names, (None, UNITS)
     )
-    again = layer(inputs, memory, padding_mask=real, initial_state=states)
-    model = keras.Model([inputs, memory, real], [output, scores, again])
-    received = model([INPUTS, MEMORY, REAL])
-    expected, states, scores = layer(INPUTS, MEMORY, REAL, **settings)
-    again = layer(INPUTS, MEMORY, REAL, initial_state=states)
+    again = layer(inputs, memory, padding_mask=padding_mask, initial_state=states)
+    model = keras.Model([inputs, memory, padding_mask], [output, scores, again])
+    received = model([INPUTS, MEMORY, PADDING_MASK])
+    expected, states, scores = layer(INPUTS, MEMORY, PADDING_MASK, **settings)
+    again = layer(INPUTS, MEMORY, PADDING_MASK, initial_state=states)
     for a, b in zip(received, [expected, scores, again], strict=True):
         np.testing.assert_allclose(oracles.numpy(a), oracles.numpy(b), atol=1e-5)
 
@@ -257,14 +259,14 @@ def test_gradients_in_graphs_of_unknown_lengths_and_under_xla(order, cell):
 
     layer = make(order, cell)
 
-    def gradients(inputs, memory, real):
+    def gradients(inputs, memory, padding_mask):
         with tf.GradientTape() as tape:
             tape.watch([inputs, memory])
-            output, scores = layer(inputs, memory, real, return_attention_scores=True)
+            output, scores = layer(inputs, memory, padding_mask, return_attention_scores=True)
             loss = ops.sum(output**2) + ops.sum(scores**3)
         return tape.gradient(loss, [inputs, memory, *layer.trainable_weights])
 
-    tensors = [tf.constant(x) for x in (INPUTS, MEMORY, REAL)]
+    tensors = [tf.constant(x) for x in (INPUTS, MEMORY, PADDING_MASK)]
     unknown = [tf.TensorSpec((None,) * (x.ndim - 1) + (y,), x.dtype) for x, y in SPECS]
     eager = gradients(*tensors)
     for function in (
@@ -275,16 +277,16 @@ def test_gradients_in_graphs_of_unknown_lengths_and_under_xla(order, cell):
             np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4, rtol=1e-4)
 
 
-SPECS = [(INPUTS, E), (MEMORY, D), (REAL, None)]
+SPECS = [(INPUTS, E), (MEMORY, D), (PADDING_MASK, None)]
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @every_kind
 def test_mixed_precision_in_calls_and_steps(order, cell, policy):
     exact, layer = make(order, cell), make(order, cell, dtype=policy)
-    expected = oracles.numpy(exact(INPUTS, MEMORY, REAL))
-    output = layer(INPUTS, MEMORY, REAL)
-    memory, states = layer.prepare(MEMORY, REAL), layer.initial_state(MEMORY, REAL)
+    expected = oracles.numpy(exact(INPUTS, MEMORY, PADDING_MASK))
+    output = layer(INPUTS, MEMORY, PADDING_MASK)
+    memory, states = layer.prepare(MEMORY, PADDING_MASK), layer.initial_state(MEMORY, PADDING_MASK)
     first, states = layer.step(INPUTS[:, 0], states, memory)
     for x in (output, first, *states.values(), memory["keys"], memory["values"]):
         assert keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype
@@ -297,8 +299,8 @@ def test_dropout_acts_in_training_alone_repeats_by_seed_and_is_one_for_all_steps
         layer = make("luong", dropout=0.5, seed=seed)
         return [oracles.numpy(layer(INPUTS, MEMORY, training=mode)) for mode in (True, False)]
 
-    dropped, kept = outputs(1)
-    np.testing.assert_allclose(kept, oracles.numpy(make("luong")(INPUTS, MEMORY)), atol=1e-5)
+    dropped, plain = outputs(1)
+    np.testing.assert_allclose(plain, oracles.numpy(make("luong")(INPUTS, MEMORY)), atol=1e-5)
     np.testing.assert_array_equal(outputs(1)[0], dropped)
     assert not np.allclose(outputs(2)[0], dropped)
     zero = dropped == 0.0
@@ -333,11 +335,11 @@ def test_a_model_trains():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"units": 0}, r"`units` must be a positive integer"),
+        ({"units": 0}, r"`units` must be an integer of at least 1"),
         ({"order": "loung"}, r"`order`: received 'loung'\. Did you mean 'luong'"),
         ({"cell": "rnn"}, r"`cell`: received 'rnn'.*Accepted: 'gru', 'lstm'"),
         ({"score": "general"}, r"`score`: received 'general'"),
-        ({"attention_units": 0}, r"`attention_units` must be a positive integer"),
+        ({"attention_units": 0}, r"`attention_units` must be an integer of at least 1"),
         ({"order": "luong", "attention_units": 3}, r"`attention_units` is only for"),
         ({"input_feeding": False}, r"`input_feeding` received False"),
         ({"temperature": -1.0}, r"`temperature` must be positive"),
@@ -368,4 +370,4 @@ def test_impossible_inputs_are_refused():
         ):
             wrong()
     with pytest.raises(ValueError, match=r"\(batch, keys\)"):
-        layer(INPUTS, MEMORY, padding_mask=REAL[:, None])
+        layer(INPUTS, MEMORY, padding_mask=PADDING_MASK[:, None])

@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 2, 3
 RANDOM = np.random.default_rng(0)
 SEQUENCE = RANDOM.normal(size=(B, S, D)).astype("float32")
 MAP = SEQUENCE.reshape(B, HEIGHT, WIDTH, D)
-REAL = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 0, 0]], bool)
+PADDING_MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 0, 0]], bool)
 SIZES = {"num_heads": N, "key_dim": H, "value_dim": V, "output_size": OUT}
 
 
@@ -58,20 +58,20 @@ def check(received, expected):
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"normalizer": "sigmoid"}])
-@pytest.mark.parametrize("mask", [None, REAL])
+@pytest.mark.parametrize("mask", [None, PADDING_MASK])
 def test_queries_over_a_sequence(settings, mask):
     layer = make(num_queries=Q, **settings)
     received = layer(SEQUENCE, padding_mask=mask, return_attention_scores=True)
     check(received, closed_form(layer, True if mask is None else mask))
-    unasked = layer(SEQUENCE, padding_mask=mask)
-    np.testing.assert_allclose(oracles.numpy(unasked), oracles.numpy(received[0]), atol=1e-5)
+    without_scores = layer(SEQUENCE, padding_mask=mask)
+    np.testing.assert_allclose(oracles.numpy(without_scores), oracles.numpy(received[0]), atol=1e-5)
 
 
 def test_queries_over_a_map_with_padding():
     layer = make(num_queries=Q)
-    real = REAL.reshape(B, HEIGHT, WIDTH)
-    output, weights = closed_form(layer, REAL)
-    received = layer(MAP, padding_mask=real, return_attention_scores=True)
+    padding_mask = PADDING_MASK.reshape(B, HEIGHT, WIDTH)
+    output, weights = closed_form(layer, PADDING_MASK)
+    received = layer(MAP, padding_mask=padding_mask, return_attention_scores=True)
     check(received, (output, weights.reshape(B, N, Q, HEIGHT, WIDTH)))
 
 
@@ -108,10 +108,12 @@ def test_queries_of_zero_pool_as_global_average_pooling():
 @pytest.mark.parametrize("flat", [True, False])
 def test_padding_changes_nothing_real_and_the_mask_matters(flat):
     layer, shape = make(num_queries=Q), (B, S) if flat else (B, HEIGHT, WIDTH)
-    x, real = SEQUENCE.reshape(*shape, D), REAL.reshape(shape)
-    changed = np.where(real[..., None], x, 50.0).astype("float32")
-    masked = oracles.numpy(layer(x, padding_mask=real))
-    np.testing.assert_allclose(oracles.numpy(layer(changed, padding_mask=real)), masked, atol=1e-5)
+    x, padding_mask = SEQUENCE.reshape(*shape, D), PADDING_MASK.reshape(shape)
+    changed = np.where(padding_mask[..., None], x, 50.0).astype("float32")
+    masked = oracles.numpy(layer(x, padding_mask=padding_mask))
+    np.testing.assert_allclose(
+        oracles.numpy(layer(changed, padding_mask=padding_mask)), masked, atol=1e-5
+    )
     assert not np.allclose(oracles.numpy(layer(x))[1], masked[1], atol=1e-3)
 
 
@@ -176,7 +178,7 @@ def pooled_by_hand(layer, mask):
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"normalizer": "sigmoid"}])
-@pytest.mark.parametrize("mask", [None, REAL])
+@pytest.mark.parametrize("mask", [None, PADDING_MASK])
 @every_score
 def test_scores_over_values_that_are_the_inputs(score, settings, mask):
     layer = make(num_queries=Q, score=score, **UNPROJECTED, **settings)
@@ -188,16 +190,25 @@ def test_scores_over_values_that_are_the_inputs(score, settings, mask):
 @every_score
 def test_scores_over_a_map_without_an_axis_for_the_query(score):
     layer = make(score=score, **UNPROJECTED)
-    output, weights = pooled_by_hand(layer, REAL)
-    received = layer(MAP, padding_mask=REAL.reshape(B, HEIGHT, WIDTH), return_attention_scores=True)
+    output, weights = pooled_by_hand(layer, PADDING_MASK)
+    received = layer(
+        MAP, padding_mask=PADDING_MASK.reshape(B, HEIGHT, WIDTH), return_attention_scores=True
+    )
     check(received, (output[:, 0], weights[:, :, 0].reshape(B, 1, HEIGHT, WIDTH)))
 
 
 def test_uniform_is_the_mean_of_what_is_real_and_has_no_query():
     bare = make(score="uniform", **UNPROJECTED)
     assert not bare.weights
-    mean = np.stack([x[real].mean(axis=0) for x, real in zip(SEQUENCE, REAL, strict=True)])
-    np.testing.assert_allclose(oracles.numpy(bare(SEQUENCE, padding_mask=REAL)), mean, atol=1e-5)
+    mean = np.stack(
+        [
+            x[padding_mask].mean(axis=0)
+            for x, padding_mask in zip(SEQUENCE, PADDING_MASK, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(
+        oracles.numpy(bare(SEQUENCE, padding_mask=PADDING_MASK)), mean, atol=1e-5
+    )
     projected = make(score="uniform")
     paths = {weight.path.split("/", 1)[1] for weight in projected.weights}
     assert paths == {
@@ -207,7 +218,7 @@ def test_uniform_is_the_mean_of_what_is_real_and_has_no_query():
     value = value + oracles.numpy(projected.value_dense.bias)
     output = np.einsum("bnh,nhd->bd", value, oracles.numpy(projected.output_dense.kernel))
     output = output + oracles.numpy(projected.output_dense.bias)
-    received = projected(SEQUENCE, padding_mask=REAL)
+    received = projected(SEQUENCE, padding_mask=PADDING_MASK)
     np.testing.assert_allclose(oracles.numpy(received), output, atol=2e-5)
 
 
@@ -225,9 +236,11 @@ def test_additive_scores_of_several_heads_under_projections():
 @every_score
 def test_padding_changes_nothing_whatever_the_score(score, project_values):
     layer = make(score=score, **({} if project_values else UNPROJECTED))
-    changed = np.where(REAL[..., None], SEQUENCE, 50.0).astype("float32")
-    masked = oracles.numpy(layer(SEQUENCE, padding_mask=REAL))
-    np.testing.assert_allclose(oracles.numpy(layer(changed, padding_mask=REAL)), masked, atol=1e-5)
+    changed = np.where(PADDING_MASK[..., None], SEQUENCE, 50.0).astype("float32")
+    masked = oracles.numpy(layer(SEQUENCE, padding_mask=PADDING_MASK))
+    np.testing.assert_allclose(
+        oracles.numpy(layer(changed, padding_mask=PADDING_MASK)), masked, atol=1e-5
+    )
     assert not np.allclose(oracles.numpy(layer(SEQUENCE))[1], masked[1], atol=1e-3)
 
 
@@ -249,11 +262,11 @@ def test_scores_in_functional_models_and_configs(score):
     layer = make(score=score, **UNPROJECTED)
     again = AttentionPooling.from_config(layer.get_config())
     assert (again.score, again.project_values) == (score, False)
-    x, real = keras.Input((None, D)), keras.Input((None,), dtype="bool")
-    model = keras.Model([x, real], layer(x, padding_mask=real))
+    x, padding_mask = keras.Input((None, D)), keras.Input((None,), dtype="bool")
+    model = keras.Model([x, padding_mask], layer(x, padding_mask=padding_mask))
     assert model.output.shape == (None, D)
-    expected = oracles.numpy(layer(SEQUENCE, padding_mask=REAL))
-    np.testing.assert_allclose(oracles.numpy(model([SEQUENCE, REAL])), expected, atol=1e-6)
+    expected = oracles.numpy(layer(SEQUENCE, padding_mask=PADDING_MASK))
+    np.testing.assert_allclose(oracles.numpy(model([SEQUENCE, PADDING_MASK])), expected, atol=1e-6)
     assert np.abs(expected).max() > 1e-2
 
 
@@ -267,14 +280,18 @@ def test_sizes_of_projections_that_are_not_there_are_refused(settings):
 @pytest.mark.parametrize("num_queries", [None, Q])
 @pytest.mark.parametrize("spatial", [(None,), (None, None)])
 def test_functional_models_of_unknown_lengths(num_queries, spatial):
-    x, real = keras.Input((*spatial, D)), keras.Input(spatial, dtype="bool")
+    x, padding_mask = keras.Input((*spatial, D)), keras.Input(spatial, dtype="bool")
     layer = make(num_queries=num_queries)
-    output, weights = layer(x, padding_mask=real, return_attention_scores=True)
+    output, weights = layer(x, padding_mask=padding_mask, return_attention_scores=True)
     axis = () if num_queries is None else (Q,)
     assert output.shape == (None, *axis, OUT)
     assert weights.shape == (None, N, *axis, *spatial)
-    model = keras.Model([x, real], [output, weights])
-    inputs = [SEQUENCE, REAL] if len(spatial) == 1 else [MAP, REAL.reshape(B, HEIGHT, WIDTH)]
+    model = keras.Model([x, padding_mask], [output, weights])
+    inputs = (
+        [SEQUENCE, PADDING_MASK]
+        if len(spatial) == 1
+        else [MAP, PADDING_MASK.reshape(B, HEIGHT, WIDTH)]
+    )
     expected = layer(inputs[0], padding_mask=inputs[1], return_attention_scores=True)
     check(model(inputs), [oracles.numpy(a) for a in expected])
 
@@ -284,9 +301,9 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
         layer = make(dropout=0.5, seed=seed)
         return [oracles.numpy(layer(SEQUENCE, training=mode)) for mode in (True, False)]
 
-    dropped, kept = outputs(1)
-    assert not np.allclose(dropped, kept)
-    np.testing.assert_allclose(kept, oracles.numpy(make()(SEQUENCE)), atol=1e-5)
+    dropped, plain = outputs(1)
+    assert not np.allclose(dropped, plain)
+    np.testing.assert_allclose(plain, oracles.numpy(make()(SEQUENCE)), atol=1e-5)
     np.testing.assert_array_equal(outputs(1)[0], dropped)
     assert not np.allclose(outputs(2)[0], dropped)
 
@@ -315,8 +332,8 @@ def test_impossible_inputs_are_refused():
     with pytest.raises(ValueError, match=r"`inputs` must have shape .*Received: shape \(2, 9\)"):
         AttentionPooling()(SEQUENCE[:, 0])
     with pytest.raises(ValueError, match=r"`padding_mask` must have the shape of `inputs` without"):
-        AttentionPooling()(MAP, padding_mask=REAL)
+        AttentionPooling()(MAP, padding_mask=PADDING_MASK)
     with pytest.raises(ValueError, match="without the last axis"):
-        AttentionPooling()(MAP, padding_mask=REAL.reshape(B, WIDTH, HEIGHT))
+        AttentionPooling()(MAP, padding_mask=PADDING_MASK.reshape(B, WIDTH, HEIGHT))
     with pytest.raises(ValueError, match=r"`padding_mask` must have the shape of `inputs` without"):
-        AttentionPooling()(keras.Input((S, D)), padding_mask=keras.Input((S, 1)))
+        AttentionPooling()(keras.Input((S, D)), padding_mask=keras.Input((S, 1), dtype="bool"))

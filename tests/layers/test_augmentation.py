@@ -61,7 +61,7 @@ def test_shift_moves_and_reflects():
 
 
 def test_a_shift_beyond_the_image_is_refused():
-    with pytest.raises(ValueError, match="less than the images' sides"):
+    with pytest.raises(ValueError, match="`pixels` must be less than the sides of the images"):
         changed(RandomShift(6, seed=0))
 
 
@@ -86,12 +86,12 @@ def test_mixup_mixes_images_and_targets_by_the_same_share():
     assert share.std() > 0.1
 
 
-def test_cutmix_mixes_targets_by_the_area_that_is_kept():
+def test_cutmix_mixes_targets_by_the_area_that_remains():
     layer = CutMix(1.0, seed=0)
     after = changed(layer)
     targets = ops.convert_to_numpy(layer.mix_targets(np.eye(16, dtype="float32")))
-    kept = (after == IMAGES).all(-1).mean(axis=(1, 2))
-    np.testing.assert_allclose(targets[np.arange(16), np.arange(16)], kept, atol=1e-6)
+    unpasted = (after == IMAGES).all(-1).mean(axis=(1, 2))
+    np.testing.assert_allclose(targets[np.arange(16), np.arange(16)], unpasted, atol=1e-6)
     pasted = (after == np.roll(IMAGES, 1, axis=0)).all(-1)
     np.testing.assert_array_equal(pasted, ~(after == IMAGES).all(-1))
 

@@ -28,8 +28,11 @@ CASES = {
     "BranchMean": ({"seed": 3}, [(2, 3, 5)]),
     "CBAM": ({"ratio": 3, "kernel_size": 3, "use_bias": True}, [(2, 8, 6, 11)]),
     "ConvBlock": ({"filters": 7, "pool": "max", "activation": "gelu"}, [(2, 8, 6, 5)]),
+    "CutMix": ({"alpha": 0.5, "seed": 3}, [(2, 8, 6, 5)]),
+    "Cutout": ({"size": 3, "seed": 3}, [(2, 8, 6, 5)]),
     "EfficientChannelAttention": ({"gamma": 1}, [(2, 8, 6, 5)]),
     "ImageNormalization": ({}, [(2, 8, 6, 3)]),
+    "Mixup": ({"alpha": 0.5, "seed": 3}, [(2, 8, 6, 5)]),
     "MultiHeadAttention": (
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
         [(2, 4, 7), (2, 6, 9)],
@@ -40,6 +43,8 @@ CASES = {
     ),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
+    "RandomFlip": ({"seed": 3}, [(2, 8, 6, 5)]),
+    "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
     "RelativePositionBias": (
         {"num_heads": 3, "num_buckets": 6, "max_distance": 5},
         [(2, 9, 7), (2, 8, 5)],

@@ -157,11 +157,11 @@ def test_unknown_channels_are_refused(gate):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SqueezeExcite(ratio=0), "SqueezeExcite: `ratio` must be a positive integer"),
-        (lambda: CBAM(ratio=0.5), "CBAM: `ratio` must be a positive integer"),
+        (lambda: SqueezeExcite(ratio=0), "SqueezeExcite: `ratio` must be an integer of at least 1"),
+        (lambda: CBAM(ratio=0.5), "CBAM: `ratio` must be an integer of at least 1"),
         (lambda: CBAM(kernel_size=4), "CBAM: `kernel_size` must be odd. Received: 4"),
         (lambda: EfficientChannelAttention(2), "`kernel_size` must be odd. Received: 2"),
-        (lambda: EfficientChannelAttention(0), "`kernel_size` must be a positive integer"),
+        (lambda: EfficientChannelAttention(0), "`kernel_size` must be an integer of at least 1"),
         (lambda: EfficientChannelAttention(gamma=0), "`gamma` must be positive. Received: 0"),
     ],
 )

@@ -11,8 +11,8 @@ B, T, D = 3, 6, 8
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(B, T, D)).astype("float32")
 TOKENS = np.array([[3, 1, 2, 4, 1, 2], [2, 1, 4, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
-REAL = TOKENS != 0
-SOME = REAL.any(axis=1)
+PADDING_MASK = TOKENS != 0
+SOME = PADDING_MASK.any(axis=1)
 
 # name -> (constructor, call of the layer on a sequence, its mask and whether it is causal)
 SEQUENCE = {
@@ -54,10 +54,10 @@ def array(x):
     return ops.convert_to_numpy(ops.cast(x, "float32"))
 
 
-def garbage(x, real, scale=50.0):
-    """`x` with other numbers where a position is not real."""
+def garbage(x, padding_mask, scale=50.0):
+    """Return `x` with other numbers at padding."""
     other = scale * np.random.default_rng(9).normal(size=x.shape).astype("float32")
-    return np.where(real[..., None], x, other)
+    return np.where(padding_mask[..., None], x, other)
 
 
 def stack_of(name, depth):
@@ -76,11 +76,11 @@ def stack_of(name, depth):
 @every_sequence
 def test_padding_changes_no_real_position(name, depth):
     run = stack_of(name, depth)
-    expected, changed = run(X, REAL), run(garbage(X, REAL), REAL)
-    np.testing.assert_allclose(changed[REAL], expected[REAL], atol=2e-5)
+    expected, changed = run(X, PADDING_MASK), run(garbage(X, PADDING_MASK), PADDING_MASK)
+    np.testing.assert_allclose(changed[PADDING_MASK], expected[PADDING_MASK], atol=2e-5)
     assert np.isfinite(expected).all()
-    unmasked = run(garbage(X, REAL)) - run(X)
-    assert np.abs(unmasked[REAL]).max() > 1e-2
+    unmasked = run(garbage(X, PADDING_MASK)) - run(X)
+    assert np.abs(unmasked[PADDING_MASK]).max() > 1e-2
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -98,21 +98,23 @@ def test_the_future_changes_no_past(name, depth):
 def test_without_positions_order_changes_nothing_but_the_order(name):
     run = stack_of(name, 2)
     order = np.random.default_rng(1).permutation(T)
-    np.testing.assert_allclose(run(X[:, order], REAL[:, order]), run(X, REAL)[:, order], atol=2e-5)
+    np.testing.assert_allclose(
+        run(X[:, order], PADDING_MASK[:, order]), run(X, PADDING_MASK)[:, order], atol=2e-5
+    )
 
 
 @every_decoder
 def test_a_padded_memory_changes_nothing_through_two_decoders(name):
     first, second = DECODERS[name](), DECODERS[name]()
-    given = "memory_padding_mask" if "Transformer" in name else "padding_mask"
+    argument = "memory_padding_mask" if "Transformer" in name else "padding_mask"
 
     def run(memory, mask):
-        return array(second(first(X, memory, **{given: mask}), memory, **{given: mask}))
+        return array(second(first(X, memory, **{argument: mask}), memory, **{argument: mask}))
 
     memory = RANDOM.normal(size=(B, T, 5)).astype("float32")
-    expected, changed = run(memory, REAL), run(garbage(memory, REAL), REAL)
+    expected, changed = run(memory, PADDING_MASK), run(garbage(memory, PADDING_MASK), PADDING_MASK)
     np.testing.assert_allclose(changed, expected, atol=2e-5)
-    assert np.abs(run(garbage(memory, REAL), None) - run(memory, None)).max() > 1e-2
+    assert np.abs(run(garbage(memory, PADDING_MASK), None) - run(memory, None)).max() > 1e-2
 
 
 @every_decoder
@@ -126,9 +128,11 @@ def test_later_inputs_change_no_earlier_output_of_two_decoders(name):
 
 def test_pooling_does_not_see_padding():
     layer = layers.AttentionPooling(num_heads=2)
-    expected, changed = (array(layer(x, padding_mask=REAL)) for x in (X, garbage(X, REAL)))
+    expected, changed = (
+        array(layer(x, padding_mask=PADDING_MASK)) for x in (X, garbage(X, PADDING_MASK))
+    )
     np.testing.assert_allclose(changed, expected, atol=2e-5)
-    assert np.abs(array(layer(garbage(X, REAL))) - expected).max() > 1e-2
+    assert np.abs(array(layer(garbage(X, PADDING_MASK))) - expected).max() > 1e-2
 
 
 def test_embedded_ids_carry_no_mask_and_padding_of_them_changes_nothing():
@@ -139,8 +143,8 @@ def test_embedded_ids_carry_no_mask_and_padding_of_them_changes_nothing():
     def run(ids, masked=True):
         x = embedding(ids)
         assert getattr(x, "_keras_mask", None) is None
-        real = ids[:, :, 0] != 0 if masked else None
-        return array(pool(block(x, padding_mask=real), padding_mask=real))
+        padding_mask = ids[:, :, 0] != 0 if masked else None
+        return array(pool(block(x, padding_mask=padding_mask), padding_mask=padding_mask))
 
     longer = np.pad(ids, ((0, 0), (0, 4), (0, 0)))
     assert not array(embedding(longer))[:, T:].any()
@@ -151,9 +155,9 @@ def test_embedded_ids_carry_no_mask_and_padding_of_them_changes_nothing():
 
 def test_a_row_of_padding_alone_is_exactly_zero_or_the_bias():
     layer = layers.Attention()
-    assert not array(layer(X, X, padding_mask=REAL))[~SOME].any()
+    assert not array(layer(X, X, padding_mask=PADDING_MASK))[~SOME].any()
     layer = layers.MultiHeadAttention(2, 4, use_bias=False)
-    assert not array(layer(X, X, padding_mask=REAL))[~SOME].any()
+    assert not array(layer(X, X, padding_mask=PADDING_MASK))[~SOME].any()
 
 
 @pytest.mark.tensorflow
@@ -166,15 +170,15 @@ def test_gradients_are_finite_and_padding_gets_none(name):
     x = tf.constant(X)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = call(second, call(first, x, REAL, False), REAL, False)
-        loss = tf.reduce_sum(tf.where(REAL[..., None], y * X, 0.0))
+        y = call(second, call(first, x, PADDING_MASK, False), PADDING_MASK, False)
+        loss = tf.reduce_sum(tf.where(PADDING_MASK[..., None], y * X, 0.0))
     gradients = [
         array(tf.convert_to_tensor(g))
         for g in tape.gradient(loss, [x, *first.trainable_weights, *second.trainable_weights])
     ]
     assert all(np.isfinite(g).all() for g in gradients)
-    np.testing.assert_allclose(gradients[0][~REAL], 0.0, atol=1e-6)
-    assert np.abs(gradients[0][REAL]).max() > 1e-4
+    np.testing.assert_allclose(gradients[0][~PADDING_MASK], 0.0, atol=1e-6)
+    assert np.abs(gradients[0][PADDING_MASK]).max() > 1e-4
 
 
 # Keras's implicit mask, and the caller's own.
@@ -200,7 +204,7 @@ def test_the_implicit_mask_survives_a_stack_in_predict(name):
     weights[0] = 50.0
     table.set_weights([weights])
     for got in (array(model(TOKENS)), model.predict(TOKENS, verbose=0)):
-        np.testing.assert_allclose(got[REAL], expected[REAL], atol=2e-5)
+        np.testing.assert_allclose(got[PADDING_MASK], expected[PADDING_MASK], atol=2e-5)
 
 
 @pytest.mark.tensorflow
@@ -214,10 +218,10 @@ def test_the_implicit_mask_holds_in_a_graph_and_a_saved_model(name, tmp_path):
     np.testing.assert_allclose(graph(tf.constant(TOKENS, "int32")), expected, atol=2e-5)
     model.export(tmp_path / "model", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "model"))
-    # Other padding, alone in its row, is the same for the rows that are real.
+    # Other padding, alone in its row, leaves the unpadded positions as they are.
     for tokens in (TOKENS, TOKENS[:2]):
         got = array(served.serve(tf.constant(tokens, "float32" if _is_float(model) else "int32")))
-        rows = REAL[: len(tokens)]
+        rows = PADDING_MASK[: len(tokens)]
         np.testing.assert_allclose(got[rows], expected[: len(tokens)][rows], atol=2e-5)
 
 
@@ -234,7 +238,7 @@ def test_the_callers_mask_is_unharmed(name):
     call(make(), x, explicit, False)
     call(make(), x, None, True)
     assert x._keras_mask is before
-    np.testing.assert_array_equal(array(x._keras_mask), REAL)
+    np.testing.assert_array_equal(array(x._keras_mask), PADDING_MASK)
     assert explicit.all()
 
 
@@ -258,4 +262,4 @@ def test_an_explicit_mask_goes_before_the_implicit_one(name):
 def test_a_padding_mask_given_as_attention_mask_is_refused(layer):
     inputs = (X,) if "encoder" in layer.name else (X, X)
     with pytest.raises(ValueError, match="is a `padding_mask`"):
-        layer(*inputs, attention_mask=REAL)
+        layer(*inputs, attention_mask=PADDING_MASK)

@@ -15,7 +15,7 @@ B, T, S, D = 2, 4, 6, 8
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.normal(size=(B, T, D)).astype("float32")
 VALUE = RANDOM.normal(size=(B, S, D)).astype("float32")
-REAL = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
+PADDING_MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
 
 
 def pair(**settings):
@@ -30,8 +30,10 @@ def pair(**settings):
 def test_equals_keras_with_its_weights(settings):
     theirs, ours = pair(**settings)
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
-    expected = theirs(QUERY, VALUE, attention_mask=REAL[:, None], return_attention_scores=True)
-    received = ours(QUERY, VALUE, padding_mask=REAL, return_attention_scores=True)
+    expected = theirs(
+        QUERY, VALUE, attention_mask=PADDING_MASK[:, None], return_attention_scores=True
+    )
+    received = ours(QUERY, VALUE, padding_mask=PADDING_MASK, return_attention_scores=True)
     for a, b in zip(received, expected, strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(a), ops.convert_to_numpy(b), atol=1e-5)
 
@@ -85,9 +87,15 @@ def test_two_blocks_do_not_see_padded_positions():
         x = ops.add(x, first(x, x, padding_mask=mask))
         return ops.convert_to_numpy(x + second(x, x, padding_mask=mask))
 
-    changed = np.where(REAL[..., None], VALUE, 100.0)
-    np.testing.assert_allclose(stack(changed, REAL)[REAL], stack(VALUE, REAL)[REAL], atol=1e-5)
-    assert not np.allclose(stack(changed, None)[REAL], stack(VALUE, None)[REAL], atol=1e-2)
+    changed = np.where(PADDING_MASK[..., None], VALUE, 100.0)
+    np.testing.assert_allclose(
+        stack(changed, PADDING_MASK)[PADDING_MASK],
+        stack(VALUE, PADDING_MASK)[PADDING_MASK],
+        atol=1e-5,
+    )
+    assert not np.allclose(
+        stack(changed, None)[PADDING_MASK], stack(VALUE, None)[PADDING_MASK], atol=1e-2
+    )
 
 
 def test_the_implicit_mask_of_keras_is_taken_and_carried_on():
@@ -117,20 +125,20 @@ def test_a_row_of_padding_alone_gives_the_bias_of_the_output_projection():
 
 def test_a_padding_mask_given_as_attention_mask_is_refused():
     with pytest.raises(ValueError, match=r"(?s)is a `padding_mask`"):
-        MultiHeadAttention(2, 4)(VALUE, VALUE, attention_mask=REAL)
+        MultiHeadAttention(2, 4)(VALUE, VALUE, attention_mask=PADDING_MASK)
 
 
 def test_masks_are_checked_and_taken_by_position_in_functional_models():
-    inputs, real = keras.Input((S, D)), keras.Input((S,), dtype="bool")
+    inputs, padding_mask = keras.Input((S, D)), keras.Input((S,), dtype="bool")
     layer = MultiHeadAttention(2, 4)
-    model = keras.Model([inputs, real], layer(inputs, inputs, inputs, real))
+    model = keras.Model([inputs, padding_mask], layer(inputs, inputs, inputs, padding_mask))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(model([VALUE, REAL])),
-        ops.convert_to_numpy(layer(VALUE, VALUE, padding_mask=REAL)),
+        ops.convert_to_numpy(model([VALUE, PADDING_MASK])),
+        ops.convert_to_numpy(layer(VALUE, VALUE, padding_mask=PADDING_MASK)),
         atol=1e-6,
     )
     with pytest.raises(ValueError, match="is a `padding_mask`"):
-        layer(inputs, inputs, attention_mask=real)
+        layer(inputs, inputs, attention_mask=padding_mask)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +154,8 @@ def test_dropout_acts_in_training_alone_and_repeats_by_seed():
         layer = MultiHeadAttention(2, 4, dropout=0.5, seed=seed, kernel_initializer="ones")
         return [ops.convert_to_numpy(layer(QUERY, VALUE, training=mode)) for mode in (True, False)]
 
-    dropped, kept = outputs(1)
-    assert not np.allclose(dropped, kept)
+    dropped, plain = outputs(1)
+    assert not np.allclose(dropped, plain)
     np.testing.assert_array_equal(outputs(1)[0], dropped)
     assert not np.allclose(outputs(2)[0], dropped)
 
@@ -161,7 +169,7 @@ def array(x):
 
 def test_key_heads_are_shared_in_order():
     shared = MultiHeadAttention(4, 3, num_kv_heads=2)
-    output = array(shared(QUERY, VALUE, padding_mask=REAL))
+    output = array(shared(QUERY, VALUE, padding_mask=PADDING_MASK))
     whole = MultiHeadAttention(4, 3)
     whole(QUERY, VALUE)
     for ours, theirs in zip(whole.weights, shared.weights, strict=True):
@@ -169,7 +177,9 @@ def test_key_heads_are_shared_in_order():
         if ours.shape != theirs.shape:  # keys and values: query head n uses head n // 2
             value = np.repeat(value, 2, axis=-2)
         ours.assign(value)
-    np.testing.assert_allclose(array(whole(QUERY, VALUE, padding_mask=REAL)), output, atol=1e-5)
+    np.testing.assert_allclose(
+        array(whole(QUERY, VALUE, padding_mask=PADDING_MASK)), output, atol=1e-5
+    )
     sizes = [w.shape for w in shared.weights if w.name == "kernel"]
     assert sizes == [(D, 4, 3), (D, 2, 3), (D, 2, 3), (4, 3, D)]
 
@@ -194,8 +204,8 @@ def test_positions_count_by_their_difference_alone(position):
         layer.relative_bias.embeddings.assign(RANDOM.normal(size=(32, 2)).astype("float32"))
     expected = array(layer(VALUE, VALUE, use_causal_mask=True))
     padded = np.pad(VALUE, [(0, 0), (5, 0), (0, 0)])
-    real = np.broadcast_to(np.arange(S + 5) >= 5, (B, S + 5))
-    later = array(layer(padded, padded, padding_mask=real, use_causal_mask=True))[:, 5:]
+    padding_mask = np.broadcast_to(np.arange(S + 5) >= 5, (B, S + 5))
+    later = array(layer(padded, padded, padding_mask=padding_mask, use_causal_mask=True))[:, 5:]
     np.testing.assert_allclose(later, expected, atol=1e-5)
     shuffled = VALUE[:, ::-1]
     moved = array(layer(QUERY, shuffled)) - array(layer(QUERY, VALUE))
@@ -233,10 +243,10 @@ SETTINGS = [
 def test_steps_with_a_cache_equal_the_whole(settings, left, grows):
     """A prompt of four, padded on the left in the second row, then one by one."""
     layer = MultiHeadAttention(2, 4, **settings)
-    real = np.arange(S)[None] >= np.array([[0], [left]])
-    whole = array(layer(VALUE, VALUE, padding_mask=real, use_causal_mask=True))
+    padding_mask = np.arange(S)[None] >= np.array([[0], [left]])
+    whole = array(layer(VALUE, VALUE, padding_mask=padding_mask, use_causal_mask=True))
     cache = layer.make_cache(B, 0 if grows else S + 3)
-    padding = np.pad(real, [(0, 0), (0, 3)], constant_values=True)
+    padding = np.pad(padding_mask, [(0, 0), (0, 3)], constant_values=True)
     index = 0
     for size in (4, 1, 1):
         new, length = VALUE[:, index : index + size], index + size if grows else S + 3
@@ -277,7 +287,7 @@ def test_a_mask_of_keras_is_not_lost_beside_a_cache(kind):
     layer.build(*(tuple(tensor.shape) for tensor in inputs))
     attention = layer if kind == "attention" else layer.attention
     cached = {"cache": attention.make_cache(2), "cache_index": "end"}
-    with pytest.raises(ValueError, match=r"carry a mask of Keras's, \(2, 4\).*`padding_mask`"):
+    with pytest.raises(ValueError, match=r"implicit Keras mask of shape \(2, 4\).*`padding_mask`"):
         layer(*inputs, **cached)
     whole = layer(*inputs, use_causal_mask=True)
     output, _ = layer(*inputs, padding_mask=tokens != 0, **cached)
@@ -286,10 +296,10 @@ def test_a_mask_of_keras_is_not_lost_beside_a_cache(kind):
 
 def test_a_memory_is_projected_once():
     layer = MultiHeadAttention(2, 4, num_kv_heads=1)
-    expected = array(layer(QUERY, VALUE, padding_mask=REAL))
+    expected = array(layer(QUERY, VALUE, padding_mask=PADDING_MASK))
     projected = layer.project(VALUE)
     for t in range(T):
-        step = layer.attend(QUERY[:, t : t + 1], projected, padding_mask=REAL)
+        step = layer.attend(QUERY[:, t : t + 1], projected, padding_mask=PADDING_MASK)
         np.testing.assert_allclose(array(step)[:, 0], expected[:, t], atol=1e-5)
 
 
@@ -331,12 +341,12 @@ def test_a_loop_in_a_graph_decodes_with_a_cache(tmp_path):
         ({"position": "rotery"}, {}, "Did you mean 'rotary'"),
         ({"position": "rotary", "key_dim": 3}, {}, "needs an even `key_dim`"),
         ({}, {"cache_index": 0}, "go together"),
-        ({}, {"cache": 9}, "go together.*grows has cache_index='end'"),
-        ({}, {"cache": 9, "cache_index": "last"}, "is 'end' or not negative.*'last'"),
+        ({}, {"cache": 9}, "go together.*A growing cache has cache_index='end'"),
+        ({}, {"cache": 9, "cache_index": "last"}, "must be 'end' or not negative.*'last'"),
         ({}, {"cache": 4, "cache_index": 2}, "has 4 positions; 6 more do not fit"),
         ({}, {"cache": 9, "cache_index": -1}, "or not negative.*cache_index=-1"),
         ({}, {"cache": 0, "cache_index": 0}, "has 0 positions; 6 more do not fit"),
-        ({}, {"cache": -1, "cache_index": 0}, "`length` must be a positive integer"),
+        ({}, {"cache": -1, "cache_index": 0}, "`length` must be an integer of at least 1"),
     ],
     ids=str,
 )

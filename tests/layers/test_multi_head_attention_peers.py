@@ -20,7 +20,7 @@ QUERY, KEY, VALUE, COTANGENT = (
     RANDOM.normal(size=shape).astype("float32")
     for shape in ((B, T, D), (B, S, KEY_FEATURES), (B, S, VALUE_FEATURES), (B, T, D))
 )
-REAL = np.arange(S) < np.array([[S], [3]])
+PADDING_MASK = np.arange(S) < np.array([[S], [3]])
 PAIRS = RANDOM.random((T, T)) < 0.5
 PAIRS |= np.eye(T, dtype=bool)
 FUTURE = np.triu(np.ones((T, T), bool), 1)
@@ -29,16 +29,20 @@ SELF, CROSS = {"query": QUERY}, {"query": QUERY, "key": KEY, "value": VALUE}
 # Inputs; call arguments of ours; those of PyTorch, to whom True means: leave this key out.
 CASES = {
     "self": (SELF, {}, {}),
-    "self_padding": (SELF, {"padding_mask": REAL[:, :T]}, {"key_padding_mask": ~REAL[:, :T]}),
+    "self_padding": (
+        SELF,
+        {"padding_mask": PADDING_MASK[:, :T]},
+        {"key_padding_mask": ~PADDING_MASK[:, :T]},
+    ),
     "self_pairs": (SELF, {"attention_mask": PAIRS[None]}, {"attn_mask": ~PAIRS}),
     "causal": (SELF, {"use_causal_mask": True}, {"attn_mask": FUTURE, "is_causal": True}),
     "causal_padding": (
         SELF,
-        {"use_causal_mask": True, "padding_mask": REAL[:, :T]},
-        {"attn_mask": FUTURE, "key_padding_mask": ~REAL[:, :T]},
+        {"use_causal_mask": True, "padding_mask": PADDING_MASK[:, :T]},
+        {"attn_mask": FUTURE, "key_padding_mask": ~PADDING_MASK[:, :T]},
     ),
     "cross": (CROSS, {}, {}),
-    "cross_padding": (CROSS, {"padding_mask": REAL}, {"key_padding_mask": ~REAL}),
+    "cross_padding": (CROSS, {"padding_mask": PADDING_MASK}, {"key_padding_mask": ~PADDING_MASK}),
 }
 BIASES = {"biases": True, "no_biases": False}
 every_case = pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_tables_of_the_other_rank_are_refused(length, x, layout):
 
 @pytest.mark.parametrize("max_length", [0, (3, 0), 2.5, (3, 4, 5), (3,)])
 def test_lengths_that_make_no_table_are_refused(max_length):
-    with pytest.raises(ValueError, match="PositionEmbedding: `max_length` must be"):
+    with pytest.raises(ValueError, match="`max_length` must be"):
         PositionEmbedding(max_length)
 
 
@@ -313,7 +313,7 @@ def test_relative_bias_has_a_symbolic_shape():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_heads": 0}, "`num_heads` must be a positive integer"),
+        ({"num_heads": 0}, "`num_heads` must be an integer of at least 1"),
         ({"num_buckets": 7}, "num_buckets=7, max_distance=128, bidirectional=True"),
         ({"num_buckets": 2}, "`num_buckets` must be even and at least 4"),
         ({"num_buckets": 1, "bidirectional": False}, "else at least 2"),

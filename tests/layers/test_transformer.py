@@ -11,7 +11,7 @@ B, T, S, D = 2, 5, 6, 8
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(B, T, D)).astype("float32")
 MEMORY = RANDOM.normal(size=(B, S, 7)).astype("float32")
-REAL = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
+PADDING_MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
 
 
 def array(x):
@@ -56,7 +56,7 @@ def test_decoding_step_by_step_equals_the_whole(position, grows):
 
     def whole(x):
         for block in blocks:
-            x = block(x, MEMORY, memory_padding_mask=REAL)
+            x = block(x, MEMORY, memory_padding_mask=PADDING_MASK)
         return array(x)
 
     expected = whole(INPUTS)
@@ -69,7 +69,7 @@ def test_decoding_step_by_step_equals_the_whole(position, grows):
             x, caches[n] = block(
                 x,
                 projected_memory=memories[n],
-                memory_padding_mask=REAL,
+                memory_padding_mask=PADDING_MASK,
                 cache=caches[n],
                 cache_index="end" if grows else index,
             )
@@ -142,7 +142,7 @@ def test_dropout_differs_between_steps_and_seeds_and_ends_with_training():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"intermediate_dim": 0}, "`intermediate_dim` must be a positive integer"),
+        ({"intermediate_dim": 0}, "`intermediate_dim` must be an integer of at least 1"),
         ({"normalization": "batch"}, "Accepted: 'layer', 'rms'"),
         ({"normalizer": "softmx"}, "Did you mean 'softmax'"),
         ({"num_kv_heads": 3}, "must divide"),

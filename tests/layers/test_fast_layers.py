@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_attn.layers import TransformerEncoderBlock
-from keras_attn.layers._lean import HeadsDense, RowsDense, RowsNormalization
+from keras_attn.layers._fast_layers import HeadsDense, SequenceDense, SequenceLayerNormalization
 
 RANDOM = np.random.default_rng(0)
 DTYPES = ["float32", "mixed_float16"]
@@ -35,12 +35,12 @@ CASES = {
         (2, 5, 6),
     ),
     "dense": (
-        lambda **x: RowsDense(4, activation="gelu", **x),
+        lambda **x: SequenceDense(4, activation="gelu", **x),
         lambda **x: layers.Dense(4, activation="gelu", **x),
         (2, 5, 6),
     ),
     "normalization": (
-        lambda **x: RowsNormalization(epsilon=1e-3, **x),
+        lambda **x: SequenceLayerNormalization(epsilon=1e-3, **x),
         lambda **x: layers.LayerNormalization(epsilon=1e-3, **x),
         (2, 5, 6),
     ),
@@ -58,13 +58,15 @@ def test_it_is_keras_own_layer(case, dtype):
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
     values = [RANDOM.normal(size=w.shape) for w in ours.weights]
     ours.set_weights(values), theirs.set_weights(values)
-    found, expected = ours(x), theirs(x)
-    assert tuple(found.shape) == tuple(expected.shape)
+    received, expected = ours(x), theirs(x)
+    assert tuple(received.shape) == tuple(expected.shape)
     assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
-    assert found.dtype == expected.dtype
+    assert received.dtype == expected.dtype
     tolerance = {"float32": 1e-5, "float64": 1e-12, "mixed_float16": 1e-2}[dtype]
-    found, expected = (keras.ops.convert_to_numpy(y).astype("float64") for y in (found, expected))
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    received, expected = (
+        keras.ops.convert_to_numpy(y).astype("float64") for y in (received, expected)
+    )
+    np.testing.assert_allclose(received, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.tensorflow

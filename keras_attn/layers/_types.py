@@ -1,0 +1,5 @@
+"""Type aliases of the layers."""
+
+from keras_attn._types import Tensor
+
+Tensors = dict[str, Tensor]

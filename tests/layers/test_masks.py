@@ -1,0 +1,164 @@
+"""Mask arguments: which values, dtypes and shapes the layers accept, and how they combine."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import layers
+from keras_attn.layers._masks import check_mask_values
+
+B, T, D = 2, 4, 6
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(B, T, D)).astype("float32")
+MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool)
+
+# name -> (constructor, inputs of a call)
+LAYERS = {
+    "Attention": (layers.Attention, (X, X)),
+    "Attention additive": (lambda: layers.Attention("additive", units=3), (X, X)),
+    "AttentionDecoder": (lambda: layers.AttentionDecoder(5), (X, X)),
+    "AttentionPooling": (layers.AttentionPooling, (X,)),
+    "MultiHeadAttention": (lambda: layers.MultiHeadAttention(2, 3), (X, X)),
+    "TransformerDecoderBlock": (lambda: layers.TransformerDecoderBlock(2, 8), (X, X)),
+    "TransformerEncoderBlock": (lambda: layers.TransformerEncoderBlock(2, 8), (X,)),
+}
+ARGUMENTS = [
+    (name, argument)
+    for name, (make, _) in LAYERS.items()
+    for argument in ("padding_mask", "memory_padding_mask", "attention_mask")
+    if argument in inspect.signature(make().call).parameters
+]
+every_mask = pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+
+
+def array(x):
+    return ops.convert_to_numpy(x)
+
+
+def mask_for(argument):
+    return MASK if "padding" in argument else np.repeat(MASK[:, None], T, axis=1)
+
+
+@every_mask
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
+def test_masks_of_0_and_1_equal_boolean_ones(name, argument, dtype):
+    make, inputs = LAYERS[name]
+    layer, mask = make(), mask_for(argument)
+    expected = array(layer(*inputs, **{argument: mask}))
+    np.testing.assert_array_equal(array(layer(*inputs, **{argument: mask.astype(dtype)})), expected)
+    assert np.abs(array(layer(*inputs)) - expected).max() > 1e-4
+
+
+@every_mask
+def test_additive_masks_are_refused(name, argument):
+    make, inputs = LAYERS[name]
+    additive = np.where(mask_for(argument), 0.0, -1e9).astype("float32")
+    hint = "`bias=`" if argument == "attention_mask" else "Cast a mask"
+    with pytest.raises(ValueError, match=f"mask` must be boolean.*from -1e\\+09 to 0.*{hint}"):
+        make()(*inputs, **{argument: additive})
+
+
+@every_mask
+def test_float_masks_of_functional_models_are_refused(name, argument):
+    make, inputs = LAYERS[name]
+    symbols = [keras.Input(x.shape[1:]) for x in inputs]
+    mask = keras.Input(mask_for(argument).shape[1:])
+    with pytest.raises(ValueError, match="Received: a symbolic float32 tensor"):
+        make()(*symbols, **{argument: mask})
+
+
+@pytest.mark.tensorflow
+@every_mask
+def test_float_masks_of_graphs_are_refused(name, argument):
+    import tensorflow as tf
+
+    make, inputs = LAYERS[name]
+    layer, mask = make(), mask_for(argument)
+    expected = array(layer(*inputs, **{argument: mask}))
+    graph = tf.function(lambda mask: layer(*inputs, **{argument: mask}))
+    np.testing.assert_allclose(array(graph(tf.constant(mask))), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="Received: a symbolic float32 tensor"):
+        graph(tf.constant(mask, "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_float_masks_are_checked(dtype):
+    mask = ops.cast(MASK, dtype)
+    check_mask_values("layer", padding_mask=mask, attention_mask=None)
+    with pytest.raises(ValueError, match=f"layer: `padding_mask`.*{dtype} values from -9 to 0"):
+        check_mask_values("layer", padding_mask=(mask - 1) * 9)
+
+
+@pytest.mark.parametrize("name", ["Attention", "Attention additive", "MultiHeadAttention"])
+def test_attention_masks_of_rank_3_and_4_are_equal(name):
+    make, inputs = LAYERS[name]
+    layer, mask = make(), RANDOM.uniform(size=(B, T, T)) < 0.5
+    expected = array(layer(*inputs, padding_mask=MASK, attention_mask=mask))
+    for same in (mask[:, None], (mask & MASK[:, None])[:, None]):
+        output = layer(*inputs, padding_mask=MASK, attention_mask=same)
+        np.testing.assert_allclose(array(output), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Attention", "Attention additive", "MultiHeadAttention"])
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_masks_of_wrong_shapes_are_refused(name, symbolic):
+    make, inputs = LAYERS[name]
+    inputs = [keras.KerasTensor(x.shape) for x in inputs] if symbolic else inputs
+
+    def mask(*shape):
+        return keras.KerasTensor(shape, "bool") if symbolic else np.ones(shape, bool)
+
+    with pytest.raises(ValueError, match=r"`attention_mask` must have shape.*\(2, 3, 4, 4\)"):
+        make()(*inputs, attention_mask=mask(B, 3, T, T))
+    with pytest.raises(ValueError, match=r"`padding_mask` must have shape.*is an `attention_mask`"):
+        make()(*inputs, padding_mask=mask(B, T, T))
+
+
+MASK_ARGUMENTS = ["padding_mask", "attention_mask", "use_causal_mask"]
+
+
+def call_arguments(kind, method="call"):
+    return [name for name in inspect.signature(getattr(kind, method)).parameters if name != "self"]
+
+
+def test_methods_attend_take_the_same_masks_by_keyword():
+    for kind in (layers.Attention, layers.MultiHeadAttention):
+        parameters = inspect.signature(kind.attend).parameters
+        keywords = [x.name for x in parameters.values() if x.kind is x.KEYWORD_ONLY]
+        assert keywords[:5] == [*MASK_ARGUMENTS, "return_attention_scores", "training"]
+
+
+def test_both_blocks_order_their_arguments_alike():
+    encoder = call_arguments(layers.TransformerEncoderBlock)
+    decoder = call_arguments(layers.TransformerDecoderBlock)
+    shared = [
+        *("inputs", *MASK_ARGUMENTS),
+        *("return_attention_scores", "training", "cache", "cache_index"),
+    ]
+    assert encoder[: len(shared)] == shared
+    assert [name for name in decoder if "memory" not in name][: len(shared)] == shared
+    assert decoder[:4] == ["inputs", "memory", "padding_mask", "memory_padding_mask"]
+
+
+def test_multi_head_attention_orders_its_arguments_as_keras_does():
+    ours = call_arguments(layers.MultiHeadAttention)
+    theirs = call_arguments(keras.layers.MultiHeadAttention)
+    shared = [name for name in theirs if name in ours and not name.endswith(("_mask",))]
+    assert [name for name in ours if name in shared] == shared
+    assert {"attention_mask", "use_causal_mask"} < set(ours) & set(theirs)
+
+
+@pytest.mark.parametrize("score", ["scaled_dot", "additive"])
+def test_attend_combines_all_masks(score):
+    layer = layers.Attention(score, units=3 if score == "additive" else None)
+    mask = RANDOM.uniform(size=(B, T, T)) < 0.7
+    settings = {"padding_mask": MASK, "attention_mask": mask, "use_causal_mask": True}
+    expected, scores = layer(X, X, return_attention_scores=True, **settings)
+    query = ops.convert_to_tensor(X)
+    output = layer.attend(query, layer.project_keys(query), query, **settings)
+    np.testing.assert_allclose(array(output), array(expected), atol=1e-6)
+    allowed = mask & MASK[:, None] & np.tril(np.ones((T, T), bool))
+    np.testing.assert_array_equal(array(scores) > 0, allowed)
