@@ -14,7 +14,13 @@ from keras_attn.models.compact_transformer import (
     build_compact_transformer,
 )
 from keras_attn.models.ngram_attention import NGramAttentionConfig, build_ngram_attention
-from keras_attn.models.parts import backbone, head, head_layers
+from keras_attn.models.parts import (
+    attention_pooling,
+    backbone,
+    head,
+    head_layers,
+    ngram_embedding,
+)
 from keras_attn.models.recurrent_attention import (
     RecurrentAttentionConfig,
     build_recurrent_attention,
@@ -61,6 +67,7 @@ __all__ = [
     "TranslationModel",
     "TranslationTransformer",
     "TranslationTransformerConfig",
+    "attention_pooling",
     "backbone",
     "build",
     "build_attention_net",
@@ -79,6 +86,7 @@ __all__ = [
     "head",
     "head_layers",
     "list_architectures",
+    "ngram_embedding",
     "register_architecture",
     "unregister_architecture",
 ]

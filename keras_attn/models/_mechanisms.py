@@ -1,18 +1,12 @@
-"""The mechanisms that an image network can attend by, under one name each."""
+"""The attention mechanisms of image networks, by name."""
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from keras_attn.layers import (
-    CBAM,
-    EfficientChannelAttention,
-    SelfAttention2D,
-    SqueezeExcite,
-)
-from keras_attn.models._config import AttentionKind
+from keras_attn.layers import CBAM, EfficientChannelAttention, SelfAttention2D, SqueezeExcite
+from keras_attn.models._config import one_of
+from keras_attn.ops import NORMALIZERS
 
 Tensor = Any
-
-ImageAttention = AttentionKind | Literal["squeeze_excite", "efficient_channel", "cbam"]
 
 GATES = {
     "squeeze_excite": SqueezeExcite,
@@ -20,14 +14,16 @@ GATES = {
     "cbam": CBAM,
 }
 
+ImageAttentionKind = Annotated[str, one_of(lambda: ["none", *NORMALIZERS, *GATES])]
 
-def attended(x: Tensor, kind: str, **settings: Any) -> Tensor:
-    """A feature map with attention, by a layer named `attention`; as it is for `"none"`.
+
+def apply_attention(x: Tensor, kind: str, **settings: Any) -> Tensor:
+    """Apply a layer named `"attention"` to a feature map; return the map itself for `"none"`.
 
     Args:
-        x: symbolic feature map `(B, H, W, C)`.
+        x: Symbolic feature map `(B, H, W, C)`.
         kind: `"none"`, a gate, or a normalizer of `SelfAttention2D`.
-        settings: arguments of `SelfAttention2D`, if it is that.
+        settings: Arguments of `SelfAttention2D`; gates ignore them.
     """
     if kind == "none":
         return x

@@ -1,128 +1,241 @@
-"""What the text models share: their input, a bag of n-grams, and the way to the logits."""
+"""Parts of the text models: n-gram features, what networks read, and classifiers over n-grams.
 
-from typing import Annotated, Any
+Shapes in comments: `B` texts, `T` positions, `G` orders of n-grams (words, pairs, ...), `C`
+classes that log-count ratios tell apart, `D` features of a word, `E` features of an n-gram.
+"""
+
+from typing import Annotated, Any, NamedTuple
 
 import keras
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Gt, MinLen
 from keras import ops
 
-from keras_attn.layers import AttentionPooling, BranchMean, NGramEmbedding
+from keras_attn._token_ids import PADDING_ID, UNKNOWN_ID
+from keras_attn.layers import BranchMean, NGramEmbedding
+from keras_attn.models._blocks import make_pooling
 
 Tensor = Any
-Sizes = Annotated[tuple[Annotated[int, Gt(2)], ...], MinLen(1)]
-Rate = Annotated[float, Ge(0), Lt(1)]
+VocabularySizes = Annotated[tuple[Annotated[int, Gt(2)], ...], MinLen(1)]
 
-UNKNOWN = 1  # the id of what is not in a vocabulary; 0 is padding, or no n-gram at all
-BAG_GAIN = 3.0  # of the features that a bag beside a network learns, for Adam
-BAG_DIM = 3  # their number, besides those that are added to the ratios
-VOTE = 5.0  # what the ratios that a bag pools count at first
+EMBEDDING_STDDEV = 0.1  # of learned features at initialization
+BAG_EMBEDDING_GAIN = 3.0  # factor on the bag's learned features, in effect on Adam's step size
+BAG_EMBEDDING_DIM = 3  # learned features of an n-gram in the bag, besides adjustments of ratios
+BAG_INITIAL_RATIO_SCALE = 5.0  # logits per pooled log-count ratio in the bag, at initialization
+BAG_KEY_DIM = 8
 
 
-def check_orders(sizes: tuple[int, ...], frequent: tuple[int, ...] | None) -> None:
-    """Refuse sizes of n-grams that do not fit one another."""
-    if frequent is not None and len(sizes) != len(frequent):
+def check_orders(vocabulary_sizes: tuple[int, ...], frequent_sizes: tuple[int, ...] | None) -> None:
+    """Raise ValueError unless both have one value for each order of n-grams."""
+    if frequent_sizes is not None and len(vocabulary_sizes) != len(frequent_sizes):
         raise ValueError(
             "`vocabulary_sizes` and `frequent_sizes` must have one value an order of n-grams. "
-            f"Received: {sizes} and {frequent}. Give both, or `frequent_sizes=None` for all."
+            f"Received: {vocabulary_sizes} and {frequent_sizes}. Give both, or "
+            "`frequent_sizes=None` for all."
         )
 
 
-class TextInput:
-    """The input of a network that reads a text word by word, with a bag of n-grams beside it.
-
-    Args:
-        sizes: number of ids of each order of n-grams, `V_g`.
-        frequent: number of ids of each order that the network reads, the most frequent
-            n-grams; None is all. The bag reads all in any case.
-        embedding_dim: features of a word that are learned, `D`.
-        num_classes: number of classes.
-        ratio_classes: number of classes that the log-count ratios tell apart, `C`.
-        bag: whether there is to be a bag.
-        enough: n-grams, see `votes`.
+class NGrams(NamedTuple):
+    """The n-grams that begin at each position of a text.
 
     Attributes:
-        ids: the input `(B, T, G)`.
-        real: the padding mask `(B, T)`, True where there is a word.
-        features: what the network reads `(B, T, D + G * C)`: the learned features of each
-            word, and the log-count ratios of the n-grams that it begins.
+        ids: Integers `(B, T, G)`, without folds, see `NGramEmbedding.without_folds`.
+        features: Floats `(B, T, G, C + E)`: fixed log-count ratios, and learned features of
+            the bag: adjustments of the ratios, and `BAG_EMBEDDING_DIM` others. Without a bag
+            nothing is learned, and `E` is 0.
     """
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        frequent: tuple[int, ...] | None,
-        embedding_dim: int,
-        num_classes: int,
-        ratio_classes: int,
-        bag: bool,
-        enough: int,
-    ) -> None:
-        self.num_classes, self.ratio_classes = num_classes, ratio_classes
-        self.bag, self.enough = bag, enough
-        orders = len(sizes)
-        self.ids = keras.Input((None, orders), dtype="int32", name="ids")
-        self.real = self.ids[:, :, 0] != 0
-        learned = ratio_classes + BAG_DIM if bag else 0
-        embedding = NGramEmbedding(
-            sizes,
-            (learned,) * orders,
-            BAG_GAIN,
-            num_ratios=ratio_classes,
-            embeddings_initializer=Adjustments(ratio_classes, 0.1 / BAG_GAIN),
-            name="ngrams",
-        )
-        of_ngrams = keras.layers.Reshape((-1, orders, ratio_classes + learned), name="by_order")
-        self._ngrams = of_ngrams(embedding(self.ids))
-        self._own = embedding.without_folds(self.ids)
-        limits = [min(pair) for pair in zip(sizes, frequent or sizes, strict=True)]
-        known = [
-            ops.where(self._own[:, :, order] < limit, self._own[:, :, order], UNKNOWN)
-            for order, limit in enumerate(limits)
-        ]
-        start = keras.initializers.RandomNormal(stddev=0.1)
-        words = NGramEmbedding(
-            limits[:1], (embedding_dim,), embeddings_initializer=start, name="words"
-        )(known[0][:, :, None])
-        read = ops.cast(ops.stack(known, axis=-1) > UNKNOWN, words.dtype)[..., None]
-        ratios = self._ngrams[..., :ratio_classes] * read
-        flat = keras.layers.Reshape((-1, orders * ratio_classes), name="ratios")(ratios)
-        self.features = keras.layers.Concatenate(name="features")([words, flat])
-
-    def logits(self, pooled: Tensor, attention: str, dropout: float) -> Tensor:
-        """Logits `(B, C)` from the network's pooled states, and the bag's if there is one."""
-        if dropout:
-            pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
-        logits = keras.layers.Dense(self.num_classes, dtype="float32", name="logits")(pooled)
-        if not self.bag:
-            return logits
-        both = ops.stack([logits, self._votes(attention)], axis=1)
-        return BranchMean(dtype="float32", name="branches")(both)
-
-    def _votes(self, attention: str) -> Tensor:
-        """The logits of the bag, in which each n-gram counts once."""
-        c = self.ratio_classes
-        ratios, learned = self._ngrams[..., :c], self._ngrams[..., c:]
-        features = ops.concatenate([ratios + learned[..., :c], learned[..., c:]], axis=-1)
-        ngrams = keras.layers.Reshape((-1, c + BAG_DIM), name="bag")(features)
-        counted = keras.layers.Flatten(name="once")(once(self._own))
-        uniform = attention == "none"
-        pooled = AttentionPooling(
-            key_dim=8,
-            score="uniform" if uniform else "scaled_dot",
-            project_values=False,
-            normalizer="softmax" if uniform else attention,
-            name="bag_pool" if uniform else "bag_attention",
-        )(ngrams, padding_mask=counted)
-        return votes(pooled, counted, self.num_classes, c, VOTE, self.enough, "bag_logits")
+    ids: Tensor
+    features: Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_attn")
-class Adjustments(keras.initializers.Initializer):
-    """Zeros in the first columns, which are added to ratios, and small numbers in the others.
+def embed_ngrams(
+    ids: Tensor, vocabulary_sizes: tuple[int, ...], ratio_classes: int, bag: bool
+) -> NGrams:
+    """Look up the features of n-grams, by a layer named `"ngrams"`.
 
     Args:
-        zeros: number of columns.
-        stddev: standard deviation of the others.
+        ids: Symbolic integers `(B, T, G)`.
+        vocabulary_sizes: Number of ids of each order.
+        ratio_classes: Number of log-count ratios of an n-gram, `C`.
+        bag: Whether to learn features for a bag of n-grams.
+    """
+    orders = len(vocabulary_sizes)
+    learned_dim = ratio_classes + BAG_EMBEDDING_DIM if bag else 0
+    embedding = NGramEmbedding(
+        vocabulary_sizes,
+        (learned_dim,) * orders,
+        BAG_EMBEDDING_GAIN,
+        num_ratios=ratio_classes,
+        embeddings_initializer=ZeroColumnsInitializer(
+            ratio_classes, EMBEDDING_STDDEV / BAG_EMBEDDING_GAIN
+        ),
+        name="ngrams",
+    )
+    shape = (-1, orders, ratio_classes + learned_dim)
+    features = keras.layers.Reshape(shape, name="by_order")(embedding(ids))  # (B, T, G, C + E)
+    return NGrams(embedding.without_folds(ids), features)
+
+
+def word_features(
+    ngrams: NGrams,
+    vocabulary_sizes: tuple[int, ...],
+    frequent_sizes: tuple[int, ...] | None,
+    embedding_dim: int,
+    ratio_classes: int,
+) -> Tensor:
+    """Return what a network reads of each word: learned features, and log-count ratios.
+
+    Args:
+        ngrams: The n-grams that begin at each position.
+        vocabulary_sizes: Number of ids of each order.
+        frequent_sizes: Number of ids of each order that the network reads, the most frequent
+            n-grams; the others are unknown to it. None means all.
+        embedding_dim: Number of learned features of a word, `D`.
+        ratio_classes: Number of log-count ratios of an n-gram, `C`.
+
+    Returns:
+        Floats `(B, T, D + G * C)`, from a layer named `"features"`.
+    """
+    limits = list(map(min, vocabulary_sizes, frequent_sizes or vocabulary_sizes))
+    columns = [ngrams.ids[:, :, order] for order in range(len(limits))]  # G times (B, T)
+    columns = [
+        ops.where(column < limit, column, UNKNOWN_ID)
+        for column, limit in zip(columns, limits, strict=True)
+    ]
+    embedding = NGramEmbedding(
+        limits[:1],
+        (embedding_dim,),
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=EMBEDDING_STDDEV),
+        name="words",
+    )
+    words = embedding(columns[0][:, :, None])  # (B, T, D)
+    is_frequent = ops.cast(ops.stack(columns, axis=-1) > UNKNOWN_ID, words.dtype)  # (B, T, G)
+    ratios = ngrams.features[..., :ratio_classes] * is_frequent[..., None]  # (B, T, G, C)
+    ratios = keras.layers.Reshape((-1, len(limits) * ratio_classes), name="ratios")(ratios)
+    return keras.layers.Concatenate(name="features")([words, ratios])  # (B, T, D + G * C)
+
+
+def drop_features(x: Tensor, dropout: float, word_dropout: float) -> Tensor:
+    """Apply dropout to features `(B, T, D)`: to single ones, and to words as a whole."""
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
+    if word_dropout:
+        word = (None, None, 1)
+        x = keras.layers.Dropout(word_dropout, noise_shape=word, name="word_dropout")(x)
+    return x
+
+
+def classify(pooled: Tensor, num_classes: int, dropout: float) -> Tensor:
+    """Return float32 logits `(B, num_classes)` from pooled states `(B, D)`."""
+    if dropout:
+        pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
+
+
+def classify_with_bag(
+    logits: Tensor,
+    ngrams: NGrams,
+    ratio_classes: int,
+    attention: str,
+    shrinkage_ngrams: int,
+) -> Tensor:
+    """Return the mean of a network's logits and those of a bag of n-grams.
+
+    In the bag each n-gram counts once in a text. In training one of both branches, drawn for
+    each text, gives the logits, see `BranchMean`.
+
+    Args:
+        logits: The network's logits `(B, num_classes)`.
+        ngrams: The n-grams of the texts, with features for a bag.
+        ratio_classes: Number of log-count ratios of an n-gram, `C`.
+        attention: Normalizer of the attention that pools the bag, or `"none"`.
+        shrinkage_ngrams: See `shrink_average`.
+    """
+    ratios = ngrams.features[..., :ratio_classes]  # (B, T, G, C)
+    learned = ngrams.features[..., ratio_classes:]  # (B, T, G, C + BAG_EMBEDDING_DIM)
+    adjusted = ratios + learned[..., :ratio_classes]
+    features = ops.concatenate([adjusted, learned[..., ratio_classes:]], axis=-1)
+    shape = (-1, ratio_classes + BAG_EMBEDDING_DIM)
+    features = keras.layers.Reshape(shape, name="bag")(features)  # (B, T * G, C + ...)
+    mask = first_occurrence_mask(ngrams.ids)  # (B, T, G)
+    mask = keras.layers.Flatten(name="once")(mask)  # (B, T * G)
+    pooling = make_pooling(
+        attention,
+        key_dim=BAG_KEY_DIM,
+        project_values=False,
+        name="bag_attention",
+        uniform_name="bag_pool",
+    )
+    pooled = shrink_average(pooling(features, padding_mask=mask), mask, shrinkage_ngrams)
+    classifier = make_ratio_classifier(
+        logits.shape[-1], ratio_classes, BAG_INITIAL_RATIO_SCALE, "bag_logits"
+    )
+    branches = ops.stack([logits, classifier(pooled)], axis=1)  # (B, 2, num_classes)
+    return BranchMean(dtype="float32", name="branches")(branches)
+
+
+def shrink_average(average: Tensor, mask: Tensor, shrinkage_ngrams: int) -> Tensor:
+    """Shrink averages over few n-grams towards 0, for they are large by chance.
+
+    An average over fewer than `shrinkage_ngrams` n-grams counts as if zeros made up the number.
+
+    Args:
+        average: Averages `(B, E)`; the result has the same shape.
+        mask: Booleans `(B, S)`, True for the n-grams that an average is over.
+        shrinkage_ngrams: Number of n-grams from which an average counts in full.
+    """
+    number = ops.sum(ops.cast(mask, "float32"), axis=1, keepdims=True)  # (B, 1)
+    return average * ops.cast(ops.minimum(number / shrinkage_ngrams, 1.0), average.dtype)
+
+
+def make_ratio_classifier(
+    num_classes: int, ratio_classes: int, initial_ratio_scale: float, name: str
+) -> keras.layers.Dense:
+    """Return a linear classifier over features whose first are log-count ratios.
+
+    Each ratio speaks for its own class at first. Where ratios tell apart another number of
+    classes, no class has a ratio of its own, and the weights are drawn as Keras draws them.
+
+    Args:
+        num_classes: Number of classes.
+        ratio_classes: Number of log-count ratios among the features.
+        initial_ratio_scale: Logits per log-count ratio at initialization.
+        name: Name of the layer.
+    """
+    initializer: Any = "glorot_uniform"
+    if ratio_classes == num_classes:
+        initializer = keras.initializers.Identity(initial_ratio_scale)
+    return keras.layers.Dense(
+        num_classes, kernel_initializer=initializer, dtype="float32", name=name
+    )
+
+
+def first_occurrence_mask(ids: Tensor) -> Tensor:
+    """Return a mask that is True at one occurrence of each known n-gram in its text.
+
+    Args:
+        ids: Integers `(B, T, G)`; orders have ids of their own.
+
+    Returns:
+        Booleans `(B, T, G)`; False for padding and unknown n-grams.
+    """
+    order = ops.argsort(ids, axis=1)
+    ranked = ops.take_along_axis(ids, order, axis=1)
+    previous = ops.pad(ranked[:, :-1], ((0, 0), (1, 0), (0, 0)), constant_values=PADDING_ID)
+    is_new = ops.cast(ops.not_equal(ranked, previous), "int32")
+    is_new = ops.take_along_axis(is_new, ops.argsort(order, axis=1), axis=1)  # in the text's order
+    return ops.logical_and(ids > UNKNOWN_ID, is_new > 0)
+
+
+@keras.saving.register_keras_serializable(package="keras_attn", name="Adjustments")
+class ZeroColumnsInitializer(keras.initializers.Initializer):
+    """Zeros in the first columns of a matrix, normally distributed values in the others.
+
+    Networks saved by version 0.1 know it as `Adjustments`.
+
+    Args:
+        zeros: Number of columns of zeros.
+        stddev: Standard deviation of the others.
     """
 
     def __init__(self, zeros: int, stddev: float) -> None:
@@ -136,61 +249,3 @@ class Adjustments(keras.initializers.Initializer):
 
     def get_config(self) -> dict[str, Any]:
         return {"zeros": self.zeros, "stddev": self.stddev}
-
-
-def votes(
-    pooled: Tensor,
-    counted: Tensor,
-    num_classes: int,
-    ratio_classes: int | None,
-    gain: float,
-    enough: int,
-    name: str,
-) -> Tensor:
-    """Logits `(B, C)` from an average over n-grams, whose first features vote for the classes.
-
-    An average over a few n-grams is large by chance. Over fewer than `enough` it counts as
-    if the others were there and said nothing.
-
-    Args:
-        pooled: the averages `(B, D)`.
-        counted: boolean `(B, S)`, what they are over.
-        num_classes: number of classes, `C`.
-        ratio_classes: number of the features that vote; None means `num_classes`. If it is
-            another number, features do not stand for classes, and the weights start at random.
-        gain: what a vote counts at first.
-        enough: n-grams over which an average counts in full.
-        name: name of the layer.
-    """
-    number = ops.sum(ops.cast(counted, "float32"), axis=1, keepdims=True)
-    share = ops.cast(ops.minimum(number / enough, 1.0), pooled.dtype)
-    one_vote_a_class = ratio_classes in (None, num_classes)
-    return keras.layers.Dense(
-        num_classes,
-        kernel_initializer=keras.initializers.Identity(gain)
-        if one_vote_a_class
-        else "glorot_uniform",
-        dtype="float32",
-        name=name,
-    )(pooled * share)
-
-
-def once(ids: Tensor) -> Tensor:
-    """True at one place of each known n-gram in its row: `(B, T, G)` to the same shape."""
-    order = ops.argsort(ids, axis=1)
-    ranked = ops.take_along_axis(ids, order, axis=1)
-    before = ops.pad(ranked[:, :-1], ((0, 0), (1, 0), (0, 0)))  # 0 is no n-gram
-    new = ops.take_along_axis(
-        ops.cast(ops.not_equal(ranked, before), "int32"), ops.argsort(order, axis=1), axis=1
-    )
-    return ops.logical_and(ids > UNKNOWN, new > 0)
-
-
-def thinned(x: Tensor, dropout: float, word_dropout: float) -> Tensor:
-    """Features `(B, T, D)` of which single ones, and whole words, are dropped in training."""
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
-    if word_dropout:
-        whole = (None, None, 1)
-        x = keras.layers.Dropout(word_dropout, noise_shape=whole, name="word_dropout")(x)
-    return x

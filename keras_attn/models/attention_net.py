@@ -3,12 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, MinLen
 
 from keras_attn.layers import ConvBlock, PatchWhitening, ResidualBlock
 from keras_attn.layers.initializers import Dirac
-from keras_attn.models._config import GLOBAL_POOLS, frozen_config
-from keras_attn.models._mechanisms import ImageAttention, attended
+from keras_attn.models._config import GLOBAL_POOLS, NumClasses, Positive, Rate, frozen_config
+from keras_attn.models._mechanisms import ImageAttentionKind, apply_attention
 from keras_attn.models.registry import register_architecture
 
 Tensor = Any
@@ -16,53 +16,55 @@ Tensor = Any
 
 @frozen_config
 class AttentionNetConfig:
-    """What an `attention_net` is made of.
+    """Configuration of an `attention_net`.
 
     Attributes:
-        num_classes: number of classes.
-        image_size: side of the square images.
+        num_classes: Number of classes.
+        image_size: Height and width of the images.
         stem: `"convolution"`, a trained 3x3 `ConvBlock`, or `"whitening"`, a frozen
             `PatchWhitening` of 2x2 patches.
-        stem_filters: channels of the stem, if it is a convolution.
-        block: `"residual"`, two convolutions beside a shortcut, or `"plain"`, without it.
-        stage_filters: channels of each stage, which is one block.
-        stage_downsample: how each stage halves the map: `"max"`, `"average"`, `"stride"`
-            (of residual blocks) or `"none"`.
-        attention: normalizer of the attention, or a gate, or `"none"` for the twin without.
-        attention_stage: number of the stage, from 1, that the attention follows; None is the
-            last.
-        num_heads: heads of the attention; this and the next two are of no matter to gates.
-        key_channels: channels of its queries and keys; None is an eighth of the map's.
-        value_channels: channels of its values; None is half of the map's.
-        activation: name of a Keras activation.
-        kernel_initializer: of convolutions, `"dirac"` for those that pass their input on.
-        pool: how the positions are pooled.
-        logit_scale: constant factor on the logits; below 1 it slows the classifier.
-        batch_norm_momentum: how much the moving statistics keep a step.
-        batch_norm_scale: whether normalizations have learned scales.
+        stem_filters: Channels of the stem, if it is a convolution.
+        block: `"residual"`, two convolutions and a shortcut, or `"plain"`, without a shortcut.
+        stage_filters: Channels of each stage. A stage is one block.
+        stage_downsample: How each stage halves the feature map: `"max"`, `"average"`,
+            `"stride"` (residual blocks only) or `"none"`.
+        attention: Normalizer of the attention; or a gate; or `"none"`, the baseline without
+            attention.
+        attention_stage: Number of the stage, from 1, after which the attention stands; None
+            means the last.
+        num_heads: Number of attention heads. Gates ignore it, and the next two.
+        key_channels: Channels of queries and keys; None means an eighth of the map's.
+        value_channels: Channels of values; None means half of the map's.
+        activation: Name of a Keras activation.
+        kernel_initializer: Initializer of the convolutions; `"dirac"` makes them the identity
+            at first.
+        pool: How positions are pooled before the classifier.
+        logit_scale: Constant factor on the logits. Below 1 it slows down the classifier.
+        batch_norm_momentum: Momentum of the moving statistics.
+        batch_norm_scale: Whether batch normalizations have a learned scale.
     """
 
-    num_classes: Annotated[int, Gt(1)] = 10
+    num_classes: NumClasses = 10
     image_size: Annotated[int, Ge(8)] = 32
     stem: Literal["convolution", "whitening"] = "convolution"
-    stem_filters: Annotated[int, Gt(0)] = 64
+    stem_filters: Positive = 64
     block: Literal["residual", "plain"] = "residual"
-    stage_filters: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (64, 128, 256)
+    stage_filters: Annotated[tuple[Positive, ...], MinLen(1)] = (64, 128, 256)
     stage_downsample: tuple[Literal["none", "max", "average", "stride"], ...] = (
         "max",
         "max",
         "none",
     )
-    attention: ImageAttention = "softmax"
-    attention_stage: Annotated[int, Gt(0)] | None = None
-    num_heads: Annotated[int, Gt(0)] = 1
-    key_channels: Annotated[int, Gt(0)] | None = None
-    value_channels: Annotated[int, Gt(0)] | None = None
+    attention: ImageAttentionKind = "softmax"
+    attention_stage: Positive | None = None
+    num_heads: Positive = 1
+    key_channels: Positive | None = None
+    value_channels: Positive | None = None
     activation: Literal["relu", "gelu", "silu"] = "relu"
     kernel_initializer: Literal["he_normal", "dirac"] = "he_normal"
     pool: Literal["max", "average"] = "max"
     logit_scale: Annotated[float, Gt(0)] = 0.125
-    batch_norm_momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    batch_norm_momentum: Rate = 0.9
     batch_norm_scale: bool = True
 
     def __post_init__(self) -> None:
@@ -94,15 +96,16 @@ class AttentionNetConfig:
 
 @register_architecture("attention_net", task="image_classification")
 def build_attention_net(config: AttentionNetConfig) -> keras.Model:
-    """Stem, stages of convolutions, attention over a feature map, a linear head.
+    """Build a convolutional network with self-attention on a late feature map.
 
-    Residual blocks are those of He et al. (arXiv:1512.03385), projected where the
-    channels change; attention is that of SAGAN (arXiv:1805.08318); the whitening stem, plain
-    blocks, pooling before normalization and the scale on the logits come from Page (2019) and
-    Jordan (arXiv:2404.00498).
+    A stem, stages of convolutions, attention, pooling, a linear classifier. Residual blocks
+    are those of He et al. (arXiv:1512.03385), with a projection where the channels change; the
+    attention is that of SAGAN (arXiv:1805.08318); the whitening stem, plain blocks, pooling
+    before normalization and the scale on the logits follow Page (2019) and Jordan
+    (arXiv:2404.00498).
 
     Args:
-        config: what the network is made of.
+        config: Configuration of the network.
 
     Returns:
         A functional model: float images `(B, image_size, image_size, 3)`, normalized, to
@@ -114,31 +117,31 @@ def build_attention_net(config: AttentionNetConfig) -> keras.Model:
     >>> model.get_layer("attention").output.shape
     (None, 8, 8, 32)
     """
-    images = keras.Input((config.image_size, config.image_size, 3), name="images")
+    images = keras.Input((config.image_size, config.image_size, 3), name="images")  # (B, H, W, 3)
     if config.stem == "whitening":
         x = PatchWhitening(name="whitening")(images)
         x = keras.layers.Activation(config.activation, name="stem")(x)
     else:
-        x = ConvBlock(config.stem_filters, name="stem", **_common(config))(images)
+        x = ConvBlock(config.stem_filters, name="stem", **_block_settings(config))(images)
     stages = zip(config.stage_filters, config.stage_downsample, strict=True)
     for index, (filters, downsample) in enumerate(stages, start=1):
         x = _stage(config, x, filters, downsample, f"stage_{index}")
         if index == (config.attention_stage or len(config.stage_filters)):
-            x = attended(
+            x = apply_attention(
                 x,
                 config.attention,
                 num_heads=config.num_heads,
                 key_channels=config.key_channels,
                 value_channels=config.value_channels,
             )
-    x = GLOBAL_POOLS[config.pool](data_format="channels_last", name="pool")(x)
+    x = GLOBAL_POOLS[config.pool](data_format="channels_last", name="pool")(x)  # (B, C)
     x = keras.layers.Dense(config.num_classes, use_bias=False, dtype="float32", name="head")(x)
     logits = keras.layers.Rescaling(config.logit_scale, dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="attention_net")
 
 
-def _common(config: AttentionNetConfig) -> dict[str, Any]:
-    """What all blocks are told."""
+def _block_settings(config: AttentionNetConfig) -> dict[str, Any]:
+    """Return the arguments that all blocks share."""
     dirac = config.kernel_initializer == "dirac"
     return {
         "activation": config.activation,
@@ -151,9 +154,9 @@ def _common(config: AttentionNetConfig) -> dict[str, Any]:
 def _stage(
     config: AttentionNetConfig, x: Tensor, filters: int, downsample: str, name: str
 ) -> Tensor:
-    """One block of two convolutions."""
+    """Apply one block of two convolutions to a feature map `(B, H, W, C)`."""
     pool = None if downsample == "none" else downsample
     if config.block == "residual":
-        return ResidualBlock(filters, downsample=pool, name=name, **_common(config))(x)
-    x = ConvBlock(filters, pool=pool, name=f"{name}_first", **_common(config))(x)
-    return ConvBlock(filters, name=name, **_common(config))(x)
+        return ResidualBlock(filters, downsample=pool, name=name, **_block_settings(config))(x)
+    x = ConvBlock(filters, pool=pool, name=f"{name}_first", **_block_settings(config))(x)
+    return ConvBlock(filters, name=name, **_block_settings(config))(x)

@@ -1,20 +1,19 @@
-"""A Transformer over the tokens that a few convolutions make of an image."""
+"""A Transformer over tokens that a few convolutions compute from an image."""
 
 from typing import Annotated, Any, Literal
 
 import keras
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, MinLen
 
 from keras_attn.layers import (
-    AttentionPooling,
     ConvBlock,
     PatchWhitening,
     PositionEmbedding,
     TransformerEncoderBlock,
 )
 from keras_attn.layers.initializers import Dirac
-from keras_attn.models._blocks import feed_forward_block
-from keras_attn.models._config import AttentionKind, frozen_config
+from keras_attn.models._blocks import feed_forward_block, make_pooling
+from keras_attn.models._config import AttentionKind, NumClasses, Positive, Rate, frozen_config
 from keras_attn.models.registry import register_architecture
 
 Tensor = Any
@@ -22,40 +21,40 @@ Tensor = Any
 
 @frozen_config
 class CompactTransformerConfig:
-    """What a `compact_transformer` is made of.
+    """Configuration of a `compact_transformer`.
 
     Attributes:
-        num_classes: number of classes.
-        image_size: side of the square images.
+        num_classes: Number of classes.
+        image_size: Height and width of the images.
         stem: `"none"`, or `"whitening"`, a frozen `PatchWhitening` of 2x2 patches.
-        tokenizer_filters: channels of the convolutions that make tokens; the last is the size
-            of a token.
-        tokenizer_pools: whether each of them halves the map.
-        num_layers: encoder blocks.
-        num_heads: heads of each, which divide the size of a token.
-        intermediate_dim: width of the feed-forward networks.
-        position: `"embedding"`, learned vectors that are added to the tokens; or what attention
-            itself knows of the order of tokens, see `keras_attn.layers.MultiHeadAttention`.
-        pool_dim: size of the query and the keys of the attention that pools the tokens.
-        attention: normalizer of all attention, or `"none"` for the twin: blocks of
-            feed-forward networks alone, and an average over the tokens.
-        dropout: rate of dropout in the blocks.
-        batch_norm_momentum: how much the moving statistics of the tokenizer keep a step.
+        tokenizer_filters: Channels of the convolutions that compute tokens; the last is the
+            size of a token.
+        tokenizer_pools: Whether each of them halves the feature map.
+        num_layers: Number of encoder blocks.
+        num_heads: Attention heads of each block, which divide the size of a token.
+        intermediate_dim: Hidden size of the feed-forward networks.
+        position: `"embedding"`, learned vectors added to the tokens; or a position encoding
+            inside attention, see `keras_attn.layers.MultiHeadAttention`.
+        pool_dim: Size of query and keys of the attention that pools the tokens.
+        attention: Normalizer of all attention; or `"none"`, the baseline without attention:
+            blocks with feed-forward networks only, and an average over the tokens.
+        dropout: Dropout rate in the blocks.
+        batch_norm_momentum: Momentum of the tokenizer's moving statistics.
     """
 
-    num_classes: Annotated[int, Gt(1)] = 10
+    num_classes: NumClasses = 10
     image_size: Annotated[int, Ge(8)] = 32
     stem: Literal["none", "whitening"] = "none"
-    tokenizer_filters: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (64, 128)
+    tokenizer_filters: Annotated[tuple[Positive, ...], MinLen(1)] = (64, 128)
     tokenizer_pools: tuple[bool, ...] = (True, True)
-    num_layers: Annotated[int, Gt(0)] = 4
-    num_heads: Annotated[int, Gt(0)] = 4
-    intermediate_dim: Annotated[int, Gt(0)] = 128
+    num_layers: Positive = 4
+    num_heads: Positive = 4
+    intermediate_dim: Positive = 128
     position: Literal["embedding", "relative"] | None = "embedding"
-    pool_dim: Annotated[int, Gt(0)] = 32
+    pool_dim: Positive = 32
     attention: AttentionKind = "softmax"
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
-    batch_norm_momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    dropout: Rate = 0.0
+    batch_norm_momentum: Rate = 0.9
 
     def __post_init__(self) -> None:
         if len(self.tokenizer_filters) != len(self.tokenizer_pools):
@@ -79,14 +78,14 @@ class CompactTransformerConfig:
 
 @register_architecture("compact_transformer", task="image_classification")
 def build_compact_transformer(config: CompactTransformerConfig) -> keras.Model:
-    """Convolutions that make tokens, encoder blocks, attention pooling, a linear head.
+    """Build a convolutional tokenizer, encoder blocks, attention pooling, a linear classifier.
 
-    The Compact Convolutional Transformer of Hassani et al. (arXiv:2104.05704): tokens come of
-    overlapping convolutions, and a learned query pools them in place of a class token. Here
-    the tokenizer is normalized, and may begin with a whitening of patches.
+    The Compact Convolutional Transformer of Hassani et al. (arXiv:2104.05704): overlapping
+    convolutions compute the tokens, and a learned query pools them in place of a class token.
+    Here the tokenizer has batch normalization, and may begin with a whitening of patches.
 
     Args:
-        config: what the network is made of.
+        config: Configuration of the network.
 
     Returns:
         A functional model: float images `(B, image_size, image_size, 3)`, normalized, to
@@ -98,7 +97,7 @@ def build_compact_transformer(config: CompactTransformerConfig) -> keras.Model:
     >>> model.get_layer("block_2").output.shape
     (None, 64, 128)
     """
-    images = keras.Input((config.image_size, config.image_size, 3), name="images")
+    images = keras.Input((config.image_size, config.image_size, 3), name="images")  # (B, H, W, 3)
     x = images
     if config.stem == "whitening":
         x = PatchWhitening(name="whitening")(x)
@@ -114,25 +113,19 @@ def build_compact_transformer(config: CompactTransformerConfig) -> keras.Model:
             name=f"tokenizer_{index}",
         )(x)
     _, height, width, size = x.shape
-    x = keras.layers.Reshape((height * width, size), name="tokens")(x)
+    x = keras.layers.Reshape((height * width, size), name="tokens")(x)  # (B, T, D)
     if config.position == "embedding":
         x = PositionEmbedding(max_length=height * width, name="position")(x)
     for index in range(1, config.num_layers + 1):
         x = _block(config, x, f"block_{index}")
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    uniform = config.attention == "none"
-    x = AttentionPooling(
-        key_dim=config.pool_dim,
-        project_values=False,
-        score="uniform" if uniform else "scaled_dot",
-        normalizer="softmax" if uniform else config.attention,
-        name="pool" if uniform else "attention",
-    )(x)
+    x = make_pooling(config.attention, key_dim=config.pool_dim, project_values=False)(x)  # (B, D)
     logits = keras.layers.Dense(config.num_classes, dtype="float32", name="head")(x)
     return keras.Model(images, logits, name="compact_transformer")
 
 
 def _block(config: CompactTransformerConfig, x: Tensor, name: str) -> Tensor:
+    """Apply one encoder block to tokens `(B, T, D)`."""
     if config.attention == "none":
         return feed_forward_block(x, config.intermediate_dim, config.dropout, name)
     return TransformerEncoderBlock(

@@ -1,60 +1,73 @@
-"""Attention over the n-grams of a text: a bag that knows which of its things matter."""
+"""Attention over the n-grams of a text, without their order."""
 
 from typing import Annotated, Literal
 
 import keras
 from annotated_types import Ge, Gt
 
-from keras_attn.layers import AttentionPooling, NGramEmbedding
-from keras_attn.models._config import frozen_config
-from keras_attn.models._texts import UNKNOWN, Rate, Sizes, votes
+from keras_attn._token_ids import UNKNOWN_ID
+from keras_attn.layers import NGramEmbedding
+from keras_attn.models._blocks import make_pooling
+from keras_attn.models._config import (
+    NumClasses,
+    Positive,
+    Rate,
+    StreamingAttentionKind,
+    frozen_config,
+)
+from keras_attn.models._texts import (
+    EMBEDDING_STDDEV,
+    VocabularySizes,
+    make_ratio_classifier,
+    shrink_average,
+)
 from keras_attn.models.registry import register_architecture
 
 
 @frozen_config
 class NGramAttentionConfig:
-    """What an `ngram_attention` is made of.
+    """Configuration of an `ngram_attention`.
 
     Attributes:
-        num_classes: number of classes.
-        ratio_classes: number of classes that the log-count-ratio features tell apart; None
+        num_classes: Number of classes.
+        ratio_classes: Number of classes that the log-count-ratio features tell apart; None
             means `num_classes`.
-        vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
-        embedding_dim: features of an n-gram, besides one for each class that starts as its
-            log-count ratio.
-        attention: normalizer of the attention, or `"none"` for the twin that averages.
-        score: how the learned query scores an n-gram.
-        key_dim: size of query and keys.
-        embedding_gain: see `keras_attn.layers.NGramEmbedding`.
-        logit_gain: what the classifier multiplies the pooled log-count ratios by at first.
-        dropout: rate at which attention weights are dropped in training.
-        enough: known n-grams of a text over which the average counts in full; of a text of
-            fewer it counts as if the others were there and said nothing.
+        vocabulary_sizes: Number of ids of each order of n-grams: words, pairs, triples.
+        embedding_dim: Number of features of an n-gram, besides `ratio_classes` that start as
+            its log-count ratios.
+        attention: Normalizer of the attention; or `"none"`, the baseline that averages.
+        score: How the learned query is compared with an n-gram.
+        key_dim: Size of query and keys.
+        embedding_gain: Factor on the embedding tables, see `keras_attn.layers.NGramEmbedding`.
+        logit_gain: Logits per pooled log-count ratio at initialization.
+        dropout: Dropout rate of attention weights.
+        shrinkage_ngrams: Number of known n-grams from which their average counts in full. With
+            fewer in a text it counts as if features of zeros made up the number.
     """
 
-    num_classes: Annotated[int, Gt(1)] = 2
-    ratio_classes: Annotated[int, Gt(1)] | None = None
-    vocabulary_sizes: Sizes = (25_000, 120_000, 110_000)
+    num_classes: NumClasses = 2
+    ratio_classes: NumClasses | None = None
+    vocabulary_sizes: VocabularySizes = (25_000, 120_000, 110_000)
     embedding_dim: Annotated[int, Ge(0)] = 3
-    attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
+    attention: StreamingAttentionKind = "softmax"
     score: Literal["scaled_dot", "additive"] = "scaled_dot"
-    key_dim: Annotated[int, Gt(0)] = 8
+    key_dim: Positive = 8
     embedding_gain: Annotated[float, Gt(0)] = 10.0
     logit_gain: Annotated[float, Gt(0)] = 5.0
     dropout: Rate = 0.0
-    enough: Annotated[int, Gt(0)] = 64
+    shrinkage_ngrams: Positive = 64
 
 
 @register_architecture("ngram_attention", task="text_classification")
 def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
-    """Embedded n-grams, pooled by a learned query, and a linear classifier.
+    """Build embedded n-grams, pooled by a learned query, and a linear classifier.
 
-    Naive-Bayes log-count ratios as features (Wang and Manning, ACL 2012), trained on as
-    embeddings (Li et al., COLING 2016), here under attention in place of a sum. An n-gram
-    that is not in the vocabulary has no vote; a text of none has that of the bias.
+    Naive-Bayes log-count ratios as features (Wang and Manning, ACL 2012), trained as
+    embeddings (Li et al., COLING 2016), here with attention in place of a sum. N-grams outside
+    the vocabulary are masked; a text without known n-grams has the logits of the bias.
 
     Args:
-        config: what the network is made of.
+        config: Configuration of the network.
 
     Returns:
         A functional model: ids `(B, T, G)` to logits `(B, num_classes)`.
@@ -65,35 +78,30 @@ def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
     >>> model.input.shape, model.output.shape
     ((None, None, 2), (None, 2))
     """
-    sizes, gain = config.vocabulary_sizes, config.embedding_gain
-    width = (config.ratio_classes or config.num_classes) + config.embedding_dim
-    ids = keras.Input((None, len(sizes)), dtype="int32", name="ids")
-    features = NGramEmbedding(
-        sizes,
-        (width,) * len(sizes),
-        gain,
-        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1 / gain),
+    orders = len(config.vocabulary_sizes)
+    ratio_classes = config.ratio_classes or config.num_classes
+    width = ratio_classes + config.embedding_dim  # E
+    stddev = EMBEDDING_STDDEV / config.embedding_gain
+    ids = keras.Input((None, orders), dtype="int32", name="ids")  # (B, T, G)
+    embedding = NGramEmbedding(
+        config.vocabulary_sizes,
+        (width,) * orders,
+        config.embedding_gain,
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=stddev),
         name="ngrams",
-    )(ids)
-    # Each n-gram is a position of its own.
-    ngrams = keras.layers.Reshape((-1, width), name="positions")(features)
-    known = keras.layers.Flatten(name="known")(ids) > UNKNOWN
-    uniform = config.attention == "none"
-    pooled = AttentionPooling(
-        key_dim=config.key_dim,
-        score="uniform" if uniform else config.score,
-        project_values=False,
-        normalizer="softmax" if uniform else config.attention,
-        dropout=config.dropout,
-        name="pool" if uniform else "attention",
-    )(ngrams, padding_mask=known)
-    logits = votes(
-        pooled,
-        known,
-        config.num_classes,
-        config.ratio_classes,
-        config.logit_gain,
-        config.enough,
-        "logits",
     )
-    return keras.Model(ids, logits, name="ngram_attention")
+    features = keras.layers.Reshape((-1, width), name="positions")(embedding(ids))  # (B, T * G, E)
+    mask = keras.layers.Flatten(name="known")(ids) > UNKNOWN_ID  # (B, T * G)
+    pooling = make_pooling(
+        config.attention,
+        score=config.score,
+        key_dim=config.key_dim,
+        project_values=False,
+        dropout=config.dropout,
+    )
+    pooled = pooling(features, padding_mask=mask)  # (B, E)
+    pooled = shrink_average(pooled, mask, config.shrinkage_ngrams)
+    classifier = make_ratio_classifier(
+        config.num_classes, ratio_classes, config.logit_gain, "logits"
+    )
+    return keras.Model(ids, classifier(pooled), name="ngram_attention")

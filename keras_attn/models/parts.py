@@ -1,4 +1,4 @@
-"""Find the parts of a classification network: its backbone, its head, and named layers of both.
+"""Find the parts of a network: backbone, head, n-gram embedding and attention pooling.
 
 Parts are found by structure and type, so that networks of this package, networks loaded from
 `.keras` files and networks of users are treated alike.
@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_attn.layers import AttentionPooling, NGramEmbedding
+
 Tensor = Any
 Operation = Any  # a layer, or a function of `keras.ops` in a graph
 
 
-class _Head(NamedTuple):
-    features: list[Tensor]  # the tensors (B, F_k) that the layers with weights read
-    operations: list[Operation]  # those from the features to the output
+class _End(NamedTuple):
+    """The end of a network, searched back from the output to the last layers with weights."""
+
+    nodes: list[Any]  # calls of these layers, in the order of branches
+    operations: list[Operation]  # these layers, and all operations after them
+    inputs: list[Operation]  # inputs of the network that reach the output without weights
 
 
 def backbone(network: keras.Model) -> keras.Model:
@@ -45,7 +50,7 @@ def backbone(network: keras.Model) -> keras.Model:
     >>> backbone(network).output.shape
     (None, 32)
     """
-    features = _find_head(network).features
+    features = _find_features(network)
     joined = features[0]
     if len(features) > 1:
         joined = keras.layers.Concatenate(name="backbone_features")(features)
@@ -75,7 +80,7 @@ def head(network: keras.Model) -> keras.Model:
     >>> float(keras.ops.max(keras.ops.abs(logits - network(images))))
     0.0
     """
-    features = _find_head(network).features
+    features = _find_features(network)
     name = f"{network.name}_head"
     if len(features) == 1:
         return keras.Model(features[0], network.outputs[0], name=name)
@@ -101,20 +106,82 @@ def head_layers(network: keras.Model) -> list[keras.layers.Layer]:
     >>> [layer.name for layer in head_layers(models.build("attention_net"))]
     ['head', 'logits']
     """
-    operations = {id(operation) for operation in _find_head(network).operations}
+    _find_features(network)  # raises ValueError if there is no head
+    operations = {id(operation) for operation in _find_end(network).operations}
     return [layer for layer in network.layers if id(layer) in operations]
 
 
-def _find_head(network: keras.Model) -> _Head:
+def ngram_embedding(network: keras.Model) -> NGramEmbedding:
+    """Return the layer that embeds the n-grams of all orders of a text network.
+
+    It is the first `NGramEmbedding` with ratio features (`num_ratios` above 0); if none has
+    them, the first `NGramEmbedding`. A text model may have others that embed words only.
+
+    Raises:
+        ValueError: The network has no `NGramEmbedding`.
+
+    Example:
+
+    >>> from keras_attn import models
+    >>> network = models.build("recurrent_attention", vocabulary_sizes=(9, 7))
+    >>> ngram_embedding(network).vocabulary_sizes
+    (9, 7)
+    """
+    embeddings = [layer for layer in network.layers if isinstance(layer, NGramEmbedding)]
+    for layer in embeddings:
+        if layer.num_ratios:
+            return layer
+    if embeddings:
+        return embeddings[0]
+    raise ValueError(
+        f"The network {network.name!r} has no NGramEmbedding layer. Its layers are: "
+        f"{', '.join(layer.name for layer in network.layers)}. Embed its ids with "
+        "`keras_attn.layers.NGramEmbedding`."
+    )
+
+
+def attention_pooling(network: keras.Model) -> AttentionPooling | None:
+    """Return the attention pooling whose scores say what the network's output depends on.
+
+    It is the `AttentionPooling` with scores (`score` other than `"uniform"`) that is nearest to
+    the output. Where the output is a mean of branches, the first branch with such a layer is
+    searched: in text models with `bag=True` the network, not the bag.
+
+    Args:
+        network: A functional or sequential model with one output.
+
+    Returns:
+        The layer; None if no branch has one.
+
+    Raises:
+        ValueError: The network is no functional or sequential model with one output.
+
+    Example:
+
+    >>> from keras_attn import models
+    >>> settings = {"vocabulary_sizes": (9, 7), "bag": True}
+    >>> attention_pooling(models.build("text_transformer", **settings)).name
+    'attention'
+    >>> attention_pooling(models.build("text_transformer", attention="none", **settings))
+    """
+    for end in _find_end(network).nodes:
+        for node in (end, *_ancestors(end.input_tensors)):
+            layer = node.operation
+            if isinstance(layer, AttentionPooling) and layer.score != "uniform":
+                return layer
+    return None
+
+
+def _find_end(network: keras.Model) -> _End:
+    """Walk back from the output of a network to the last layers with weights."""
     outputs = getattr(network, "outputs", None)
     if not outputs or len(outputs) != 1:
         raise ValueError(
-            "A classification head is searched for in a functional or sequential model with one "
-            f"output. Received: {network!r} with {len(outputs or ())} outputs. Build the "
-            "network with `keras.Model(inputs, outputs)`."
+            "Parts are searched for in a functional or sequential model with one output. "
+            f"Received: {network!r} with {len(outputs or ())} outputs. Build the network with "
+            "`keras.Model(inputs, outputs)`."
         )
-    features: list[Tensor] = []
-    operations: list[Operation] = []
+    end = _End([], [], [])
     pending, seen = [outputs[0]], set()
     while pending:  # depth first, so that branches keep their order
         node = _node(pending.pop())
@@ -122,43 +189,49 @@ def _find_head(network: keras.Model) -> _Head:
             continue
         seen.add(id(node))
         if not node.input_tensors:
-            raise ValueError(
-                f"The network {network.name!r} has no classification head: on a path from its "
-                f"output back to the input {node.operation.name!r} no layer has weights."
-            )
-        operations.append(node.operation)
+            end.inputs.append(node.operation)
+            continue
+        end.operations.append(node.operation)
         if _weights(node.operation):
-            features += _checked_features(network, node)
+            end.nodes.append(node)
         else:
             pending += reversed(node.input_tensors)
-    _check_apart(network, features, operations)
-    return _Head(_distinct(features), operations)
+    return end
 
 
-def _checked_features(network: keras.Model, node: Any) -> list[Tensor]:
+def _find_features(network: keras.Model) -> list[Tensor]:
+    """Return the tensors `(B, F_k)` that the last layers with weights read, each once."""
+    end = _find_end(network)
+    if end.inputs:
+        raise ValueError(
+            f"The network {network.name!r} has no classification head: on a path from its "
+            f"output back to the input {end.inputs[0].name!r} no layer has weights."
+        )
+    features = [_checked_features(network, node) for node in end.nodes]
+    weighted = {id(node.operation) for node in end.nodes}
+    for node in _ancestors(features):
+        if id(node.operation) in weighted:
+            raise ValueError(
+                f"The network {network.name!r} has no classification head of its own: the layer "
+                f"{node.operation.name!r} both computes features and reads them. Read the "
+                "features by layers that nothing else depends on."
+            )
+    return list({id(tensor): tensor for tensor in features}.values())
+
+
+def _checked_features(network: keras.Model, node: Any) -> Tensor:
+    """Return what a layer reads, if it is one tensor of features."""
     shapes = [tuple(tensor.shape) for tensor in node.input_tensors]
     tensor = node.input_tensors[0]
     floating = keras.backend.is_float_dtype(tensor.dtype)
     if len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] is not None and floating:
-        return [tensor]
+        return tensor
     raise ValueError(
         f"The network {network.name!r} has no classification head: the last layer with weights, "
         f"{node.operation.name!r}, must read one float tensor of features (B, F). Received: "
         f"{', '.join(map(str, shapes))} of {tensor.dtype}. End the network in a layer such as "
         "`keras.layers.Dense` over pooled features."
     )
-
-
-def _check_apart(network: keras.Model, features: list[Tensor], operations: list[Operation]) -> None:
-    """Raise ValueError if a layer of the head also takes part in the features."""
-    with_weights = {id(operation) for operation in operations if _weights(operation)}
-    for node in _ancestors(features):
-        if id(node.operation) in with_weights:
-            raise ValueError(
-                f"The network {network.name!r} has no classification head of its own: the layer "
-                f"{node.operation.name!r} both computes features and reads them. Read the "
-                "features by layers that nothing else depends on."
-            )
 
 
 def _ancestors(tensors: list[Tensor]) -> Iterator[Any]:
@@ -180,7 +253,3 @@ def _node(tensor: Tensor) -> Any:
 
 def _weights(operation: Operation) -> list[Any]:
     return getattr(operation, "weights", [])  # functions of `keras.ops` have none
-
-
-def _distinct(tensors: list[Tensor]) -> list[Tensor]:
-    return list({id(tensor): tensor for tensor in tensors}.values())

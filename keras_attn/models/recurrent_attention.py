@@ -1,14 +1,28 @@
-"""A bidirectional recurrent network whose states are pooled by attention."""
+"""A bidirectional recurrent network over a text whose states are pooled by attention."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import keras
-from annotated_types import Gt
 from keras import ops
 
-from keras_attn.layers import AttentionPooling
-from keras_attn.models._config import frozen_config
-from keras_attn.models._texts import Rate, Sizes, TextInput, check_orders, thinned
+from keras_attn._token_ids import PADDING_ID
+from keras_attn.models._blocks import make_pooling
+from keras_attn.models._config import (
+    NumClasses,
+    Positive,
+    Rate,
+    StreamingAttentionKind,
+    frozen_config,
+)
+from keras_attn.models._texts import (
+    VocabularySizes,
+    check_orders,
+    classify,
+    classify_with_bag,
+    drop_features,
+    embed_ngrams,
+    word_features,
+)
 from keras_attn.models.registry import register_architecture
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
@@ -16,43 +30,44 @@ CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 
 @frozen_config
 class RecurrentAttentionConfig:
-    """What a `recurrent_attention` is made of.
+    """Configuration of a `recurrent_attention`.
 
     Attributes:
-        num_classes: number of classes.
-        ratio_classes: number of classes that the log-count-ratio features tell apart; None
+        num_classes: Number of classes.
+        ratio_classes: Number of classes that the log-count-ratio features tell apart; None
             means `num_classes`.
-        vocabulary_sizes: number of ids of each order of n-grams: words, pairs, triples.
-        frequent_sizes: as many of each order, the most frequent, are read by the network, and
-            the others by the bag alone; None is all. What is rare names films, not opinions.
-        embedding_dim: features that are learned of a word, beside the log-count ratios, one
-            for each class, of the n-grams that it begins.
-        cell: the recurrent cell.
-        units: size of the state in each direction.
-        attention: normalizer of the attention, or `"none"` for the twin that averages.
-        attention_units: size of the attention's query.
-        dropout: rate at which features are dropped before the network and after pooling.
-        word_dropout: rate at which words are dropped, with all of their features.
-        bag: whether a bag of n-grams, pooled as in `ngram_attention`, answers beside the
-            network: in training one of the two, and then the mean of both. Ids must not
-            leave n-grams out that stood before (`once` of the encoder); the bag sees to it.
-        enough: known n-grams of a text over which the bag's average counts in full; of a text of
-            fewer it counts as if the others were there and said nothing.
+        vocabulary_sizes: Number of ids of each order of n-grams: words, pairs, triples.
+        frequent_sizes: Number of ids of each order that the recurrent network reads, the most
+            frequent n-grams; only the bag reads the others. None means all. Rare words are
+            names of films and people rather than opinions.
+        embedding_dim: Number of learned features of a word, besides the log-count ratios of
+            the n-grams that begin there.
+        cell: The recurrent cell.
+        units: Size of the state in each direction.
+        attention: Normalizer of the attention; or `"none"`, the baseline that averages.
+        attention_units: Size of the attention's query.
+        dropout: Dropout rate of features before the network, and after pooling.
+        word_dropout: Rate at which words are dropped as a whole.
+        bag: Whether a bag of n-grams, pooled as in `ngram_attention`, is a second branch: in
+            training one of both answers for each text, and then their mean. Leave `once` of
+            the encoder False: the bag itself counts repeated n-grams once.
+        shrinkage_ngrams: Number of known n-grams from which the bag's average counts in full.
+            With fewer in a text it counts as if features of zeros made up the number.
     """
 
-    num_classes: Annotated[int, Gt(1)] = 2
-    ratio_classes: Annotated[int, Gt(1)] | None = None
-    vocabulary_sizes: Sizes = (25_000, 60_000)
-    frequent_sizes: Sizes | None = None
-    embedding_dim: Annotated[int, Gt(0)] = 32
+    num_classes: NumClasses = 2
+    ratio_classes: NumClasses | None = None
+    vocabulary_sizes: VocabularySizes = (25_000, 60_000)
+    frequent_sizes: VocabularySizes | None = None
+    embedding_dim: Positive = 32
     cell: Literal["gru", "lstm"] = "gru"
-    units: Annotated[int, Gt(0)] = 64
-    attention: Literal["none", "softmax", "softmax1", "sigmoid", "normalized_sigmoid"] = "softmax"
-    attention_units: Annotated[int, Gt(0)] = 64
+    units: Positive = 64
+    attention: StreamingAttentionKind = "softmax"
+    attention_units: Positive = 64
     dropout: Rate = 0.0
     word_dropout: Rate = 0.0
     bag: bool = False
-    enough: Annotated[int, Gt(0)] = 64
+    shrinkage_ngrams: Positive = 64
 
     def __post_init__(self) -> None:
         check_orders(self.vocabulary_sizes, self.frequent_sizes)
@@ -60,13 +75,13 @@ class RecurrentAttentionConfig:
 
 @register_architecture("recurrent_attention", task="text_classification")
 def build_recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
-    """Embedded words with the n-grams they begin, a bidirectional GRU or LSTM, attention.
+    """Build word and n-gram features, a bidirectional GRU or LSTM, attention, a classifier.
 
     The word attention of Yang et al. (HAN, NAACL 2016), whose alignment is that of
-    Bahdanau et al. (arXiv:1409.0473), over states that padding does not enter.
+    Bahdanau et al. (arXiv:1409.0473). Padding does not enter the states.
 
     Args:
-        config: what the network is made of.
+        config: Configuration of the network.
 
     Returns:
         A functional model: ids `(B, T, G)` to logits `(B, num_classes)`.
@@ -77,28 +92,36 @@ def build_recurrent_attention(config: RecurrentAttentionConfig) -> keras.Model:
     >>> build_recurrent_attention(config).get_layer("states").output.shape
     (None, None, 8)
     """
-    text = TextInput(
-        config.vocabulary_sizes,
-        config.frequent_sizes,
-        config.embedding_dim,
-        config.num_classes,
-        config.ratio_classes or config.num_classes,
-        config.bag,
-        config.enough,
-    )
-    x = thinned(text.features, config.dropout, config.word_dropout)
+    sizes = config.vocabulary_sizes
+    ratio_classes = config.ratio_classes or config.num_classes
+    ids = keras.Input((None, len(sizes)), dtype="int32", name="ids")  # (B, T, G)
+    padding_mask = ids[:, :, 0] != PADDING_ID  # (B, T)
+    ngrams = embed_ngrams(ids, sizes, ratio_classes, config.bag)
+    x = word_features(ngrams, sizes, config.frequent_sizes, config.embedding_dim, ratio_classes)
+    x = drop_features(x, config.dropout, config.word_dropout)  # (B, T, D + G * C)
     cell = CELLS[config.cell](config.units, return_sequences=True)
-    # cuDNN refuses a text without words: let it read one of padding, which is pooled by nobody.
-    first = ops.ones_like(text.real[:, :1])
-    read = ops.concatenate([first, text.real[:, 1:]], axis=1)
-    states = keras.layers.Bidirectional(cell, name="states")(x, mask=read)
-    uniform = config.attention == "none"
-    pooled = AttentionPooling(
+    states = keras.layers.Bidirectional(cell, name="states")
+    x = states(x, mask=_with_first_position(padding_mask))  # (B, T, 2 * units)
+    pooling = make_pooling(
+        config.attention,
+        score="additive",
         key_dim=config.attention_units,
-        score="uniform" if uniform else "additive",
         project_values=False,
-        normalizer="softmax" if uniform else config.attention,
-        name="pool" if uniform else "attention",
-    )(states, padding_mask=text.real)
-    logits = text.logits(pooled, config.attention, config.dropout)
-    return keras.Model(text.ids, logits, name="recurrent_attention")
+    )
+    pooled = pooling(x, padding_mask=padding_mask)  # (B, 2 * units)
+    logits = classify(pooled, config.num_classes, config.dropout)  # (B, num_classes)
+    if config.bag:
+        logits = classify_with_bag(
+            logits, ngrams, ratio_classes, config.attention, config.shrinkage_ngrams
+        )
+    return keras.Model(ids, logits, name="recurrent_attention")
+
+
+def _with_first_position(padding_mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the mask with True at the first position of every text.
+
+    cuDNN rejects texts without words: the cell reads one position of padding there, and the
+    pooling masks it.
+    """
+    first = ops.ones_like(padding_mask[:, :1])
+    return ops.concatenate([first, padding_mask[:, 1:]], axis=1)

@@ -10,20 +10,29 @@ class TensorInfo:
     Attributes:
         name: Its name in the signature.
         dtype: A TensorFlow dtype, such as `"uint8"` or `"string"`.
-        shape: Its shape; the sizes that vary are None.
+        axes: Its axes, letters for sizes that vary, such as `("B", "H", "W", 3)`.
         meaning: What it holds, in a few words.
+
+    Example:
+
+    >>> images = TensorInfo("images", "uint8", ("B", "H", "W", 3), "RGB images")
+    >>> str(images), images.shape
+    ('images uint8 (B, H, W, 3)', (None, None, None, 3))
     """
 
     name: str
     dtype: str
-    shape: tuple[int | None, ...]
+    axes: tuple[str | int, ...]
     meaning: str
 
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape, with None for sizes that vary."""
+        return tuple(axis if isinstance(axis, int) else None for axis in self.axes)
+
     def __str__(self) -> str:
-        letters = iter("BHWDEF")
-        sizes = [next(letters) if size is None else str(size) for size in self.shape]
-        axes = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
-        return f"{self.name} {self.dtype} {axes}"
+        comma = "," if len(self.axes) == 1 else ""
+        return f"{self.name} {self.dtype} ({', '.join(map(str, self.axes))}{comma})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +41,8 @@ class Signature:
 
     Example:
 
-    >>> text = TensorInfo("texts", "string", (None,), "UTF-8")
-    >>> str(Signature((text,), (TensorInfo("score", "float32", (None,), "a probability"),)))
+    >>> text = TensorInfo("texts", "string", ("B",), "UTF-8")
+    >>> str(Signature((text,), (TensorInfo("score", "float32", ("B",), "a probability"),)))
     'texts string (B,) -> score float32 (B,)'
     """
 

@@ -21,9 +21,9 @@ CALIBRATION_ERROR = Metric(
     "calibration_error", "calibration error", " %", 100.0, greater_is_better=False
 )
 OUTPUTS = (
-    TensorInfo("label", "string", (None,), "the most probable label"),
-    TensorInfo("score", "float32", (None,), "its probability"),
-    TensorInfo("probabilities", "float32", (None, None), "of all labels, in their order"),
+    TensorInfo("label", "string", ("B",), "the most probable label"),
+    TensorInfo("score", "float32", ("B",), "its probability"),
+    TensorInfo("probabilities", "float32", ("B", "C"), "of all labels, in their order"),
 )
 
 

@@ -152,7 +152,11 @@ class Task(keras.Model):
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in cls.parts
         }
-        return cls(**{**config, **parts})
+        model = cls(**{**config, **parts})
+        for layer in model._flatten_layers():
+            if not layer.trainable:  # Keras restores the flag of a layer, not of its sublayers
+                layer.trainable = False
+        return model
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Save the whole model with all its parts, as `keras.Model.save` does."""

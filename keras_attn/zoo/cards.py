@@ -74,12 +74,13 @@ def card(entry: Entry) -> str:
 
 def _use(entry: Entry) -> str:
     task = describe_task(entry.recipe.task)
+    inputs = ", ".join(map(str, task.signature.inputs))
     return (
         "```python\n"
         "import keras_attn\n\n"
         f'model = keras_attn.zoo.build("{entry.name}")\n'
         f"model.{task.usage}\n"
-        f'model.export("serving/1")  # a SavedModel: {task.signature}\n'
+        f'model.export("serving/1")  # a SavedModel that takes {inputs}\n'
         "```"
     )
 

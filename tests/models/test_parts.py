@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from keras_attn import models
+from keras_attn.layers import AttentionPooling, BranchMean, NGramEmbedding
 from tests.models.small_classifiers import (
+    IMAGES,
     SETTINGS,
     WIDTHS,
     every_classifier,
@@ -118,6 +120,66 @@ def test_branches_that_read_the_same_features_read_them_once():
     assert features.shape == (2, 5)
     np.testing.assert_array_equal(values(models.head(network), features), values(network, rows))
     assert len(models.head_layers(network)) >= 2
+
+
+def embeddings_of(network):
+    return [layer.name for layer in network.layers if isinstance(layer, NGramEmbedding)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SETTINGS if kind not in IMAGES])
+def test_the_ngram_embedding_of_a_text_network_is_that_of_all_orders(kind):
+    network = make(kind)
+    assert models.ngram_embedding(network) is network.get_layer("ngrams")
+    assert embeddings_of(network) == ["ngrams"] or set(embeddings_of(network)) == {
+        "ngrams",
+        "words",
+    }
+
+
+def test_the_ngram_embedding_is_the_first_with_ratios_or_else_the_first():
+    ids = keras.Input((None, 1), dtype="int32")
+    plain, other = (NGramEmbedding((5,), (2,)) for _ in range(2))
+    ratios = NGramEmbedding((5,), (2,), num_ratios=2)
+    x = other(keras.ops.cast(plain(ids), "int32")[..., :1])
+    assert models.ngram_embedding(keras.Model(ids, x)) is plain
+    x = ratios(keras.ops.cast(x, "int32")[..., :1])
+    assert models.ngram_embedding(keras.Model(ids, x)) is ratios
+    with pytest.raises(ValueError, match=r"has no NGramEmbedding layer.*tokenizer_1"):
+        models.ngram_embedding(make("compact_transformer"))
+
+
+@every_classifier
+def test_the_attention_pooling_of_a_network_is_the_one_that_feeds_its_head(kind):
+    network = make(kind)
+    pooling = models.attention_pooling(network)
+    if kind in ("attention_net", "small_attention_cnn"):
+        assert pooling is None  # positions attend to each other, and a maximum pools them
+    else:
+        assert pooling is network.get_layer("attention")
+        assert models.attention_pooling(make(kind, attention="none")) is None
+    models.head(network)  # adds calls of the head's layers, and changes nothing
+    assert models.attention_pooling(network) is pooling
+
+
+def test_of_several_attention_poolings_the_nearest_to_the_output_is_taken():
+    inputs = keras.Input((4, 3, 2))
+    rows = keras.layers.TimeDistributed(AttentionPooling())(inputs)
+    first = AttentionPooling(num_queries=3)
+    last, uniform = AttentionPooling(), AttentionPooling(score="uniform")
+    x = first(rows)
+    logits = keras.layers.Dense(2)(keras.layers.Dense(3)(last(x)))
+    assert models.attention_pooling(keras.Model(inputs, logits)) is last
+    logits = keras.layers.Dense(2)(uniform(x))
+    assert models.attention_pooling(keras.Model(inputs, logits)) is first
+    assert models.attention_pooling(keras.Model(inputs, last(x))) is last  # without a head
+
+
+def test_the_only_attention_pooling_of_a_bag_is_taken():
+    inputs = keras.Input((4, 3))
+    average, bag = keras.layers.GlobalAveragePooling1D()(inputs), AttentionPooling()
+    branches = [keras.layers.Dense(2)(average), keras.layers.Dense(2)(bag(inputs))]
+    network = keras.Model(inputs, BranchMean()(keras.ops.stack(branches, axis=1)))
+    assert models.attention_pooling(network) is bag
 
 
 def convolutional():

@@ -8,6 +8,7 @@ import keras
 import pytest
 
 from keras_attn import models
+from keras_attn.ops import NORMALIZERS
 
 
 @models.frozen_config
@@ -91,3 +92,24 @@ def test_no_module_shares_its_name_with_what_the_package_exports():
 def test_an_unknown_architecture_suggests_a_near_one():
     with pytest.raises(ValueError, match="Did you mean 'attention_net'"):
         models.build("attention-net")
+
+
+@pytest.mark.parametrize("name", models.list_architectures())
+def test_a_wrong_normalizer_is_answered_by_the_accepted_values(name):
+    without = [] if "transl" in name else ["none"]
+    streaming = ["softmax", "softmax1", "sigmoid", "normalized_sigmoid"]
+    with pytest.raises(ValueError, match="attention: Input should be") as error:
+        models.configure(name, attention="sofmax")
+    for accepted in (*without, *streaming):
+        assert f"'{accepted}'" in str(error.value)
+        assert models.configure(name, attention=accepted).attention == accepted
+    assert "Received: 'sofmax'" in str(error.value)
+
+
+def test_a_normalizer_that_is_registered_later_is_accepted(monkeypatch):
+    monkeypatch.setitem(NORMALIZERS, "mine", NORMALIZERS["softmax"])
+    assert models.configure("compact_transformer", attention="mine").attention == "mine"
+    assert models.configure("attention_net", attention="mine").attention == "mine"
+    monkeypatch.delitem(NORMALIZERS, "mine")
+    with pytest.raises(ValueError, match="Received: 'mine'"):
+        models.configure("attention_net", attention="mine")

@@ -114,3 +114,19 @@ def test_word_dropout_drops_words_whole(name):
     assert 60 < kept.sum() < 140  # of 200
     np.testing.assert_allclose(after, 2 * before * kept[..., None], rtol=1e-5)
     np.testing.assert_array_equal(*map(ops.convert_to_numpy, features(ids)))
+
+
+def test_a_saved_initializer_of_version_0_1_is_recognized():
+    saved = {
+        "module": "keras_attn.models._texts",
+        "class_name": "Adjustments",
+        "config": {"zeros": 2, "stddev": 0.1},
+        "registered_name": "keras_attn>Adjustments",
+    }
+    initializer = keras.saving.deserialize_keras_object(saved)
+    drawn = ops.convert_to_numpy(initializer((50, 5), "float32"))
+    np.testing.assert_array_equal(drawn[:, :2], 0.0)
+    assert 0.05 < drawn[:, 2:].std() < 0.2
+    assert keras.saving.serialize_keras_object(initializer)["registered_name"] == (
+        "keras_attn>Adjustments"
+    )

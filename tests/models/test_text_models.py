@@ -142,7 +142,7 @@ def test_with_a_query_of_zero_it_is_its_twin(name):
 @pytest.mark.parametrize("name", ["ngram_attention", "text_transformer"])
 @pytest.mark.tensorflow
 def test_in_the_twin_no_word_knows_of_another(name):
-    settings = {"enough": 1}  # or of two texts together each average counts for more
+    settings = {"shrinkage_ngrams": 1}  # or of two texts together each average counts for more
     model, twin = make(name, **settings), make(name, "none", **settings)
     first, second = (np.array([[[a, 2], [b, 3]]], "int32") for a, b in ((2, 3), (5, 8)))
     both = np.concatenate([first, second], axis=1)

@@ -74,7 +74,7 @@ class ImageClassification(cards.ClassificationDescription):
     example, examples = "image", "images"
     recipe: ClassVar[type[Recipe]] = ImageRecipe
     signature = Signature(
-        (TensorInfo("images", "uint8", (None, None, None, 3), "images of any size, RGB"),),
+        (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
         cards.OUTPUTS,
     )
     usage = 'classify("photo.png")  # label, score, probabilities'

@@ -54,7 +54,7 @@ class TextClassification(cards.ClassificationDescription):
     example, examples = "text", "texts"
     recipe: ClassVar[type[Recipe]] = TextRecipe
     signature = Signature(
-        (TensorInfo("texts", "string", (None,), "texts in UTF-8"),),
+        (TensorInfo("texts", "string", ("B",), "texts in UTF-8"),),
         cards.OUTPUTS,
     )
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'

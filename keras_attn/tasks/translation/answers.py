@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_attn.text.subwords import MARKER
+from keras_attn.tasks.translation.plots import plot_alignment, readable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SPACE = "\u00b7"  # a middle dot stands for the space before a word
+START, END = "<start>", "<end>"
 MOST_ATTENDED = 3  # source subwords that a terminal names for each target subword
 
 
@@ -94,8 +94,6 @@ class Alignment:
 
     def plot(self, stage: str = "cross", layer: int | None = None, head: int | None = None) -> Any:
         """Return a matplotlib `Figure`, see `keras_attn.tasks.plot_alignment`."""
-        from keras_attn.tasks.translation.plots import plot_alignment
-
         return plot_alignment(self, stage, layer, head)
 
     def to_rich(self) -> "RenderableType":
@@ -150,11 +148,3 @@ class Alignment:
 
     _repr_html_ = to_html
     __rich__ = to_rich
-
-
-def readable(token: str) -> str:
-    """Return a subword with a middle dot for the space before a word."""
-    return token.replace(MARKER, SPACE)
-
-
-START, END = "<start>", "<end>"

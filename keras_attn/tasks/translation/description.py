@@ -79,10 +79,10 @@ class TranslationDescription(TaskDescription):
     primary_metric = BLEU
     recipe: ClassVar[type[Recipe]] = TranslationRecipe
     signature = Signature(
-        (TensorInfo("texts", "string", (None,), "sentences in UTF-8"),),
+        (TensorInfo("texts", "string", ("B",), "sentences in UTF-8"),),
         (
-            TensorInfo("text", "string", (None,), "translations"),
-            TensorInfo("score", "float32", (None,), "their log-probabilities in nats"),
+            TensorInfo("text", "string", ("B",), "translations"),
+            TensorInfo("score", "float32", ("B",), "their log-probabilities in nats"),
         ),
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'

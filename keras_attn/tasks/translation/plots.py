@@ -3,11 +3,16 @@
 They need matplotlib: `pip install 'keras-attn[plots]'`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_attn.tasks.translation.answers import Alignment, readable
+from keras_attn.text.subwords import MARKER
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.translation.answers import Alignment
+
+SPACE = "\u00b7"  # a middle dot stands for the space before a word
 
 CELL, LETTER = 0.26, 0.08  # inches of a subword's row or column, and of a letter of its label
 AXES = {  # what stands in the rows and in the columns of a stage
@@ -18,7 +23,7 @@ AXES = {  # what stands in the rows and in the columns of a stage
 
 
 def plot_alignment(
-    alignment: Alignment,
+    alignment: "Alignment",
     stage: str = "cross",
     layer: int | None = None,
     head: int | None = None,
@@ -44,6 +49,7 @@ def plot_alignment(
 
     Example:
 
+    >>> from keras_attn.tasks import Alignment
     >>> weights = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]], "float32")
     >>> alignment = Alignment(
     ...     source_tokens=("▁a", "▁dog", "<end>"),
@@ -88,3 +94,8 @@ def _chosen(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarr
             f"Received: {index!r}."
         )
     return weights[index], f"{name} {index}"
+
+
+def readable(token: str) -> str:
+    """Return a subword with a middle dot for the space before a word."""
+    return token.replace(MARKER, SPACE)
