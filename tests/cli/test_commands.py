@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_attn import __version__, cli, datasets, demonstration, zoo
+from keras_attn import __version__, datasets, demonstration, zoo
+from tests.cli import command_line
 from tests.conftest import ROOT
 
+run_here = command_line.run  # the command line in this process
 NAME = "shapes_small_attention_cnn"
 TEXTS, TRANSLATOR = "imdb_ngram_attention", "multi30k_en_de_transformer"
 
@@ -95,22 +97,22 @@ def test_predict_labels_image_files(images):
     )
 
 
-def test_predict_averages_over_views(images):
+def test_predict_averages_over_views(images, run_here):
     folder, _ = images
     plain, six = (
-        json.loads(run("predict", NAME, folder / "0.png", "--json", *more).splitlines()[-1])
+        json.loads(run_here("predict", NAME, folder / "0.png", "--json", *more).splitlines()[-1])
         for more in ((), ("--views", "6"))
     )
     assert plain["probabilities"] != six["probabilities"]
     assert sum(six["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_explain_shows_where_an_image_decides_the_answer(images, tmp_path):
+def test_explain_shows_where_an_image_decides_the_answer(images, run_here, tmp_path):
     folder, _ = images
     page = tmp_path / "out.html"
     image = folder / "0.png"
-    printed = run("explain", NAME, image, "--html", page)
-    answer = json.loads(run("predict", NAME, image, "--json"))
+    printed = run_here("explain", NAME, image, "--html", page)
+    answer = json.loads(run_here("predict", NAME, image, "--json"))
     assert f"Answer: {answer['label']} ({answer['score']:.3f})" in printed
     assert "Attention received in layer 'attention'" in printed
     assert f"Written: {page}" in printed
@@ -118,7 +120,7 @@ def test_explain_shows_where_an_image_decides_the_answer(images, tmp_path):
     assert html.startswith("<!DOCTYPE html>")
     assert "data:image/png;base64," in html
     other = min(answer["probabilities"], key=answer["probabilities"].get)
-    explanation = json.loads(run("explain", NAME, image, "--label", other, "--json"))
+    explanation = json.loads(run_here("explain", NAME, image, "--label", other, "--json"))
     assert explanation["label"] == other
     assert explanation["answer"]["label"] == answer["label"]
     assert explanation["answer"]["probabilities"] == pytest.approx(
@@ -144,19 +146,16 @@ def test_explain_shows_where_an_image_decides_the_answer(images, tmp_path):
     ],
 )
 def test_options_of_other_tasks_are_refused_before_a_model_is_built(
-    arguments, option, monkeypatch, capsys
+    arguments, option, run_here, monkeypatch
 ):
     monkeypatch.setattr(zoo, "build", lambda *_, **__: pytest.fail("a model was built"))
-    monkeypatch.setattr(sys, "argv", ["keras-attn", *arguments])
-    with pytest.raises(SystemExit):
-        cli.main()
-    message = " ".join(capsys.readouterr().err.split())
     task = zoo.describe(arguments[1]).recipe.task
+    message = run_here(*arguments, code=1)
     assert f"error: {option} is not for {arguments[1]}, which does {task}." in message
 
 
-def test_evaluate_prints_the_figure_of_the_card():
-    printed = run("evaluate", NAME)
+def test_evaluate_prints_the_figure_of_the_card(run_here):
+    printed = run_here("evaluate", NAME)
     figure = printed.split("The card says ")[1].split(" %")[0]
     assert f"{figure} %" in printed.split("The card says ")[0]
 
@@ -197,6 +196,8 @@ def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
         (("train", NAME, "--workers", "2", "--strategy", "mirrored"), "--workers starts"),
         (("evaluate", NAME, "--split", "valid"), "'validation'"),
         (("predict", NAME, "absent.png"), "no image file"),
+        (("explain", NAME, "absent.png"), "no image file"),
+        (("explain", NAME, "a.png", "--label", "rad"), "Did you mean 'red'"),
         (("predict", NAME, "README.md"), "not an image"),
         (("predict", NAME, "a.png", "--views", "3"), "`views` must be 1"),
         (("predict", TEXTS, "Good.", "--views", "2"), f"--views is not for {TEXTS}, which does"),
@@ -207,8 +208,9 @@ def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
         (("--catalogue", "docs", "list"), "no catalogue"),
     ],
 )
-def test_mistakes_get_one_message_and_no_traceback(arguments, match):
-    assert match in run(*arguments, code=1)
+def test_mistakes_get_one_message_and_no_traceback(arguments, match, run_here, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert match in run_here(*arguments, code=1)
     assert not (ROOT / "runs" / f"{NAME}-none-seed0").exists()
 
 
