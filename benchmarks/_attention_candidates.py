@@ -1,7 +1,6 @@
 """The cases of the attention benchmark, and what computes them; runs in measuring processes."""
 
 import dataclasses
-import importlib
 import math
 import statistics
 import unittest.mock
@@ -105,10 +104,10 @@ def measure_memory(case: Case, what: str, name: str) -> dict:
 
 def describe() -> dict[str, Any]:
     """Where the numbers come from, and the sizes at which `auto` changes paths."""
+    from keras_attn.ops import dispatch
     from keras_attn.training.provenance import provenance
 
-    attention = importlib.import_module("keras_attn.ops.attention")
-    sizes = {name: size for name, size in vars(attention).items() if name.endswith("CROSSOVER")}
+    sizes = {name: size for name, size in vars(dispatch).items() if name.endswith("CROSSOVER")}
     return {**provenance(), "threads": cores(), "crossovers": sizes}
 
 
@@ -198,12 +197,15 @@ def _path_of_auto(case: Case) -> str:
     """The path that `auto` takes, which tracing it tells."""
     import tensorflow as tf
 
-    chunked = importlib.import_module("keras_attn.ops.chunked")
+    from keras_attn.ops import chunked
+
     function, shapes, _ = _op(case, "auto", False)
     specs = [tf.TensorSpec(shape, case.dtype) for shape in shapes]
-    with unittest.mock.patch.object(chunked, "chunked", side_effect=lambda call, *_: call.query):
+    with unittest.mock.patch.object(
+        chunked, "chunked_attention", side_effect=lambda call, *_: call.query
+    ):
         tf.function(function).get_concrete_function(*specs)
-        return "chunked" if chunked.chunked.called else "full"
+        return "chunked" if chunked.chunked_attention.called else "full"
 
 
 def _layer(case: Case, name: str, training: bool) -> Built:

@@ -51,6 +51,7 @@ class Stepper:
     def __init__(self, entry: str, batch_size: int, strategy: str, devices: int | None) -> None:
         import keras
         import numpy as np
+        from keras_attn.training.examples import read
 
         from keras_attn.training import trainer
         from keras_attn.training.strategies import distribution
@@ -73,7 +74,7 @@ class Stepper:
             self.learner, _, batches = trainer._prepare(
                 recipe, new_model, dataset, None, 0, distributed
             )
-        fed = batching.batches_for_fit(batches, strategy=distributed.strategy)
+        fed = batching.prepare_batches(batches, strategy=distributed.strategy)
         if distributed.strategy is not None and distributed.replicas == 1:
             fed = distributed.strategy.experimental_distribute_dataset(fed)
         self.iterator = iter(fed)

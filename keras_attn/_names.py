@@ -1,11 +1,16 @@
-"""What to say of a name that nothing has."""
+"""Error messages for unknown names."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
-    """A message that names what was received, what is near, and what is accepted.
+    """Return a message with the received name, similar accepted names, and all accepted names.
+
+    Args:
+        kind: What the name should denote, such as `"data set"`.
+        received: The name that was received.
+        accepted: The names that are accepted.
 
     Example:
 
@@ -14,7 +19,7 @@ def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
     """
     accepted = list(accepted)
     names = [name for name in accepted if isinstance(name, str)]
-    near = difflib.get_close_matches(str(received), names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    similar = difflib.get_close_matches(str(received), names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     listed = ", ".join(map(repr, accepted)) or "none"
     return f"Unknown {kind}: received {received!r}.{hint} Accepted: {listed}."

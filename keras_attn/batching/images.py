@@ -1,6 +1,4 @@
-"""Batches of images."""
-
-import math
+"""Training batches of images."""
 
 import keras
 import numpy as np
@@ -9,15 +7,24 @@ from keras_attn.batching.order import check_batch_size, epoch_order
 from keras_attn.datasets import ImageSplit
 
 
-def flipped(size: int, seed: int, epoch: int) -> np.ndarray:
-    """Which of `size` images are mirrored in an epoch, where they are every other one.
+def draw_flips(size: int, seed: int, epoch: int) -> np.ndarray:
+    """Return which of `size` images an epoch mirrors, under alternating flip.
 
-    Half of them, drawn by the seed, begin mirrored; the others follow in the next epoch, so
-    that two epochs show every image from both sides (Jordan, arXiv:2404.00498).
+    A random half of the images, drawn by `seed`, is mirrored in epoch 0, the other half in
+    epoch 1, and so on in turn: two epochs show every image from both sides
+    (Jordan, arXiv:2404.00498).
+
+    Args:
+        size: Number of images.
+        seed: Integer of the run.
+        epoch: Number of the epoch, from 0.
+
+    Returns:
+        Boolean array `(size,)`.
 
     Example:
 
-    >>> bool(np.all(flipped(4, seed=0, epoch=0) != flipped(4, seed=0, epoch=1)))
+    >>> bool(np.all(draw_flips(4, seed=0, epoch=0) != draw_flips(4, seed=0, epoch=1)))
     True
     """
     return (np.random.default_rng([seed, 1]).integers(2, size=size) + epoch) % 2 == 1
@@ -26,17 +33,21 @@ def flipped(size: int, seed: int, epoch: int) -> np.ndarray:
 class ImageBatches(keras.utils.PyDataset):
     """Full training batches of several epochs in a row, shuffled anew each epoch.
 
-    An epoch's batches depend on the seed and the epoch alone.
+    Batch `i` is batch `i % steps` of epoch `i // steps`. The batches of an epoch depend only
+    on the seed and the epoch.
 
     Args:
-        split: what to train on.
-        batch_size: images a batch; what does not fill a batch is left out that epoch.
-        seed: integer that, with the epoch, makes the order.
-        epochs: number of the epoch to stop before.
-        alternating_flip: mirror each image every other epoch, see `flipped`.
+        split: The training images.
+        batch_size: Images per batch. Images that do not fill a batch are left out that epoch.
+        seed: Integer that, with the epoch, determines the order.
+        epochs: Number of epochs.
+        alternating_flip: Whether to mirror each image every other epoch, see `draw_flips`.
+
+    Returns:
+        By index a tuple of uint8 images `(B, H, W, C)` and int32 labels `(B,)`.
 
     Raises:
-        ValueError: the split does not fill one batch.
+        ValueError: The split does not fill one batch.
     """
 
     def __init__(
@@ -53,43 +64,28 @@ class ImageBatches(keras.utils.PyDataset):
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.epochs, self.alternating_flip = epochs, alternating_flip
         self.steps = len(split) // batch_size
-        self._epoch = -1
+        self._planned_epoch = -1
 
     def __len__(self) -> int:
         return self.steps * self.epochs
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, step = divmod(index, self.steps)
-        order, mirrored = self._drawn(epoch)
+        order, flips = self._plan(epoch)
         rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-        images = self.split.images[rows]
+        images, labels = self.split.batch(rows)
         if self.alternating_flip:
-            images[mirrored[rows]] = images[mirrored[rows], :, ::-1]
-        return images, self.split.labels[rows]
+            mirrored = flips[rows]
+            images[mirrored] = images[mirrored, :, ::-1]  # a copy: `rows` is an index array
+        return images, labels
 
-    def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._epoch != epoch:
+    def _plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the order and the flips of an epoch; those of the last one are kept."""
+        if self._planned_epoch != epoch:
             size = len(self.split)
-            drawn = epoch_order(size, self.seed, epoch), flipped(size, self.seed, epoch)
-            self._epoch, self._of_epoch = epoch, drawn
-        return self._of_epoch
-
-
-class ImageEvaluationBatches(keras.utils.PyDataset):
-    """All images of a split in its order, for `evaluate` and `validation_data`.
-
-    Args:
-        split: the images.
-        batch_size: images a batch; the last may have fewer.
-    """
-
-    def __init__(self, split: ImageSplit, batch_size: int) -> None:
-        super().__init__()
-        self.split, self.batch_size = split, batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.split) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.split.images[rows], self.split.labels[rows]
+            self._order_and_flips = (
+                epoch_order(size, self.seed, epoch),
+                draw_flips(size, self.seed, epoch),
+            )
+            self._planned_epoch = epoch
+        return self._order_and_flips

@@ -1,14 +1,22 @@
-"""The order of training: a function of the seed and the epoch, on every backend.
+"""The order of training examples, as a function of the seed and the epoch.
 
-An epoch's order does not depend on what was drawn before it, so that a run resumed at
-epoch 7 sees the batches that it would have seen uninterrupted.
+An epoch's order does not depend on what was drawn before it, so a run resumed at epoch 7
+reads the same batches as an uninterrupted one. It is the same on every backend.
 """
 
 import numpy as np
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of `size` examples in an epoch.
+    """Return the order in which an epoch reads `size` examples.
+
+    Args:
+        size: Number of examples.
+        seed: Integer of the run.
+        epoch: Number of the epoch, from 0.
+
+    Returns:
+        int64 array `(size,)`: a permutation of the row numbers.
 
     Example:
 
@@ -19,7 +27,7 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def check_batch_size(batch_size: int, size: int) -> None:
-    """Refuse a batch that the training examples do not fill."""
+    """Raise ValueError unless `size` training examples fill at least one batch."""
     if not 0 < batch_size <= size:
         raise ValueError(
             f"`batch_size` must be between 1 and the {size} training examples. "

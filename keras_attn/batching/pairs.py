@@ -1,4 +1,4 @@
-"""Pairs of texts as ids, and batches of them that hold about as many tokens each."""
+"""Encoded pairs of texts, and training batches of them with about as many tokens each."""
 
 import dataclasses
 import math
@@ -8,21 +8,24 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from keras_attn.batching.images import epoch_order
+from keras_attn.batching.order import epoch_order
+from keras_attn.batching.padding import pad_rows
 
-MULTIPLE = 4  # lengths are padded to a multiple, so that graphs are compiled for a few
+# Lengths are rounded up to a multiple, so that graphs are compiled for few lengths.
+LENGTH_MULTIPLE = 4
+
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPairs:
-    """The ids of sources and of targets.
+    """The ids of source texts and of their target texts.
 
     Attributes:
-        sources: an int32 array a source, its end token included.
-        targets: an int32 array a target, with neither start nor end token.
-        start_id: what stands before a target that is read.
-        end_id: what stands behind a target that is predicted.
+        sources: For each source an int32 array, its end token included.
+        targets: For each target an int32 array, without start and end token.
+        start_id: Id that precedes a target in the decoder's input.
+        end_id: Id that follows a target in the decoder's expected output.
 
     Example:
 
@@ -42,62 +45,62 @@ class EncodedPairs:
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of ids of each source."""
+        """The number of ids of each source, int64 `(N,)`."""
         return np.array([len(ids) for ids in self.sources], "int64")
 
     @property
     def target_lengths(self) -> np.ndarray:
-        """The number of ids of each target, its end token included."""
+        """The number of ids of each target with its end token, int64 `(N,)`."""
         return np.array([len(ids) + 1 for ids in self.targets], "int64")
 
-    def batch(self, rows: Sequence[int] | np.ndarray, multiple: int = MULTIPLE) -> Batch:
-        """What a model reads, and what it is to predict.
+    def batch(self, rows: Sequence[int] | np.ndarray, multiple: int = LENGTH_MULTIPLE) -> Batch:
+        """Return the inputs of a translation model, and the tokens that it should predict.
 
         Args:
-            rows: which pairs.
-            multiple: lengths are rounded up to a multiple of it.
+            rows: Row numbers of the pairs.
+            multiple: Lengths are rounded up to a multiple of it.
 
         Returns:
-            `{"source": (B, S), "target": (B, T)}`, and the target's next tokens `(B, T)`;
-            int32, padded with 0.
+            `{"source": (B, S), "target": (B, T)}`, and the next token at each position of the
+            target, `(B, T)`. All are int32, padded with 0 at the end.
         """
         targets = [self.targets[row] for row in rows]
-        read = [np.concatenate([[self.start_id], ids]) for ids in targets]
-        predicted = [np.concatenate([ids, [self.end_id]]) for ids in targets]
+        decoder_inputs = [np.concatenate([[self.start_id], ids]) for ids in targets]
+        next_tokens = [np.concatenate([ids, [self.end_id]]) for ids in targets]
         sources = [self.sources[row] for row in rows]
-        inputs = {"source": padded(sources, multiple), "target": padded(read, multiple)}
-        return inputs, padded(predicted, multiple)
-
-
-def padded(rows: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
-    """Rows of ids as one int32 array `(B, T)`, with 0 behind the shorter ones."""
-    longest = max([1, *map(len, rows)])
-    array = np.zeros((len(rows), -(-longest // multiple) * multiple), "int32")
-    for target, ids in zip(array, rows, strict=True):
-        target[: len(ids)] = ids
-    return array
+        inputs = {
+            "source": pad_rows(sources, multiple),
+            "target": pad_rows(decoder_inputs, multiple),
+        }
+        return inputs, pad_rows(next_tokens, multiple)
 
 
 class PairBatches(keras.utils.PyDataset):
-    """All pairs of several epochs in a row, in batches of like length and like size.
+    """All pairs of several epochs in a row, in batches of similar length and similar size.
 
-    An epoch's batches depend on the seed and the epoch alone. Pairs are sorted by length, in
-    an order of chance among equals, and cut into `steps` batches of about as many tokens, and
-    of at least one pair; then the batches are shuffled.
+    Batch `i` is batch `i % steps` of epoch `i // steps`. The batches of an epoch depend only
+    on the seed and the epoch: pairs are sorted by length, those of equal length at random,
+    and cut into `steps` batches of about as many tokens and of at least one pair; then the
+    batches are shuffled.
 
     Args:
-        pairs: what to train on; or a function that gives it for an epoch, as many pairs each.
-        batch_tokens: the most tokens of a batch on average, counted on the longer side of
-            each pair.
-        seed: integer that, with the epoch, makes the order.
-        epochs: number of the epoch to stop before.
-        copies: how often each pair stands in its batch, one beside the other.
+        pairs: The training pairs; or a function from the number of an epoch to its pairs,
+            as many in each epoch.
+        batch_tokens: Tokens per batch, at most and on average; a pair counts with its longer
+            side.
+        seed: Integer that, with the epoch, determines the order.
+        epochs: Number of epochs.
+        copies: How many times each pair is in its batch, in adjacent rows.
+
+    Returns:
+        By index what `EncodedPairs.batch` returns.
 
     Raises:
-        ValueError: there are no pairs, or `batch_tokens` is below 1.
+        ValueError: There are no pairs, or `batch_tokens` is below 1.
 
     Warns:
-        UserWarning: pairs are longer than a batch, on average: each is a batch of its own.
+        UserWarning: The average pair is longer than `batch_tokens`: each pair is then a batch
+            of its own.
     """
 
     def __init__(
@@ -110,16 +113,16 @@ class PairBatches(keras.utils.PyDataset):
         copies: int = 1,
     ) -> None:
         super().__init__()
-        self.pairs_of = pairs if callable(pairs) else lambda epoch: pairs
+        self.pairs_of_epoch = pairs if callable(pairs) else lambda epoch: pairs
         self.seed, self.copies = seed, copies
         self.epochs = epochs
-        pairs = self.pairs_of(0)
+        pairs = self.pairs_of_epoch(0)
         if not len(pairs) or batch_tokens < 1:
             raise ValueError(
                 "A batch must hold at least one token, and there must be pairs to fill it. "
                 f"Received: {batch_tokens} tokens a batch, {len(pairs)} pairs."
             )
-        tokens = int(_sizes(pairs).sum())
+        tokens = int(_count_tokens(pairs).sum())
         self.steps = min(math.ceil(tokens / batch_tokens), len(pairs))
         if tokens > batch_tokens * len(pairs):
             warnings.warn(
@@ -136,26 +139,29 @@ class PairBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Batch:
         epoch, step = divmod(index, self.steps)
         if self._planned[0] != epoch:
-            pairs = self.pairs_of(epoch)
+            pairs = self.pairs_of_epoch(epoch)
             self._planned = (epoch, pairs, self._plan(pairs, epoch))
         _, pairs, batches = self._planned
         return pairs.batch(np.repeat(batches[step], self.copies))
 
     def _plan(self, pairs: EncodedPairs, epoch: int) -> list[np.ndarray]:
-        """The rows of each batch of an epoch."""
-        sizes = _sizes(pairs)
+        """Return the row numbers of each batch of an epoch."""
+        tokens = _count_tokens(pairs)
         order = epoch_order(len(pairs), self.seed, epoch)
-        order = order[sizes[order].argsort(kind="stable")]
-        before = np.cumsum(sizes[order]) - sizes[order]
-        number = before * self.steps // int(sizes.sum())
-        places = np.arange(1, self.steps)
-        # Pairs longer than a batch, the last ones, would leave some empty: each has its own.
-        most = len(pairs) - self.steps + places
-        batches = np.split(order, np.minimum(np.searchsorted(number, places), most))
+        order = order[tokens[order].argsort(kind="stable")]
+        preceding = np.cumsum(tokens[order]) - tokens[order]
+        batch_of_row = preceding * self.steps // int(tokens.sum())
+        later_batches = np.arange(1, self.steps)
+        starts = np.searchsorted(batch_of_row, later_batches)
+        # A pair longer than a batch would leave the batch after it empty. Such pairs are
+        # sorted last: start each batch early enough to leave one pair for every later one.
+        starts = np.minimum(starts, len(pairs) - self.steps + later_batches)
+        batches = np.split(order, starts)
+        # Otherwise training would go from short pairs to long ones in every epoch.
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(self.steps)
         return [batches[i] for i in shuffled]
 
 
-def _sizes(pairs: EncodedPairs) -> np.ndarray:
-    """The tokens of each pair, on its longer side."""
+def _count_tokens(pairs: EncodedPairs) -> np.ndarray:
+    """Return the number of tokens of each pair on its longer side, int64 `(N,)`."""
     return np.maximum(pairs.lengths, pairs.target_lengths)

@@ -1,103 +1,102 @@
-"""Texts as ids, and batches of them in which little is padding."""
+"""Encoded texts, and training batches of them that need little padding."""
 
 import dataclasses
-import math
-from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from keras_attn.batching.feeding import batches_for_fit
-from keras_attn.batching.images import check_batch_size, epoch_order
+from keras_attn._arrays import as_array
+from keras_attn._token_ids import PADDING_ID
+from keras_attn.batching.order import check_batch_size, epoch_order
+from keras_attn.batching.padding import round_up
 
-POOL = 50  # batches that are sorted by length together: more is less padding, less chance
-MULTIPLE = 64  # lengths are padded to a multiple, so that graphs are compiled for a few
+# Batches that are sorted by length together. More of them need less padding, but leave less
+# to chance.
+POOL_BATCHES = 50
+# Lengths are rounded up to a multiple, so that graphs are compiled for few lengths.
+LENGTH_MULTIPLE = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedTexts:
-    """The ids of texts, one after another, and their labels.
+    """The ids of texts, concatenated, and their labels.
 
     Attributes:
-        ids: int32 array `(sum of lengths, G)`, the words of all texts in a row.
+        ids: int32 array `(sum of lengths, G)`: for each word of all texts in a row, its ids.
         row_splits: int64 array `(N + 1,)`: text `i` is `ids[row_splits[i]:row_splits[i + 1]]`.
-        labels: int32 array `(N,)`.
+        labels: int32 array `(N,)`; -1 is a text without label. Integers of another dtype, and
+            a pandas column, are converted.
+
+    Example:
+
+    >>> ids = np.array([[5], [6], [7]], "int32")
+    >>> texts = EncodedTexts(ids, np.array([0, 1, 3]), np.array([1, 0], "int32"))
+    >>> batch, labels = texts.batch(np.array([0, 1]), multiple=1)
+    >>> batch.tolist(), labels.tolist()
+    ([[[5], [0]], [[6], [7]]], [1, 0])
     """
 
     ids: np.ndarray
     row_splits: np.ndarray
     labels: np.ndarray
 
+    def __post_init__(self) -> None:
+        labels = np.asarray(as_array(self.labels))
+        if np.issubdtype(labels.dtype, np.integer):
+            labels = labels.astype("int32", copy=False)
+        object.__setattr__(self, "labels", labels)  # the dataclass is frozen
+
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of words of each text."""
+        """The number of words of each text, int64 `(N,)`."""
         return np.diff(self.row_splits)
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.ids[self.row_splits[index] : self.row_splits[index + 1]]
 
-    def batch(self, rows: np.ndarray, multiple: int = MULTIPLE) -> tuple[np.ndarray, np.ndarray]:
-        """The ids `(B, T, G)` of some texts, padded with 0, and their labels `(B,)`.
+    def batch(
+        self, rows: np.ndarray, multiple: int = LENGTH_MULTIPLE
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the padded ids of some texts, and their labels.
 
         Args:
-            rows: which texts.
+            rows: Row numbers of the texts, integer array `(B,)`.
             multiple: `T` is the longest length, rounded up to a multiple of it.
+
+        Returns:
+            int32 ids `(B, T, G)`, padded with 0 at the end, and int32 labels `(B,)`. `T` is at
+            least `multiple`.
         """
         longest = max(1, int(self.lengths[rows].max(initial=0)))
-        padded = np.zeros((len(rows), -(-longest // multiple) * multiple, self.ids.shape[1]), "i4")
-        for target, row in zip(padded, rows, strict=True):
+        shape = len(rows), round_up(longest, multiple), self.ids.shape[1]
+        padded_ids = np.full(shape, PADDING_ID, "int32")
+        for padded_row, row in zip(padded_ids, rows, strict=True):
             ids = self[row]
-            target[: len(ids)] = ids
-        return padded, self.labels[rows]
-
-
-class _Encoded(Protocol):
-    @property
-    def lengths(self) -> np.ndarray: ...
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: np.ndarray) -> tuple[Any, np.ndarray]: ...
-
-
-class EvaluationBatches(keras.utils.PyDataset):
-    """All texts or pairs in batches, the shortest first, for `evaluate` and `validation_data`.
-
-    Args:
-        examples: encoded texts, or pairs of them, which go by the length of their source.
-        batch_size: examples a batch; the last may have fewer.
-    """
-
-    def __init__(self, examples: _Encoded, batch_size: int) -> None:
-        super().__init__()
-        self.examples, self.batch_size = examples, batch_size
-        self.order = examples.lengths.argsort(kind="stable")
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.examples) / self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        start = index * self.batch_size
-        return self.examples.batch(self.order[start : start + self.batch_size])
+            padded_row[: len(ids)] = ids
+        return padded_ids, self.labels[rows]
 
 
 class TextBatches(keras.utils.PyDataset):
-    """Full training batches of several epochs in a row, of texts of like length.
+    """Full training batches of several epochs in a row, each of texts of similar length.
 
-    An epoch's batches depend on the seed and the epoch alone. Texts are shuffled; within
-    each pool of some batches they are sorted by length; and batches are shuffled again.
+    Batch `i` is batch `i % steps` of epoch `i // steps`. The batches of an epoch depend only
+    on the seed and the epoch: texts are shuffled, sorted by length within pools of
+    `POOL_BATCHES` batches, cut into batches, and the batches are shuffled.
 
     Args:
-        texts: what to train on.
-        batch_size: texts a batch; what does not fill a batch is left out that epoch.
-        seed: integer that, with the epoch, makes the order.
-        epochs: number of the epoch to stop before.
+        texts: The training texts.
+        batch_size: Texts per batch. Texts that do not fill a batch are left out that epoch.
+        seed: Integer that, with the epoch, determines the order.
+        epochs: Number of epochs.
+
+    Returns:
+        By index what `EncodedTexts.batch` returns.
 
     Raises:
-        ValueError: the texts do not fill one batch.
+        ValueError: The texts do not fill one batch.
     """
 
     def __init__(self, texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int) -> None:
@@ -118,19 +117,15 @@ class TextBatches(keras.utils.PyDataset):
         return self.texts.batch(self._planned[1][step])
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
-        """The rows of each batch of an epoch."""
+        """Return the row numbers of each batch of an epoch."""
         order = epoch_order(len(self.texts), self.seed, epoch)[: self.steps * self.batch_size]
         lengths = self.texts.lengths
-        pool = POOL * self.batch_size
+        pool_size = POOL_BATCHES * self.batch_size
         batches = []
-        for start in range(0, len(order), pool):
-            rows = order[start : start + pool]
+        for start in range(0, len(order), pool_size):
+            rows = order[start : start + pool_size]
             rows = rows[lengths[rows].argsort(kind="stable")]
             batches += np.split(rows, len(rows) // self.batch_size)
+        # Otherwise training would go from short texts to long ones in every pool.
         shuffled = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
         return [batches[i] for i in shuffled]
-
-
-def evaluation_batches(examples: _Encoded, batch_size: int) -> Any:
-    """`EvaluationBatches` in the form that `fit` takes on this backend."""
-    return batches_for_fit(EvaluationBatches(examples, batch_size))

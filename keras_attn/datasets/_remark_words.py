@@ -1,4 +1,4 @@
-"""The words of `remarks`: what is reviewed, by whom it was judged, and how one judges."""
+"""The words of `remarks`: topics, people, and words of praise and blame."""
 
 import dataclasses
 
@@ -48,15 +48,15 @@ CLOSERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """Something reviewed.
+    """A topic of reviews.
 
     Attributes:
-        noun: what it is; "the" and "this" go before it.
-        setups: how a review begins, with `{when}` and `{company}` to fill.
-        parts: parts of it that one judges; a leading `+` marks a plural.
-        details: for each polarity, clauses that judge without an adjective of the lists.
-        again: what one would do again.
-        rivals: what one compares it with.
+        noun: Its name, which "the" and "this" precede.
+        setups: First sentences, with the slots `{when}` and `{company}`.
+        parts: Its parts that a review judges; a leading `+` marks a plural.
+        details: For each polarity, clauses that judge it without an adjective of the lists.
+        again: What the writer would, or would not, do again.
+        rivals: What a review compares it with.
     """
 
     noun: str

@@ -1,4 +1,4 @@
-"""Reading a split of TensorFlow Datasets that is on disk, and saying so when it is not."""
+"""Reading of TensorFlow Datasets (TFDS) that are on disk."""
 
 import os
 import pathlib
@@ -8,21 +8,19 @@ import numpy as np
 
 
 class DatasetNotFoundError(FileNotFoundError):
-    """A data set is not on disk; the message says where it was sought and how to get it."""
+    """A data set is not on disk. The message says where it was sought and how to get it."""
 
 
 def tfds_folder(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
-    """`data_dir`, or else `TFDS_DATA_DIR` of the environment, or `~/tensorflow_datasets`."""
+    """Return `data_dir`, or else the environment's `TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
     return pathlib.Path(
         data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
 
 
 def is_prepared(name: str, folder: pathlib.Path) -> bool:
-    """Whether a data set is in a folder of TFDS.
-
-    Looked for by hand: asked for a data set that is absent, tfds goes to the network.
-    """
+    """Return True if a folder of TFDS contains a prepared data set of that name."""
+    # TFDS itself would query the network for a data set that is absent.
     return any(folder.glob(f"{name}/*/dataset_info.json")) or any(
         folder.glob(f"{name}/*/*/dataset_info.json")  # a data set with configurations
     )
@@ -33,19 +31,22 @@ def read_tfds(
     data_dir: str | os.PathLike[str] | None,
     split: str,
     *,
-    otherwise: str = "",
+    alternative: str = "",
 ) -> dict[str, np.ndarray]:
-    """The arrays of a split, by the names of its features. Never downloads.
+    """Read a split. Nothing is ever downloaded.
 
     Args:
-        name: the data set's name in TFDS.
-        data_dir: folder of TFDS; None is `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
-        split: the split's name in TFDS.
-        otherwise: what else may be given as `data_dir`, for the advice.
+        name: Name of the data set in TFDS.
+        data_dir: Folder of TFDS; None means `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
+        split: Name of the split in TFDS.
+        alternative: What `data_dir` may be instead of a folder, for the error message.
+
+    Returns:
+        The array of each feature, by name.
 
     Raises:
-        DatasetNotFoundError: the data set is not in the folder.
-        ImportError: tensorflow-datasets is not installed.
+        DatasetNotFoundError: The data set is not in the folder.
+        ImportError: The package tensorflow-datasets is not installed.
     """
     folder = tfds_folder(data_dir)
     if not is_prepared(name, folder):
@@ -56,7 +57,7 @@ def read_tfds(
             f"    python -c \"import tensorflow_datasets as t; t.load('{name}'{where})\"\n\n"
             f"and copy {folder / name} to this machine if it is another one; or give the "
             "folder that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)"
-            f"{otherwise and ', '}{otherwise}."
+            f"{alternative and ', '}{alternative}."
         )
     try:
         import tensorflow_datasets as tfds

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), through TensorFlow Datasets or an array file."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from TensorFlow Datasets or an array file."""
 
 import functools
 import os
@@ -29,50 +29,59 @@ _CIFAR100 = """
 """
 CIFAR100_LABELS = tuple(_CIFAR100.split())
 VALIDATION_SIZE = 5_000
-_OTHERWISE = "or a .npz file made by `keras_attn.datasets.save_arrays`"
+_ALTERNATIVE = "or a .npz file made by `keras_attn.datasets.save_arrays`"
 
 
 @register_dataset("cifar10", task="image_classification", label_names=CIFAR10_LABELS)
 def load_cifar10(data_dir: str | os.PathLike[str] | None = None) -> Dataset[ImageSplit]:
-    """CIFAR-10: 45,000 + 5,000 + 10,000 images of 10 classes, see `keras_attn.datasets.load`."""
-    return _cifar("cifar10", CIFAR10_LABELS, data_dir)
+    """Open CIFAR-10: 45,000 + 5,000 + 10,000 images `(32, 32, 3)` of 10 classes.
+
+    Args:
+        data_dir: Folder of TensorFlow Datasets, or an `.npz` file that `save_arrays` wrote;
+            None means the environment's `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
+
+    Raises:
+        DatasetNotFoundError: On access to a split, if the data set is not on disk.
+        ValueError: On access to a split, if the file is damaged or of another data set.
+    """
+    return _open("cifar10", CIFAR10_LABELS, data_dir)
 
 
 @register_dataset("cifar100", task="image_classification", label_names=CIFAR100_LABELS)
 def load_cifar100(data_dir: str | os.PathLike[str] | None = None) -> Dataset[ImageSplit]:
-    """CIFAR-100: as CIFAR-10, of 100 classes."""
-    return _cifar("cifar100", CIFAR100_LABELS, data_dir)
+    """Open CIFAR-100: 100 classes, otherwise as `load_cifar10`."""
+    return _open("cifar100", CIFAR100_LABELS, data_dir)
 
 
 _ARRAY_LOADERS = {"cifar10": load_cifar10, "cifar100": load_cifar100}
 
 
-def _cifar(
+def _open(
     name: str, label_names: tuple[str, ...], data_dir: str | os.PathLike[str] | None
 ) -> Dataset[ImageSplit]:
     if data_dir is not None and pathlib.Path(data_dir).suffix == ".npz":
-        read = functools.partial(_from_arrays, name, pathlib.Path(data_dir))
+        read = functools.partial(_read_arrays, name, pathlib.Path(data_dir))
     else:
-        read = functools.partial(_from_tfds, name, data_dir)
+        read = functools.partial(_read_tfds, name, data_dir)
 
     @functools.cache
-    def training() -> tuple[ImageSplit, ImageSplit]:
+    def cut_training() -> tuple[ImageSplit, ImageSplit]:
         return cut_validation(read("train"), VALIDATION_SIZE)
 
     readers: dict[str, Callable[[], ImageSplit]] = {
-        "train": lambda: training()[0],
-        "validation": lambda: training()[1],
+        "train": lambda: cut_training()[0],
+        "validation": lambda: cut_training()[1],
         "test": functools.cache(lambda: read("test")),
     }
     return Dataset(name, label_names, readers)
 
 
-def _from_tfds(name: str, data_dir: str | os.PathLike[str] | None, split: str) -> ImageSplit:
-    arrays = read_tfds(name, data_dir, split, otherwise=_OTHERWISE)
+def _read_tfds(name: str, data_dir: str | os.PathLike[str] | None, split: str) -> ImageSplit:
+    arrays = read_tfds(name, data_dir, split, alternative=_ALTERNATIVE)
     return ImageSplit(arrays["image"], arrays["label"].astype("int32"))
 
 
-def _from_arrays(name: str, path: pathlib.Path, split: str) -> ImageSplit:
+def _read_arrays(name: str, path: pathlib.Path, split: str) -> ImageSplit:
     if not path.is_file():
         raise DatasetNotFoundError(
             f"The array file {path} of {name!r} does not exist. Make it, on a machine that has "
@@ -80,15 +89,18 @@ def _from_arrays(name: str, path: pathlib.Path, split: str) -> ImageSplit:
         )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            holds = str(arrays["name"])
-            found = ImageSplit(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+            stored_name = str(arrays["name"])
+            stored_split = ImageSplit(arrays[f"{split}_images"], arrays[f"{split}_labels"])
     except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
         raise ValueError(
             f"{path} is damaged, or was not made by `keras_attn.datasets.save_arrays`: {error}."
         ) from error
-    if holds != name:
-        raise ValueError(f"{path} holds the data set {holds!r}, and {name!r} was asked for.")
-    return found
+    if stored_name != name:
+        raise ValueError(
+            f"{path} holds the data set {stored_name!r}, and {name!r} was asked for. Give the "
+            f"file of {name!r}, or load {stored_name!r}."
+        )
+    return stored_split
 
 
 def save_arrays(
@@ -100,15 +112,16 @@ def save_arrays(
 
     Args:
         name: `"cifar10"` or `"cifar100"`.
-        path: File to write, ending in `.npz`; `load` takes it as `data_dir`.
+        path: File to write, ending in `.npz`. `load` accepts it as `data_dir`.
         data_dir: Where the data set is read from, see `load`.
 
     Raises:
+        DatasetNotFoundError: The data set is not on disk.
         ValueError: `path` does not end in `.npz`, or the data set is not one of the two.
     """
     path = pathlib.Path(path)
     if name not in _ARRAY_LOADERS:
-        describe_dataset(name)  # refuses unknown names
+        describe_dataset(name)  # raises ValueError for an unknown name
         raise ValueError(
             f"Array files hold {' or '.join(map(repr, _ARRAY_LOADERS))}. Received: {name!r}. "
             "Copy its folder in ~/tensorflow_datasets to the other machine, if it has one; data "
@@ -116,12 +129,13 @@ def save_arrays(
         )
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz. Received: {str(path)!r}.")
-    _write_arrays(name, _ARRAY_LOADERS[name](data_dir), path)
+    write_arrays(name, _ARRAY_LOADERS[name](data_dir), path)
 
 
-def _write_arrays(name: str, splits: Mapping[str, ImageSplit], path: pathlib.Path) -> None:
+def write_arrays(name: str, splits: Mapping[str, ImageSplit], path: pathlib.Path) -> None:
+    """Write the splits of a data set as the array file that `load` reads."""
     train, validation = splits["train"], splits["validation"]
-    # Undo the cut, so that the file holds what the data set itself does.
+    # Undo the cut, so that the file holds the published training split.
     held_out = _held_out(len(train) + len(validation))
     images = np.empty((len(held_out), *train.images.shape[1:]), "uint8")
     labels = np.empty(len(held_out), "int32")
@@ -139,6 +153,7 @@ def _write_arrays(name: str, splits: Mapping[str, ImageSplit], path: pathlib.Pat
 
 
 def _held_out(size: int) -> np.ndarray:
+    """Return the mask `(size,)` of the rows that `cut_validation` holds out."""
     indices = ImageSplit(np.zeros((size, 1, 1, 1), "uint8"), np.arange(size, dtype="int32"))
     held_out = np.zeros(size, bool)
     held_out[cut_validation(indices, VALIDATION_SIZE)[1].labels] = True

@@ -16,25 +16,23 @@ VALIDATION_SIZE = 2_000
 
 @register_dataset("imdb", task="text_classification", label_names=IMDB_LABELS)
 def load_imdb(data_dir: str | os.PathLike[str] | None = None) -> Dataset[TextSplit]:
-    """Film reviews in English, positive or negative, see `keras_attn.datasets.load`.
+    """Open IMDB: film reviews in English, positive or negative.
 
-    The texts are as they were published, `<br />` and all.
+    The texts are as published, including `<br />`. Some reviews occur several times. The
+    validation split is 2,000 of the 25,000 training reviews; 9 other training reviews with the
+    text of one of them are dropped, which leaves 22,991. The test split is complete, to be
+    comparable with published figures, although 123 of its reviews are also training reviews.
 
     Args:
-        data_dir: folder of TensorFlow Datasets; None is the environment's
+        data_dir: Folder of TensorFlow Datasets; None means the environment's
             `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
 
     Returns:
-        `"train"` and `"validation"`, cut from the 25,000 training reviews, `"test"` (25,000),
-        and `"unlabelled"` (50,000, whose labels are all -1).
-
-        The published reviews repeat one another. The validation split is 2,000 of the
-        training reviews, and the 9 others that say word for word what one of those says are
-        dropped: 22,991 are left to train on. The test split is left whole, as everybody's
-        numbers are of it, though 123 of its reviews are also among the 25,000.
+        The splits `"train"` (22,991), `"validation"` (2,000), `"test"` (25,000), and
+        `"unlabelled"` (50,000, with label -1).
 
     Raises:
-        DatasetNotFoundError: on reading a split, if the data set is not on disk.
+        DatasetNotFoundError: On access to a split, if the data set is not on disk.
 
     Example:
 
@@ -48,12 +46,12 @@ def load_imdb(data_dir: str | os.PathLike[str] | None = None) -> Dataset[TextSpl
         return TextSplit(texts, arrays["label"].astype("int32"))
 
     @functools.cache
-    def training() -> tuple[TextSplit, TextSplit]:
+    def cut_training() -> tuple[TextSplit, TextSplit]:
         return cut_without_duplicates(read("train"), VALIDATION_SIZE)
 
     readers: dict[str, Callable[[], TextSplit]] = {
-        "train": lambda: training()[0],
-        "validation": lambda: training()[1],
+        "train": lambda: cut_training()[0],
+        "validation": lambda: cut_training()[1],
         "test": functools.cache(lambda: read("test")),
         "unlabelled": functools.cache(lambda: read("unsupervised")),
     }
@@ -61,7 +59,14 @@ def load_imdb(data_dir: str | os.PathLike[str] | None = None) -> Dataset[TextSpl
 
 
 def cut_without_duplicates(train: TextSplit, size: int) -> tuple[TextSplit, TextSplit]:
-    """`cut_validation`, less the training texts that are also in the validation split.
+    """Cut a validation split, and drop training texts that are also in it.
+
+    Args:
+        train: The training split to cut.
+        size: Number of validation examples.
+
+    Returns:
+        The remaining training split, and the validation split of `cut_validation`.
 
     Example:
 
@@ -72,5 +77,5 @@ def cut_without_duplicates(train: TextSplit, size: int) -> tuple[TextSplit, Text
     """
     left, validation = cut_validation(train, size)
     held_out = set(validation.texts)
-    fresh = np.array([text not in held_out for text in left.texts], bool)
-    return left.take(fresh), validation
+    is_distinct = np.array([text not in held_out for text in left.texts], bool)
+    return left.take(is_distinct), validation

@@ -1,7 +1,7 @@
 """Multi30k: 31,000 image captions in English, German, French and Czech.
 
 Elliott et al., 2016, "Multi30K: multilingual English-German image descriptions", and the shared
-tasks on multimodal translation of 2016 to 2018. The files are those of task 1, raw, at
+tasks on multimodal translation of 2016 to 2018. The files are the raw ones of task 1 at
 https://github.com/multi30k/dataset .
 """
 
@@ -14,21 +14,21 @@ from collections.abc import Mapping, Sequence
 
 from keras_attn._names import unknown
 from keras_attn.datasets._tfds import DatasetNotFoundError, is_prepared, read_tfds, tfds_folder
-from keras_attn.datasets.pairs import PairSplit, plain_pairs
+from keras_attn.datasets.pairs import PairSplit, make_pair_split
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.splits import Dataset
 
 NAME = "multi30k"
 LANGUAGES = ("en", "de", "fr", "cs")
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
-SPLITS = {  # their names here, and in the names of the files
+SPLITS = {  # from names of splits to those in the names of the files
     "train": "train",
     "validation": "val",
     "test": "test_2016_flickr",
     "test_2017": "test_2017_flickr",
     "test_coco": "test_2017_mscoco",
 }
-CHECKSUMS = {  # SHA-256 of the files, as they are published
+CHECKSUMS = {  # SHA-256 of the published files
     "test_2016_flickr.cs.gz": "200a4a74cc9560f051924abb9803be008d1908d77f747e9141aeb86dfd2797f1",
     "test_2016_flickr.de.gz": "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
     "test_2016_flickr.en.gz": "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
@@ -49,33 +49,39 @@ CHECKSUMS = {  # SHA-256 of the files, as they are published
     "val.fr.gz": "ca3106f1a72390591d25f6c45cb4cd39dec4cd3f123e099748a3ce5256c160e9",
 }
 _NOT_IN_CZECH = ("test_2017", "test_coco")
+_TITLES = {
+    "test": "Flickr 2016",
+    "test_2017": "Flickr 2017",
+    "test_coco": "COCO 2017, ambiguous verbs",
+}
 
 
 def load_multi30k(
     source: str, target: str, data_dir: str | os.PathLike[str] | None = None
 ) -> Dataset[PairSplit]:
-    """Image captions and their translations, see `keras_attn.datasets.load`.
+    """Open Multi30k: image captions and their translations.
 
-    The sentences are as they were published, but for the line ends. Captions were written in
-    English and translated by people into the other languages.
+    The sentences are as published, without line ends. People wrote the captions in English and
+    translated them into the other languages.
 
     Args:
-        source: language to translate from: `"en"`, `"de"`, `"fr"` or `"cs"`.
-        target: language to translate to, another one.
-        data_dir: folder of the published files (`train.en.gz` and so on), or of TensorFlow
-            Datasets, with `multi30k` prepared (see `keras_attn.datasets.multi30k_builder`) or
-            those files in `multi30k/`. None is the environment's `TFDS_DATA_DIR`, or
+        source: Language to translate from: `"en"`, `"de"`, `"fr"` or `"cs"`.
+        target: Language to translate to, another one of these.
+        data_dir: Folder of the published files (`train.en.gz` and so on); or a folder of
+            TensorFlow Datasets in which `multi30k` is prepared (see
+            `keras_attn.datasets.multi30k_builder`), or which has the published files in
+            `multi30k/`. None means the environment's `TFDS_DATA_DIR`, or
             `~/tensorflow_datasets`.
 
     Returns:
-        `"train"` (29,000 pairs), `"validation"` (1,014), and three test sets: `"test"` (Flickr
-        of 2016, 1,000; the one that most numbers are of), and, between all languages but
-        Czech, `"test_2017"` (1,000) and `"test_coco"` (461, ambiguous on purpose).
+        The splits `"train"` (29,000 pairs), `"validation"` (1,014) and `"test"` (Flickr 2016,
+        1,000; most published figures are on it). Without Czech also `"test_2017"` (Flickr
+        2017, 1,000) and `"test_coco"` (COCO 2017, 461 with deliberately ambiguous verbs).
 
     Raises:
-        ValueError: no such language, or twice the same; on reading a split, if a file is
-            not the published one.
-        DatasetNotFoundError: on reading a split, if the data set is not on disk.
+        ValueError: A language is unknown, or both are the same; or on access to a split, if a
+            file is not the published one.
+        DatasetNotFoundError: On access to a split, if the data set is not on disk.
 
     Example:
 
@@ -100,12 +106,12 @@ def load_multi30k(
 
 
 def is_translated(split: str, language: str) -> bool:
-    """Whether a split was published in a language."""
+    """Return True if a split is published in a language."""
     return language != "cs" or split not in _NOT_IN_CZECH
 
 
 def file_name(split: str, language: str) -> str:
-    """The published file of a split in a language.
+    """Return the name of the published file of a split in a language.
 
     Example:
 
@@ -116,14 +122,14 @@ def file_name(split: str, language: str) -> str:
 
 
 def read_sentences(path: str | os.PathLike[str], name: str) -> list[str]:
-    """The sentences of a published file, once its checksum is found right.
+    """Read the sentences of a published file, after a comparison of its checksum.
 
     Args:
-        path: the file.
-        name: the name under which it was published.
+        path: The file.
+        name: The name by which it is published.
 
     Raises:
-        ValueError: it is another file.
+        ValueError: The checksum is another one.
     """
     content = pathlib.Path(path).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -132,12 +138,12 @@ def read_sentences(path: str | os.PathLike[str], name: str) -> list[str]:
             f"{path} is not the published {name}: its SHA-256 is {digest}, and should be "
             f"{CHECKSUMS[name]}. Fetch it again from {URL}{name}"
         )
-    # Not `splitlines`, which also splits at characters that may stand in a sentence.
+    # `splitlines` would also split at characters that occur inside of sentences.
     return gzip.decompress(content).decode("utf-8").removesuffix("\n").split("\n")
 
 
 def check_parallel(sentences: Mapping[str, Sequence[str]]) -> None:
-    """Refuse files that differ in their number of lines."""
+    """Raise ValueError if files, given as lines by name, differ in their number of lines."""
     counts = {name: len(lines) for name, lines in sentences.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -153,21 +159,21 @@ def _read(
     names = [file_name(split, language) for language in (source, target)]
     folder = tfds_folder(data_dir)
 
-    def has_files(place: pathlib.Path) -> bool:
-        return all((place / name).is_file() for name in names)
+    def has_files(candidate: pathlib.Path) -> bool:
+        return all((candidate / name).is_file() for name in names)
 
     if data_dir is not None and has_files(folder):
-        return _from_files(folder, names, target)
+        return _read_files(folder, names, target)
     if is_prepared(NAME, folder):
         arrays = read_tfds(NAME, data_dir, split)
         columns = ([text.decode("utf-8") for text in arrays[key]] for key in (source, target))
-        return plain_pairs(zip(*columns, strict=True), target)
+        return make_pair_split(zip(*columns, strict=True), target)
     if has_files(folder / NAME):
-        return _from_files(folder / NAME, names, target)
-    places = [folder, folder / NAME] if data_dir is not None else [folder / NAME]
-    sought = " and ".join(map(str, places))
+        return _read_files(folder / NAME, names, target)
+    candidates = [folder, folder / NAME] if data_dir is not None else [folder / NAME]
+    searched = " and ".join(map(str, candidates))
     raise DatasetNotFoundError(
-        f"Multi30k is not on disk. Looked for {' and '.join(names)} in {sought}, and for a "
+        f"Multi30k is not on disk. Looked for {' and '.join(names)} in {searched}, and for a "
         f"prepared data set {NAME!r} in {folder}. Copy the published .gz files into "
         f"{folder / NAME} from\n\n    {URL}\n\nor, on a machine with internet access, "
         f"prepare the data set with\n\n    python -m keras_attn.datasets.multi30k_builder "
@@ -176,10 +182,10 @@ def _read(
     )
 
 
-def _from_files(folder: pathlib.Path, names: Sequence[str], target: str) -> PairSplit:
+def _read_files(folder: pathlib.Path, names: Sequence[str], target: str) -> PairSplit:
     sentences = {name: read_sentences(folder / name, name) for name in names}
     check_parallel(sentences)
-    return plain_pairs(zip(*sentences.values(), strict=True), target)
+    return make_pair_split(zip(*sentences.values(), strict=True), target)
 
 
 for _other in ("de", "fr", "cs"):
@@ -189,8 +195,8 @@ for _other in ("de", "fr", "cs"):
             task="translation",
             language=_target,
             split_titles={
-                "test": "Flickr 2016",
-                "test_2017": "Flickr 2017",
-                "test_coco": "COCO 2017, ambiguous verbs",
+                split: title
+                for split, title in _TITLES.items()
+                if is_translated(split, _source) and is_translated(split, _target)
             },
         )(functools.partial(load_multi30k, _source, _target))

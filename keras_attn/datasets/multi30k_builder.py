@@ -1,10 +1,10 @@
-"""Multi30k as a data set of TensorFlow Datasets, which has none of its own.
+"""A builder of Multi30k for TensorFlow Datasets (TFDS), which does not have this data set.
 
-To prepare it, from the internet or from a folder of the published files:
+Prepare it from the internet, or from a folder of the published files, with
 
     python -m keras_attn.datasets.multi30k_builder [--from FOLDER] [--data-dir DIR]
 
-Then `keras_attn.datasets.multi30k` finds it, and so does `tfds.load("multi30k")`.
+Then `keras_attn.datasets.load("multi30k_en_de")` finds it, and so does `tfds.load("multi30k")`.
 """
 
 import os
@@ -31,15 +31,15 @@ from keras_attn.datasets.multi30k import (
 class Multi30k(tfds.core.GeneratorBasedBuilder):
     """Image captions in four languages, in the published order.
 
-    An example is a dictionary of a sentence in each language: `en`, `de`, `fr` and `cs`, of
-    which `cs` is empty in `test_2017` and `test_coco`, as they were not translated into Czech.
+    An example is a dictionary with a sentence in each language: `en`, `de`, `fr` and `cs`. The
+    splits `test_2017` and `test_coco` were not translated into Czech: there `cs` is empty.
 
-    The published files are taken from the folder `manual_dir` of TFDS's download settings, if
-    they are in it, and downloaded otherwise; their checksums are compared either way.
+    The published files are read from the folder `manual_dir` of the download settings of TFDS
+    if they are in it, and are downloaded otherwise. Their checksums are compared in both cases.
 
     Raises:
-        FileNotFoundError: `manual_dir` has some of the files and lacks others.
-        ValueError: a file is not the published one.
+        FileNotFoundError: `manual_dir` contains only some of the files.
+        ValueError: A file is not the published one.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -60,7 +60,7 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
         if folder is None:
             paths = dl_manager.download({name: URL + name for name in CHECKSUMS})
         else:
-            paths = files_of(folder)
+            paths = find_files(folder)
         return {split: self._generate_examples(split, paths) for split in SPLITS}
 
     def _generate_examples(
@@ -77,19 +77,20 @@ class Multi30k(tfds.core.GeneratorBasedBuilder):
 
 
 def _manual_folder(dl_manager: Any) -> pathlib.Path | None:
+    """Return the folder of manually downloaded files, or None if it has none of them."""
     try:
         folder = pathlib.Path(dl_manager.manual_dir)
-    except AssertionError:  # so tfds says that the folder is not there, or empty
+    except AssertionError:  # TFDS raises it if the folder does not exist or is empty
         return None
-    # All data sets share one such folder, if none is given.
+    # The default folder is shared by all data sets, and may have files of others only.
     return folder if any((folder / name).is_file() for name in CHECKSUMS) else None
 
 
-def files_of(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The published files in a folder, by their names.
+def find_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the paths of the published files in a folder, by their names.
 
     Raises:
-        FileNotFoundError: some are not there.
+        FileNotFoundError: Some of the files are missing.
     """
     paths = {name: folder / name for name in CHECKSUMS}
     missing = [name for name, path in paths.items() if not path.is_file()]
@@ -105,19 +106,19 @@ def prepare(
     folder: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write the data set, unless it is there.
+    """Write the data set, unless it is already prepared.
 
     Args:
-        folder: folder of the published files; None downloads them.
-        data_dir: folder of TensorFlow Datasets to write to; None is the environment's
+        folder: Folder of the published files; None downloads them.
+        data_dir: Folder of TensorFlow Datasets to write to; None means the environment's
             `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
 
     Raises:
         FileNotFoundError: `folder` lacks some of the files.
-        ValueError: a file is not the published one.
+        ValueError: A file is not the published one.
     """
     if folder is not None:
-        files_of(pathlib.Path(folder))  # before anything is written
+        find_files(pathlib.Path(folder))  # before anything is written
     config = tfds.download.DownloadConfig(
         manual_dir=None if folder is None else os.fspath(folder), try_download_gcs=False
     )
@@ -127,13 +128,18 @@ def prepare(
 
 def main(
     folder: Annotated[
-        pathlib.Path | None, typer.Option("--from", help="Folder of the published .gz files.")
+        pathlib.Path | None,
+        typer.Option("--from", help="Folder of the published .gz files (default: download them)."),
     ] = None,
     data_dir: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of TensorFlow Datasets to write to.")
+        pathlib.Path | None,
+        typer.Option(
+            help="Folder of TensorFlow Datasets to write to (default: $TFDS_DATA_DIR, or "
+            "~/tensorflow_datasets)."
+        ),
     ] = None,
 ) -> None:
-    """Prepare Multi30k for TensorFlow Datasets; without --from it is downloaded."""
+    """Prepare Multi30k for TensorFlow Datasets."""
     try:
         prepare(folder, data_dir)
     except (FileNotFoundError, ValueError) as error:

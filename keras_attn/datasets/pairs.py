@@ -1,4 +1,4 @@
-"""Pairs of a sentence and its translation, and which of them count as the same sentence."""
+"""Splits of sentence pairs, and the key by which sentences are compared."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from keras_attn.datasets.splits import check_array_of_texts, check_texts, framed, zip_batches
+from keras_attn.datasets.splits import check_text_array, check_texts, frame_text, make_batches
 
 _QUOTES = str.maketrans(dict.fromkeys("\"'`´“”„‟‘’‚‛«»‹›"))  # noqa: RUF001
 
@@ -19,16 +19,17 @@ class PairSplit:
     """Sentences and their translations.
 
     Attributes:
-        sources: object array `(N,)` of `str`.
-        targets: object array `(N,)` of `str`: a translation of each source.
-        references: for each row all translations that are known to be right, of which its
-            target is the first; None where there is no other than the target.
-        target_language: code of the targets' language, such as `"fr"`; None where it is not
-            known. Tokens are counted by its rules.
+        sources: Object array `(N,)` of `str`.
+        targets: Object array `(N,)` of `str`: a translation of each source.
+        references: For each row a tuple of all known correct translations, the target first.
+            None means that the target is the only reference of each row.
+        target_language: Code of the language of the targets, such as `"fr"`, or None if it is
+            unknown. Metrics tokenize targets by its rules.
 
     Raises:
-        ValueError: an array has another shape or dtype, an element is no `str` or holds half
-            a surrogate pair, or the lengths differ.
+        ValueError: An array has another shape or dtype, an element is not a `str` or contains
+            half a surrogate pair, the lengths differ, or the references of a row do not begin
+            with its target.
 
     Example:
 
@@ -47,7 +48,7 @@ class PairSplit:
     def __post_init__(self) -> None:
         for name in ("sources", "targets"):
             texts = getattr(self, name)
-            check_array_of_texts(texts, f"A split's `{name}`")
+            check_text_array(texts, f"A split's `{name}`")
             check_texts(texts, f"A split's `{name}`")
         if len(self.sources) != len(self.targets):
             raise ValueError(
@@ -78,7 +79,7 @@ class PairSplit:
         return len(self.sources)
 
     def take(self, indices: Any) -> Self:
-        """The pairs at `indices` (an index array or a slice)."""
+        """Return a split of the pairs at `indices` (an index array, a mask or a slice)."""
         references = self.references
         if references is not None:
             rows = np.arange(len(self))[indices]
@@ -92,48 +93,51 @@ class PairSplit:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the lengths and UTF-8 bytes, pair by pair, then of any references."""
+        """The SHA-256 of the lengths and UTF-8 bytes, pair by pair, then of any references."""
         digest = hashlib.sha256()
         for source, target in zip(self.sources, self.targets, strict=True):
-            digest.update(framed(source) + framed(target))
+            digest.update(frame_text(source) + frame_text(target))
         for known in self.references or ():
-            digest.update(len(known).to_bytes(8, "little") + b"".join(map(framed, known)))
+            digest.update(len(known).to_bytes(8, "little") + b"".join(map(frame_text, known)))
         return digest.hexdigest()
 
     def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any:
-        """The split as a `tf.data.Dataset` of `(string sources, string targets)` batches.
+        """Return the split as a `tf.data.Dataset` of `(string sources, string targets)` batches.
 
         Args:
-            batch_size: pairs a batch; the last batch may be smaller.
-            shuffle: reshuffle at every pass over the data set.
-            seed: integer that makes the order repeatable.
+            batch_size: Pairs per batch; the last batch may be smaller.
+            shuffle: Whether to shuffle the pairs anew at every pass over the data set.
+            seed: Integer that determines the order.
         """
-        return zip_batches(self.sources, self.targets, batch_size, shuffle, seed)
+        return make_batches(self.sources, self.targets, batch_size, shuffle, seed)
 
 
-def same_sentence(sentence: str) -> str:
-    """What all sentences have in common that are the same but for how they are written.
+def sentence_key(sentence: str) -> str:
+    """Return a key that is equal for sentences that differ only in spelling conventions.
 
-    Case, kinds of spaces and their number, quotes and apostrophes, and full stops,
-    exclamation and question marks at the end make no difference.
+    The key ignores case, the kind and number of spaces, quotes and apostrophes, and full
+    stops, exclamation and question marks at the end. Splits keep sentences with one key
+    together, so that no test sentence is in the training split in another spelling.
 
     Example:
 
-    >>> same_sentence("« Don't  go! »") == same_sentence("dont go ...")
+    >>> sentence_key("« Don't  go! »") == sentence_key("dont go ...")
     True
-    >>> same_sentence("Don't go, Tom.") == same_sentence("Don't go.")
+    >>> sentence_key("Don't go, Tom.") == sentence_key("Don't go.")
     False
     """
     plain = unicodedata.normalize("NFKC", sentence.translate(_QUOTES)).casefold()
     return " ".join(plain.split()).rstrip(" .!?")
 
 
-def plain_pairs(pairs: Iterable[tuple[str, str]], target_language: str | None = None) -> PairSplit:
-    """A split with a row for each pair, in their order.
+def make_pair_split(
+    pairs: Iterable[tuple[str, str]], target_language: str | None = None
+) -> PairSplit:
+    """Return a split with a row for each pair of source and target, in their order.
 
     Example:
 
-    >>> plain_pairs([("Run!", "Cours !"), ("Run!", "Courez !")]).targets.tolist()
+    >>> make_pair_split([("Run!", "Cours !"), ("Run!", "Courez !")]).targets.tolist()
     ['Cours !', 'Courez !']
     """
     pairs = list(pairs)
@@ -142,23 +146,25 @@ def plain_pairs(pairs: Iterable[tuple[str, str]], target_language: str | None = 
     return PairSplit(sources, targets, target_language=target_language)
 
 
-def referenced_pairs(
+def make_reference_split(
     pairs: Iterable[tuple[str, str]], target_language: str | None = None
 ) -> PairSplit:
-    """A split with a row for each distinct source, all of whose targets are references.
+    """Return a split with a row for each distinct source, with all its targets as references.
 
-    Rows are in the order in which their sources first occur, and references likewise.
+    Rows are in the order in which their sources first occur, and references in the order in
+    which the targets of the source occur.
 
     Example:
 
-    >>> split = referenced_pairs([("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")])
+    >>> pairs = [("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")]
+    >>> split = make_reference_split(pairs)
     >>> split.sources.tolist(), split.references
     (['Run!', 'Hi.'], (('Cours !', 'Courez !'), ('Salut.',)))
     """
-    known: dict[str, dict[str, None]] = {}
+    targets_of: dict[str, dict[str, None]] = {}
     for source, target in pairs:
-        known.setdefault(source, {})[target] = None
-    references = tuple(map(tuple, known.values()))
-    firsts = ((source, targets[0]) for source, targets in zip(known, references, strict=True))
-    split = plain_pairs(firsts, target_language)
+        targets_of.setdefault(source, {})[target] = None
+    references = tuple(map(tuple, targets_of.values()))
+    firsts = ((source, known[0]) for source, known in zip(targets_of, references, strict=True))
+    split = make_pair_split(firsts, target_language)
     return dataclasses.replace(split, references=references)

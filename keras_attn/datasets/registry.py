@@ -1,4 +1,4 @@
-"""The registry of data sets: each module of this package registers what it reads."""
+"""The registry of data sets. Each module of this package registers those that it reads."""
 
 import dataclasses
 import os
@@ -17,11 +17,11 @@ class DatasetInfo:
 
     Attributes:
         name: The name that recipes and `load` use.
-        task: The name of the task that it is for, such as `"image_classification"`.
+        task: The name of its task, such as `"image_classification"`.
         load: Function from `data_dir` to a `Dataset`.
-        label_names: The name of each label; none where targets are not labels.
+        label_names: The name of each label; empty if targets are not labels.
         language: Code of the language of target texts, such as `"de"`, or None.
-        split_titles: Descriptions of splits whose names do not say what they are.
+        split_titles: Descriptions of splits whose names are not self-explanatory.
     """
 
     name: str
@@ -47,10 +47,10 @@ def register_dataset(
 
     Args:
         name: The name that recipes and `keras_attn.datasets.load` use.
-        task: The name of the task that the data set is for.
-        label_names: The name of each label; none where targets are not labels.
-        language: Code of the language of target texts, such as `"de"`.
-        split_titles: Descriptions of splits whose names do not say what they are.
+        task: The name of the task of the data set, such as `"image_classification"`.
+        label_names: The name of each label; empty if targets are not labels.
+        language: Code of the language of target texts, such as `"de"`, or None.
+        split_titles: Descriptions of splits whose names are not self-explanatory.
 
     Returns:
         A decorator for a function that takes `data_dir` (a path or None) and returns a
@@ -92,7 +92,7 @@ def unregister_dataset(name: str) -> None:
 
 
 def describe_dataset(name: str) -> DatasetInfo:
-    """Return what is registered under a name.
+    """Return the description of a registered data set.
 
     Raises:
         ValueError: No data set has that name; the message suggests similar ones.
@@ -122,16 +122,16 @@ def list_datasets(task: str | None = None) -> list[str]:
 
 
 def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[Any]:
-    """Open a data set. Its splits are read on access. Nothing is ever downloaded.
+    """Open a data set by name. Splits are read on access, and nothing is ever downloaded.
 
     Args:
         name: A registered name, see `list_datasets`. Images: `"cifar10"`, `"cifar100"`,
-            `"shapes"`. Texts: `"imdb"`, `"remarks"`. Translation: `"multi30k_en_de"` and the
-            like, between English and `de`, `fr` or `cs`; `"tatoeba_en_fr"`, `"tatoeba_fr_en"`.
+            `"shapes"`. Texts: `"imdb"`, `"remarks"`. Translation: `"multi30k_en_de"` and
+            other pairs of `en` with `de`, `fr` or `cs`; `"tatoeba_en_fr"`, `"tatoeba_fr_en"`.
         data_dir: Folder of TensorFlow Datasets; for CIFAR also a `.npz` file that
             `save_arrays` wrote; for translation also the folder of the published files. None
             means the environment's `TFDS_DATA_DIR`, or `~/tensorflow_datasets`. `shapes` and
-            `remarks` are generated, and read no file.
+            `remarks` are generated and read no file.
 
     Returns:
         A mapping of `"train"`, `"validation"` and `"test"` to an `ImageSplit`, a `TextSplit` or

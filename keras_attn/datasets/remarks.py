@@ -1,11 +1,11 @@
-"""`remarks`: a drawn set of short reviews in which who says what, and of what, decides.
+"""`remarks`: a generated set of short reviews in which the context of a word decides the label.
 
-Each text is one to five sentences of English on a cafe, a phone, a book and the like; the
-label is the writer's verdict. Most reviews say it with words of praise or blame, and a
-count of those words answers. In the others the words mislead or cancel out: a negation, the
-opinion of others against the writer's, a comparison, an expectation that was or was not met,
-faults that did not matter. There one must go from a word to what it is said of, which is
-what attention does. The sentences and word lists are the authors' own.
+Each text is one to five English sentences about a cafe, a phone, a book or the like; the label
+is the writer's verdict. In most reviews a count of the words of praise and of blame gives the
+label. In the others these words mislead or cancel out: a negation, other people's opinion
+against the writer's, a comparison, an expectation that was or was not met, faults that did not
+matter. There a model has to relate a word to its subject, as attention does. The authors of
+this package wrote the sentences and word lists.
 """
 
 import functools
@@ -33,8 +33,8 @@ from keras_attn.datasets.splits import Dataset, TextSplit
 REMARKS_LABELS = ("negative", "positive")
 SIZES = {"train": 4_000, "validation": 500, "test": 1_000}
 
-_PLAIN = 0.62  # share of the reviews that a count of words answers
-_TRIES = 200  # texts drawn in vain, one after the other, before giving up
+_PLAIN = 0.62  # fraction of the reviews whose label is a count of words
+_MAX_REPETITIONS = 200  # repeated texts in a row at which drawing stops
 
 # Slots: {adj} and {verb} are of the verdict's polarity, {opp} and {vopp} of the other one.
 _PLAIN_SENTENCES = (
@@ -54,27 +54,27 @@ _PLAIN_SENTENCES = (
     "I would {gladly} {again}.",
 )
 _CONTEXT_SENTENCES = (
-    # Negation: the only word of judgement is the wrong one, or is not negated after all.
+    # Negation: the only judging word is the wrong one, or its negation is cancelled.
     "{part_was} not {opp} at all.",
     "{part_was} anything but {opp}, and I paid attention.",
     "No fair person could call {it} {opp}.",
     "Not once, {aside}, did I find {it} {opp}.",
     "{part_was} not only {adj} but, {aside}, {adj}.",
     "Never have I known {part} of any {noun} to be so {adj}.",
-    # The others and I.
+    # Other people against the writer.
     "{person} told me {it} was {far}{opp}, and yet, {aside}, I {verb} it.",
     "{person} called {it} {far}{opp}; I thought it {far}{adj}.",
     "I thought {it} {far}{adj}, whatever {person} said of how {opp} it was.",
     "{person} {vopp} {it}, but I, {aside}, {verb} it.",
     "I {verb} {it}, although {person} and {person} {vopp} it.",
     "That {it} is {far}{opp} is what {person} will tell you, and in fact it is {far}{adj}.",
-    # This one and another.
+    # Comparison with a rival.
     "Unlike {rival}, which was {far}{opp}, this one was {far}{adj}.",
     "This {noun} was {far}{adj}, while {rival} was {far}{opp}, as {person} had told me.",
     "{rival} was {far}{opp}; this {noun}, {aside}, was {far}{adj}.",
     "I {vopp} {rival}, but this {noun}, {aside}, I {verb}.",
     "I {verb} this {noun} as much as I {vopp} {rival}.",
-    # Before and after.
+    # Expectation and result.
     "I expected {it} to be {far}{opp}, and in the end it was {far}{adj}.",
     "{it} turned out {far}{adj}, though at first I had thought it {far}{opp}.",
     "{it} was said to be {far}{opp}, and it is not.",
@@ -83,14 +83,14 @@ _CONTEXT_SENTENCES = (
     "I was ready to call {it} {far}{adj}, and I was right.",
     "If {person} told you that {it} was {far}{opp}, do not believe it.",
     "If {person} told you that {it} was {far}{adj}, do believe it.",
-    # Faults or merits that weighed less.
+    # Faults or merits that matter less.
     "{part_was} {far}{opp} and {part_was} {far}{opp}, but none of that mattered: I {verb} {it}.",
     "I {verb} {it}, even though {part_was} {far}{opp} and {part_was} {far}{opp}.",
     "{part_was} {far}{opp}, I admit, but on the whole {it} was {far}{adj}.",
     "Forget that {part_was} {far}{opp}: taken as a whole, {it} was {far}{adj}.",
 )
 _VERY = ("", "", "really ", "truly ", "quite ", "simply ")
-_FAR = (  # puts a word further from what it is said of than three words in a row show
+_FAR = (  # separates a word from its subject by more than a trigram spans
     *("", "really ", "quite ", "in every respect ", "by any measure ", "beyond any doubt "),
     *("all in all ", "without a doubt "),
 )
@@ -99,22 +99,26 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def draw_remarks(seed: int = 0, sizes: Mapping[str, int] | None = None) -> Dataset[TextSplit]:
-    """The data set, drawn from `seed`; needs no file and no network.
+    """Generate the data set. It needs no file and no network.
 
-    No text is in it twice. A split draws from a stream of its own, but for what is in the
-    splits before it, in the order test, validation, train.
+    All texts are distinct. Each split has a random stream of its own. Splits are drawn in the
+    order test, validation, train, and leave out the texts of earlier ones.
 
     Args:
-        seed: integer that makes the texts.
-        sizes: examples in each split; None is 4,000, 500 and 1,000.
+        seed: Integer that determines the texts.
+        sizes: Number of examples of each split; None means 4,000 (`"train"`), 500
+            (`"validation"`) and 1,000 (`"test"`).
+
+    Returns:
+        The splits named in `sizes`, drawn on access.
 
     Raises:
-        ValueError: a split has another name than those three, or on reading, if there are
-            not so many texts.
+        ValueError: A split has another name than those three; or on access to a split, if
+            there are not as many distinct texts.
 
     Example:
 
-    >>> split = remarks(sizes={"test": 1})["test"]
+    >>> split = draw_remarks(sizes={"test": 1})["test"]
     >>> REMARKS_LABELS[split.labels[0]], split.texts[0].split('. ')[1]
     ('positive', 'No fair person could call it shoddy')
     """
@@ -137,21 +141,22 @@ def draw_remarks(seed: int = 0, sizes: Mapping[str, int] | None = None) -> Datas
 
 
 def _draw(count: int, stream: random.Random, seen: set[str]) -> TextSplit:
+    """Draw a split of texts that are not in `seen`, and add them to it."""
     texts: list[str] = []
     labels = []
-    in_vain = 0
+    repetitions = 0
     while len(texts) < count:
         label = stream.randrange(2)
         text = _Review(stream, 1 if label else -1).text()
         if text in seen:
-            in_vain += 1
-            if in_vain > _TRIES:
+            repetitions += 1
+            if repetitions > _MAX_REPETITIONS:
                 raise ValueError(
                     f"There are not {count} more different remarks, only about {len(texts)}. "
                     "Ask for fewer in `sizes`."
                 )
             continue
-        in_vain = 0
+        repetitions = 0
         seen.add(text)
         texts.append(text)
         labels.append(label)
@@ -159,20 +164,26 @@ def _draw(count: int, stream: random.Random, seen: set[str]) -> TextSplit:
 
 
 class _Review:
-    """One review in the making: its topic, and the words that it has not used yet."""
+    """A review that is being written.
+
+    Args:
+        stream: The random stream.
+        verdict: 1 for praise, -1 for blame.
+    """
 
     def __init__(self, stream: random.Random, verdict: int) -> None:
         self.stream, self.verdict = stream, verdict
         self.topic = stream.choice(TOPICS)
-        self.named = False
+        self.is_named = False
         self.unused: dict[str, list[str]] = {}
 
     def text(self) -> str:
+        """Return the text of the review."""
         plain = self.stream.random() < _PLAIN
         sentences = []
         if self.stream.random() < 0.75:
             sentences.append(self._fill(self._pop("setup", self.topic.setups)))
-            self.named = True
+            self.is_named = True
         if plain:
             for _ in range(self.stream.choice((1, 2, 2, 3))):
                 sentences.append(self._fill(self._pop("plain", _PLAIN_SENTENCES)))
@@ -184,14 +195,17 @@ class _Review:
         return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
     def _pop(self, kind: str, choices: tuple[str, ...]) -> str:
+        """Return a random choice; no choice repeats before all have been used."""
         if not self.unused.get(kind):
             self.unused[kind] = self.stream.sample(choices, len(choices))
         return self.unused[kind].pop()
 
     def _fill(self, template: str) -> str:
+        """Return a template with its slots filled."""
         return _SLOT.sub(lambda slot: self._word(slot[1]), template)
 
     def _word(self, slot: str) -> str:
+        """Return the text for a slot."""
         topic = self.topic
         if slot in ("adj", "opp"):
             polarity = self.verdict if slot == "adj" else -self.verdict
@@ -204,8 +218,8 @@ class _Review:
             was = " were" if part.startswith("+") else " was"
             return part.removeprefix("+") + (was if slot == "part_was" else "")
         if slot == "it":
-            named, self.named = self.named, True
-            return "it" if named else f"the {topic.noun}"
+            is_named, self.is_named = self.is_named, True
+            return "it" if is_named else f"the {topic.noun}"
         choices: dict[str, tuple[str, ...]] = {
             "again": (topic.again,),
             "aside": ASIDES,
@@ -224,5 +238,5 @@ class _Review:
 
 @register_dataset("remarks", task="text_classification", label_names=REMARKS_LABELS)
 def load_remarks(data_dir: str | os.PathLike[str] | None = None) -> Dataset[TextSplit]:
-    """Return the data set of seed 0; `data_dir` is not read."""
+    """Generate the data set of seed 0. `data_dir` is not read."""
     return draw_remarks()

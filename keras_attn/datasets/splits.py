@@ -1,4 +1,4 @@
-"""What a data set is here: named splits of images or of texts, as NumPy arrays."""
+"""Data sets as named splits of images, texts or pairs, in NumPy arrays."""
 
 import dataclasses
 import functools
@@ -14,8 +14,17 @@ class ImageSplit:
     """Images and their labels.
 
     Attributes:
-        images: uint8 array `(N, H, W, 3)`.
+        images: uint8 array `(N, H, W, C)`.
         labels: int32 array `(N,)`, indices into the data set's label names.
+
+    Raises:
+        ValueError: An array has another shape or dtype.
+
+    Example:
+
+    >>> split = ImageSplit(np.zeros((2, 8, 8, 3), "uint8"), np.array([1, 0], "int32"))
+    >>> len(split), split.take([1]).labels.tolist()
+    (2, [0])
     """
 
     images: np.ndarray
@@ -47,25 +56,29 @@ class ImageSplit:
         return len(self.images)
 
     def take(self, indices: Any) -> Self:
-        """The examples at `indices` (an index array or a slice)."""
+        """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
         return type(self)(self.images[indices], self.labels[indices])
+
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and the labels of some rows, as copies."""
+        return self.images[rows], self.labels[rows]
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the bytes of images and labels, in order."""
+        """The SHA-256 of the bytes of the images and the labels, in order."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         digest.update(self.labels.astype("<i4").tobytes())
         return digest.hexdigest()
 
     def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any:
-        """The split as a `tf.data.Dataset` of `(uint8 images, int32 labels)` batches.
+        """Return the split as a `tf.data.Dataset` of `(uint8 images, int32 labels)` batches.
 
         Args:
-            batch_size: examples a batch; the last batch may be smaller.
-            shuffle: reshuffle at every pass over the data set.
-            seed: integer that makes the order repeatable.
+            batch_size: Examples per batch; the last batch may be smaller.
+            shuffle: Whether to shuffle the examples anew at every pass over the data set.
+            seed: Integer that determines the order.
         """
-        return zip_batches(self.images, self.labels, batch_size, shuffle, seed)
+        return make_batches(self.images, self.labels, batch_size, shuffle, seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +86,13 @@ class TextSplit:
     """Texts and their labels.
 
     Attributes:
-        texts: object array `(N,)` of `str`.
-        labels: int32 array `(N,)`, indices into the data set's label names; -1 is a text
-            whose label nobody gave.
+        texts: Object array `(N,)` of `str`.
+        labels: int32 array `(N,)`, indices into the data set's label names; -1 marks a text
+            without label.
 
     Raises:
-        ValueError: an array has another shape or dtype, an element is no `str`, or a text
-            holds half a surrogate pair, which no encoding of Unicode can write.
+        ValueError: An array has another shape or dtype, an element is not a `str`, or a text
+            contains half a surrogate pair, which UTF-8 cannot encode.
 
     Example:
 
@@ -92,7 +105,7 @@ class TextSplit:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        check_array_of_texts(self.texts, "A text split's `texts`")
+        check_text_array(self.texts, "A text split's `texts`")
         if self.labels.shape != self.texts.shape or self.labels.dtype != np.int32:
             raise ValueError(
                 "A text split needs one int32 label a text (-1: not labelled). Received: "
@@ -115,41 +128,43 @@ class TextSplit:
         return len(self.texts)
 
     def take(self, indices: Any) -> Self:
-        """The examples at `indices` (an index array or a slice)."""
+        """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
         return type(self)(self.texts[indices], self.labels[indices])
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the texts' lengths and UTF-8 bytes, and of the labels, in order."""
+        """The SHA-256 of the lengths and UTF-8 bytes of the texts, and of the labels, in order."""
         digest = hashlib.sha256()
         for text in self.texts:
-            digest.update(framed(text))
+            digest.update(frame_text(text))
         digest.update(self.labels.astype("<i4").tobytes())
         return digest.hexdigest()
 
     def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any:
-        """The split as a `tf.data.Dataset` of `(string texts, int32 labels)` batches.
+        """Return the split as a `tf.data.Dataset` of `(string texts, int32 labels)` batches.
 
         Args:
-            batch_size: examples a batch; the last batch may be smaller.
-            shuffle: reshuffle at every pass over the data set.
-            seed: integer that makes the order repeatable.
+            batch_size: Examples per batch; the last batch may be smaller.
+            shuffle: Whether to shuffle the examples anew at every pass over the data set.
+            seed: Integer that determines the order.
         """
-        return zip_batches(self.texts, self.labels, batch_size, shuffle, seed)
+        return make_batches(self.texts, self.labels, batch_size, shuffle, seed)
 
 
-def check_array_of_texts(texts: np.ndarray, what: str) -> None:
-    """Refuse what is no object array of one dimension."""
-    if texts.ndim != 1 or texts.dtype != object:
+def check_text_array(texts: np.ndarray, what: str) -> None:
+    """Raise ValueError unless `texts` is an object array `(N,)`; `what` starts the message."""
+    # A pandas column has the same attributes, but its rows are selected by its own index.
+    if not isinstance(texts, np.ndarray) or texts.ndim != 1 or texts.dtype != object:
+        kind = "" if isinstance(texts, np.ndarray) else f"{type(texts).__name__} of "
         raise ValueError(
             f"{what} must be an object array of shape (N,), as "
             "`np.array(list_of_str, dtype=object)` makes it. Received: "
-            f"{texts.dtype} of shape {texts.shape}."
+            f"{kind}{texts.dtype} of shape {texts.shape}."
         )
 
 
 def check_texts(texts: Iterable[Any], what: str) -> None:
-    """Refuse elements that are no `str`, or that UTF-8 cannot write."""
+    """Raise ValueError unless every element is a `str` that UTF-8 can encode."""
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(
@@ -165,31 +180,34 @@ def check_texts(texts: Iterable[Any], what: str) -> None:
             ) from error
 
 
-def framed(text: str) -> bytes:
-    """The length of a text in UTF-8 and its bytes: what a fingerprint is made of."""
+def frame_text(text: str) -> bytes:
+    """Return the length of a text in UTF-8 (8 bytes, little-endian), and its bytes.
+
+    Fingerprints hash it: with the lengths, `"ab", "c"` and `"a", "bc"` differ.
+    """
     encoded = text.encode("utf-8")
     return len(encoded).to_bytes(8, "little") + encoded
 
 
-def zip_batches(
-    inputs: np.ndarray, answers: np.ndarray, batch_size: int, shuffle: bool, seed: int
+def make_batches(
+    inputs: np.ndarray, targets: np.ndarray, batch_size: int, shuffle: bool, seed: int
 ) -> Any:
-    """A `tf.data.Dataset` of batches of two arrays, row by row."""
+    """Return a `tf.data.Dataset` of batches of two arrays with the same number of rows."""
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.range(len(answers))
+    dataset = tf.data.Dataset.range(len(targets))
     if shuffle:
-        dataset = dataset.shuffle(len(answers), seed=seed)
-    all_inputs, all_answers = tf.constant(inputs), tf.constant(answers)
+        dataset = dataset.shuffle(len(targets), seed=seed)
+    all_inputs, all_targets = tf.constant(inputs), tf.constant(targets)
     return (
         dataset.batch(batch_size)
-        .map(lambda indices: (tf.gather(all_inputs, indices), tf.gather(all_answers, indices)))
+        .map(lambda indices: (tf.gather(all_inputs, indices), tf.gather(all_targets, indices)))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-class AnyExamples(Protocol):
-    """What every split has: `ImageSplit`, `TextSplit` and `PairSplit`."""
+class Split(Protocol):
+    """The interface that `ImageSplit`, `TextSplit` and `PairSplit` have in common."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -207,20 +225,23 @@ class AnyExamples(Protocol):
     def batches(self, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Any: ...
 
 
-AnySplit = TypeVar("AnySplit", bound=AnyExamples)
+SplitT = TypeVar("SplitT", bound=Split)
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset(Mapping[str, AnySplit], Generic[AnySplit]):
-    """A data set: a mapping from split names to splits, each read when first asked for.
+class Dataset(Mapping[str, SplitT], Generic[SplitT]):
+    """A data set: a mapping from split names to splits, which are read on access.
 
-    A data set of images holds `ImageSplit`, one of texts `TextSplit`, one for translation
-    `PairSplit`.
+    The splits are `ImageSplit` for images, `TextSplit` for texts, and `PairSplit` for
+    translation.
 
     Attributes:
-        name: the name under which `keras_attn.datasets.load` knows it.
-        label_names: the name of each label; none where targets are texts.
-        readers: a function for each split that reads it.
+        name: The name by which `keras_attn.datasets.load` opens the data set.
+        label_names: The name of each label; empty if targets are texts.
+        readers: For each split a function that reads it.
+
+    Raises:
+        KeyError: On access, if there is no such split.
 
     Example:
 
@@ -232,9 +253,9 @@ class Dataset(Mapping[str, AnySplit], Generic[AnySplit]):
 
     name: str
     label_names: tuple[str, ...]
-    readers: Mapping[str, Callable[[], AnySplit]]
+    readers: Mapping[str, Callable[[], SplitT]]
 
-    def __getitem__(self, split: str) -> AnySplit:
+    def __getitem__(self, split: str) -> SplitT:
         if split not in self.readers:
             accepted = ", ".join(map(repr, self.readers))
             raise KeyError(f"{self.name} has no split {split!r}. Accepted: {accepted}.")
@@ -247,11 +268,19 @@ class Dataset(Mapping[str, AnySplit], Generic[AnySplit]):
         return len(self.readers)
 
 
-def cut_validation(train: AnySplit, size: int, seed: int = 20_121) -> tuple[AnySplit, AnySplit]:
-    """Split `train` into what is left to train on and `size` validation examples.
+def cut_validation(train: SplitT, size: int, seed: int = 20_121) -> tuple[SplitT, SplitT]:
+    """Cut a validation split from a training split.
 
-    The cut depends on `seed` and the number of examples alone, and is the same on every
-    machine and backend. Both parts keep the order of `train`.
+    The cut depends only on `seed` and the number of examples: it is the same on every machine
+    and backend. Both splits keep the order of `train`.
+
+    Args:
+        train: The training split to cut.
+        size: Number of validation examples.
+        seed: Integer that determines the cut.
+
+    Returns:
+        The remaining training split, and the validation split.
     """
     held_out = np.zeros(len(train), bool)
     held_out[np.random.default_rng(seed).permutation(len(train))[:size]] = True

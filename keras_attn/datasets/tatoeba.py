@@ -1,7 +1,8 @@
-"""English-French sentence pairs of Tatoeba, as ManyThings.org chose and published them.
+"""English-French sentence pairs of Tatoeba, as selected and published by ManyThings.org.
 
-https://www.manythings.org/anki/ , made of the sentences of https://tatoeba.org, which are
-licensed under CC BY 2.0 (France). The file is renewed from time to time, under one name.
+The file is at https://www.manythings.org/anki/ . Its sentences are from https://tatoeba.org,
+licensed under CC BY 2.0 (France). New editions replace it from time to time, under the same
+name.
 """
 
 import functools
@@ -15,13 +16,13 @@ from collections.abc import Callable, Iterable
 
 from keras_attn._names import unknown
 from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
-from keras_attn.datasets.pairs import PairSplit, plain_pairs, referenced_pairs, same_sentence
+from keras_attn.datasets.pairs import PairSplit, make_pair_split, make_reference_split, sentence_key
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.splits import Dataset
 
 FOLDER = "fra-eng"
 LANGUAGES = ("en", "fr")
-HELD_OUT = 0.02  # of the sources, in each of validation and test
+HELD_OUT = 0.02  # fraction of the sources in each of validation and test
 
 
 def _unzip(path: pathlib.Path) -> bytes:
@@ -43,31 +44,33 @@ Pairs = list[tuple[str, str]]
 def load_tatoeba(
     source: str, target: str, data_dir: str | os.PathLike[str] | None = None
 ) -> Dataset[PairSplit]:
-    """Short English and French sentences with their translations, see `keras_attn.datasets.load`.
+    """Open Tatoeba: short English and French sentences with their translations.
 
-    A sentence has several translations, and the same one is written with and without a full
-    stop: split pair by pair, test sentences would stand in train. Here a source is in one
-    split alone, however it is written (see `keras_attn.datasets.pairs.same_sentence`), and in
-    which is decided by its SHA-256: by the same one in every edition of the file. A
-    translation may stand in two splits, where two sources have it in common. As the source
-    decides, the splits of English to French are other ones than those of French to English:
-    evaluate no model on the test split of the other direction.
+    Many sentences have several translations, or occur with and without a full stop. A split
+    pair by pair would put test sentences into the training split. Here all pairs of a source,
+    in any spelling (see `keras_attn.datasets.pairs.sentence_key`), are in one split. The
+    SHA-256 of the source selects it, so it is the same in every edition of the file. A target
+    occurs in two splits if two sources share it.
+
+    The two directions have different splits: do not evaluate a model on the test split of the
+    other direction.
 
     Args:
-        source: language to translate from, `"en"` or `"fr"`.
-        target: language to translate to, the other one.
-        data_dir: folder of `fra.txt.xz`, `fra.txt` or `fra-eng.zip`, or one with those in
-            `fra-eng/`. None is the environment's `TFDS_DATA_DIR`, or
+        source: Language to translate from, `"en"` or `"fr"`.
+        target: Language to translate to, the other one.
+        data_dir: Folder of `fra.txt.xz`, `fra.txt` or `fra-eng.zip`, or a folder with one of
+            them in `fra-eng/`. None means the environment's `TFDS_DATA_DIR`, or
             `~/tensorflow_datasets`.
 
     Returns:
-        `"train"`, with every pair once, and `"validation"` and `"test"` of some 2 % of the
-        sources each, with a row for each source and all its translations as `references`.
+        The split `"train"` with each distinct pair, and `"validation"` and `"test"`, about 2 %
+        of the sources each, with a row for each source and all its translations as
+        `references`.
 
     Raises:
-        ValueError: no such language, or twice the same; on reading a split, if the file is
-            damaged.
-        DatasetNotFoundError: on reading a split, if the file is not on disk.
+        ValueError: A language is unknown, or both are the same; or on access to a split, if
+            the file is damaged.
+        DatasetNotFoundError: On access to a split, if the file is not on disk.
 
     Example:
 
@@ -83,20 +86,26 @@ def load_tatoeba(
         )
 
     @functools.cache
-    def parts() -> dict[str, Pairs]:
+    def split() -> dict[str, Pairs]:
         pairs = _read(_find(data_dir))
         return split_by_source(pairs if source == "en" else [(fr, en) for en, fr in pairs])
 
     readers: dict[str, Callable[[], PairSplit]] = {
-        "train": functools.cache(lambda: plain_pairs(parts()["train"], target)),
-        "validation": functools.cache(lambda: referenced_pairs(parts()["validation"], target)),
-        "test": functools.cache(lambda: referenced_pairs(parts()["test"], target)),
+        "train": functools.cache(lambda: make_pair_split(split()["train"], target)),
+        "validation": functools.cache(lambda: make_reference_split(split()["validation"], target)),
+        "test": functools.cache(lambda: make_reference_split(split()["test"], target)),
     }
     return Dataset(f"tatoeba_{source}_{target}", (), readers)
 
 
 def split_by_source(pairs: Iterable[tuple[str, str]]) -> dict[str, Pairs]:
-    """Distribute distinct pairs to three splits, by the SHA-256 of their sources.
+    """Distribute distinct pairs over three splits, by the SHA-256 of their sources.
+
+    Args:
+        pairs: Pairs of source and target.
+
+    Returns:
+        The pairs of `"train"`, `"validation"` and `"test"`, in their order.
 
     Example:
 
@@ -106,23 +115,28 @@ def split_by_source(pairs: Iterable[tuple[str, str]]) -> dict[str, Pairs]:
     """
     parts: dict[str, Pairs] = {"train": [], "validation": [], "test": []}
     for pair in dict.fromkeys(pairs):
-        digest = hashlib.sha256(same_sentence(pair[0]).encode("utf-8")).digest()
-        part = int.from_bytes(digest[:8], "big") / 2**64
-        name = "test" if part < HELD_OUT else "validation" if part < 2 * HELD_OUT else "train"
+        digest = hashlib.sha256(sentence_key(pair[0]).encode("utf-8")).digest()
+        position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
+        if position < HELD_OUT:
+            name = "test"
+        elif position < 2 * HELD_OUT:
+            name = "validation"
+        else:
+            name = "train"
         parts[name].append(pair)
     return parts
 
 
 def _find(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     folder = tfds_folder(data_dir)
-    places = [folder / FOLDER] if data_dir is None else [folder, folder / FOLDER]
-    for place in places:
+    candidates = [folder / FOLDER] if data_dir is None else [folder, folder / FOLDER]
+    for candidate in candidates:
         for name in _READERS:
-            if (place / name).is_file():
-                return place / name
+            if (candidate / name).is_file():
+                return candidate / name
     raise DatasetNotFoundError(
         f"Tatoeba's English-French pairs are not on disk. Looked for {', '.join(_READERS)} in "
-        f"{' and '.join(map(str, places))}. Fetch fra-eng.zip from\n\n"
+        f"{' and '.join(map(str, candidates))}. Fetch fra-eng.zip from\n\n"
         f"    https://www.manythings.org/anki/\n\ninto {folder / FOLDER}, or give the folder "
         "that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)."
     )
@@ -139,7 +153,7 @@ def _read(path: pathlib.Path) -> Pairs:
     pairs = []
     for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
         fields = line.removesuffix("\r").split("\t")
-        # Newer editions have a third field: who wrote the two.
+        # Newer editions have a third field, the attribution.
         if len(fields) not in (2, 3) or not fields[0].strip() or not fields[1].strip():
             raise ValueError(
                 f"{path}: line {number} is not an English sentence, a tab and a French one. "

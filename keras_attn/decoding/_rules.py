@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_attn._validation import check_count
+from keras_attn._validation import check_positive_integer
 from keras_attn.decoding._top_k import stable_top_k, top_k
 from keras_attn.ops import gather_beams
 
@@ -186,7 +186,7 @@ def check_arguments(max_length: int | Tensor, length_penalty: float, **counts: i
     if not keras.ops.is_tensor(max_length):
         counts = {"max_length": max_length, **counts}
     for name, value in counts.items():
-        check_count(name, value)
+        check_positive_integer(name, value)
     check_length_penalty(length_penalty)
 
 
@@ -208,7 +208,7 @@ def check_filters(temperature: float, top_k: int | None, top_p: float | None) ->
             "token at every step is what `greedy` takes."
         )
     if top_k is not None:
-        check_count("top_k", top_k)
+        check_positive_integer("top_k", top_k)
     if top_p is not None and not 0.0 < top_p <= 1.0:
         raise ValueError(f"`top_p` must be a probability in (0, 1]. Received: {top_p!r}.")
 

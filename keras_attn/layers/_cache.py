@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn.ops._checks import as_position
+from keras_attn.ops._arguments import convert_offset
 
 Tensor = Any
 Cache = dict[str, Tensor]  # keys and values (B, K, S, size)
@@ -18,13 +18,13 @@ def added(cache: Cache, index: int | Tensor | str, rows: Cache) -> Cache:
     """The cache with further rows `(B, K, T, size)`, from `index` on or at its end."""
     if _is_end(index):
         return {name: _appended(kept, rows[name]) for name, kept in cache.items()}
-    start = as_position(index)
+    start = convert_offset(index)
     return {name: _written(kept, start, rows[name]) for name, kept in cache.items()}
 
 
 def start_of(cache: Cache, index: int | Tensor | str) -> int | Tensor:
     """The position of the first row that is added."""
-    return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else as_position(index)
+    return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else convert_offset(index)
 
 
 def length_after(cache: Cache, index: int | Tensor | str, new: int | None) -> int | None:

@@ -8,7 +8,7 @@ from keras import initializers, ops
 
 from keras_attn.layers._sublayers import PACKAGE, choice, fresh, positive, rate
 from keras_attn.ops import attention, normalizers, padding_mask
-from keras_attn.ops._checks import same
+from keras_attn.ops._arguments import sizes_match
 
 Tensor = Any
 SCORES = ("scaled_dot", "additive", "uniform")
@@ -252,7 +252,7 @@ class AttentionPooling(keras.layers.Layer):
     def _check_padding(self, inputs_shape: Any, shape: Any) -> None:
         positions = inputs_shape[:-1]
         fits = len(shape) == len(positions)
-        if not fits or not all(map(same, shape, positions)):
+        if not fits or not all(map(sizes_match, shape, positions)):
             raise ValueError(
                 f"{self.name}: `padding_mask` must have the shape of `inputs` without the last "
                 "axis, (batch, length) or (batch, height, width). Received: padding_mask "

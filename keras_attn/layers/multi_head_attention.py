@@ -19,7 +19,7 @@ from keras_attn.ops import (
     rotary,
     swap_heads,
 )
-from keras_attn.ops._checks import as_position
+from keras_attn.ops._arguments import convert_offset
 
 Tensor = Any
 Projected = dict[str, Tensor]
@@ -234,7 +234,7 @@ class MultiHeadAttention(keras.layers.Layer):
         What `attend` takes: a decoder projects the memory of its cross-attention once. Heads
         come first, as the products read them.
         """
-        keys, values = self._projected(value, key, as_position(start))
+        keys, values = self._projected(value, key, convert_offset(start))
         return {"key": swap_heads(keys), "value": swap_heads(values)}
 
     def attend(
@@ -250,7 +250,7 @@ class MultiHeadAttention(keras.layers.Layer):
         q_offset: int | Tensor = 0,
     ) -> Any:
         """As a call, with keys and values from `project`, and the first query's position."""
-        q_offset = as_position(q_offset)
+        q_offset = convert_offset(q_offset)
         return self._attend(
             query,
             projected["key"],

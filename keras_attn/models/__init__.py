@@ -48,11 +48,6 @@ from keras_attn.models.translation_transformer import (
     build_translation_transformer,
 )
 
-# removed once tasks use the registry
-TEXT_ARCHITECTURES = list_architectures("text_classification")
-TRANSLATION_ARCHITECTURES = list_architectures("translation")
-ARCHITECTURES = list_architectures()
-
 __all__ = [
     "ArchitectureInfo",
     "AttentionNetConfig",
@@ -90,7 +85,3 @@ __all__ = [
     "register_architecture",
     "unregister_architecture",
 ]
-
-
-def ngram_embedding(network):  # temporary
-    return network.get_layer("ngrams")

@@ -8,8 +8,7 @@ import pydantic
 from annotated_types import Ge, Gt, Lt
 from pydantic_core import PydanticKnownError
 
-from keras_attn.ops import NORMALIZERS
-from keras_attn.ops.chunked import NORMALIZERS as STREAMING_NORMALIZERS
+from keras_attn.ops import NORMALIZERS, STREAMING_NORMALIZERS
 
 T = TypeVar("T")
 

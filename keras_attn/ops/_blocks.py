@@ -1,202 +1,209 @@
-"""How attention is cut into blocks, and which blocks a band leaves anything in."""
+"""Blocks of queries and keys, of masks and of biases, and the blocks inside a band."""
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import ops
 
-from keras_attn.ops._backend import Stack
-from keras_attn.ops._checks import positional_bias
+from keras_attn.ops._arguments import evaluate_bias
+from keras_attn.ops._loops import Stack
+from keras_attn.ops._types import Size, Tensor
 
-Tensor = Any
-Int = int | Any  # a Python integer where the length is known, else a scalar tensor
-
-# The sides of a block of scores, and how many it has over batch and heads: measured, see
-# benchmarks/attention.py. A block of a few heads stays in the cache; with many heads it
-# must not, for below the least side the matrix products lose their speed.
-MOST_QUERIES, MOST_KEYS, MOST_KEYS_BANDED, LEAST = 512, 2048, 512, 128
-SCORES_A_HEAD, MOST_SCORES, MOST_SCORES_BANDED = 2**19, 2**24, 2**23
+# The sides of a block of scores, and the size of a block over batch and heads, as measured by
+# benchmarks/attention.py. A block of a few heads stays in the cache. With many heads it cannot,
+# because matrix products lose their speed below MIN_SIDE.
+MAX_QUERIES, MAX_KEYS, MAX_KEYS_BANDED, MIN_SIDE = 512, 2048, 512, 128
+MAX_SCORES_PER_HEAD, MAX_SCORES, MAX_SCORES_BANDED = 2**19, 2**24, 2**23
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """A length cut into `count` blocks of `size`, the last one padded.
+    """A length split into `count` blocks of `size`, the last of them padded.
 
-    The blocks are as equal as can be, so that at most `count - 1` positions are padding.
+    The blocks are as equal as possible, so that at most `count - 1` positions are padding.
     """
 
-    length: Int
-    count: Int
-    size: Int
+    length: Size
+    count: Size
+    size: Size
 
     @classmethod
-    def cut(cls, length: Int, most: Int) -> "Axis":
-        count = maximum(ceil_div(length, most), 1)
+    def split(cls, length: Size, max_size: Size) -> "Axis":
+        """Split a length into the fewest blocks of at most `max_size`."""
+        count = maximum(ceil_div(length, max_size), 1)
         return cls(length, count, maximum(ceil_div(length, count), 1))
 
     @property
-    def padding(self) -> Int:
+    def padding(self) -> Size:
+        """The number of padded positions."""
         return self.count * self.size - self.length
 
-    def positions(self, i: Int) -> Tensor:
-        """The positions of block `i`, int32 `(size,)`."""
+    def positions(self, i: Size) -> Tensor:
+        """Return the positions of block `i`, int32 `(size,)`."""
         return i * self.size + ops.arange(self.size)
 
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """Which keys a query sees by its position: causal, windowed, or all that there are."""
+    """The keys that each query attends to by its position: causal, windowed, or all.
+
+    Query `t` has the position `t + q_offset` among the keys.
+    """
 
     queries: Axis
     keys: Axis
     is_causal: bool
     window: int | None
-    q_offset: Int
+    q_offset: Size
 
-    @property
-    def limits(self) -> bool:
-        return self.is_causal or self.window is not None
-
-    def first(self, position: Int) -> Int:
-        """The first key that the query at `position` sees, perhaps below 0."""
+    def first_key(self, position: Size) -> Size:
+        """Return the first key for a query at `position`; it may be negative."""
         return 0 if self.window is None else position - self.window + 1
 
-    def end(self, position: Int) -> Int:
-        """One past the last key that the query at `position` sees, perhaps past the end."""
+    def end_key(self, position: Size) -> Size:
+        """Return one past the last key for a query at `position`; it may exceed the length."""
         if self.is_causal:
             return position + 1
         return self.keys.length if self.window is None else position + self.window
 
-    def seen(self, i: Int) -> Tensor:
-        """How many keys each query of block `i` sees, float32 `(size, 1)`."""
+    def count_keys(self, i: Size) -> Tensor:
+        """Count the keys of each query of block `i`, float32 `(size, 1)`."""
         positions = (self.queries.positions(i) + self.q_offset)[:, None]
-        ends = ops.minimum(self.end(positions), self.keys.length)
-        return ops.cast(ops.maximum(ends - ops.maximum(self.first(positions), 0), 0), "float32")
+        ends = ops.minimum(self.end_key(positions), self.keys.length)
+        starts = ops.maximum(self.first_key(positions), 0)
+        return ops.cast(ops.maximum(ends - starts, 0), "float32")
 
-    def ranges(self, i: Int) -> list[tuple[Int, Int, bool]]:
-        """Runs of key blocks for query block `i`: first, end, and whether to mask them.
+    def key_block_ranges(self, i: Size) -> list[tuple[Size, Size, bool]]:
+        """Return ranges of key blocks for query block `i`: start, stop, whether to mask them.
 
-        Blocks that no query of the block sees are in no run; only those at the border of
-        the band, or with padding, have to be masked.
+        Blocks outside the band are in no range. Only the blocks at the border of the band, and
+        those with padding, have to be masked.
         """
         keys, queries = self.keys, self.queries
         top = i * queries.size + self.q_offset
         bottom = top + queries.size - 1
-        start = clip(self.first(top) // keys.size, 0, keys.count)
-        stop = clip(ceil_div(self.end(bottom), keys.size), start, keys.count)
-        full_start = clip(ceil_div(self.first(bottom), keys.size), start, stop)
-        full_end = minimum(self.end(top), keys.length) // keys.size
-        full_stop = clip(full_end, full_start, stop)
-        runs = [(start, full_start, True), (full_start, full_stop, False), (full_stop, stop, True)]
-        return [run for run in runs if not (isinstance(run[1], int) and run[0] is run[1])]
+        start = clip(self.first_key(top) // keys.size, 0, keys.count)
+        stop = clip(ceil_div(self.end_key(bottom), keys.size), start, keys.count)
+        inner_start = clip(ceil_div(self.first_key(bottom), keys.size), start, stop)
+        inner_end = minimum(self.end_key(top), keys.length) // keys.size
+        inner_stop = clip(inner_end, inner_start, stop)
+        ranges = [
+            (start, inner_start, True),
+            (inner_start, inner_stop, False),
+            (inner_stop, stop, True),
+        ]
+        return [x for x in ranges if not (isinstance(x[1], int) and x[0] is x[1])]
 
-    def allows(self, i: Int, j: Int) -> Tensor:
-        """Which keys of block `j` the queries of block `i` see, boolean `(rows, columns)`."""
+    def mask(self, i: Size, j: Size) -> Tensor:
+        """Return the mask of query block `i` and key block `j`, boolean `(queries, keys)`."""
         queries = (self.queries.positions(i) + self.q_offset)[:, None]
         keys = self.keys.positions(j)[None, :]
-        allowed = keys < minimum(self.end(queries), self.keys.length)
+        mask = keys < minimum(self.end_key(queries), self.keys.length)
         if self.window is not None:
-            allowed = ops.logical_and(allowed, keys >= self.first(queries))
-        return allowed
+            mask = ops.logical_and(mask, keys >= self.first_key(queries))
+        return mask
 
 
-class Pairs:
-    """A mask or a bias over pairs of queries and keys, and its blocks.
+class PairBlocks:
+    """The blocks of a mask or a bias that is a tensor, and of the gradient of a bias.
 
     Args:
-        x: tensor that broadcasts to `(B, N, T, S)`, as of `spread`.
-        heads: `N`, the heads of the queries.
-        key_heads: `K`; blocks have axes `(B, K, N / K, queries, keys)`.
-        band: how the queries and keys are cut.
+        x: tensor that broadcasts to `(B, N, T, S)`, from `broadcast_unknown_axes`.
+        heads: `N`, the query heads.
+        key_heads: `K`, the key heads.
+        band: the blocks of queries and keys.
 
-    An axis of size 1 stays so: it is neither cut nor padded.
+    Blocks have shape `(B, K, N / K, queries, keys)`. An axis of size 1 keeps its size: it is
+    neither split nor padded.
     """
 
     def __init__(self, x: Tensor, heads: int, key_heads: int, band: Band) -> None:
         self.shape = ops.shape(x)
         self.axes = (
-            band.queries if x.shape[2] != 1 else ONE,
-            band.keys if x.shape[3] != 1 else ONE,
+            band.queries if x.shape[2] != 1 else SINGLE,
+            band.keys if x.shape[3] != 1 else SINGLE,
         )
-        by_head = (key_heads, heads // key_heads) if x.shape[1] != 1 else (1, 1)
-        for axis, cut in enumerate(self.axes, start=2):
-            x = padded(x, axis, cut.padding)
-        lengths = [cut.count * cut.size for cut in self.axes]
-        self.whole = ops.reshape(x, (self.shape[0], *by_head, *lengths))
-        self.heads = by_head
-        self.block_shape = (self.shape[0], *by_head, *(cut.size for cut in self.axes))
+        self.heads = (key_heads, heads // key_heads) if x.shape[1] != 1 else (1, 1)
+        for axis, split in enumerate(self.axes, start=2):
+            x = pad_end(x, axis, split.padding)
+        lengths = [split.count * split.size for split in self.axes]
+        self.padded = ops.reshape(x, (self.shape[0], *self.heads, *lengths))
+        self.block_shape = (self.shape[0], *self.heads, *(split.size for split in self.axes))
 
-    def block(self, i: Int, j: Int) -> Tensor:
-        """The part for query block `i` and key block `j`, `(B, K, N / K, rows, columns)`."""
-        rows, columns = self.axes
-        start = (0, 0, 0, *self._place(i, j, rows.size, columns.size))
-        return ops.slice(self.whole, start, self.block_shape)
+    def block(self, i: Size, j: Size) -> Tensor:
+        """Return the block of query block `i` and key block `j`."""
+        queries, keys = self.axes
+        start = (0, 0, 0, *self._indices(i, j, queries.size, keys.size))
+        return ops.slice(self.padded, start, self.block_shape)
 
-    def gradients(self) -> Stack:
-        """Gradients of all blocks, none added yet."""
+    def zero_gradients(self) -> Stack:
+        """Create the gradients of all blocks, all zero."""
         return Stack.zeros(self.axes[0].count * self.axes[1].count, self.block_shape)
 
-    def add(self, gradients: Stack, i: Int, j: Int, by_scores: Tensor) -> Stack:
-        """Add what one block of scores `(B, K, N / K, rows, columns)` contributes."""
-        alone = [axis for axis, size in enumerate(self.whole.shape) if size == 1]
-        alone += [3 + n for n, cut in enumerate(self.axes) if cut is ONE]
-        place = sum(self._place(i, j, self.axes[1].count, 1))
-        by_block = ops.sum(by_scores, axis=tuple(sorted(set(alone))), keepdims=True)
-        return gradients.write(place, gradients.read(place) + by_block)
+    def add_gradient(self, gradients: Stack, i: Size, j: Size, dscores: Tensor) -> Stack:
+        """Add the gradient of one block of scores `(B, K, N / K, queries, keys)`."""
+        broadcast = [axis for axis, size in enumerate(self.padded.shape) if size == 1]
+        broadcast += [3 + n for n, split in enumerate(self.axes) if split is SINGLE]
+        index = sum(self._indices(i, j, self.axes[1].count, 1))
+        dblock = ops.sum(dscores, axis=tuple(sorted(set(broadcast))), keepdims=True)
+        return gradients.write(index, gradients.read(index) + dblock)
 
-    def joined(self, gradients: Stack) -> Tensor:
-        """The gradient, in the shape of `x`."""
-        counts = [cut.count for cut in self.axes]
-        whole = ops.reshape(gradients.stacked(), (*counts, *self.block_shape))
-        whole = ops.transpose(whole, (2, 3, 4, 0, 5, 1, 6))
-        lengths = [cut.count * cut.size for cut in self.axes]
-        whole = ops.reshape(whole, (self.shape[0], math.prod(self.heads), *lengths))
-        return whole[:, :, : self.axes[0].length, : self.axes[1].length]
+    def merge_gradients(self, gradients: Stack) -> Tensor:
+        """Return the gradient with the shape of `x`."""
+        counts = [split.count for split in self.axes]
+        merged = ops.reshape(gradients.to_tensor(), (*counts, *self.block_shape))
+        merged = ops.transpose(merged, (2, 3, 4, 0, 5, 1, 6))
+        lengths = [split.count * split.size for split in self.axes]
+        merged = ops.reshape(merged, (self.shape[0], math.prod(self.heads), *lengths))
+        return merged[:, :, : self.axes[0].length, : self.axes[1].length]
 
-    def _place(self, i: Int, j: Int, step_i: Int, step_j: Int) -> tuple[Int, Int]:
-        rows, columns = self.axes
-        return (0 if rows is ONE else i * step_i, 0 if columns is ONE else j * step_j)
+    def _indices(self, i: Size, j: Size, step_i: Size, step_j: Size) -> tuple[Size, Size]:
+        queries, keys = self.axes
+        return (0 if queries is SINGLE else i * step_i, 0 if keys is SINGLE else j * step_j)
 
 
-class Positional:
-    """A bias that is a function of positions, and its blocks; nothing in it is learned."""
+class PositionalBlocks:
+    """The blocks of a bias that is a function of positions and has no gradient."""
 
     def __init__(
-        self, bias: Callable[[Tensor, Tensor], Tensor], heads: tuple[int, int], band: Band
+        self, bias: Callable[[Tensor, Tensor], Tensor], heads: int, key_heads: int, band: Band
     ) -> None:
-        self.bias, self.heads, self.band = bias, heads, band
+        self.bias, self.band = bias, band
+        self.heads, self.key_heads = heads, key_heads
 
-    def block(self, i: Int, j: Int) -> Tensor:
-        """The part for query block `i` and key block `j`, `(1, K, N / K, rows, columns)`."""
+    def block(self, i: Size, j: Size) -> Tensor:
+        """Return the bias of query block `i` and key block `j`, `(1, K, N / K, queries, keys)`."""
         queries = self.band.queries.positions(i) + self.band.q_offset
         keys = self.band.keys.positions(j)
-        bias = positional_bias(self.bias, math.prod(self.heads), queries, keys)
-        heads = self.heads if bias.shape[1] != 1 else (1, 1)
+        bias = evaluate_bias(self.bias, self.heads, queries, keys)
+        heads = (self.key_heads, self.heads // self.key_heads) if bias.shape[1] != 1 else (1, 1)
         return ops.reshape(bias, (1, *heads, *ops.shape(bias)[2:]))
 
 
-def spread(x: Tensor, scores: tuple) -> Tensor:
-    """A mask or a bias as large as the scores in each axis that may turn out to be of size 1.
+def broadcast_unknown_axes(x: Tensor, scores_shape: tuple) -> Tensor:
+    """Broadcast a mask or a bias along the axes whose size is not static.
+
+    Such an axis may turn out to have size 1, which `PairBlocks` treats differently.
 
     Args:
-        x: boolean or float32 tensor that broadcasts to `scores`.
-        scores: the shape `(B, N, T, S)`; sizes may be scalar tensors.
+        x: boolean or float32 tensor that broadcasts to `scores_shape`.
+        scores_shape: `(B, N, T, S)`; sizes may be scalar tensors.
     """
     if None not in x.shape:
         return x
-    known = [size if old is None else 1 for size, old in zip(scores, x.shape, strict=True)]
-    zeros = ops.zeros(known, x.dtype)
-    return ops.logical_or(x, zeros) if _is_bool(x) else x + zeros
+    pairs = zip(scores_shape, x.shape, strict=True)
+    zeros = ops.zeros([size if old is None else 1 for size, old in pairs], x.dtype)
+    is_boolean = keras.backend.standardize_dtype(x.dtype) == "bool"
+    return ops.logical_or(x, zeros) if is_boolean else x + zeros
 
 
-ONE = Axis(1, 1, 1)  # an axis in which a mask or a bias does not vary
+SINGLE = Axis(1, 1, 1)  # an axis along which a mask or a bias does not vary
 
 
-def padded(x: Tensor, axis: int, amount: Int) -> Tensor:
-    """`x` with `amount` zeros after its end along `axis`."""
+def pad_end(x: Tensor, axis: int, amount: Size) -> Tensor:
+    """Append `amount` zeros to `x` along `axis`."""
     if isinstance(amount, int) and amount == 0:
         return x
     shape = list(ops.shape(x))
@@ -204,33 +211,44 @@ def padded(x: Tensor, axis: int, amount: Int) -> Tensor:
     return ops.concatenate([x, ops.zeros(shape, x.dtype)], axis=axis)
 
 
-def block_sides(heads: Int, keys: Int, banded: bool, chunk_size: int | None) -> tuple[Int, Int]:
-    """The most queries and the most keys of a block, for `heads` over batch and heads."""
+def max_block_sides(
+    heads: Size, keys: Size, is_banded: bool, chunk_size: int | None
+) -> tuple[Size, Size]:
+    """Return the maximum queries and keys of a block.
+
+    Args:
+        heads: batch size times query heads.
+        keys: number of keys.
+        is_banded: whether positions limit the keys of a query. Smaller blocks then leave out
+            more of the scores.
+        chunk_size: the value of both sides, if it is not None.
+    """
     if chunk_size is not None:
         return chunk_size, chunk_size
-    most = minimum(
-        SCORES_A_HEAD, maximum(MOST_SCORES_BANDED if banded else MOST_SCORES, heads) // heads
+    max_scores = minimum(
+        MAX_SCORES_PER_HEAD,
+        maximum(MAX_SCORES_BANDED if is_banded else MAX_SCORES, heads) // heads,
     )
-    columns = minimum(MOST_KEYS_BANDED if banded else MOST_KEYS, maximum(keys, 1))
-    rows = clip(most // columns, LEAST, MOST_QUERIES)
-    return rows, minimum(maximum(most // rows, LEAST), columns)
+    max_keys = minimum(MAX_KEYS_BANDED if is_banded else MAX_KEYS, maximum(keys, 1))
+    max_queries = clip(max_scores // max_keys, MIN_SIDE, MAX_QUERIES)
+    return max_queries, minimum(maximum(max_scores // max_queries, MIN_SIDE), max_keys)
 
 
-def ceil_div(a: Int, b: Int) -> Int:
+def ceil_div(a: Size, b: Size) -> Size:
+    """Return `a / b`, rounded up."""
     return -(-a // b)
 
 
-def minimum(a: Int, b: Int) -> Int:
+def minimum(a: Size, b: Size) -> Size:
+    """Return the smaller of two sizes, as a Python integer where both are static."""
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
 
 
-def maximum(a: Int, b: Int) -> Int:
+def maximum(a: Size, b: Size) -> Size:
+    """Return the larger of two sizes, as a Python integer where both are static."""
     return max(a, b) if isinstance(a, int) and isinstance(b, int) else ops.maximum(a, b)
 
 
-def clip(x: Int, low: Int, high: Int) -> Int:
+def clip(x: Size, low: Size, high: Size) -> Size:
+    """Return the size limited to `[low, high]`, as a Python integer where all are static."""
     return maximum(minimum(x, high), low)
-
-
-def _is_bool(x: Tensor) -> bool:
-    return keras.backend.standardize_dtype(x.dtype) == "bool"

@@ -1,19 +1,19 @@
-"""Beams: an axis of the sequences of each row that a search goes on with."""
+"""Reordering of beams, the candidate sequences that a beam search keeps for each row."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_attn.ops._types import Tensor
 
 
 def gather_beams(tensors: Any, parents: Tensor) -> Any:
-    """Beams by their numbers: `tensors[b, parents[b, k]]` at `[b, k]`.
+    """Gather beams by index: position `[b, p]` of the result is `tensors[b, parents[b, p]]`.
 
     Args:
         tensors: nested dicts, lists and tuples of tensors `(B, K, ...)`.
-        parents: int32 `(B, P)`; `P` need not be `K`.
+        parents: int32 `(B, P)`, indices of beams; `P` may differ from `K`.
 
     Returns:
         The same structure of tensors `(B, P, ...)`.
@@ -26,9 +26,9 @@ def gather_beams(tensors: Any, parents: Tensor) -> Any:
     """
     parents = ops.cast(parents, "int32")
 
-    def gathered(x: Tensor) -> Tensor:
+    def gather(x: Tensor) -> Tensor:
         batch, beams, *rest = ops.shape(x)
         rows = ops.arange(batch, dtype="int32")[:, None] * beams + parents
         return ops.take(ops.reshape(x, (batch * beams, *rest)), rows, axis=0)
 
-    return keras.tree.map_structure(gathered, tensors)
+    return keras.tree.map_structure(gather, tensors)

@@ -1,4 +1,4 @@
-"""Attention over the whole matrix of scores."""
+"""Attention over the full matrix of scores."""
 
 from typing import Any
 
@@ -6,23 +6,29 @@ import keras
 from keras import ops
 
 from keras_attn.ops import masks, normalizers
-from keras_attn.ops._backend import matmul_of_few
-from keras_attn.ops._call import Call
-from keras_attn.ops._checks import check_dropout, checked_mask, positional_bias, same
+from keras_attn.ops._arguments import (
+    AttentionCall,
+    check_dropout,
+    convert_mask,
+    evaluate_bias,
+    sizes_match,
+)
+from keras_attn.ops._matmul import matmul_few_rows
+from keras_attn.ops._scores import add_bias, bias_mask, zero_masked_rows
+from keras_attn.ops._types import Tensor
 from keras_attn.ops.layout import swap_heads
+from keras_attn.ops.normalizers import Normalizer
 
-Tensor = Any
-
-# Scores a head up to which one fused operation beats transposes and a faster product.
-SMALL = 2**16
+# Scores of one head up to which one einsum beats transposes and a faster product.
+MAX_EINSUM_SCORES = 2**16
 
 
-def full(call: Call, return_weights: bool = False) -> Any:
-    """Attention as `keras_attn.ops.attention` defines it, from all `B x N x T x S` scores."""
+def full_attention(call: AttentionCall, return_weights: bool = False) -> Any:
+    """Compute attention as `keras_attn.ops.attention` defines it, from all `T x S` scores."""
     scores = _scores(call)
-    bias = None if call.bias is None else _bias(call)
+    bias = _bias(call)
     if bias is not None:
-        scores = normalizers.biased(scores, bias)
+        scores = add_bias(scores, bias)
     band = masks.band_mask(
         ops.shape(call.query)[1],
         call.key_length,
@@ -32,9 +38,12 @@ def full(call: Call, return_weights: bool = False) -> Any:
     )
     mask = masks.combine(call.mask, band)
     weights, dropped = _weights(scores, mask, call.normalizer, call.dropout, call.seed)
-    allowed = mask if bias is None else masks.combine(mask, normalizers.unexcluded(bias))
-    output = _weighted_sum(dropped, call.value, allowed, call.heads_first)
-    return (output, _returned(weights, allowed, call.value)) if return_weights else output
+    # A row that only the bias empties has to give 0 as well.
+    row_mask = mask if bias is None else masks.combine(mask, bias_mask(bias))
+    output = _weighted_sum(dropped, call.value, row_mask, call.heads_first)
+    if return_weights:
+        return output, _weights_to_return(weights, row_mask, call.value)
+    return output
 
 
 def attend(
@@ -47,7 +56,7 @@ def attend(
     seed: int | keras.random.SeedGenerator | None = None,
     return_weights: bool = False,
 ) -> Any:
-    """Attention from scores of any origin (additive, bilinear, ...) to the output.
+    """Compute attention from scores of any origin (additive, bilinear, ...).
 
     Args:
         scores: float tensor `(B, N, T, S)`.
@@ -72,7 +81,7 @@ def attend(
     >>> tuple(output.shape)
     (2, 3, 1, 4)
     """
-    normalizers.get(normalizer)
+    normalize = normalizers.get(normalizer)
     scores, value = ops.convert_to_tensor(scores), ops.convert_to_tensor(value)
     if len(scores.shape) != 4 or len(value.shape) != 4:
         raise ValueError(
@@ -80,82 +89,84 @@ def attend(
             "(batch, keys, heads, size). "
             f"Received: {tuple(scores.shape)} and {tuple(value.shape)}."
         )
-    fits = same(scores.shape[0], value.shape[0]) and same(scores.shape[3], value.shape[1])
-    if not fits or scores.shape[1] % value.shape[2]:
+    batch_matches = sizes_match(scores.shape[0], value.shape[0])
+    keys_match = sizes_match(scores.shape[3], value.shape[1])
+    if not (batch_matches and keys_match) or scores.shape[1] % value.shape[2]:
         raise ValueError(
             "`value` must have the batch size (axis 0) and the number of keys (axis 1) of "
             "`scores`, and a number of heads (axis 2) that divides theirs. "
             f"Received: scores {tuple(scores.shape)}, value {tuple(value.shape)}."
         )
     check_dropout(dropout, seed)
-    mask = checked_mask(mask, scores.shape)
-    weights, dropped = _weights(scores, mask, normalizer, dropout, seed)
+    mask = convert_mask(mask, scores.shape)
+    weights, dropped = _weights(scores, mask, normalize, dropout, seed)
     output = _weighted_sum(dropped, value, mask)
-    return (output, _returned(weights, mask, value)) if return_weights else output
+    return (output, _weights_to_return(weights, mask, value)) if return_weights else output
 
 
-def _scores(call: Call) -> Tensor:
-    """The scaled scores `(B, N, T, S)`, in float32."""
+def _scores(call: AttentionCall) -> Tensor:
+    """Compute the scaled scores `(B, N, T, S)`, float32."""
     query, key = ops.cast(call.query, "float32") * call.scale, ops.cast(call.key, "float32")
     heads = query.shape[2]
     if not call.heads_first:
-        if heads == key.shape[2] and _is_small(query.shape[1], key.shape[1]):
+        if heads == key.shape[2] and _prefers_einsum(query.shape[1], key.shape[1]):
             return ops.einsum("btnh,bsnh->bnts", query, key)
         key = swap_heads(key)
     key_heads = key.shape[1]
-    queries = _group(swap_heads(query), key_heads)
-    return _ungroup(matmul_of_few(queries, key, transpose_b=True), heads, key_heads)
+    queries = _group_heads(swap_heads(query), key_heads)
+    return _ungroup_heads(matmul_few_rows(queries, key, transpose_b=True), heads, key_heads)
+
+
+def _bias(call: AttentionCall) -> Tensor | None:
+    """Return the bias as a tensor that broadcasts to `(B, N, T, S)`, or None."""
+    if not callable(call.bias):
+        return call.bias
+    queries, keys = ops.arange(ops.shape(call.query)[1]), ops.arange(call.key_length)
+    return evaluate_bias(call.bias, call.query.shape[2], queries + call.q_offset, keys)
 
 
 def _weights(
-    scores: Tensor, mask: Tensor | None, normalizer: str, dropout: float, seed: Any
+    scores: Tensor, mask: Tensor | None, normalizer: Normalizer, dropout: float, seed: Any
 ) -> tuple[Tensor, Tensor]:
-    """Weights in float32, dead rows not yet zeroed; before and after dropout."""
-    weights = normalizers.weights(normalizer, ops.cast(scores, "float32"), mask)
+    """Return the float32 weights before and after dropout; fully masked rows are arbitrary."""
+    weights = normalizer.weights(ops.cast(scores, "float32"), mask)
     return weights, keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
 
 
 def _weighted_sum(
-    weights: Tensor, value: Tensor, mask: Tensor | None, is_heads_first: bool = False
+    weights: Tensor, value: Tensor, mask: Tensor | None, heads_first: bool = False
 ) -> Tensor:
-    """`(B, T, N, V)` in the dtype of `value`, dead rows zeroed."""
+    """Return `(B, T, N, V)` in the dtype of `value`, with fully masked rows set to 0."""
     values, heads = ops.cast(value, "float32"), weights.shape[1]
-    if not is_heads_first:
-        if heads == value.shape[2] and _is_small(*weights.shape[2:]):
-            weights = normalizers.zero_dead(weights, mask)
+    if not heads_first:
+        if heads == value.shape[2] and _prefers_einsum(*weights.shape[2:]):
+            weights = zero_masked_rows(weights, mask)
             return ops.cast(ops.einsum("bnts,bsnv->btnv", weights, values), value.dtype)
         values = swap_heads(values)
     key_heads = values.shape[1]
-    output = _ungroup(matmul_of_few(_group(weights, key_heads), values), heads, key_heads)
-    return ops.cast(swap_heads(normalizers.zero_dead(output, mask)), value.dtype)
+    output = matmul_few_rows(_group_heads(weights, key_heads), values)
+    output = zero_masked_rows(_ungroup_heads(output, heads, key_heads), mask)
+    return ops.cast(swap_heads(output), value.dtype)
 
 
-def _returned(weights: Tensor, mask: Tensor | None, value: Tensor) -> Tensor:
-    return ops.cast(normalizers.zero_dead(weights, mask), value.dtype)
+def _weights_to_return(weights: Tensor, mask: Tensor | None, value: Tensor) -> Tensor:
+    return ops.cast(zero_masked_rows(weights, mask), value.dtype)
 
 
-def _is_small(queries: int | None, keys: int | None) -> bool:
-    return queries is not None and keys is not None and queries * keys <= SMALL
+def _prefers_einsum(queries: int | None, keys: int | None) -> bool:
+    return queries is not None and keys is not None and queries * keys <= MAX_EINSUM_SCORES
 
 
-def _bias(call: Call) -> Tensor:
-    if not callable(call.bias):
-        return call.bias
-    queries, keys = ops.arange(ops.shape(call.query)[1]), ops.arange(call.key_length)
-    heads = call.query.shape[2]
-    return positional_bias(call.bias, heads, queries + call.q_offset, keys)
-
-
-def _group(x: Tensor, key_heads: int) -> Tensor:
-    """`(B, N, T, X)` -> `(B, K, N / K * T, X)`: the queries that share a key head."""
+def _group_heads(x: Tensor, key_heads: int) -> Tensor:
+    """Reshape `(B, N, T, X)` to `(B, K, N / K * T, X)`: the queries that share a key head."""
     batch, heads, length, size = ops.shape(x)
     if heads == key_heads:
         return x
     return ops.reshape(x, (batch, key_heads, heads // key_heads * length, size))
 
 
-def _ungroup(x: Tensor, heads: int, key_heads: int) -> Tensor:
-    """`(B, K, N / K * T, X)` -> `(B, N, T, X)`."""
+def _ungroup_heads(x: Tensor, heads: int, key_heads: int) -> Tensor:
+    """Reshape `(B, K, N / K * T, X)` to `(B, N, T, X)`."""
     if heads == key_heads:
         return x
     batch, _, length, size = ops.shape(x)

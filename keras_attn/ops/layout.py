@@ -1,4 +1,4 @@
-"""Layouts of heads: lengths first, as layers see them, or heads first, as products read them."""
+"""Layouts of heads: lengths first in layers, heads first in matrix products."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,16 +6,22 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_attn.ops._types import Tensor
 
-SHORT = 16
+MAX_SHORT_LENGTH = 16
 
 
 def swap_heads(x: Tensor) -> Tensor:
-    """`(B, K, S, H)` from `(B, S, K, H)`, or the reverse: axes 1 and 2 exchanged.
+    """Swap axes 1 and 2: `(B, S, K, H)` to `(B, K, S, H)`, or the reverse.
 
-    Where both are short, as in a step of decoding, parts of `x` are joined: TensorFlow's
-    transpose has a fixed cost on a CPU that is far above that.
+    Where both axes are short, as in a decoding step, slices are concatenated instead:
+    TensorFlow's transpose has a far higher fixed cost on a CPU.
+
+    Args:
+        x: tensor `(B, S, K, H)`.
+
+    Returns:
+        Tensor `(B, K, S, H)`.
 
     Example:
 
@@ -23,17 +29,20 @@ def swap_heads(x: Tensor) -> Tensor:
     (2, 3, 5, 4)
     """
     batch, a, b, size = ops.shape(x)
-    if is_one(a) or is_one(b):  # nothing moves
+    if is_one(a) or is_one(b):  # the order of the elements does not change
         return reshape(x, (batch, b, a, size))
-    short = isinstance(a, int) and isinstance(b, int) and max(a, b) <= SHORT
-    if not short or keras.backend.backend() != "tensorflow":
+    is_short = isinstance(a, int) and isinstance(b, int) and max(a, b) <= MAX_SHORT_LENGTH
+    if not is_short or keras.backend.backend() != "tensorflow":
         return ops.transpose(x, (0, 2, 1, 3))
     parts = ops.split(reshape(x, (batch, 1, a, b * size)), b, axis=3)
     return ops.concatenate(parts, axis=1)
 
 
 def reshape(x: Tensor, sizes: Iterable[Any]) -> Tensor:
-    """`keras.ops.reshape`; of sizes that are not known, a single one need not be computed."""
+    """Reshape as `keras.ops.reshape`, with -1 in place of a single size that is not static.
+
+    The graph then need not compute that size.
+    """
     sizes = list(sizes)
     unknown = [index for index, size in enumerate(sizes) if not isinstance(size, int)]
     if len(unknown) == 1 and not any(isinstance(size, int) and size == -1 for size in sizes):
@@ -42,5 +51,5 @@ def reshape(x: Tensor, sizes: Iterable[Any]) -> Tensor:
 
 
 def is_one(size: Any) -> bool:
-    """Whether an axis is known to have the size 1."""
+    """Return whether a size is static and 1."""
     return isinstance(size, int) and size == 1

@@ -1,21 +1,21 @@
 """Attention masks: boolean, True = attend, of rank 4, broadcastable to `(B, N, T, S)`.
 
-`B` is the batch, `N` the heads, `T` the queries and `S` the keys. A dimension in which
-a mask does not vary has size 1, and stays so: a padding mask never grows to `T x S`.
+`B` is the batch, `N` the heads, `T` the queries and `S` the keys. An axis along which a mask
+does not vary keeps size 1: a padding mask is never expanded to `T x S`.
 """
-
-from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from keras_attn.ops._arguments import check_window
+from keras_attn.ops._types import Size, Tensor
 
 
 def padding_mask(mask: Tensor) -> Tensor:
-    """A `(B, S)` padding mask (True = a real position) as an attention mask.
+    """Convert a `(B, S)` padding mask into an attention mask.
 
     Args:
-        mask: tensor `(B, S)`; numbers are cast to boolean.
+        mask: tensor `(B, S)`, True for a token and False for padding; numbers are cast to
+            boolean.
 
     Returns:
         Boolean tensor `(B, 1, 1, S)`.
@@ -31,14 +31,21 @@ def padding_mask(mask: Tensor) -> Tensor:
     """
     if len(mask.shape) != 2:
         raise ValueError(
-            "`mask` must have shape (batch, keys), True where a position is real. "
+            "`mask` must have shape (batch, keys), True for a token and False for padding. "
             f"Received: shape {tuple(mask.shape)}."
         )
     return ops.cast(mask, "bool")[:, None, None, :]
 
 
 def length_mask(lengths: Tensor, maximum: int) -> Tensor:
-    """A `(B, S)` padding mask for sequences of the given lengths, padded at the end.
+    """Return the `(B, S)` padding mask of sequences that are padded at the end.
+
+    Args:
+        lengths: integer tensor `(B,)`, the length of each sequence.
+        maximum: `S`, the length to which they are padded.
+
+    Returns:
+        Boolean tensor `(B, S)`, True for a token and False for padding.
 
     Example:
 
@@ -50,31 +57,31 @@ def length_mask(lengths: Tensor, maximum: int) -> Tensor:
 
 
 def band_mask(
-    query_length: int | Tensor | None,
-    key_length: int | Tensor | None,
+    query_length: Size | None,
+    key_length: Size | None,
     *,
     is_causal: bool = False,
     window: int | None = None,
-    q_offset: int | Tensor = 0,
+    q_offset: Size = 0,
 ) -> Tensor | None:
-    """The mask of causal and windowed attention.
+    """Return the mask of causal and windowed attention.
 
-    Query `t` stands at position `t + q_offset` among the keys: with a cache of `C`
-    earlier keys, `q_offset` is `C`.
+    Query `t` has the position `t + q_offset` among the keys: with a cache of `C` earlier
+    keys, `q_offset` is `C`.
 
     Args:
         query_length: number of queries, `T`.
         key_length: number of keys, `S`.
         is_causal: attend to positions up to and including the query's own.
-        window: with `is_causal`, the number of keys seen, the query's own included;
-            without, keys at a distance below `window` on either side.
+        window: with `is_causal`, the number of keys to attend to, the query's own included;
+            without, attend to keys at a distance below `window` on either side.
         q_offset: integer or scalar integer tensor, the position of the first query.
 
     Returns:
         Boolean tensor `(1, 1, T, S)`, or None where nothing is masked.
 
     Raises:
-        ValueError: `window` is below 1, or a length is not known.
+        ValueError: `window` is below 1, or a length is None.
 
     Example:
 
@@ -99,15 +106,15 @@ def band_mask(
     return allowed[None, None]
 
 
-def check_window(window: int | None) -> None:
-    """Refuse a window that is neither None nor a positive integer."""
-    is_count = isinstance(window, int) and not isinstance(window, bool) and window >= 1
-    if window is not None and not is_count:
-        raise ValueError(f"`window` must be a positive integer or None. Received: {window!r}.")
-
-
 def combine(*masks: Tensor | None) -> Tensor | None:
-    """The positions that every mask allows; None stands for a mask that allows all."""
+    """Return the logical and of the masks; None stands for a mask that is True everywhere.
+
+    Args:
+        masks: boolean tensors that broadcast to one another, or None.
+
+    Returns:
+        Boolean tensor, or None if every mask is None.
+    """
     combined = None
     for mask in masks:
         if mask is not None:

@@ -1,27 +1,25 @@
-"""The backend's own fused attention, where it computes the same.
+"""The fused attention kernel of the backend, where it computes the same result.
 
-PyTorch has one for the CPU and for GPUs. TensorFlow has none, and that of JAX (cuDNN)
-takes half precision on GPUs alone; there the streaming path is the one to use.
+PyTorch has such a kernel for CPUs and GPUs. TensorFlow has none, and JAX's (cuDNN) takes only
+half precision on GPUs; use the streaming path there.
 """
-
-from typing import Any
 
 import keras
 from keras import ops
 
-from keras_attn.ops import masks, normalizers
-from keras_attn.ops._call import Call
+from keras_attn.ops import masks
+from keras_attn.ops._arguments import AttentionCall
+from keras_attn.ops._scores import bias_mask
+from keras_attn.ops._types import Tensor
 from keras_attn.ops.layout import swap_heads
 
-Tensor = Any
 
-
-def refusal(call: Call) -> str | None:
-    """Why the fused kernel cannot compute this call, or None where it can."""
+def explain_unsupported(call: AttentionCall) -> str | None:
+    """Return why the fused kernel cannot compute this call, or None if it can."""
     if keras.backend.backend() != "torch":
         return f"the backend is {keras.backend.backend()}, which has no fused kernel to use"
-    reasons = {
-        f"normalizer={call.normalizer!r}": call.normalizer != "softmax",
+    conditions = {
+        f"normalizer={call.normalizer.name!r}": call.normalizer.name != "softmax",
         "a dropout that can be repeated": call.dropout > 0.0,
         f"window={call.window}": call.window is not None,
         "bias that is a function": callable(call.bias),
@@ -33,25 +31,26 @@ def refusal(call: Call) -> str | None:
         "is_causal with a q_offset": call.is_causal
         and not (isinstance(call.q_offset, int) and call.q_offset == 0),
     }
-    named = [reason for reason, holds in reasons.items() if holds]
-    return f"it has no {' and no '.join(named)}" if named else None
+    reasons = [reason for reason, holds in conditions.items() if holds]
+    return f"it has no {' and no '.join(reasons)}" if reasons else None
 
 
-def native(call: Call) -> Tensor:
-    """Attention as `keras_attn.ops.attention` defines it, by PyTorch's fused kernel."""
+def native_attention(call: AttentionCall) -> Tensor:
+    """Compute attention as `keras_attn.ops.attention` defines it, by PyTorch's fused kernel."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    alive, added = None, None
-    allowed = call.mask
+    has_keys, attn_mask = None, None
+    mask = call.mask
     if call.bias is not None:
-        allowed = masks.combine(allowed, normalizers.unexcluded(call.bias))
-    if allowed is not None:
-        alive = ops.any(allowed, axis=-1, keepdims=True)
-        # Rows that may attend to nothing attend to all, and are zeroed afterwards.
-        added = ops.logical_or(allowed, ops.logical_not(alive))
+        mask = masks.combine(mask, bias_mask(call.bias))
+    if mask is not None:
+        has_keys = ops.any(mask, axis=-1, keepdims=True)
+        # The kernel gives NaN in fully masked rows: let them attend to all keys, and set their
+        # output to 0 afterwards.
+        attn_mask = ops.logical_or(mask, ops.logical_not(has_keys))
         if call.bias is not None:
-            bias = ops.where(allowed, ops.cast(call.bias, call.query.dtype), 0.0)
-            added = ops.where(added, bias, -float("inf"))
+            bias = ops.where(mask, ops.cast(call.bias, call.query.dtype), 0.0)
+            attn_mask = ops.where(attn_mask, bias, -float("inf"))
     query, key, value = swap_heads(call.query), call.key, call.value
     if not call.heads_first:
         key, value = swap_heads(key), swap_heads(value)
@@ -59,10 +58,10 @@ def native(call: Call) -> Tensor:
         query,
         key,
         value,
-        attn_mask=added,
+        attn_mask=attn_mask,
         is_causal=call.is_causal,
         scale=call.scale,
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    output = output if alive is None else ops.where(alive, output, 0.0)
+    output = output if has_keys is None else ops.where(has_keys, output, 0.0)
     return ops.cast(swap_heads(output), call.value.dtype)

@@ -1,24 +1,24 @@
-"""Positions: what tells attention the order of its keys. Pure functions, float32."""
+"""Position encodings and biases, in float32."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from keras_attn._validation import check_positive_integer
+from keras_attn.ops._types import Size, Tensor
 
 
 def sinusoidal(positions: Tensor, dim: int, *, max_wavelength: float = 10_000.0) -> Tensor:
-    """Sinusoidal position encoding (Vaswani et al., arXiv:1706.03762).
+    """Compute the sinusoidal position encoding (Vaswani et al., arXiv:1706.03762).
 
     Args:
         positions: tensor of positions, any shape `(...)`.
         dim: size of the encoding, even.
-        max_wavelength: longest wavelength, in positions, over 2 pi.
+        max_wavelength: longest wavelength, in positions, divided by 2 pi.
 
     Returns:
-        float32 tensor `(..., dim)`: sine and cosine interleaved, the fastest first.
+        float32 tensor `(..., dim)`: sine and cosine interleaved, shortest wavelength first.
 
     Raises:
         ValueError: `dim` is odd or not positive.
@@ -35,22 +35,28 @@ def sinusoidal(positions: Tensor, dim: int, *, max_wavelength: float = 10_000.0)
 
 
 def rotary(x: Tensor, positions: Tensor, *, max_wavelength: float = 10_000.0) -> Tensor:
-    """Rotary position embedding, in halves (Su et al., arXiv:2104.09864).
+    """Apply the rotary position embedding (Su et al., arXiv:2104.09864).
 
-    Feature `i` is paired with feature `i + H / 2` (the convention of GPT-NeoX and
-    Llama), not with its neighbour. The product of a rotated query and a rotated key
-    depends on their positions through the difference alone.
+    Feature `i` is paired with feature `i + H / 2` (the convention of GPT-NeoX and Llama), not
+    with its neighbour. The product of a rotated query and a rotated key depends only on the
+    difference of their positions.
 
     Args:
         x: queries or keys, `(B, T, N, H)` with `H` even.
         positions: integer tensor `(T,)` or `(B, T)`.
-        max_wavelength: longest wavelength, in positions, over 2 pi.
+        max_wavelength: longest wavelength, in positions, divided by 2 pi.
 
     Returns:
         Tensor with the shape and dtype of `x`; angles are computed in float32.
 
     Raises:
         ValueError: `H` is odd.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tuple(rotary(np.ones((2, 5, 3, 4), "float32"), np.arange(5)).shape)
+    (2, 5, 3, 4)
     """
     angles = ops.expand_dims(_angles(positions, x.shape[-1], max_wavelength), axis=-2)
     sine, cosine = ops.sin(angles), ops.cos(angles)
@@ -60,18 +66,20 @@ def rotary(x: Tensor, positions: Tensor, *, max_wavelength: float = 10_000.0) ->
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
-    """The slope of each head of ALiBi: `2 ** (-8 i / n)` for a power of two.
+    """Return the ALiBi slope of each head: `2 ** (-8 i / n)` for a power of two.
 
-    For other numbers of heads the slopes of the power of two below come first, then
-    every second slope of the power of two above, as in the authors' code.
+    For other numbers of heads, the slopes of the next lower power of two come first, then
+    every second slope of the next higher one, as in the authors' code.
+
+    Raises:
+        ValueError: `num_heads` is not a positive integer.
 
     Example:
 
     >>> alibi_slopes(4)
     [0.25, 0.0625, 0.015625, 0.00390625]
     """
-    if num_heads < 1:
-        raise ValueError(f"`num_heads` must be a positive integer. Received: {num_heads!r}.")
+    check_positive_integer("num_heads", num_heads)
     power = 2 ** int(math.log2(num_heads))
     slopes = [2.0 ** (-8.0 * (i + 1) / power) for i in range(power)]
     between = [2.0 ** (-4.0 * (i + 1) / power) for i in range(0, 2 * power, 2)]
@@ -79,11 +87,20 @@ def alibi_slopes(num_heads: int) -> list[float]:
 
 
 def alibi(num_heads: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """ALiBi: scores fall linearly with distance (Press et al., arXiv:2108.12409).
+    """Return the ALiBi bias, by which scores fall linearly with distance.
+
+    Press et al., "Train short, test long", arXiv:2108.12409.
+
+    Args:
+        num_heads: `N`, the query heads.
 
     Returns:
-        A function from integer positions `(T,)` of queries and `(S,)` of keys to the bias
-        `(1, N, T, S)`, float32: what `attention` takes as `bias`, and streams.
+        Function from integer positions `(T,)` of queries and `(S,)` of keys to the bias
+        `(1, N, T, S)`, float32. Pass it as `bias` to `attention`; the streaming path then
+        computes it one block at a time.
+
+    Raises:
+        ValueError: `num_heads` is not a positive integer.
 
     Example:
 
@@ -104,15 +121,24 @@ def alibi(num_heads: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 def alibi_bias(
     num_heads: int,
-    query_length: int | Tensor,
-    key_length: int | Tensor,
+    query_length: Size,
+    key_length: Size,
     *,
-    q_offset: int | Tensor = 0,
+    q_offset: Size = 0,
 ) -> Tensor:
-    """The whole bias of `alibi` for queries that start at position `q_offset`.
+    """Return the bias of `alibi` as one tensor.
+
+    Args:
+        num_heads: `N`, the query heads.
+        query_length: `T`, the number of queries.
+        key_length: `S`, the number of keys.
+        q_offset: integer or scalar integer tensor, the position of the first query.
 
     Returns:
         float32 tensor `(1, N, T, S)`.
+
+    Raises:
+        ValueError: `num_heads` is not a positive integer.
     """
     queries = ops.arange(query_length) + ops.cast(q_offset, "int32")
     return alibi(num_heads)(queries, ops.arange(key_length))

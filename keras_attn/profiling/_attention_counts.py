@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_attn import layers
-from keras_attn.ops import chunked
+from keras_attn.ops import STREAMING_NORMALIZERS, chunked
 from keras_attn.profiling._calls import Shape
 from keras_attn.profiling._counts import Count, count
 
@@ -234,4 +234,4 @@ def _attended(
 
 
 def _streams(layer: Any, return_attention_scores: bool) -> bool:
-    return layer.normalizer in chunked.NORMALIZERS and not return_attention_scores
+    return layer.normalizer in STREAMING_NORMALIZERS and not return_attention_scores

@@ -1,7 +1,7 @@
-"""Text to ids and back, in TensorFlow's own operations.
+"""Conversion of texts to ids and back, with core TensorFlow operations.
 
-Everything here runs in a graph and in a `tf.data` map, and goes into a SavedModel that
-needs neither this package nor tensorflow-text.
+Layers and functions of this package run in a graph and in `tf.data.Dataset.map`. A SavedModel
+that contains them needs neither this package nor tensorflow-text.
 """
 
 from typing import TYPE_CHECKING

@@ -1,19 +1,24 @@
-"""Lookup in sorted constants.
+"""Lookup tables made of sorted constants.
 
-A table of TensorFlow's is a resource, which every export has to be told of; constants go
-wherever the graph goes. Searching them takes about as long.
+A TensorFlow lookup table is a resource, which every export has to track. Constants are part
+of the graph. Searching them takes about as long.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-Tensor = Any
+from keras_attn._types import Tensor
 
-_HASHES = (1 << 63) - 1
+_NUM_HASHES = (1 << 63) - 1
 
 
 class IntegerLookup:
-    """From int64 keys to int32 values, and to 0 from what is no key."""
+    """Map int64 keys to int32 values, and every other integer to 0.
+
+    Args:
+        keys: Distinct integers `(K,)`.
+        values: Integers `(K,)`.
+    """
 
     def __init__(self, keys: Any, values: Any) -> None:
         import numpy as np
@@ -25,33 +30,41 @@ class IntegerLookup:
         self._values = tf.constant(values[order])
 
     def __call__(self, keys: Tensor) -> Tensor:
-        """Values `(N,)` of `keys` `(N,)`."""
+        """Return the int32 values `(N,)` of int64 keys `(N,)`."""
         import tensorflow as tf
 
-        # tf.searchsorted cannot search for nothing; the operation below it can.
+        # `tf.searchsorted` refuses an empty `keys`; the operation that it calls does not.
         places = tf.raw_ops.LowerBound(sorted_inputs=self._keys[None], values=keys[None])[0]
         places = tf.minimum(places, tf.size(self._keys) - 1)
-        found = tf.gather(self._keys, places) == keys
-        return tf.where(found, tf.gather(self._values, places), 0)
+        is_key = tf.gather(self._keys, places) == keys
+        return tf.where(is_key, tf.gather(self._values, places), 0)
 
 
 class StringLookup:
-    """From distinct strings to their places in a list, and to -1 from any other."""
+    """Map each of several distinct strings to its index, and every other string to -1.
+
+    Args:
+        strings: Distinct strings.
+
+    Raises:
+        ValueError: Two of the strings have the same hash.
+    """
 
     def __init__(self, strings: Sequence[str]) -> None:
         import tensorflow as tf
 
         self._strings = tf.constant(list(strings))
-        hashes = tf.strings.to_hash_bucket_fast(self._strings, _HASHES).numpy()
+        hashes = tf.strings.to_hash_bucket_fast(self._strings, _NUM_HASHES).numpy()
         if len(set(hashes.tolist())) < len(strings):
             raise ValueError("Two of the strings have the same 63 bits of FarmHash. Leave out one.")
-        self._places = IntegerLookup(hashes, range(len(strings)))
+        self._index_of_hash = IntegerLookup(hashes, range(len(strings)))
 
     def __call__(self, strings: Tensor) -> Tensor:
-        """Places, int32 of the shape of `strings`."""
+        """Return the indices of strings, an int32 tensor of their shape."""
         import tensorflow as tf
 
         flat = tf.reshape(strings, [-1])
-        places = self._places(tf.strings.to_hash_bucket_fast(flat, _HASHES))
-        found = tf.gather(self._strings, places) == flat  # exact, whatever the hashes say
-        return tf.reshape(tf.where(found, places, -1), tf.shape(strings))
+        indices = self._index_of_hash(tf.strings.to_hash_bucket_fast(flat, _NUM_HASHES))
+        # Strings outside of the table may share a hash with one in it: compare them.
+        is_equal = tf.gather(self._strings, indices) == flat
+        return tf.reshape(tf.where(is_equal, indices, -1), tf.shape(strings))

@@ -1,32 +1,35 @@
-"""Greedy longest match in the graph, for all the characters of a batch at once.
+"""Greedy longest-match segmentation in a TensorFlow graph, for all characters of a batch at once.
 
-From each position a walk through a trie finds the longest piece that begins there; all
-walks take a step together. Which positions do begin a piece is then found by pointer
-jumping: after `k` rounds every pointer spans `2^k` pieces. So the rounds are as many as
-the longest piece has characters, and the logarithm of the longest word's pieces.
+From each position, a walk through a trie finds the longest piece that begins there; the walks
+of all positions take their steps together. Pointer jumping then finds the positions at which a
+piece of the segmentation begins: after `k` rounds each pointer spans `2^k` pieces. The number
+of steps is therefore the length of the longest piece, plus the logarithm of the number of
+pieces in the longest word.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from keras_attn._types import Tensor
 from keras_attn.text._lookup import IntegerLookup
 
-Tensor = Any
-
-_CODE_BITS = 21  # a code point has so many
+_CODE_BITS = 21  # bits of a Unicode code point
 _NO_CHARACTER = (1 << _CODE_BITS) - 1
 
 
 class Trie:
-    """Pieces as the edges and ends of a trie, which a graph can walk.
+    """A trie of pieces, as constants that a graph can walk.
 
     Args:
-        ids: for each piece its id, above 0.
+        ids: The id of each piece, above 0.
+
+    Attributes:
+        ends: int32 tensor `(nodes,)`: the id of the piece that ends at a node, or 0.
     """
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         import tensorflow as tf
 
+        # An edge is keyed by its parent node and its character. Node 0 is the root.
         edges: dict[int, int] = {}
         ends = [0]
         for piece, piece_id in ids.items():
@@ -40,7 +43,7 @@ class Trie:
         self._edges = IntegerLookup([*edges.keys()], [*edges.values()])
 
     def step(self, nodes: Tensor, characters: Tensor) -> Tensor:
-        """The nodes below `nodes`; 0, the root, where `characters` lead out of the trie."""
+        """Return the children of `nodes` along `characters`; 0 where there is no such edge."""
         import tensorflow as tf
 
         nodes, characters = tf.cast(nodes, tf.int64), tf.cast(characters, tf.int64)
@@ -48,16 +51,16 @@ class Trie:
 
 
 def segment(trie: Trie, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """The pieces of words by greedy longest match.
+    """Cut words into pieces by greedy longest match.
 
     Args:
-        trie: the pieces.
-        codes: ragged int32 `(W, None)`, the characters of each word, at least one. No
-            piece may fit across two words.
+        trie: The pieces.
+        codes: Ragged int32 `(W, None)`: the code points of each word, at least one per word.
+            No piece may match across the border of two words.
 
     Returns:
-        Two tensors `(P,)` over the pieces in order: the place among `codes.values` where
-        it begins, and its id; 0 for a single character that begins no piece.
+        Two int32 tensors `(P,)` over the pieces in order: the index in `codes.values` at which
+        the piece begins, and its id; 0 for a single character at which no piece begins.
     """
     import tensorflow as tf
 
@@ -65,31 +68,40 @@ def segment(trie: Trie, codes: Tensor) -> tuple[Tensor, Tensor]:
     splits = tf.cast(codes.row_splits, tf.int32)
     total = splits[-1]
     word_end = tf.repeat(splits[1:], splits[1:] - splits[:-1])
-    following = tf.range(total) + lengths
-    following = tf.where(following < word_end, following, total)
-    begins = _reachable(tf.concat([following, total[None]], 0), splits[:-1])
-    places = tf.cast(tf.where(begins[:-1] > 0)[:, 0], tf.int32)
+    next_piece = tf.range(total) + lengths
+    next_piece = tf.where(next_piece < word_end, next_piece, total)
+    is_reached = _reachable(tf.concat([next_piece, total[None]], 0), splits[:-1])
+    places = tf.cast(tf.where(is_reached[:-1] > 0)[:, 0], tf.int32)
     return places, tf.gather(ids, places)
 
 
 def _longest_matches(trie: Trie, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """For each position the id and length of its longest piece; 0 and 1 without one."""
+    """Return the id and the length of the longest piece at each position; without one, 0 and 1.
+
+    Args:
+        trie: The pieces.
+        codes: int32 `(C,)`.
+
+    Returns:
+        Two int32 tensors `(C,)`.
+    """
     import tensorflow as tf
 
     total = tf.size(codes)
-    padded = tf.concat([codes, [_NO_CHARACTER]], 0)
+    # Walks may read beyond the last character.
+    extended = tf.concat([codes, [_NO_CHARACTER]], 0)
 
     def step(
         length: Tensor, starts: Tensor, nodes: Tensor, ids: Tensor, lengths: Tensor
     ) -> tuple[Tensor, ...]:
-        nodes = trie.step(nodes, tf.gather(padded, starts + length))
+        nodes = trie.step(nodes, tf.gather(extended, starts + length))
         alive = tf.where(nodes > 0)[:, 0]
         starts, nodes = tf.gather(starts, alive), tf.gather(nodes, alive)
-        found = tf.gather(trie.ends, nodes)
-        hits = tf.where(found > 0)[:, 0]
-        where = tf.gather(starts, hits)[:, None]
-        ids = tf.tensor_scatter_nd_update(ids, where, tf.gather(found, hits))
-        longer = tf.fill(tf.shape(hits), length + 1)
+        ids_here = tf.gather(trie.ends, nodes)
+        matches = tf.where(ids_here > 0)[:, 0]
+        where = tf.gather(starts, matches)[:, None]
+        ids = tf.tensor_scatter_nd_update(ids, where, tf.gather(ids_here, matches))
+        longer = tf.fill(tf.shape(matches), length + 1)
         return length + 1, starts, nodes, ids, tf.tensor_scatter_nd_update(lengths, where, longer)
 
     vector = tf.TensorShape([None])
@@ -109,7 +121,16 @@ def _longest_matches(trie: Trie, codes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reachable(pointers: Tensor, starts: Tensor) -> Tensor:
-    """1 where following `pointers` from `starts` leads, else 0; the last place is the end."""
+    """Mark the positions that following `pointers` from `starts` passes through.
+
+    Args:
+        pointers: int32 `(C + 1,)`: the next position of each position. The last one is the
+            end and points to itself.
+        starts: int32 `(W,)`.
+
+    Returns:
+        int32 `(C + 1,)`, 1 at marked positions and 0 elsewhere.
+    """
     import tensorflow as tf
 
     end = tf.size(pointers) - 1
@@ -129,13 +150,21 @@ def _reachable(pointers: Tensor, starts: Tensor) -> Tensor:
     return marks
 
 
-def utf8(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """The UTF-8 bytes of code points: int32 `(P, 4)`, and how many of them count, `(P,)`."""
+def encode_utf8(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode code points in UTF-8.
+
+    Args:
+        codes: int32 `(P,)`.
+
+    Returns:
+        int32 `(P, 4)`, the bytes, and int32 `(P,)`, how many of the four belong to the code
+        point.
+    """
     import tensorflow as tf
 
     counts = 1 + sum(tf.cast(codes >= first, tf.int32) for first in (0x80, 0x800, 0x10000))
     shifts = 6 * tf.maximum(counts[:, None] - 1 - tf.range(4)[None, :], 0)
     shifted = tf.bitwise.right_shift(codes[:, None], shifts)
     leading = shifted[:, :1] + tf.gather([0, 0xC0, 0xE0, 0xF0], counts - 1)[:, None]
-    following = tf.bitwise.bitwise_and(shifted[:, 1:], 0x3F) + 0x80
-    return tf.concat([leading, following], axis=1), counts
+    continuation = tf.bitwise.bitwise_and(shifted[:, 1:], 0x3F) + 0x80
+    return tf.concat([leading, continuation], axis=1), counts

@@ -1,12 +1,22 @@
-"""Lists of distinct strings, and the readable files that hold them: one a line, UTF-8."""
+"""Readable files of distinct strings, one per line, in UTF-8."""
 
 import os
 import pathlib
 from collections.abc import Iterable
 
 
-def checked(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
-    """`terms` as a tuple; an error that names the first that a file could not hold."""
+def check_terms(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
+    """Return terms as a tuple, if a file can hold them.
+
+    Args:
+        terms: Distinct strings.
+        kind: What a term is called in messages.
+
+    Raises:
+        TypeError: `terms` is one string, or a term is not a `str`.
+        ValueError: A term is empty, contains a line break, occurs twice, or is not valid
+            Unicode. The message names the first such term.
+    """
     if isinstance(terms, (str, bytes)):
         raise TypeError(f"Expected a list of {kind}s. Received one string: {terms!r}.")
     terms = tuple(terms)
@@ -29,16 +39,21 @@ def checked(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
     return terms
 
 
-def write(path: str | os.PathLike[str], terms: Iterable[str]) -> None:
-    """Write `terms`, one a line."""
+def write_terms(path: str | os.PathLike[str], terms: Iterable[str]) -> None:
+    """Write terms to a file, one per line."""
     pathlib.Path(path).write_bytes("".join(f"{term}\n" for term in terms).encode("utf-8"))
 
 
-def read(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, ...]:
-    """The strings that `write` wrote.
+def read_terms(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, ...]:
+    """Read a file that `write_terms` wrote.
+
+    Args:
+        path: The file.
+        kind: What a term is called in messages.
 
     Raises:
-        ValueError: there is no such file, or it is damaged.
+        ValueError: The file does not exist, is not UTF-8, is cut short, or holds what
+            `check_terms` refuses.
     """
     try:
         content = pathlib.Path(path).read_bytes()
@@ -57,6 +72,6 @@ def read(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, ...]:
             "whole, add one."
         )
     try:
-        return checked(lines, kind)
+        return check_terms(lines, kind)
     except ValueError as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error

@@ -1,58 +1,63 @@
-"""From texts to the ids that a text model reads."""
+"""Encoding of texts as the ids of words and n-grams."""
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
-from keras_attn.text import _term_files
-from keras_attn.text._checks import as_strings, at_least
+from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID, UNKNOWN_ID
+from keras_attn._types import Tensor
+from keras_attn._validation import check_integer_at_least
 from keras_attn.text._counting import document_frequencies
+from keras_attn.text._inputs import as_strings, iterate_batches
+from keras_attn.text._layer import StringLayer
+from keras_attn.text._term_files import read_terms, write_terms
 from keras_attn.text.normalization import Normalizer
 from keras_attn.text.truncation import check_head, keep_ends
-from keras_attn.text.vocabulary import UNKNOWN_ID, Vocabulary
+from keras_attn.text.vocabulary import Vocabulary
 from keras_attn.text.word_ngrams import ngrams
 from keras_attn.text.words import split_words
 
-Tensor = Any
-BATCH = 256  # texts at a time where many are gone through
+_BATCH_SIZE = 256  # texts that `adapt` splits into words together
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class NGramEncoder(keras.layers.Layer):
-    """Texts to ids of words, and of the n-grams that begin at each word.
+class NGramEncoder(StringLayer):
+    """Encode texts as the ids of their words and of the n-grams that begin at each word.
 
-    Texts are normalized, split into words, and shortened if they are long; every word and
-    every run of two, three, ... words is looked up in a vocabulary of its order. All of
-    it is TensorFlow's own operations, and goes into a SavedModel.
+    Texts are normalized, split into words, and truncated if they are long. Each word, and each
+    run of two, three, ... words, is looked up in the vocabulary of its order. All of this
+    consists of core TensorFlow operations, which a SavedModel can contain.
 
-    Vocabularies are learned by `adapt`, and saved in a model's `.keras` file; the
-    configuration does not hold them.
+    `adapt` learns the vocabularies. A `.keras` file stores them; the configuration does not
+    contain them.
 
     Args:
-        vocabulary_sizes: the most ids of each order, those of padding and unknown
-            included: of words, of pairs, and so on.
-        max_length: the most words that are kept of a text.
-        head: how many of them are its first, the others being its last; None is a
-            quarter.
-        once: leave an n-gram that has stood before in the text out (its id is 0), so
-            that each counts once (Wang and Manning, ACL 2012, find that better).
-        min_count: the least number of texts that an n-gram of a vocabulary stands in.
-        lowercase: whether words are compared in lower case.
+        vocabulary_sizes: For each order (words, pairs, and so on) the largest number of ids,
+            those of padding and unknown included.
+        max_length: The largest number of words that are kept of a text.
+        head: How many of them are its first words; the others are its last words. None means
+            a quarter.
+        once: Whether to give id 0 to an n-gram that occurs earlier in the text, so that each
+            counts once (Wang and Manning, ACL 2012, find this better).
+        min_count: The smallest number of texts in which an n-gram of a vocabulary occurs.
+        lowercase: Whether to compare words in lower case.
 
     Call arguments:
-        texts: string tensor `(B,)`, or a list, tuple or array of str or bytes.
+        texts: String tensor `(B,)`, or a list, tuple, array or pandas column of str or bytes.
 
     Returns:
-        int32 tensor `(B, T, G)`, `T` the number of words of the longest of the texts and
-        at least 1: an id for each word and order, 1 for what is not in the vocabulary, 0
-        for padding and where the text ends before the n-gram does.
+        int32 tensor `(B, T, G)`: an id for each word and order. `T` is the number of words of
+        the longest text, at least 1. The id is 1 for an n-gram that is not in the vocabulary,
+        and 0 for padding and where the text ends before the n-gram does.
 
     Raises:
-        RuntimeError: it has no vocabulary yet.
-        TypeError: `texts` holds something that is not a string.
+        RuntimeError: On a call, if there is no vocabulary yet.
+        TypeError: An element of `texts` is not a string.
+        ValueError: A size is below 3, `max_length` or `min_count` is below 1, or `head` is
+            not between 0 and `max_length`.
 
     Example:
 
@@ -73,14 +78,11 @@ class NGramEncoder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._convert_input_args = False  # strings are not for Keras to cast
-        self._allow_non_tensor_positional_args = True
-        self.supports_jit = False  # XLA has no strings
         if not vocabulary_sizes:
             raise ValueError("`vocabulary_sizes` must have a size for words, at least.")
         for size in vocabulary_sizes:
-            at_least(3, vocabulary_sizes=size)
-        at_least(1, max_length=max_length, min_count=min_count)
+            check_integer_at_least(FIRST_TERM_ID + 1, vocabulary_sizes=size)
+        check_integer_at_least(1, max_length=max_length, min_count=min_count)
         if head is not None:
             check_head(head, max_length)
         self.vocabulary_sizes = tuple(vocabulary_sizes)
@@ -96,69 +98,76 @@ class NGramEncoder(keras.layers.Layer):
 
     @property
     def filled(self) -> bool:
-        """Whether there is a vocabulary."""
+        """True if the encoder has a vocabulary."""
         return bool(self.vocabularies[0].terms)
 
     def adapt(self, texts: Iterable[str]) -> None:
-        """Learn the vocabularies: the n-grams that stand in the most texts.
+        """Learn the vocabularies: for each order the n-grams that occur in the most texts.
 
         Args:
-            texts: texts to learn from; the training split, and nothing else.
+            texts: The texts to learn from, read once: any iterable of strings, or a pandas
+                column. Use the training split only.
 
         Raises:
-            TypeError: `texts` is one string.
-            ValueError: they hold no word that occurs in `min_count` of them.
+            TypeError: `texts` is one string, or contains something that is not a string.
+            ValueError: No word occurs in `min_count` of the texts.
         """
-        if isinstance(texts, str | bytes):
-            raise TypeError("`texts` must be several texts. Received one string.")
         rows = itertools.chain.from_iterable(
-            self.words(batch, whole=True).to_list() for batch in _batched(texts)
+            self.words(batch, whole=True).to_list() for batch in iterate_batches(texts, _BATCH_SIZE)
         )
         counts = document_frequencies(rows, len(self.orders), self.min_count)
         terms = []
         for order, (counted, size) in enumerate(zip(counts, self.vocabulary_sizes, strict=True)):
-            taken = Vocabulary.from_counts(counted, size).terms
-            if not taken and order == 0:
+            frequent = Vocabulary.from_counts(counted, size).terms
+            if not frequent and order == 0:
                 raise ValueError(
                     "The texts hold no word that occurs in at least `min_count` of them, "
                     f"{self.min_count}, to make a vocabulary of."
                 )
-            terms.append(taken)
-        self._fill(terms)
+            terms.append(frequent)
+        self._assign(terms)
 
     def words(self, texts: Any, whole: bool = False) -> Tensor:
-        """The words of texts: ragged string tensor `(B, None)`.
+        """Return the words of texts, as a ragged string tensor `(B, None)`.
 
         Args:
-            texts: as for a call.
-            whole: keep all words of a long text.
+            texts: As in a call.
+            whole: Whether to keep all words of a long text.
         """
-        found = split_words(self.normalizer(as_strings(texts, rank=1)))
-        return found if whole else keep_ends(found, self.max_length, self.head)
+        words = split_words(self.normalizer(as_strings(texts, rank=1)))
+        return words if whole else keep_ends(words, self.max_length, self.head)
 
     def folds(self, texts: Any, num_folds: int) -> Tensor:
-        """The fold of each text, from 0 to `num_folds - 1`, by a hash of it: int32 `(B,)`."""
+        """Return the fold of each text, a hash of it from 0 to `num_folds - 1`: int32 `(B,)`."""
         import tensorflow as tf
 
-        at_least(1, num_folds=num_folds)
+        check_integer_at_least(1, num_folds=num_folds)
         return tf.cast(tf.strings.to_hash_bucket_fast(as_strings(texts), num_folds), tf.int32)
 
     def in_fold(self, ids: Any, folds: Any) -> Tensor:
-        """Ids that ask, in training, for ratios that were counted without a fold.
+        """Return the ids that select, in training, ratios counted without the text's own fold.
 
-        See `keras_attn.layers.NGramEmbedding`, which knows them from others by their size.
+        They are beyond the vocabulary: `keras_attn.layers.NGramEmbedding` recognizes them by
+        their size. Ids of padding and unknown are unchanged.
 
         Args:
-            ids: int32 `(..., G)`.
-            folds: int32 that broadcasts against them.
+            ids: int32 tensor `(..., G)`.
+            folds: int32 tensor that broadcasts against `ids`.
         """
         import tensorflow as tf
 
-        terms = tf.constant(self.vocabulary_sizes, tf.int32) - 2
-        return tf.where(ids <= UNKNOWN_ID, ids, ids + (1 + folds) * terms)
+        num_terms = tf.constant(self.vocabulary_sizes, tf.int32) - FIRST_TERM_ID
+        return tf.where(ids <= UNKNOWN_ID, ids, ids + (1 + folds) * num_terms)
 
     def lookup(self, words: Tensor) -> Tensor:
-        """The ids of words: ragged string tensor `(B, None)` to int32 `(B, None, G)`."""
+        """Return the ids of words, as a ragged int32 tensor `(B, None, G)`.
+
+        Args:
+            words: Ragged string tensor `(B, None)`.
+
+        Raises:
+            RuntimeError: There is no vocabulary yet.
+        """
         import tensorflow as tf
 
         if not self.filled:
@@ -171,20 +180,25 @@ class NGramEncoder(keras.layers.Layer):
         for index, vocabulary in enumerate(self.vocabularies):
             column = strings.values[:, index]
             ids = vocabulary(column) if vocabulary.terms else tf.ones_like(column, tf.int32)
-            ids = tf.where(column == "", 0, ids)
-            columns.append(self._first(words, ids, vocabulary.size) if self.once else ids)
+            ids = tf.where(column == "", PADDING_ID, ids)
+            if self.once:
+                ids = self._drop_repetitions(words, ids, vocabulary.size)
+            columns.append(ids)
         return words.with_values(tf.stack(columns, axis=1))
 
     def call(self, texts: Any) -> Tensor:
         return self.dense(self.lookup(self.words(texts)))
 
     def dense(self, ids: Tensor) -> Tensor:
-        """Ragged ids `(B, None, G)` as a tensor `(B, T, G)`, padded with 0."""
+        """Return ragged ids `(B, None, G)` as a dense tensor `(B, T, G)`, padded with 0.
+
+        `T` is at least 1, also if no text has a word.
+        """
         import tensorflow as tf
 
-        padded = ids.to_tensor(0)
-        missing = tf.maximum(1 - tf.shape(padded)[1], 0)  # where no text has a word
-        padded = tf.pad(padded, [[0, 0], [0, missing], [0, 0]])
+        padded = ids.to_tensor(PADDING_ID)
+        missing = tf.maximum(1 - tf.shape(padded)[1], 0)
+        padded = tf.pad(padded, [[0, 0], [0, missing], [0, 0]], constant_values=PADDING_ID)
         return tf.ensure_shape(padded, (None, None, len(self.orders)))
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
@@ -202,19 +216,18 @@ class NGramEncoder(keras.layers.Layer):
         }
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabularies to one file: an n-gram a line, its words parted by spaces."""
-        terms = itertools.chain.from_iterable(v.terms for v in self.vocabularies)
-        _term_files.write(path, tuple(terms))
+        """Write all vocabularies to one file: an n-gram per line, its words separated by spaces."""
+        write_terms(path, itertools.chain.from_iterable(v.terms for v in self.vocabularies))
 
     def read(self, path: str | os.PathLike[str]) -> None:
-        """Take the vocabularies of a file that `write` wrote.
+        """Replace the vocabularies by those of a file that `write` wrote.
 
         Raises:
-            ValueError: there is no such file, it is damaged, or holds other n-grams or more
-                of them than this encoder has ids for.
+            ValueError: The file does not exist or is damaged, or it contains longer n-grams,
+                or more n-grams, than this encoder has ids for.
         """
         terms: list[list[str]] = [[] for _ in self.orders]
-        for term in _term_files.read(path):
+        for term in read_terms(path):
             order = term.count(" ")
             if order >= len(terms):
                 raise ValueError(
@@ -222,7 +235,7 @@ class NGramEncoder(keras.layers.Layer):
                     f"of at most {len(terms)}. It is the vocabulary of another model."
                 )
             terms[order].append(term)
-        self._fill(terms)
+        self._assign(terms)
 
     def copy_vocabularies(self, source: "NGramEncoder") -> None:
         """Take the vocabularies of another encoder of the same sizes.
@@ -230,31 +243,32 @@ class NGramEncoder(keras.layers.Layer):
         Raises:
             ValueError: This encoder has fewer ids than the other has n-grams.
         """
-        self._fill([vocabulary.terms for vocabulary in source.vocabularies])
+        self._assign([vocabulary.terms for vocabulary in source.vocabularies])
 
-    def _fill(self, terms: Sequence[Sequence[str]]) -> None:
+    def _assign(self, terms: Sequence[Sequence[str]]) -> None:
+        # Check all before any is replaced.
         for order, (own, size) in enumerate(zip(terms, self.vocabulary_sizes, strict=True)):
-            if len(own) > size - 2:
+            if len(own) > size - FIRST_TERM_ID:
                 raise ValueError(
                     f"The vocabulary of {order + 1}-grams has {len(own):,} terms, and this encoder "
-                    f"has ids for {size - 2:,}. It is the vocabulary of another model."
+                    f"has ids for {size - FIRST_TERM_ID:,}. It is the vocabulary of another model."
                 )
         for vocabulary, own in zip(self.vocabularies, terms, strict=True):
-            vocabulary.fill(own)
+            vocabulary.assign(own)
 
-    def _first(self, words: Tensor, ids: Tensor, size: int) -> Tensor:
-        """`ids` with 0 in place of known ones that stand before in the same row."""
+    def _drop_repetitions(self, words: Tensor, ids: Tensor, size: int) -> Tensor:
+        """Replace an id by 0 where the same known id occurs earlier in the same row.
+
+        Args:
+            words: Ragged tensor `(B, None)`, for its rows.
+            ids: int32 `(sum of lengths,)`, ids of one order.
+            size: Number of ids of that order.
+        """
         import tensorflow as tf
 
         rows = tf.cast(words.value_rowids(), tf.int64)
-        found, group = tf.unique(rows * size + tf.cast(ids, tf.int64))
+        distinct, group = tf.unique(rows * size + tf.cast(ids, tf.int64))
         places = tf.range(tf.size(ids))
-        first = tf.math.unsorted_segment_min(places, group, tf.size(found))
-        again = (tf.gather(first, group) != places) & (ids > UNKNOWN_ID)
-        return tf.where(again, 0, ids)
-
-
-def _batched(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(itertools.islice(iterator, BATCH)):
-        yield batch
+        first_occurrence = tf.math.unsorted_segment_min(places, group, tf.size(distinct))
+        is_repetition = (tf.gather(first_occurrence, group) != places) & (ids > UNKNOWN_ID)
+        return tf.where(is_repetition, PADDING_ID, ids)

@@ -1,14 +1,13 @@
-"""One spelling for what reads the same: spaces, quotes, dashes, markup, case."""
+"""Normalization of texts: spaces, quotes, dashes, HTML markup and case."""
 
 import dataclasses
 from typing import Any
 
-from keras_attn.text._checks import as_strings
+from keras_attn._types import Tensor
+from keras_attn.text._inputs import as_strings
 
-Tensor = Any
-
-# Python escapes, so that RE2 reads the characters themselves. Controls and line breaks,
-# Unicode's spaces, and two that show nothing: U+200B and U+FEFF.
+# Control characters with line breaks, Unicode's spaces, and two that are invisible: U+200B and
+# U+FEFF. They are Python escapes, so RE2 reads the characters themselves.
 _SPACES = (
     "[\x01-\x1f\x7f-\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
     r"\x{00}]"
@@ -20,8 +19,8 @@ _CHARACTERS = (
     ("[\u2010-\u2015\u2212\u2e3a\u2e3b\ufe31\ufe32\ufe58\ufe63]", "-"),
     ("\u2026", "..."),
 )
-# Each takes a chain such as `&amp;amp;lt;` at once: decoded singly, the chain would give a
-# new entity, and a second normalization another text.
+# Each pattern matches a whole chain such as `&amp;amp;lt;`. Decoded one by one, the chain would
+# leave a new entity, and a second normalization would change the text again.
 _ENTITIES = (
     ("(?i)&(?:amp;)*lt;", "<"),
     ("(?i)&(?:amp;)*gt;", ">"),
@@ -30,11 +29,11 @@ _ENTITIES = (
     ("(?i)&(?:amp;)*nbsp;", " "),
     ("(?i)&(?:amp;)+", "&"),
 )
-# The closing `>` of a break is optional, and a paragraph's tag holds no space: otherwise
-# what is left of `<br<br>>` or `<p<p>>` would be a tag again.
+# The closing `>` of a line break is optional, and the tag of a paragraph contains no space.
+# Otherwise the remainder of `<br<br>>` or `<p<p>>` would be a tag again.
 _TAGS = ((r"<[bB][rR]\b[ /]*>?", " "), (r"</?[pP]/?>", " "))
-# TensorFlow's lower case follows the locale of the process. These are the letters that
-# Turkish and Lithuanian treat otherwise; `I` and `J` are done as ASCII.
+# TensorFlow's lower case follows the locale of the process. These are the letters that differ
+# in Turkish and Lithuanian locales; `I` and `J` are lower-cased as ASCII.
 _LOCALE_LETTERS = (
     ("\u0130", "i\u0307"),
     ("\u00cc", "\u00ec"),
@@ -48,28 +47,32 @@ _FULL_WIDTH_SHIFT = 0xFEE0
 
 @dataclasses.dataclass(frozen=True)
 class Normalizer:
-    """Brings text to one spelling, in TensorFlow operations alone.
+    """Normalize texts with TensorFlow operations only.
 
-    Invalid UTF-8 becomes U+FFFD. Control characters (NUL, tabs and line breaks among
-    them) and Unicode's spaces become spaces, runs of spaces one, and none stays at the
-    ends. Curly quotes and primes become `'` and `"`, dashes and the minus sign `-`, an
-    ellipsis `...`, full-width forms ASCII. Normalizing twice changes nothing more.
+    - Invalid UTF-8 becomes U+FFFD.
+    - Control characters (NUL, tabs and line breaks included) and Unicode's spaces become
+      spaces, runs of spaces become one, and spaces at both ends are removed.
+    - Curly quotes and primes become `'` and `"`, dashes and the minus sign `-`, an ellipsis
+      `...`, and full-width forms ASCII.
+
+    A second normalization changes nothing.
 
     Args:
-        lowercase: whether letters become lower case, by Unicode's rules; in every
-            locale the same.
-        html: whether `&amp;`, `&quot;`, `&#39;`, `&apos;`, `&lt;`, `&gt;` and `&nbsp;`
-            are decoded, however often they were encoded, and then `<br>` in its forms
-            (closed or not) and `<p>`, `</p>` become spaces. Other markup stays.
+        lowercase: Whether to convert letters to lower case, by Unicode's rules, independently
+            of the locale.
+        html: Whether to decode `&amp;`, `&quot;`, `&#39;`, `&apos;`, `&lt;`, `&gt;` and
+            `&nbsp;`, also if they were encoded several times, and then to replace `<br>`
+            (closed or not), `<p>` and `</p>` by spaces. Other markup is unchanged.
 
     Call arguments:
-        texts: str, bytes, a list or array of them, or a string tensor, of any shape.
+        texts: A str, bytes, a list, array or pandas column of them, or a string tensor, of
+            any shape.
 
     Returns:
         String tensor of the same shape, valid UTF-8.
 
     Raises:
-        TypeError: `texts` holds something that is not a string.
+        TypeError: An element of `texts` is not a string.
 
     Example:
 
@@ -82,7 +85,7 @@ class Normalizer:
     html: bool = True
 
     def __call__(self, texts: Any) -> Tensor:
-        """Normalized `texts`."""
+        """Return the normalized texts."""
         import tensorflow as tf
 
         texts = as_strings(texts)
@@ -99,13 +102,16 @@ class Normalizer:
 
 
 def _full_width_to_ascii(texts: Tensor) -> Tensor:
-    """Shifts code points, which costs as much as all the rest: only where there are any."""
+    """Convert full-width forms to ASCII.
+
+    It costs as much as all other rules together, so it runs only if the texts contain any.
+    """
     import tensorflow as tf
 
     first, last = _FULL_WIDTH
     present = tf.strings.regex_full_match(texts, f"(?s).*[{first}-{last}].*")
 
-    def shifted() -> Tensor:
+    def convert() -> Tensor:
         codes = tf.strings.unicode_decode(tf.reshape(texts, [-1]), "UTF-8")
         wide = (codes.values >= ord(first)) & (codes.values <= ord(last))
         values = tf.where(wide, codes.values - _FULL_WIDTH_SHIFT, codes.values)
@@ -113,5 +119,5 @@ def _full_width_to_ascii(texts: Tensor) -> Tensor:
         return tf.reshape(encoded, tf.shape(texts))
 
     return tf.ensure_shape(
-        tf.cond(tf.reduce_any(present), shifted, lambda: tf.identity(texts)), texts.shape
+        tf.cond(tf.reduce_any(present), convert, lambda: tf.identity(texts)), texts.shape
     )

@@ -1,32 +1,38 @@
-"""Other ways to cut words into their subwords, by chance, for training."""
+"""Subword dropout: random segmentations of words, for training."""
 
 import random
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_attn.text.subwords import FIRST_BYTE_ID, FIRST_PIECE_ID, MARKER, SubwordTokenizer
+from keras_attn._arrays import as_array
+from keras_attn._token_ids import FIRST_BYTE_ID, FIRST_PIECE_ID
+from keras_attn._validation import check_rate
+from keras_attn.text.subwords import MARKER, SubwordTokenizer
 
-BATCH = 1024  # texts that are normalized at a time
-_WRITTEN = "\0"  # U+2581 that stands in a text; a normalized text holds no NUL
-_OCTETS = {MARKER: b" ", _WRITTEN: MARKER.encode("utf-8")}
-VARIANTS = 4  # ways to cut each word that are drawn at a time, and shared by its occurrences
+# Segmentations of each word that are drawn per call, and shared by its occurrences.
+NUM_SEGMENTATIONS = 4
+
+_BATCH_SIZE = 1024  # texts that are normalized together
+_LITERAL_MARKER = "\0"  # U+2581 in a text, as opposed to a space; no normalized text has NUL
+_BYTES = {MARKER: b" ", _LITERAL_MARKER: MARKER.encode("utf-8")}
 
 
 class SubwordDropout:
-    """Ids of texts whose words are cut otherwise each time.
+    """The ids of texts, with another random segmentation of their words at each call.
 
-    Longest match in which each piece of two or more characters is passed over with a
-    probability (Hiraoka, arXiv:2209.04126, after BPE-dropout, Provilkov et al.,
-    arXiv:1910.13267), so that a model also learns what shorter pieces mean.
+    Words are cut by longest match, in which each piece of two or more characters is skipped
+    with probability `rate` (Hiraoka, arXiv:2209.04126, after BPE-dropout, Provilkov et al.,
+    arXiv:1910.13267). A model thus also learns the meaning of shorter pieces.
 
     Args:
-        tokenizer: whose pieces are used; it has some.
-        texts: the texts.
-        rate: probability at which a piece is passed over, in [0, 1).
+        tokenizer: A tokenizer with pieces.
+        texts: The texts: a list, an array or a pandas column of strings.
+        rate: Probability at which a piece is skipped, in [0, 1).
 
     Raises:
-        ValueError: `rate` is no such number.
+        TypeError: A text is not a string.
+        ValueError: `rate` is outside [0, 1).
 
     Example:
 
@@ -41,43 +47,47 @@ class SubwordDropout:
     def __init__(
         self, tokenizer: SubwordTokenizer, texts: Sequence[str] | np.ndarray, rate: float
     ) -> None:
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"`rate` must be in [0, 1). Received: {rate!r}.")
+        check_rate("rate", rate)
         self.rate = rate
         self._ids = {piece: FIRST_PIECE_ID + n for n, piece in enumerate(tokenizer.pieces)}
-        self._longest = max(map(len, self._ids))
-        words: dict[str, int] = {}
-        self._texts: list[np.ndarray] = []
-        for start in range(0, len(texts), BATCH):
-            for text in tokenizer.normalizer(list(texts[start : start + BATCH])).numpy():
-                of_text = [words.setdefault(w, len(words)) for w in text.decode("utf-8").split()]
-                self._texts.append(np.array(of_text, "int64"))
-        self._words = [MARKER + word.replace(MARKER, _WRITTEN) for word in words]
+        self._max_piece_length = max(map(len, self._ids))
+        texts = as_array(texts)
+        word_numbers: dict[str, int] = {}
+        self._texts: list[np.ndarray] = []  # the numbers of the words of each text
+        for start in range(0, len(texts), _BATCH_SIZE):
+            for text in tokenizer.normalizer(list(texts[start : start + _BATCH_SIZE])).numpy():
+                words = text.decode("utf-8").split()
+                numbers = [word_numbers.setdefault(word, len(word_numbers)) for word in words]
+                self._texts.append(np.array(numbers, "int64"))
+        self._words = [MARKER + word.replace(MARKER, _LITERAL_MARKER) for word in word_numbers]
 
     def __call__(self, seed: int) -> list[np.ndarray]:
-        """The int32 ids of each text; the same for the same seed."""
-        chance, choices = random.Random(seed), np.random.default_rng(seed)
-        cut = [[self._cut(word, chance) for _ in range(VARIANTS)] for word in self._words]
-        none = np.zeros(0, "int32")
-        return [
-            np.concatenate([none, *(cut[word][way] for word, way in zip(words, ways, strict=True))])
-            for words in self._texts
-            for ways in [choices.integers(VARIANTS, size=len(words))]
+        """Return the int32 ids `(length,)` of each text. The same seed gives the same ids."""
+        skips, choices = random.Random(seed), np.random.default_rng(seed)
+        segmentations = [
+            [self._segment(word, skips) for _ in range(NUM_SEGMENTATIONS)] for word in self._words
         ]
+        empty = np.zeros(0, "int32")
+        texts = []
+        for words in self._texts:
+            chosen = choices.integers(NUM_SEGMENTATIONS, size=len(words))
+            ids = [segmentations[word][n] for word, n in zip(words, chosen, strict=True)]
+            texts.append(np.concatenate([empty, *ids]))
+        return texts
 
-    def _cut(self, word: str, chance: random.Random) -> np.ndarray:
-        """A word's ids: at each place the longest piece that is not passed over."""
+    def _segment(self, word: str, skips: random.Random) -> np.ndarray:
+        """Return the ids of a word: at each place the longest piece that is not skipped."""
         ids: list[int] = []
         start = 0
         while start < len(word):
-            for end in range(min(len(word), start + self._longest), start, -1):
+            for end in range(min(len(word), start + self._max_piece_length), start, -1):
                 piece = self._ids.get(word[start:end])
-                if piece and (end == start + 1 or chance.random() >= self.rate):
+                if piece and (end == start + 1 or skips.random() >= self.rate):
                     ids.append(piece)
                     break
             else:
                 end = start + 1
-                octets = _OCTETS.get(word[start]) or word[start].encode("utf-8")
+                octets = _BYTES.get(word[start]) or word[start].encode("utf-8")
                 ids += [FIRST_BYTE_ID + octet for octet in octets]
             start = end
         return np.array(ids, "int32")

@@ -1,16 +1,18 @@
-"""Which pieces words fall into, learnt from texts."""
+"""Training of subword tokenizers by byte-pair encoding."""
 
 import collections
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from keras_attn.text._checks import at_least
+from keras_attn._token_ids import FIRST_PIECE_ID
+from keras_attn._validation import check_integer_at_least
+from keras_attn.text._inputs import iterate_batches
 from keras_attn.text.normalization import Normalizer
-from keras_attn.text.subwords import FIRST_PIECE_ID, MARKER, SubwordTokenizer
+from keras_attn.text.subwords import MARKER, SubwordTokenizer
 
-_BATCH = 1024
+_BATCH_SIZE = 1024  # texts that are normalized together
+_MAX_REPETITIONS = 1024  # of a word in one fragment
 _MAX_PIECE_CHARACTERS = 24
 _RUNS = re.compile(r"[\w']+|[^\w']")
 
@@ -22,26 +24,28 @@ def train_subwords(
     min_count: int = 2,
     split_punctuation: bool = False,
 ) -> SubwordTokenizer:
-    """A tokenizer whose pieces are those of byte-pair encoding.
+    """Train a tokenizer by byte-pair encoding (Sennrich et al., arXiv:1508.07909).
 
-    Sennrich et al., arXiv:1508.07909, by the package `tokenizers`. The same texts in the
-    same order give the same pieces. Characters that are seldom seen are no pieces; the
-    tokenizer writes them as bytes.
+    The package `tokenizers` computes the merges. The same texts in the same order give the
+    same pieces. Rare characters do not become pieces: the tokenizer encodes them as bytes.
 
     Args:
-        texts: the texts to learn from, read once.
-        size: the most ids that the tokenizer may have: the 259 for padding, start, end
-            and bytes, and the pieces. Texts with few words give fewer.
-        normalizer: the tokenizer's.
-        min_count: how often a character, or two pieces together, must be seen to become
-            a piece.
-        split_punctuation: whether no piece holds both letters or digits and punctuation, as
-            in `"man."`. Apostrophes count as letters.
+        texts: The training texts, read once: any iterable of strings, or a pandas column.
+        size: The largest number of ids: the 259 of padding, start, end and bytes, and the
+            pieces. Texts with few words give fewer.
+        normalizer: The normalizer of the tokenizer.
+        min_count: How often a character, or a pair of pieces, must occur to become a piece.
+        split_punctuation: Whether to prevent pieces with both letters or digits and
+            punctuation, such as `"man."`. Apostrophes count as letters.
+
+    Returns:
+        The trained tokenizer.
 
     Raises:
-        ImportError: the package `tokenizers` is not installed.
-        ValueError: `size` leaves no id for a piece, or `texts` holds none that is
-            frequent enough.
+        ImportError: The package `tokenizers` is not installed.
+        TypeError: `texts` is one string, or contains something that is not a string.
+        ValueError: `size` is below 260, `min_count` is below 1, or no character of `texts`
+            occurs `min_count` times.
 
     Example:
 
@@ -56,8 +60,8 @@ def train_subwords(
             "Training subwords needs the package `tokenizers`: "
             "pip install 'keras-attn[train]'. (A trained tokenizer does without.)"
         ) from error
-    at_least(FIRST_PIECE_ID + 1, size=size)
-    at_least(1, min_count=min_count)
+    check_integer_at_least(FIRST_PIECE_ID + 1, size=size)
+    check_integer_at_least(1, min_count=min_count)
     words = _count_words(texts, normalizer)
     characters = _frequent_characters(words, (size - FIRST_PIECE_ID + 1) // 2, min_count)
     if not characters:
@@ -80,19 +84,16 @@ def train_subwords(
 
 
 def _count_words(texts: Iterable[str], normalizer: Normalizer) -> dict[str, int]:
-    """How often each word occurs, in the order in which they first do."""
-    if isinstance(texts, (str, bytes)):
-        raise TypeError("`texts` must be several texts. Received one string.")
+    """Count each word, in the order of first occurrence."""
     counts: collections.Counter[str] = collections.Counter()
-    iterator = iter(texts)
-    while batch := list(itertools.islice(iterator, _BATCH)):
+    for batch in iterate_batches(texts, _BATCH_SIZE):
         for text in normalizer(batch).numpy():
             counts.update(text.decode("utf-8").split())
     return counts
 
 
-def _frequent_characters(words: dict[str, int], most: int, min_count: int) -> set[str]:
-    """At most `most` characters, the marker first: every other piece is made of them."""
+def _frequent_characters(words: dict[str, int], max_count: int, min_count: int) -> set[str]:
+    """Return at most `max_count` frequent characters, of which all pieces are composed."""
     counts: collections.Counter[Any] = collections.Counter()
     for word, count in words.items():
         counts[MARKER] += count
@@ -100,15 +101,15 @@ def _frequent_characters(words: dict[str, int], most: int, min_count: int) -> se
             counts[character] += 0 if character == MARKER else count
     frequent = [character for character in counts if counts[character] >= min_count]
     frequent.sort(key=lambda character: (-counts[character], character))
-    return set(frequent[:most])
+    return set(frequent[:max_count])
 
 
 def _fragments(
     words: dict[str, int], characters: set[str], split_punctuation: bool
 ) -> Iterator[str]:
-    """Marked words as often as they occur, parted where a character is too seldom.
+    """Yield each word as often as it occurs, with its marker, split at rare characters.
 
-    The characters are chosen here because the library's own limit breaks ties at random.
+    Characters are selected here because the limit of `tokenizers` breaks ties at random.
     """
     for word, count in words.items():
         known = "".join(character if character in characters else " " for character in word)
@@ -116,5 +117,5 @@ def _fragments(
         if split_punctuation:
             known = " ".join(_RUNS.findall(known))
         text = f" {MARKER if MARKER in characters else ''}{known}"
-        for start in range(0, count, _BATCH):
-            yield text * min(_BATCH, count - start)
+        for start in range(0, count, _MAX_REPETITIONS):
+            yield text * min(_MAX_REPETITIONS, count - start)

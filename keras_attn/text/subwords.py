@@ -1,4 +1,4 @@
-"""Text as pieces of words, and back without loss."""
+"""A subword tokenizer that converts texts to ids and back without loss."""
 
 import dataclasses
 import os
@@ -8,53 +8,55 @@ from typing import Any
 
 import keras
 
-from keras_attn.text import _segmentation, _term_files
-from keras_attn.text._checks import as_strings, at_least
+from keras_attn._token_ids import END_ID, FIRST_BYTE_ID, FIRST_PIECE_ID, PADDING_ID, START_ID
+from keras_attn._types import Tensor
+from keras_attn._validation import check_positive_integer
+from keras_attn.text._inputs import as_strings
+from keras_attn.text._layer import StringLayer
+from keras_attn.text._segmentation import Trie, encode_utf8, segment
+from keras_attn.text._term_files import check_terms, read_terms, write_terms
 from keras_attn.text.normalization import Normalizer
 
-Tensor = Any
-
-PADDING_ID = 0
-START_ID = 1
-END_ID = 2
-FIRST_BYTE_ID = 3
-FIRST_PIECE_ID = FIRST_BYTE_ID + 256
-MARKER = "\u2581"
+MARKER = "\u2581"  # stands for the space before a word
 FILE = "subwords.txt"
+_SPECIAL_NAMES = {PADDING_ID: "<padding>", START_ID: "<start>", END_ID: "<end>"}
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class SubwordTokenizer(keras.layers.Layer):
-    """Texts to ids of subwords and back: `detokenize(tokenize(text)) == normalizer(text)`.
+class SubwordTokenizer(StringLayer):
+    """Convert texts to the ids of subwords, and back without loss.
 
-    Each word of the normalized text, with a marker for the space before it (U+2581, as
-    in SentencePiece, Kudo & Richardson, arXiv:1808.06226), is cut into the longest pieces
-    that fit, from its beginning on (as WordPiece does, Wu et al., arXiv:1609.08144). A
-    character that begins no piece becomes the ids of its UTF-8 bytes, so that no text is
-    unknown and none is changed. A marker for which no piece fits becomes the byte of a
-    space, and U+2581 in the text three bytes, so that the two are not confused.
+    `detokenize(tokenize(text)) == normalizer(text)` for every text.
 
-    Ids: 0 is padding, 1 start, 2 end (which `tokenize` does not add), 3 to 258 the bytes
-    0x00 to 0xFF, and from 259 on the pieces. The pieces are saved within a `.keras` file,
-    as `subwords.txt`; the configuration does not hold them. A tokenizer made without
-    pieces waits for them to be loaded, and refuses calls until then.
+    Each word of the normalized text, with a marker for the space before it (U+2581, as in
+    SentencePiece, Kudo & Richardson, arXiv:1808.06226), is cut from its beginning into the
+    longest pieces that match (as in WordPiece, Wu et al., arXiv:1609.08144). A character at
+    which no piece begins becomes the ids of its UTF-8 bytes, so no text contains an unknown
+    token. A marker that no piece begins with becomes the byte of a space, while U+2581 in the
+    text becomes its three bytes, so the two are not confused.
+
+    Ids: 0 is padding, 1 start, 2 end (`tokenize` adds neither of them), 3 to 258 are the bytes
+    0x00 to 0xFF, and the pieces follow from 259 on. A `.keras` file stores the pieces as
+    `subwords.txt`; the configuration does not contain them. A tokenizer that was created
+    without pieces raises an error when it is called, until pieces are assigned or loaded.
 
     Args:
-        pieces: distinct strings without spaces and line breaks, in the order of ids; the
-            marker may stand only first, where a piece begins a word.
-        normalizer: what is done to texts first; a `Normalizer` or its fields.
-        max_length: the most ids of a text; what follows is cut off. None cuts nothing.
+        pieces: Distinct strings without spaces and line breaks, in the order of ids. The
+            marker may only be the first character, where a piece begins a word.
+        normalizer: The normalization of texts: a `Normalizer`, or a dict of its fields.
+        max_length: The largest number of ids of a text; the rest is cut off. None means no
+            limit.
 
     Call arguments:
-        texts: string tensor `(B,)`, or a list, tuple or array of str or bytes.
+        texts: String tensor `(B,)`, or a list, tuple, array or pandas column of str or bytes.
 
     Returns:
-        Ragged int32 tensor `(B, None)`; an empty row for a text without words.
+        Ragged int32 tensor `(B, None)`. The row of a text without words is empty.
 
     Raises:
-        RuntimeError: it is called without pieces.
-        TypeError: a piece or a text is not a string.
-        ValueError: a piece cannot be used, or stands twice; `max_length` is below 1.
+        RuntimeError: On a call, if there are no pieces.
+        TypeError: A piece or a text is not a string.
+        ValueError: A piece is invalid or occurs twice; or `max_length` is below 1.
 
     Example:
 
@@ -74,11 +76,8 @@ class SubwordTokenizer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._convert_input_args = False  # strings are not for Keras to cast
-        self._allow_non_tensor_positional_args = True
-        self.supports_jit = False  # XLA has no strings
         if max_length is not None:
-            at_least(1, max_length=max_length)
+            check_positive_integer("max_length", max_length)
         if isinstance(normalizer, Mapping):
             normalizer = Normalizer(**normalizer)
         if not isinstance(normalizer, Normalizer):
@@ -88,7 +87,7 @@ class SubwordTokenizer(keras.layers.Layer):
             )
         self.normalizer = normalizer
         self.max_length = max_length
-        self._fill(pieces)
+        self.assign(pieces)
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -97,57 +96,61 @@ class SubwordTokenizer(keras.layers.Layer):
 
     @property
     def size(self) -> int:
-        """How many ids there are, those of padding, start, end and bytes included."""
+        """The number of ids, those of padding, start, end and bytes included."""
         return len(self._pieces) + FIRST_PIECE_ID
 
     def call(self, texts: Any) -> Tensor:
         return self.tokenize(texts)
 
     def tokenize(self, texts: Any) -> Tensor:
-        """The same as a call: ragged int32 `(B, None)` of `texts`."""
+        """Return the ids of texts, as a ragged int32 tensor `(B, None)`. A call does the same."""
         import tensorflow as tf
 
-        self._check_filled()
+        self._check_has_pieces()
         words = tf.strings.split(self.normalizer(as_strings(texts, rank=1)))
-        tokens = self._compiled(words) if tf.executing_eagerly() else self._of_words(words)
+        tokens = self._compiled(words) if tf.executing_eagerly() else self._tokenize_rows(words)
         return tokens if self.max_length is None else tokens[:, : self.max_length]
 
-    def _of_words(self, words: Tensor) -> Tensor:
-        """Ragged ids `(B, None)` of ragged words."""
+    def _tokenize_rows(self, words: Tensor) -> Tensor:
+        """Return the ragged ids `(B, None)` of ragged words `(B, None)`."""
         import tensorflow as tf
 
-        with tf.device("CPU"):  # where the strings are: many small steps, none worth a copy
-            distinct, index = tf.unique(words.values)  # a text repeats most of its words
+        # Strings are on the CPU. None of the many small operations is worth a copy.
+        with tf.device("CPU"):
+            distinct, index = tf.unique(words.values)  # most words of a batch are repetitions
             ids = tf.gather(self._tokenize_words(distinct), index)
         rows = tf.RaggedTensor.from_row_splits(ids, words.row_splits, validate=False)
         return rows.merge_dims(1, 2)
 
     def detokenize(self, ids: Any) -> Tensor:
-        """Texts of `ids`, without padding, start and end.
+        """Return the texts of ids, without padding, start and end.
 
         Args:
-            ids: integer tensor `(B, None)`, dense or ragged.
+            ids: Integer tensor `(B, None)`, dense or ragged.
 
         Returns:
-            String tensor `(B,)`; U+FFFD where bytes are not valid UTF-8.
+            String tensor `(B,)`, with U+FFFD where bytes are not valid UTF-8.
 
         Raises:
-            tf.errors.InvalidArgumentError: an id is below 0, or `size` or more.
+            tf.errors.InvalidArgumentError: An id is negative, or is `size` or more.
         """
         import tensorflow as tf
 
-        self._check_filled()
+        self._check_has_pieces()
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.RaggedTensor.from_tensor(ids)
         pieces = ids.with_values(tf.gather(self._strings, ids.values))
         texts = tf.strings.reduce_join(pieces, axis=1)
-        texts = tf.strings.strip(texts)  # a model may write the space before no word
+        texts = tf.strings.strip(texts)  # a model may generate the space of a word, and no word
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:
-        """What each id stands for: a piece, with the marker for a space, or `<0xNN>`."""
-        special = ["<padding>", "<start>", "<end>", *(f"<0x{byte:02X}>" for byte in range(256))]
-        return [special[i] if i < FIRST_PIECE_ID else self._pieces[i - FIRST_PIECE_ID] for i in ids]
+        """Return a readable name of each id.
+
+        It is `"<padding>"`, `"<start>"` or `"<end>"`, `"<0xNN>"` for a byte, or the piece, with
+        the marker for a space.
+        """
+        return [self._name(token_id) for token_id in ids]
 
     def compute_output_spec(self, texts: Any) -> Any:
         if len(texts.shape) != 1:
@@ -165,63 +168,72 @@ class SubwordTokenizer(keras.layers.Layer):
         }
 
     def assign(self, pieces: Iterable[str]) -> None:
-        """Take other pieces in place of those there are."""
-        self._fill(pieces)
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the pieces, one a line, in UTF-8."""
-        _term_files.write(path, self.pieces)
-
-    def read(self, path: str | os.PathLike[str]) -> None:
-        """Read the pieces that `write` wrote.
+        """Replace the pieces.
 
         Raises:
-            ValueError: there is no such file, or it is damaged.
+            TypeError: A piece is not a string.
+            ValueError: A piece is empty, contains a space, a line break, or the marker after
+                its first character; or it occurs twice.
         """
-        self._fill(_term_files.read(path, "piece"))
-
-    def save_assets(self, dir_path: str | pathlib.Path) -> None:
-        """Called by Keras: write the pieces into the model's file."""
-        self.write(pathlib.Path(dir_path) / FILE)
-
-    def load_assets(self, dir_path: str | pathlib.Path) -> None:
-        """Called by Keras: read the pieces from the model's file."""
-        self.read(pathlib.Path(dir_path) / FILE)
-
-    def _fill(self, pieces: Iterable[str]) -> None:
-        self._pieces = _term_files.checked(pieces, "piece")
-        for piece in self._pieces:
+        checked_pieces = check_terms(pieces, "piece")
+        for piece in checked_pieces:
             if " " in piece or MARKER in piece[1:]:
                 raise ValueError(
                     f"A piece must hold no space, and {MARKER!r} only as its first character. "
                     f"Received: {piece!r}."
                 )
+        self._pieces = checked_pieces
         if not self._pieces:
             return
         import tensorflow as tf
 
-        # In the graph a marker is the space that it stands for, which no word holds.
+        # In the graph a marker is the space that it stands for, as no word contains a space.
         spaced = [piece.replace(MARKER, " ") for piece in self._pieces]
         octets = [bytes([value]) for value in range(256)]
         with tf.init_scope(), tf.device("CPU"):
-            self._trie = _segmentation.Trie(
-                {piece: FIRST_PIECE_ID + place for place, piece in enumerate(spaced)}
-            )
-            self._strings = tf.constant(["", "", "", *octets, *spaced])
-        # Hundreds of small operations: as one graph they are much faster.
+            self._trie = Trie({piece: FIRST_PIECE_ID + place for place, piece in enumerate(spaced)})
+            self._strings = tf.constant([*[""] * FIRST_BYTE_ID, *octets, *spaced])
+        # Tokenization is hundreds of small operations, much faster as one graph than eagerly.
         self._compiled = tf.function(
-            self._of_words,
+            self._tokenize_rows,
             input_signature=[tf.RaggedTensorSpec((None, None), tf.string)],
             autograph=False,
         )
 
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the pieces to a file, one per line, in UTF-8."""
+        write_terms(path, self.pieces)
+
+    def read(self, path: str | os.PathLike[str]) -> None:
+        """Replace the pieces by those of a file that `write` wrote.
+
+        Raises:
+            ValueError: The file does not exist or is damaged.
+        """
+        self.assign(read_terms(path, "piece"))
+
+    def save_assets(self, dir_path: str | pathlib.Path) -> None:
+        """Write the pieces into a `.keras` file. Keras calls it on saving."""
+        self.write(pathlib.Path(dir_path) / FILE)
+
+    def load_assets(self, dir_path: str | pathlib.Path) -> None:
+        """Read the pieces from a `.keras` file. Keras calls it on loading."""
+        self.read(pathlib.Path(dir_path) / FILE)
+
+    def _name(self, token_id: int) -> str:
+        if token_id >= FIRST_PIECE_ID:
+            return self._pieces[token_id - FIRST_PIECE_ID]
+        if token_id >= FIRST_BYTE_ID:
+            return f"<0x{token_id - FIRST_BYTE_ID:02X}>"
+        return _SPECIAL_NAMES[token_id]
+
     def _tokenize_words(self, words: Tensor) -> Tensor:
-        """Ragged ids `(W, None)` of words, none of them empty."""
+        """Return the ragged ids `(W, None)` of words `(W,)`, none of them empty."""
         import tensorflow as tf
 
         codes = tf.strings.unicode_decode(tf.strings.join([" ", words]), "UTF-8")
-        places, ids = _segmentation.segment(self._trie, codes)
-        octets, counts = _segmentation.utf8(tf.gather(codes.values, places))
+        places, ids = segment(self._trie, codes)
+        octets, counts = encode_utf8(tf.gather(codes.values, places))
         is_piece = ids > 0
         counts = tf.where(is_piece, 1, counts)
         candidates = tf.where(is_piece[:, None], ids[:, None], FIRST_BYTE_ID + octets)
@@ -230,7 +242,7 @@ class SubwordTokenizer(keras.layers.Layer):
         lengths = tf.math.unsorted_segment_sum(counts, word, tf.size(words))
         return tf.RaggedTensor.from_row_lengths(flat, tf.cast(lengths, tf.int64), validate=False)
 
-    def _check_filled(self) -> None:
+    def _check_has_pieces(self) -> None:
         if not self._pieces:
             raise RuntimeError(
                 f"{self.name}: this tokenizer has no pieces. Make it with pieces or with "

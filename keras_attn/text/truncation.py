@@ -1,30 +1,28 @@
-"""Long texts made short."""
+"""Truncation of long texts."""
 
-from typing import Any
-
-from keras_attn.text._checks import as_rows, at_least
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn._validation import check_positive_integer
+from keras_attn.text._inputs import as_rows
 
 
 def keep_ends(tokens: Tensor, max_length: int, head: int | None = None) -> Tensor:
-    """Rows of at most `max_length` tokens: of a longer one its beginning and its end.
+    """Shorten rows to `max_length` tokens: the beginning and the end of a longer row.
 
-    A review says what it judges at its beginning and the judgement at its end (Sun et
-    al., arXiv:1905.05583, keep both and find it better than either).
+    A review names its subject at the beginning and its verdict at the end. Sun et al.
+    (arXiv:1905.05583) keep both, and find it better than either.
 
     Args:
-        tokens: ragged tensor `(B, None, ...)` of any dtype.
-        max_length: the most tokens a row may have.
-        head: how many of them are the row's first, from 0 to `max_length`; the others are
-            its last. None is `max_length // 4`.
+        tokens: Ragged tensor `(B, None, ...)` of any dtype.
+        max_length: The largest number of tokens of a row.
+        head: How many of them are the first tokens of the row, from 0 to `max_length`; the
+            others are the last ones. None means `max_length // 4`.
 
     Returns:
-        Ragged tensor `(B, None, ...)`; rows of up to `max_length` tokens as they were.
+        Ragged tensor `(B, None, ...)`. Rows of up to `max_length` tokens are unchanged.
 
     Raises:
         TypeError: `tokens` is not ragged.
-        ValueError: `max_length` is below 1, or `head` not between 0 and it.
+        ValueError: `max_length` is below 1, or `head` is not between 0 and `max_length`.
 
     Example:
 
@@ -34,7 +32,7 @@ def keep_ends(tokens: Tensor, max_length: int, head: int | None = None) -> Tenso
     """
     import tensorflow as tf
 
-    at_least(1, max_length=max_length)
+    check_positive_integer("max_length", max_length)
     head = max_length // 4 if head is None else head
     check_head(head, max_length)
     tokens = as_rows(tokens, "tokens")
@@ -48,7 +46,7 @@ def keep_ends(tokens: Tensor, max_length: int, head: int | None = None) -> Tenso
 
 
 def check_head(head: int, max_length: int) -> None:
-    """Refuse a `head` that is not between 0 and `max_length`."""
+    """Raise ValueError unless `head` is an integer from 0 to `max_length`."""
     if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head <= max_length:
         raise ValueError(
             f"`head` must be an integer from 0 to `max_length`, {max_length}. Received: {head!r}."

@@ -1,4 +1,4 @@
-"""A list of terms and the ids that models know them by."""
+"""A vocabulary: the ids of terms, looked up in the graph."""
 
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -6,40 +6,40 @@ from typing import Any
 
 import keras
 
-from keras_attn.text import _term_files
-from keras_attn.text._checks import as_strings, at_least
+from keras_attn._token_ids import FIRST_TERM_ID, UNKNOWN_ID
+from keras_attn._types import Tensor
+from keras_attn._validation import check_integer_at_least
+from keras_attn.text._inputs import as_strings
+from keras_attn.text._layer import StringLayer
 from keras_attn.text._lookup import StringLookup
+from keras_attn.text._term_files import check_terms, read_terms, write_terms
 
-Tensor = Any
-
-PADDING_ID = 0
-UNKNOWN_ID = 1
-FIRST_ID = 2
 FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Vocabulary(keras.layers.Layer):
-    """Terms to ids, by a lookup in the graph.
+class Vocabulary(StringLayer):
+    """Map terms to ids, by a lookup in the graph.
 
-    Id 0 is padding, id 1 any term that is not in the vocabulary, and the term at place
-    `i` of the list has id `i + 2`. The terms are saved within a `.keras` file, as
-    `vocabulary.txt`; the configuration does not hold them. A vocabulary made without
-    terms waits for them to be loaded, and refuses calls until then.
+    Id 0 is padding, id 1 is any term that is not in the vocabulary, and the term at index `i`
+    has id `i + 2`. A `.keras` file stores the terms as `vocabulary.txt`; the configuration
+    does not contain them. A vocabulary that was created without terms raises an error when it
+    is called, until terms are assigned or loaded.
 
     Args:
-        terms: distinct strings, not empty and without line breaks, in the order of ids.
+        terms: Distinct strings, not empty and without line breaks, in the order of ids.
 
     Call arguments:
-        terms: string tensor of any shape, dense or ragged, or a list or array of strings.
+        terms: String tensor of any shape, dense or ragged, or a list, array or pandas column
+            of strings.
 
     Returns:
-        int32 tensor of the same shape and kind.
+        int32 tensor of the same shape; ragged if `terms` is.
 
     Raises:
-        RuntimeError: it is called without terms.
-        TypeError: a term is not a string.
-        ValueError: a term is empty, holds a line break, or stands twice.
+        RuntimeError: On a call, if there are no terms.
+        TypeError: A term is not a string.
+        ValueError: A term is empty, contains a line break, or occurs twice.
 
     Example:
 
@@ -51,48 +51,48 @@ class Vocabulary(keras.layers.Layer):
 
     def __init__(self, terms: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._convert_input_args = False  # strings are not for Keras to cast
-        self._allow_non_tensor_positional_args = True
-        self.supports_jit = False  # XLA has no strings
-        self.fill(terms)
+        self.assign(terms)
 
     @classmethod
     def from_counts(
         cls, counts: Mapping[str, int], max_size: int, min_count: int = 1
     ) -> "Vocabulary":
-        """The most frequent terms, the most frequent first; ties in the terms' own order.
+        """Create a vocabulary of the most frequent terms.
+
+        Ids are in the order of decreasing counts, and of the terms themselves where counts are
+        equal.
 
         Args:
-            counts: how often each term occurs.
-            max_size: the most ids there may be, those of padding and unknown included.
-            min_count: the least count of a term that is taken.
+            counts: How often each term occurs.
+            max_size: The largest number of ids, those of padding and unknown included.
+            min_count: Terms with a lower count are left out.
 
         Raises:
-            ValueError: `max_size` leaves no id for a term.
+            ValueError: `max_size` is below 3, or `min_count` below 1.
 
         Example:
 
         >>> Vocabulary.from_counts({"b": 2, "a": 2, "c": 5, "d": 1}, max_size=4).terms
         ('c', 'a')
         """
-        at_least(FIRST_ID + 1, max_size=max_size)
-        at_least(1, min_count=min_count)
-        taken = [term for term, count in counts.items() if count >= min_count]
-        taken.sort(key=lambda term: (-counts[term], term))
-        return cls(taken[: max_size - FIRST_ID])
+        check_integer_at_least(FIRST_TERM_ID + 1, max_size=max_size)
+        check_integer_at_least(1, min_count=min_count)
+        frequent = [term for term, count in counts.items() if count >= min_count]
+        frequent.sort(key=lambda term: (-counts[term], term))
+        return cls(frequent[: max_size - FIRST_TERM_ID])
 
     @classmethod
     def read(cls, path: str | pathlib.Path) -> "Vocabulary":
-        """A vocabulary from a file with one term a line.
+        """Create a vocabulary from a file with one term per line.
 
         Raises:
-            ValueError: there is no such file, or it is damaged.
+            ValueError: The file does not exist or is damaged.
         """
-        return cls(_term_files.read(path))
+        return cls(read_terms(path))
 
     def write(self, path: str | pathlib.Path) -> None:
-        """Write the terms to a file, one a line, UTF-8."""
-        _term_files.write(path, self.terms)
+        """Write the terms to a file, one per line, in UTF-8."""
+        write_terms(path, self.terms)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -101,32 +101,32 @@ class Vocabulary(keras.layers.Layer):
 
     @property
     def size(self) -> int:
-        """How many ids there are, those of padding and unknown included."""
-        return len(self._terms) + FIRST_ID
+        """The number of ids, those of padding and unknown included."""
+        return len(self._terms) + FIRST_TERM_ID
 
     def call(self, terms: Any) -> Tensor:
         import tensorflow as tf
 
-        self._check_filled()
+        self._check_has_terms()
         if isinstance(terms, tf.RaggedTensor) and terms.dtype == tf.string:
-            return terms.with_flat_values(self._ids(terms.flat_values))
-        return self._ids(as_strings(terms))
+            return terms.with_flat_values(self._look_up(terms.flat_values))
+        return self._look_up(as_strings(terms))
 
     def to_strings(self, ids: Any) -> Tensor:
-        """The terms of `ids`: `""` for padding, `"[UNK]"` for unknown.
+        """Return the terms of ids: `""` for padding, `"[UNK]"` for unknown.
 
         Args:
-            ids: integer tensor of any shape, dense or ragged.
+            ids: Integer tensor of any shape, dense or ragged.
 
         Returns:
-            String tensor of the same shape and kind.
+            String tensor of the same shape; ragged if `ids` is.
 
         Raises:
-            tf.errors.InvalidArgumentError: an id is below 0, or `size` or more.
+            tf.errors.InvalidArgumentError: An id is negative, or is `size` or more.
         """
         import tensorflow as tf
 
-        self._check_filled()
+        self._check_has_terms()
         if isinstance(ids, tf.RaggedTensor):
             return ids.with_flat_values(tf.gather(self._strings, ids.flat_values))
         return tf.gather(self._strings, ids)
@@ -138,16 +138,21 @@ class Vocabulary(keras.layers.Layer):
         return super().get_config()
 
     def save_assets(self, dir_path: str | pathlib.Path) -> None:
-        """Called by Keras: write the terms into the model's file."""
+        """Write the terms into a `.keras` file. Keras calls it on saving."""
         self.write(pathlib.Path(dir_path) / FILE)
 
     def load_assets(self, dir_path: str | pathlib.Path) -> None:
-        """Called by Keras: read the terms from the model's file."""
-        self.fill(_term_files.read(pathlib.Path(dir_path) / FILE))
+        """Read the terms from a `.keras` file. Keras calls it on loading."""
+        self.assign(read_terms(pathlib.Path(dir_path) / FILE))
 
-    def fill(self, terms: Iterable[str]) -> None:
-        """Take these terms in place of those there are; graphs traced before keep the old."""
-        self._terms = _term_files.checked(terms)
+    def assign(self, terms: Iterable[str]) -> None:
+        """Replace the terms. Graphs that were traced before keep the old ones.
+
+        Raises:
+            TypeError: A term is not a string.
+            ValueError: A term is empty, contains a line break, or occurs twice.
+        """
+        self._terms = check_terms(terms)
         if not self._terms:
             return
         import tensorflow as tf
@@ -156,14 +161,14 @@ class Vocabulary(keras.layers.Layer):
             self._lookup = StringLookup(self.terms)
             self._strings = tf.constant(["", "[UNK]", *self.terms])
 
-    def _ids(self, strings: Tensor) -> Tensor:
+    def _look_up(self, strings: Tensor) -> Tensor:
         import tensorflow as tf
 
-        with tf.device("CPU"):  # where the strings are
-            places = self._lookup(strings)
-            return tf.where(places < 0, UNKNOWN_ID, places + FIRST_ID)
+        with tf.device("CPU"):  # strings are on the CPU
+            indices = self._lookup(strings)
+            return tf.where(indices < 0, UNKNOWN_ID, indices + FIRST_TERM_ID)
 
-    def _check_filled(self) -> None:
+    def _check_has_terms(self) -> None:
         if not self._terms:
             raise RuntimeError(
                 f"{self.name}: this vocabulary has no terms. Make it with terms, with "

@@ -1,16 +1,15 @@
-"""Words and punctuation of a text."""
+"""Splitting of texts into words and punctuation."""
 
 from typing import Any
 
-from keras_attn.text._checks import as_strings
-
-Tensor = Any
+from keras_attn._types import Tensor
+from keras_attn.text._inputs import as_strings
 
 MAX_CHARACTERS = 64
-"""A longer word is cut to this many characters."""
+"""The largest length of a word. Longer words are cut to it."""
 
-_WORD = r"[\pL\pN\pM\x{200c}\x{200d}]"  # joiners: Persian and Indic words hold them
-_AFTER_SYMBOL = r"[\pM\x{200c}\x{200d}\x{1f3fb}-\x{1f3ff}]"  # what shapes an emoji
+_WORD = r"[\pL\pN\pM\x{200c}\x{200d}]"  # with joiners, which Persian and Indic words contain
+_AFTER_SYMBOL = r"[\pM\x{200c}\x{200d}\x{1f3fb}-\x{1f3ff}]"  # modifiers of an emoji
 _TOKEN = "|".join(
     [
         f"{_WORD}+(?:'{_WORD}+)*",
@@ -30,25 +29,28 @@ _RULES = (
 
 
 def split_words(texts: Any) -> Tensor:
-    """The words of normalized texts, punctuation among them.
+    """Split normalized texts into words, punctuation marks included.
 
-    A word is a run of letters, digits and marks; apostrophes within it belong to it
-    (`don't`, `rock'n'roll`), those around it do not. Every other character but space is
-    a word of its own, with the marks, joiners and skin tones that follow it; but two or
-    more of `!`, `?` or `.` in a row are one word: two stay two, and three or more become
-    three. Each Han, Hiragana and Katakana character is a word, for spaces do not part
-    them. A word longer than 64 characters is cut.
+    - A word is a run of letters, digits and combining marks. Apostrophes inside it belong to
+      it (`don't`, `rock'n'roll`); apostrophes around it do not.
+    - Every other character except a space is a word of its own, with the marks, joiners and
+      skin tones that follow it.
+    - Several of `!`, `?` or `.` in a row are one word: two stay two, three or more become
+      three.
+    - Each Han, Hiragana and Katakana character is a word, as these scripts are written
+      without spaces.
+    - A word of more than 64 characters is cut.
 
     Args:
-        texts: string tensor `(B,)`, or a list, tuple or array of str or bytes, as
-            `Normalizer` leaves them: valid UTF-8, single spaces.
+        texts: String tensor `(B,)`, or a list, tuple, array or pandas column of str or bytes,
+            in the form that `Normalizer` returns: valid UTF-8 with single spaces.
 
     Returns:
-        Ragged string tensor `(B, None)`; an empty row for a text without words.
+        Ragged string tensor `(B, None)`. The row of a text without words is empty.
 
     Raises:
-        TypeError: `texts` holds something that is not a string.
-        ValueError: `texts` has not one axis.
+        TypeError: An element of `texts` is not a string.
+        ValueError: `texts` does not have exactly one axis.
 
     Example:
 

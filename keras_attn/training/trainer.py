@@ -13,7 +13,7 @@ from typing import Any, Literal
 import keras
 
 from keras_attn import datasets, models
-from keras_attn.batching import batches_for_fit
+from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task, compile_mode, from_architecture
 from keras_attn.tasks.training_data import TrainingData
@@ -222,12 +222,12 @@ def _fit(
                 continue
             start = checkpointing.epoch * steps + checkpointing.step
             learner.fit(
-                batches_for_fit(batches, start=start, strategy=distribution.strategy),
+                prepare_batches(batches, start=start, strategy=distribution.strategy),
                 epochs=end,
                 initial_epoch=checkpointing.epoch,
                 steps_per_epoch=steps - checkpointing.step,
                 shuffle=False,  # the batches are shuffled already
-                validation_data=batches_for_fit(validation, strategy=distribution.strategy),
+                validation_data=prepare_batches(validation, strategy=distribution.strategy),
                 validation_steps=len(validation),
                 callbacks=[*every_worker, *(of_chief if chief else []), checkpointing],
                 verbose=verbose if chief else 0,

@@ -7,9 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attn import batching, datasets
-from keras_attn.batching.feeding import part
-from keras_attn.batching.images import epoch_order
+from keras_attn import datasets
 from keras_attn.datasets.cifar import CIFAR100_LABELS
 from keras_attn.datasets.shapes import COLORS, SIZES
 from tests.conftest import ROOT
@@ -46,10 +44,9 @@ def test_no_ten_pixels_of_a_shapes_image_show_two_figures():
     # What a position of the small network sees: attention, and nothing else, relates figures.
     from keras_attn.datasets import shapes as module
 
-    cells = sys.modules[module.__module__]._CELLS
+    cells = module._CELLS
     closest = np.abs(cells[:, None] - cells[None]).max(-1)[~np.eye(4, dtype=bool)].min()
-    constants = sys.modules[module.__module__]
-    assert closest - 2 * constants._JITTER - 2 * constants._RADIUS >= 9
+    assert closest - 2 * module._JITTER - 2 * module._RADIUS >= 9
 
 
 def test_validation_is_cut_from_train_and_always_the_same():
@@ -62,71 +59,6 @@ def test_validation_is_cut_from_train_and_always_the_same():
     assert validation.labels.tolist() == [7, 9, 39, 40, 52, 58, 78, 81, 84, 92]
 
 
-def test_orders_depend_on_seed_and_epoch_and_hold_everything():
-    assert sorted(epoch_order(20, 0, 0)) == list(range(20))
-    orders = {tuple(epoch_order(20, seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}
-    assert len(orders) == 6
-
-
-def test_training_batches_are_those_of_their_epoch(shapes):
-    split = shapes["train"]
-    batches = batching.ImageBatches(split, 50, seed=3, epochs=3)
-    assert len(batches) == 9  # 192 images make 3 batches of 50
-    order = epoch_order(192, 3, 1)
-    assert batches[3][1].tolist() == split.labels[order[:50]].tolist()
-    backwards = [batches[index][1].tolist() for index in range(8, -1, -1)]
-    assert backwards[::-1] == [batches[index][1].tolist() for index in range(9)]
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 6])
-@pytest.mark.parametrize("parts", [1, 2, 4])
-def test_parts_of_a_batch_are_all_of_it_and_as_equal_as_they_can_be(size, parts):
-    batch = {"x": np.arange(size * 3).reshape(size, 3), "y": (np.arange(size),)}
-    pieces = [part(batch, index, parts) for index in range(parts)]
-    np.testing.assert_array_equal(np.concatenate([p["x"] for p in pieces]), batch["x"])
-    np.testing.assert_array_equal(np.concatenate([p["y"][0] for p in pieces]), batch["y"][0])
-    sizes = [len(p["x"]) for p in pieces]
-    assert max(sizes) - min(sizes) <= 1
-
-
-def test_batches_go_on_from_any_of_them(shapes):
-    batches = batching.ImageBatches(shapes["train"], 50, seed=3, epochs=2)
-    whole, rest = (list(batching.batches_for_fit(batches, start=start)) for start in (0, 4))
-    assert len(whole) == len(rest) + 4 == 6
-    for (_, labels), (_, expected) in zip(rest, whole[4:], strict=True):
-        np.testing.assert_array_equal(labels, expected)
-
-
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("alternating", [False, True])
-def test_other_backends_get_the_same_batches(shapes, alternating):
-    split = shapes["train"]
-    arrays = batching.ImageBatches(split, 50, seed=3, epochs=2, alternating_flip=alternating)
-    dataset = list(batching.batches_for_fit(arrays))
-    assert len(arrays) == len(dataset) == 6
-    for index, (images, labels) in enumerate(dataset):
-        np.testing.assert_array_equal(arrays[index][0], images)
-        np.testing.assert_array_equal(arrays[index][1], labels)
-
-
-def test_alternating_flips_show_every_image_from_both_sides(shapes):
-    split = shapes["train"]
-    seen = {False: 0, True: 0}
-    by_epoch = []
-    batches = batching.ImageBatches(split, 48, seed=3, epochs=2, alternating_flip=True)
-    for epoch in range(2):
-        order, sides = epoch_order(192, 3, epoch), np.zeros(192, bool)
-        images = np.concatenate([batches[4 * epoch + step][0] for step in range(4)])
-        for index, image in zip(order, images, strict=True):
-            sides[index] = not np.array_equal(image, split.images[index])
-            mirrored = split.images[index][:, ::-1]
-            assert np.array_equal(image, mirrored if sides[index] else split.images[index])
-            seen[bool(sides[index])] += 1
-        by_epoch.append(sides)
-    assert np.all(by_epoch[0] != by_epoch[1])
-    assert 60 < by_epoch[0].sum() < 132
-
-
 @pytest.mark.tensorflow
 def test_batches_of_a_split_cover_it_once(shapes):
     split = shapes["test"]
@@ -135,12 +67,6 @@ def test_batches_of_a_split_cover_it_once(shapes):
     np.testing.assert_array_equal(plain, split.labels)
     assert sorted(shuffled) == sorted(split.labels)
     assert shuffled.tolist() != plain.tolist()
-
-
-@pytest.mark.parametrize("size", [0, 193])
-def test_batches_larger_than_the_data_are_refused(shapes, size):
-    with pytest.raises(ValueError, match="192 training examples"):
-        batching.ImageBatches(shapes["train"], size, seed=0, epochs=1)
 
 
 def test_float_images_are_no_split():

@@ -6,7 +6,7 @@ import pytest
 
 from keras_attn import datasets
 from keras_attn.datasets.files._account import Skipped
-from keras_attn.datasets.pairs import same_sentence
+from keras_attn.datasets.pairs import sentence_key
 
 PAIRS = [("Run!", "Cours !"), ("Run!", "Courez !"), ("Hi, Tom.", "Salut, Tom.")]
 
@@ -197,7 +197,7 @@ def test_no_source_is_in_two_splits_and_every_pair_is_in_one():
         for number, spelling in enumerate(spellings)
     ]
     dataset = datasets.split_pairs(table_of(pairs), validation=0.2, test=0.1)
-    sources = {name: {same_sentence(s) for s in dataset[name].sources} for name in dataset}
+    sources = {name: {sentence_key(s) for s in dataset[name].sources} for name in dataset}
     assert {name: len(part) for name, part in sources.items()} == {
         "train": 35,
         "validation": 10,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets
-from keras_attn.datasets.files.texts import Skipped
+from keras_attn.datasets.files._account import Skipped
 
 GOOD = [("Lovely tea.", "good"), ("Cold soup.", "bad"), ("A fine day.", "good")]
 

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from keras_attn import datasets
-from keras_attn.datasets.pairs import same_sentence
+from keras_attn.datasets.pairs import sentence_key
 from keras_attn.datasets.tatoeba import split_by_source
 from tests.conftest import real_data_dir
 
@@ -80,7 +80,7 @@ def test_every_pair_is_once_in_one_split_with_all_that_share_its_source(pairs_di
     assert dataset.name == f"tatoeba_{direction[0]}_{direction[1]}"
     pairs = PAIRS if direction == ("en", "fr") else [(fr, en) for en, fr in PAIRS]
     assert sorted(all_pairs(dataset)) == sorted(set(pairs))
-    sources = [{same_sentence(text) for text in split.sources} for split in dataset.values()]
+    sources = [{sentence_key(text) for text in split.sources} for split in dataset.values()]
     assert sum(map(len, sources)) == len(set.union(*sources))
     assert all(sources)
     assert len(sources[0]) > 0.9 * sum(map(len, sources))
@@ -170,7 +170,7 @@ def test_languages_that_there_are_not_are_refused(pair, message):
 def test_no_real_source_is_in_two_splits(direction):
     dataset = datasets.tatoeba.load_tatoeba(*direction, real_data_dir("fra-eng"))
     sources = {
-        name: {same_sentence(text) for text in split.sources} for name, split in dataset.items()
+        name: {sentence_key(text) for text in split.sources} for name, split in dataset.items()
     }
     whole = len(set.union(*sources.values()))
     assert sum(map(len, sources.values())) == whole

@@ -1,6 +1,5 @@
 """Data sets of texts: their splits, IMDB, and the drawn remarks."""
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -101,7 +100,7 @@ def test_duplicates_of_held_out_texts_are_not_trained_on():
 
 @pytest.mark.parametrize("name", ["imdb", "remarks"])
 def test_text_sets_need_no_array_file(tmp_path, name):
-    with pytest.raises(ValueError, match=f"{name}"):
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
         datasets.save_arrays(name, tmp_path / "texts.npz")
     assert not list(tmp_path.iterdir())
 
@@ -216,8 +215,8 @@ def test_remarks_of_an_unknown_split_are_refused():
 
 def test_more_remarks_than_there_are_is_an_error(monkeypatch):
     from keras_attn.datasets import _remark_words
+    from keras_attn.datasets import remarks as module
 
-    module = sys.modules[datasets.remarks.__module__]
     monkeypatch.setattr(module, "TOPICS", _remark_words.TOPICS[:1])
     monkeypatch.setattr(module, "_PLAIN_SENTENCES", ("I {verb} {it}.",))
     monkeypatch.setattr(module, "_PLAIN", 1.0)
@@ -226,3 +225,12 @@ def test_more_remarks_than_there_are_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "CLOSERS", ("So much for that.",))
     with pytest.raises(ValueError, match=r"not 100000 more different remarks"):
         datasets.remarks.draw_remarks(sizes={"train": 100_000})["train"]
+
+
+def test_pandas_columns_are_refused_as_arrays_of_a_split():
+    # Their rows would be selected by the index of the column, not by number.
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series(["a", "b"], index=[1, 0], dtype=object)
+    with pytest.raises(ValueError, match=r"Received: Series of object of shape \(2,\)"):
+        datasets.TextSplit(column, np.zeros(2, "int32"))
+    assert len(datasets.TextSplit(column.to_numpy(), np.zeros(2, "int32"))) == 2

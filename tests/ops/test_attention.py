@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import NORMALIZERS, attend, attention, padding_mask
-from keras_attn.ops.chunked import NORMALIZERS as STREAMED
+from keras_attn.ops import (
+    NORMALIZERS,
+    STREAMING_NORMALIZERS,
+    attend,
+    attention,
+    padding_mask,
+)
 from tests.ops import oracles
 from tests.ops.oracles import B, N, S, T
 
@@ -38,7 +43,7 @@ def paths(normalizer):
     # Blocks compile for seconds on JAX: there one normalizer stands for all.
     if keras.backend.backend() == "jax" and normalizer != "softmax":
         return [{}]
-    return [{}, BLOCKS] if normalizer in STREAMED else [{}]
+    return [{}, BLOCKS] if normalizer in STREAMING_NORMALIZERS else [{}]
 
 
 every_normalizer_and_path = pytest.mark.parametrize(

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import attention, chunked
+from keras_attn.ops import STREAMING_NORMALIZERS, attention
+from keras_attn.ops._score_blocks import ScoreBlocks
 from tests.ops import oracles
 from tests.ops.oracles import B, N, V
 
 T, S = 7, 11
-every_streamed = pytest.mark.parametrize("normalizer", chunked.NORMALIZERS)
+every_streamed = pytest.mark.parametrize("normalizer", STREAMING_NORMALIZERS)
 # A gradient of blocks compiles for seconds on JAX: there one normalizer stands for all.
 streamed_gradients = pytest.mark.parametrize(
-    "normalizer", chunked.NORMALIZERS[: 1 if keras.backend.backend() == "jax" else None]
+    "normalizer", list(STREAMING_NORMALIZERS)[: 1 if keras.backend.backend() == "jax" else None]
 )
 
 
@@ -143,13 +144,13 @@ def test_what_a_mask_and_a_bias_exclude_together_gives_nothing(path, normalizer)
 )
 def test_blocks_that_the_band_empties_are_not_computed(arguments, visited, monkeypatch):
     blocks = []
-    scores = chunked._Passes._scores
+    scores = ScoreBlocks.scores
 
-    def counted(self, i, j, *rest):
+    def count(self, i, j, *rest):
         blocks.append((int(i), int(j)))
         return scores(self, i, j, *rest)
 
-    monkeypatch.setattr(chunked._Passes, "_scores", counted)
+    monkeypatch.setattr(ScoreBlocks, "scores", count)
     streamed(*oracles.inputs(keys=12, queries=12), chunk_size=3, **arguments)
     assert len(blocks) == len(set(blocks)) == visited
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.ops import attention, padding_mask
-from keras_attn.ops import attention as public_attention
+from keras_attn.ops import attention, chunked, dispatch, full, padding_mask
 from tests.ops import oracles
 from tests.ops.oracles import B, H, N, V
 from tests.ops.test_chunked import S, T, every_streamed, inputs, streamed
@@ -54,18 +53,17 @@ def test_auto_chooses_at_run_time_where_lengths_are_unknown(crossover, monkeypat
     import tensorflow as tf
 
     taken = []
-    module = __import__("sys").modules[public_attention.__module__]
-    monkeypatch.setattr(module, "BANDED_CROSSOVER", crossover)
-    for name in ("chunked", "full"):
-        room = getattr(module, name)
-        path = getattr(room, name)
+    monkeypatch.setattr(dispatch, "BANDED_CROSSOVER", crossover)
+    for module in (chunked, full):
+        name = module.__name__.rsplit(".", maxsplit=1)[-1]
+        implementation = getattr(module, f"{name}_attention")
 
-        def watched(call, name=name, path=path):
-            output = path(call)
+        def record(call, name=name, implementation=implementation):
+            output = implementation(call)
             with tf.control_dependencies([tf.py_function(taken.append, [name], [])]):
                 return tf.identity(output)
 
-        monkeypatch.setattr(room, name, watched)
+        monkeypatch.setattr(module, f"{name}_attention", record)
     specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, H), (2, H), (2, V))]
     specs += [tf.TensorSpec([None, None], tf.bool), tf.TensorSpec([], tf.int32)]
     function = tf.function(outputs_and_gradients, input_signature=specs)

@@ -1,4 +1,4 @@
-"""The short ways that a step of decoding takes: the same as the long ones."""
+"""The faster operations for a decoding step give the same results as the general ones."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn.ops import attention, swap_heads
-from keras_attn.ops._backend import LIGHT, matmul_of_few, softmax_of_few
+from keras_attn.ops._matmul import MAX_SMALL_SIZE, matmul_few_rows, softmax_few_rows
 from tests.ops.oracles import numpy
 
 # On both sides of what is small, in one row and in several.
@@ -18,7 +18,7 @@ def random(*shape):
 
 
 def in_a_graph(function):
-    """With no sizes known but those that are to be: rows, and the last axis."""
+    """Compile the function for unknown sizes, except rows and the last axis."""
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
@@ -31,28 +31,32 @@ def in_a_graph(function):
 def test_products_of_few_rows(batch, rows, length, known):
     a, b = random(batch, 2, rows, 8), random(batch, 2, length, 8)
     weights = random(batch, 2, rows, length)
-    run = in_a_graph(lambda a, b, w: (matmul_of_few(a, b, transpose_b=True), matmul_of_few(w, b)))
+    run = in_a_graph(
+        lambda a, b, w: (matmul_few_rows(a, b, transpose_b=True), matmul_few_rows(w, b))
+    )
     if known or keras.backend.backend() != "tensorflow":
-        found = run(*map(ops.convert_to_tensor, (a, b, weights)))
+        outputs = run(*map(ops.convert_to_tensor, (a, b, weights)))
     else:
         import tensorflow as tf
 
         shapes = [(None, 2, rows, 8), (None, 2, None, 8), (None, 2, rows, None)]
         specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-        found = run.get_concrete_function(*specs)(*map(tf.constant, (a, b, weights)))
+        outputs = run.get_concrete_function(*specs)(*map(tf.constant, (a, b, weights)))
     close = {"rtol": 1e-4, "atol": 1e-4}
-    np.testing.assert_allclose(numpy(found[0]), a @ b.swapaxes(2, 3), **close)
-    np.testing.assert_allclose(numpy(found[1]), weights @ b, **close)
+    np.testing.assert_allclose(numpy(outputs[0]), a @ b.swapaxes(2, 3), **close)
+    np.testing.assert_allclose(numpy(outputs[1]), weights @ b, **close)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1, 5), (2, 2, 4, 5), (2, 2, 4, LIGHT // 8), (2, 2, 9, 5)])
-def test_softmax_of_few_rows(shape):
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 1, 5), (2, 2, 4, 5), (2, 2, 4, MAX_SMALL_SIZE // 8), (2, 2, 9, 5)]
+)
+def test_softmax_few_rows_rows(shape):
     x = 30 * random(*shape)
     x[0, 0, 0, :2] = -1e30
     expected = np.exp(x.astype("float64") - x.max(axis=-1, keepdims=True))
     expected /= expected.sum(axis=-1, keepdims=True)
-    found = in_a_graph(softmax_of_few)(ops.convert_to_tensor(x))
-    np.testing.assert_allclose(numpy(found), expected, rtol=1e-5, atol=1e-7)
+    weights = in_a_graph(softmax_few_rows)(ops.convert_to_tensor(x))
+    np.testing.assert_allclose(numpy(weights), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 4, 5), (2, 4, 1, 5), (2, 40, 3, 5)])
@@ -72,18 +76,19 @@ def test_attention_of_symbolic_inputs_has_a_shape(queries):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    ("rows", "length", "light"), [(1, 3000, True), (4, 20, True), (4, 3000, False), (9, 20, False)]
+    ("rows", "length", "is_small"),
+    [(1, 3000, True), (4, 20, True), (4, 3000, False), (9, 20, False)],
 )
-def test_the_short_way_is_taken_where_it_is_short(rows, length, light):
+def test_the_small_product_is_used_where_it_is_faster(rows, length, is_small):
     import tensorflow as tf
 
     specs = [tf.TensorSpec((3, 2, n, 8)) for n in (rows, length)]
-    run = tf.function(lambda a, b: matmul_of_few(a, b, transpose_b=True))
+    run = tf.function(lambda a, b: matmul_few_rows(a, b, transpose_b=True))
     kinds = {
         operation.type for operation in run.get_concrete_function(*specs).graph.get_operations()
     }
-    assert ("BatchMatMulV3" in kinds) == light
-    assert ("BatchMatMulV2" in kinds) != light
+    assert ("BatchMatMulV3" in kinds) == is_small
+    assert ("BatchMatMulV2" in kinds) != is_small
 
 
 def test_keys_that_are_not_heads_first_are_refused_as_such():

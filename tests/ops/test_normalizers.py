@@ -194,7 +194,7 @@ def test_gradient_is_finite_at_huge_scores(name):
 
 
 @every_normalizer
-def test_get_finds_a_normalizer_by_name(name):
+def test_get_returns_the_normalizer_of_a_name(name):
     assert normalizers.get(name) is NORMALIZERS[name]
 
 

@@ -91,7 +91,9 @@ def test_alibi_slopes_of_eight_heads_are_the_paper_s():
 
 
 def test_alibi_slopes_refuse_no_heads():
-    with pytest.raises(ValueError, match=r"`num_heads` must be a positive integer\. Received: 0"):
+    with pytest.raises(
+        ValueError, match=r"`num_heads` must be an integer of at least 1\. Received: 0"
+    ):
         attn_ops.alibi_slopes(0)
 
 

@@ -3,14 +3,12 @@
 A score takes two float32 numbers, itself and its weight: 8 bytes.
 """
 
-import sys
-
 import keras
 import numpy as np
 import pytest
 
 from keras_attn import layers
-from keras_attn.ops import chunked
+from keras_attn.ops import chunked, dispatch
 from keras_attn.profiling import cost
 
 K = keras.layers
@@ -23,7 +21,7 @@ QUERY, VALUE, KEY = (None, T, D), (None, S, V), (None, S, 3)
 def blocks(monkeypatch):
     """Blocks of at most 512 queries and 2048 keys, 512 in a band, whatever is tuned."""
     fixed = lambda heads, keys, banded, chunk_size: (512, 512 if banded else 2048)  # noqa: E731
-    monkeypatch.setattr(chunked, "block_sides", fixed)
+    monkeypatch.setattr(chunked, "max_block_sides", fixed)
 
 
 @pytest.mark.parametrize("kind", [MHA, K.MultiHeadAttention])
@@ -77,8 +75,8 @@ def test_the_block_is_the_one_that_the_streaming_path_takes(monkeypatch):
         asked.append(arguments)
         return 8, 6
 
-    monkeypatch.setattr(chunked, "block_sides", sides)
-    monkeypatch.setattr(sys.modules["keras_attn.ops.attention"], "BANDED_CROSSOVER", 0)
+    monkeypatch.setattr(chunked, "max_block_sides", sides)
+    monkeypatch.setattr(dispatch, "BANDED_CROSSOVER", 0)
     layer, x = MHA(2, 8, window=3), np.ones((3, 20, D), "float32")
     layer(x, x)
     # Of 20 queries and keys at most 8 and 6: blocks of 7 and 5.

@@ -45,5 +45,5 @@ def test_it_depends_on_seed_and_rate_alone(tokenizer):
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_impossible_rates_are_refused(tokenizer, rate):
-    with pytest.raises(ValueError, match="`rate` must be in"):
+    with pytest.raises(ValueError, match=r"`rate` must be a rate in \[0, 1\)"):
         SubwordDropout(tokenizer, ["a"], rate)

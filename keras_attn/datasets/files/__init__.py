@@ -1,4 +1,4 @@
-"""Your own files: tables of labelled texts, pairs of sentences, images."""
+"""Readers of your own files: tables of labelled texts, sentence pairs, and images."""
 
 from keras_attn.datasets.files._account import Account, TableAccount
 from keras_attn.datasets.files.images import decode_image

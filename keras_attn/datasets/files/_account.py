@@ -1,18 +1,18 @@
-"""An account of a file: what was kept of it, and what was left out and why."""
+"""The account of a file that was read: rows kept, and rows skipped by reason."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-_LINES_SHOWN = 5
+_MAX_LINES = 5  # line numbers that are kept for each reason
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """Rows that were left out for one reason.
+    """The rows that were skipped for one reason.
 
     Attributes:
-        count: how many.
-        lines: the lines on which the first few start; the first line of a file is 1.
+        count: Number of rows.
+        lines: Numbers of the lines on which the first of them start, counted from 1.
     """
 
     count: int
@@ -20,7 +20,10 @@ class Skipped:
 
 
 def tally(lines: Mapping[str, Sequence[int]]) -> dict[str, Skipped]:
-    """For each reason, how many lines were left out and which came first.
+    """Return the `Skipped` rows of each reason.
+
+    Args:
+        lines: For each reason the numbers of the lines of skipped rows, in order.
 
     Example:
 
@@ -28,19 +31,20 @@ def tally(lines: Mapping[str, Sequence[int]]) -> dict[str, Skipped]:
     {'empty text': Skipped(count=6, lines=(2, 3, 5, 7, 11))}
     """
     return {
-        reason: Skipped(len(found), tuple(found[:_LINES_SHOWN])) for reason, found in lines.items()
+        reason: Skipped(len(numbers), tuple(numbers[:_MAX_LINES]))
+        for reason, numbers in lines.items()
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """What became of the rows of a file; `print` shows it.
+    """The numbers of rows of a file that were kept and skipped. `print` shows a summary.
 
     Attributes:
-        path: the file, or both files.
-        rows: rows read, without the header and blank lines.
-        kept: rows kept; with those of `skipped`, they are all rows.
-        skipped: for each reason that occurred, the rows left out.
+        path: The file, or both files.
+        rows: Number of rows read, without the header and blank lines.
+        kept: Number of rows kept. The others are in `skipped`.
+        skipped: The skipped rows of each reason that occurred.
 
     Example:
 
@@ -56,9 +60,11 @@ class Account:
     skipped: Mapping[str, Skipped]
 
     def __str__(self) -> str:
-        left_out = self.rows - self.kept
-        lines = [f"{self.path}: {self.rows:,} rows read, {self.kept:,} kept, {left_out:,} skipped."]
-        lines += self._about_the_kept()
+        skipped_rows = self.rows - self.kept
+        lines = [
+            f"{self.path}: {self.rows:,} rows read, {self.kept:,} kept, {skipped_rows:,} skipped."
+        ]
+        lines += self._describe_kept()
         if self.skipped:
             lines.append("Skipped:")
         for reason, skipped in self.skipped.items():
@@ -68,20 +74,20 @@ class Account:
             lines.append(f"  {skipped.count:,} {reason} ({word} {shown}{more})")
         return "\n".join(lines)
 
-    def _about_the_kept(self) -> list[str]:
+    def _describe_kept(self) -> list[str]:
         return []
 
 
 @dataclasses.dataclass(frozen=True)
 class TableAccount(Account):
-    """What became of the rows of a table of labelled texts; `print` shows it.
+    """The account of a table of labelled texts, see `Account`. `print` shows a summary.
 
     Attributes:
-        path: the file.
-        rows: rows read, without the header and blank lines.
-        kept: rows kept; with those of `skipped`, they are all rows.
-        skipped: for each reason that occurred, the rows left out.
-        examples: how many rows were kept of each label.
+        path: The file.
+        rows: Number of rows read, without the header and blank lines.
+        kept: Number of rows kept. The others are in `skipped`.
+        skipped: The skipped rows of each reason that occurred.
+        examples: Number of rows kept of each label.
 
     Example:
 
@@ -98,10 +104,10 @@ class TableAccount(Account):
 
     @property
     def rare(self) -> tuple[str, ...]:
-        """Labels with fewer than 2 examples."""
+        """The labels with fewer than 2 examples."""
         return tuple(name for name, count in self.examples.items() if count < 2)
 
-    def _about_the_kept(self) -> list[str]:
+    def _describe_kept(self) -> list[str]:
         counts = ", ".join(f"{name!r} {count:,}" for name, count in self.examples.items())
         lines = [f"Examples: {counts or 'none'}."]
         if self.rare:

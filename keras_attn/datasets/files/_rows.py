@@ -1,4 +1,4 @@
-"""Rows of a table or of parallel files: each with its line, and what is wrong with it."""
+"""Reading of the rows of tables and parallel files, with the problem of each invalid row."""
 
 import codecs
 import csv
@@ -21,15 +21,22 @@ MALFORMED = "malformed (no JSON object, or a value that is a list or an object)"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-MOST_UNDECODABLE = 0.01  # of the rows; more is another encoding, not a damaged line
-FIELD_LIMIT = 16 * 2**20  # characters; csv's own limit is 131,072, less than some texts
+MAX_UNDECODABLE = 0.01  # fraction of the rows; more mean another encoding, not damaged lines
+FIELD_LIMIT = 16 * 2**20  # characters; some texts exceed the limit of `csv`, 131,072
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # what `surrogateescape` makes of a bad byte
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that `surrogateescape` could not decode
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row: the line where it starts, and its text and label or what is wrong with it."""
+    """A row of a file.
+
+    Attributes:
+        line: Number of the line where it starts, counted from 1.
+        text: Its text.
+        label: Its label.
+        problem: Why it cannot be used, or None.
+    """
 
     line: int
     text: str = ""
@@ -38,7 +45,7 @@ class Row:
 
 
 class Columns(NamedTuple):
-    """The columns to read, and the names of the arguments that choose them."""
+    """The columns to read, and the names of the arguments that select them."""
 
     text: str
     label: str
@@ -48,7 +55,18 @@ class Columns(NamedTuple):
 def read_rows(
     path: pathlib.Path, columns: Columns, delimiter: str | None, encoding: str
 ) -> list[Row]:
-    """All rows of a table, in order; blank lines are none."""
+    """Read all rows of a table, in order. Blank lines are not rows.
+
+    Args:
+        path: The file; its suffix determines the format.
+        columns: The columns to read.
+        delimiter: Field separator, or None for that of the suffix.
+        encoding: Encoding of the file.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The arguments or the format of the file are invalid.
+    """
     suffix = path.suffix.lower()
     if suffix not in DELIMITERS and suffix not in JSON_LINES:
         accepted = ", ".join([*DELIMITERS, *JSON_LINES])
@@ -73,21 +91,31 @@ def read_rows(
     content = _decode(path, encoding)
     if not content.strip():
         raise ValueError(f"{path} is empty.")
-    # As a file is read: split at \n, \r\n and \r alone, with the ends kept for csv.
+    # Like a text file, split only at \n, \r\n and \r; `csv` needs the line ends.
     lines = io.StringIO(content, newline="")
     if suffix in JSON_LINES:
-        return _json_rows(path, lines, columns)
+        return _read_json_lines(path, lines, columns)
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, FIELD_LIMIT))
     try:
-        rows = _csv_rows(path, lines, columns, delimiter or DELIMITERS[suffix])
+        rows = _read_csv(path, lines, columns, delimiter or DELIMITERS[suffix])
     finally:
         csv.field_size_limit(limit)
     return rows
 
 
 def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str) -> list[Row]:
-    """A row for each line of two files, of which one has the labels of the other's texts."""
+    """Read a row from each line of two files: texts from the first, labels from the second.
+
+    Args:
+        path: File with a text per line.
+        second: File with the label, or translation, of each line of the first.
+        encoding: Encoding of both files.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ValueError: A file is empty, or the numbers of lines differ.
+    """
     columns = []
     for file in (path, second):
         if not file.is_file():
@@ -95,7 +123,7 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str) -> li
         content = _decode(file, encoding)
         if not content.strip():
             raise ValueError(f"{file} is empty.")
-        # Not `splitlines`, which also splits at characters that may stand in a sentence.
+        # `splitlines` would also split at characters that occur inside of sentences.
         columns.append(content.removesuffix("\n").split("\n"))
     if len(columns[0]) != len(columns[1]):
         raise ValueError(
@@ -108,14 +136,14 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str) -> li
         if any("\0" in field or _SURROGATE.search(field) for field in fields):
             rows.append(Row(line, problem=UNDECODABLE))
         else:
-            rows.append(_row(line, *fields))
+            rows.append(_make_row(line, *fields))
     return rows
 
 
 def check_decodable(path: object, rows: Sequence[Row], encoding: str) -> None:
-    """Refuse a file of which more than a line here and there cannot be decoded."""
+    """Raise ValueError if more than 1 % of the rows cannot be decoded."""
     lines = [row.line for row in rows if row.problem == UNDECODABLE]
-    if len(lines) > MOST_UNDECODABLE * len(rows):
+    if len(lines) > MAX_UNDECODABLE * len(rows):
         raise ValueError(
             f"{len(lines)} of the {len(rows)} rows of {path} hold bytes that are not "
             f"{encoding}, or NUL characters: those on lines {', '.join(map(str, lines[:5]))} "
@@ -138,14 +166,14 @@ def _decode(path: pathlib.Path, encoding: str) -> str:
         raise ValueError(f"{path} starts as a UTF-16 file does. Read it with encoding='utf-16'.")
     try:
         return content.decode(codec, "surrogateescape").removeprefix("\ufeff")
-    except (UnicodeError, LookupError) as error:  # bytes, or a codec that is not for texts
+    except (UnicodeError, LookupError) as error:  # LookupError: a codec that is not for texts
         raise ValueError(f"{path} is not a text in {encoding}: {error}.") from error
 
 
-def _csv_rows(
+def _read_csv(
     path: pathlib.Path, lines: io.StringIO, columns: Columns, delimiter: str
 ) -> list[Row]:
-    records = _csv_records(path, lines, delimiter)
+    records = _iterate_csv(path, lines, delimiter)
     _, header = next(records)
     header = [name.strip() for name in header]
     if any("\0" in name or _SURROGATE.search(name) for name in header):
@@ -153,7 +181,7 @@ def _csv_rows(
             f"The header of {path} holds bytes that are not of the encoding, or NUL. "
             "Try encoding='cp1252' or 'latin-1', or for NUL 'utf-16-le'."
         )
-    text, label = (_column(path, header, name, columns) for name in columns[:2])
+    text, label = (_find_column(path, header, name, columns) for name in columns[:2])
     rows = []
     for line, fields in records:
         if any("\0" in field or _SURROGATE.search(field) for field in fields):
@@ -161,13 +189,14 @@ def _csv_rows(
         elif len(fields) != len(header):
             rows.append(Row(line, problem=RAGGED))
         else:
-            rows.append(_row(line, fields[text], fields[label]))
+            rows.append(_make_row(line, fields[text], fields[label]))
     return rows
 
 
-def _csv_records(
+def _iterate_csv(
     path: pathlib.Path, lines: io.StringIO, delimiter: str
 ) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line number and the fields of each record."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + 1
@@ -185,7 +214,8 @@ def _csv_records(
             yield start, fields
 
 
-def _column(path: pathlib.Path, header: list[str], name: str, columns: Columns) -> int:
+def _find_column(path: pathlib.Path, header: list[str], name: str, columns: Columns) -> int:
+    """Return the index of a column."""
     if name not in header:
         message = unknown(f"column of {path.name}", name, header)
         for delimiter in ";\t,|":
@@ -200,7 +230,7 @@ def _column(path: pathlib.Path, header: list[str], name: str, columns: Columns) 
     return header.index(name)
 
 
-def _json_rows(path: pathlib.Path, lines: io.StringIO, columns: Columns) -> list[Row]:
+def _read_json_lines(path: pathlib.Path, lines: io.StringIO, columns: Columns) -> list[Row]:
     rows = []
     keys: dict[str, None] = {}
     for number, line in enumerate(lines, start=1):
@@ -216,40 +246,41 @@ def _json_rows(path: pathlib.Path, lines: io.StringIO, columns: Columns) -> list
             continue
         try:
             record = json.loads(line)
-        except (ValueError, RecursionError):  # not JSON, or a number or nest too long
+        except (ValueError, RecursionError):  # not JSON, a number too long, a nest too deep
             record = None
         if not isinstance(record, dict):
             rows.append(Row(number, problem=MALFORMED))
             continue
         keys.update(dict.fromkeys(record))
-        rows.append(_json_row(number, record.get(columns.text), record.get(columns.label)))
+        rows.append(_make_json_row(number, record.get(columns.text), record.get(columns.label)))
     for name in columns[:2]:
         if keys and name not in keys:
-            _column(path, list(keys), name, columns)
+            _find_column(path, list(keys), name, columns)
     return rows
 
 
-def _json_row(line: int, text: Any, label: Any) -> Row:
+def _make_json_row(line: int, text: Any, label: Any) -> Row:
     if isinstance(text, dict | list) or isinstance(label, dict | list):
         return Row(line, problem=MALFORMED)
-    text, label = _name(text), _name(label)
+    text, label = _to_text(text), _to_text(label)
     if any("\0" in field or _SURROGATE.search(field) for field in (text, label)):
-        return Row(line, problem=UNDECODABLE)  # written as an escape such as \u0000
-    return _row(line, text, label)
+        return Row(line, problem=UNDECODABLE)  # an escape such as \u0000
+    return _make_row(line, text, label)
 
 
-def _name(value: Any) -> str:
+def _to_text(value: Any) -> str:
+    """Return a JSON value as text; missing values are empty."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    # Tools that know no missing integer write 1.0 for 1; both are one label.
+    # Tools without missing integers write 1.0 for 1: both are the same label.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
-def _row(line: int, text: str, label: str) -> Row:
+def _make_row(line: int, text: str, label: str) -> Row:
     text, label = text.strip(), label.strip()
     if not text:
         return Row(line, problem=EMPTY)

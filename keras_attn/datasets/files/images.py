@@ -1,4 +1,4 @@
-"""Image files."""
+"""Decoding of image files."""
 
 import os
 import pathlib
@@ -10,11 +10,11 @@ import numpy as np
 def decode_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a PNG, JPEG, GIF (first frame) or BMP file as uint8 `(H, W, 3)`.
 
-    Grey images are repeated over three channels, and transparency is dropped.
+    Gray images are repeated over three channels, and transparency is dropped.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not an image of those formats.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not an image in one of those formats.
     """
     import tensorflow as tf
 

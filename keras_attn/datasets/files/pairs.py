@@ -1,4 +1,4 @@
-"""Your own pairs of sentences and translations: a table or two parallel files, and splits."""
+"""Reading and splitting of your own sentence pairs, from a table or two parallel files."""
 
 import dataclasses
 import hashlib
@@ -17,8 +17,14 @@ from keras_attn.datasets.files._rows import (
     parallel_rows,
     read_rows,
 )
-from keras_attn.datasets.files.texts import DUPLICATE, FEWEST_EXAMPLES, check_fractions, held_out
-from keras_attn.datasets.pairs import PairSplit, plain_pairs, referenced_pairs, same_sentence
+from keras_attn.datasets.files._splitting import MIN_EXAMPLES, check_fractions, held_out_sizes
+from keras_attn.datasets.files.texts import DUPLICATE
+from keras_attn.datasets.pairs import (
+    PairSplit,
+    make_pair_split,
+    make_reference_split,
+    sentence_key,
+)
 from keras_attn.datasets.splits import Dataset
 
 EMPTY_SOURCE = "empty source"
@@ -30,16 +36,16 @@ _COLUMNS = ("source", "target")
 
 @dataclasses.dataclass(frozen=True)
 class PairTable:
-    """Distinct pairs of a sentence and its translation; a sentence may have several.
+    """Distinct pairs of a sentence and its translation. A sentence may have several.
 
     Attributes:
-        name: name of the data set that `split_pairs` makes of it.
-        sources: the sentences.
-        targets: the translation of each.
-        account: what was read and what was left out.
+        name: Name of the data set that `split_pairs` returns.
+        sources: The sentences.
+        targets: The translation of each sentence.
+        account: The rows that were kept and skipped.
 
     Raises:
-        ValueError: the lengths differ, or a pair occurs twice.
+        ValueError: The lengths differ, or a pair occurs twice.
     """
 
     name: str
@@ -63,7 +69,7 @@ class PairTable:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Each source with its target."""
+        """The pairs of source and target."""
         return list(zip(self.sources, self.targets, strict=True))
 
 
@@ -76,30 +82,33 @@ def read_pairs(
     delimiter: str | None = None,
     encoding: str = "utf-8",
 ) -> PairTable:
-    r"""Read sentences and their translations, and account for every row.
+    r"""Read sentences and their translations, and report every row that is skipped.
 
-    White space around sentences is dropped. Rows are skipped, counted and reported with
-    their lines when a sentence is empty, their number of fields wrong, their bytes not of
-    the encoding (rows with a NUL character are counted with those), or when they repeat an
-    earlier row. A sentence with several translations is kept with all of them.
+    White space around sentences is removed. A sentence with several translations is kept with
+    all of them. A row is skipped, and its line is reported, if
+
+    - one of its sentences is empty;
+    - it has the wrong number of fields;
+    - its bytes are not in the encoding, or contain NUL;
+    - it repeats an earlier row.
 
     Args:
-        path: a `.tsv` or `.csv` file with a header, or `.jsonl`, `.ndjson` or `.json` with one
-            JSON object a line; or, with `second`, a plain file with a sentence a line.
-        second: plain file of the translations, line by line.
-        source_column: name of the column, or JSON key, of the sentences to translate.
-        target_column: that of the translations.
-        delimiter: what stands between fields; None is a comma in `.csv`, a tab in `.tsv`.
-        encoding: of the files; a byte order mark is accepted.
+        path: A `.tsv` or `.csv` file with a header; a `.jsonl`, `.ndjson` or `.json` file with
+            one JSON object per line; or, with `second`, a plain file with a sentence per line.
+        second: Plain file with the translation of each line of `path`.
+        source_column: Name of the column, or JSON key, of the sentences to translate.
+        target_column: Name of the column, or JSON key, of the translations.
+        delimiter: Field separator; None means a comma in `.csv` and a tab in `.tsv`.
+        encoding: Encoding of the files; a byte order mark is accepted.
 
     Returns:
-        The pairs that were kept, and the account.
+        The pairs that were kept, with the account of all rows.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: another suffix, no such column, a quote that is never closed, an empty
-            file, no row that can be used, two files of different numbers of lines, columns
-            or a delimiter given for plain files, or more than 1 % of the rows undecodable.
+        FileNotFoundError: A file does not exist.
+        ValueError: The suffix or a column is unknown, a quote is never closed, a file is
+            empty, no row can be used, two files differ in their number of lines, plain files
+            come with columns or a delimiter, or more than 1 % of the rows cannot be decoded.
 
     Example:
 
@@ -126,7 +135,7 @@ def read_pairs(
     if not rows:
         raise ValueError(f"{where} has a header and no rows. A row for each pair must follow it.")
     check_decodable(where, rows, encoding)
-    kept, skipped = _sift(rows)
+    kept, skipped = _select_pairs(rows)
     account = Account(where, len(rows), len(kept), skipped)
     if not kept:
         raise ValueError(f"{where} has no row that can be used.\n{account}")
@@ -149,8 +158,8 @@ def _check_plain(
         )
 
 
-def _sift(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], dict[str, Skipped]]:
-    """The pairs to keep, and the other rows by reason."""
+def _select_pairs(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], dict[str, Skipped]]:
+    """Return the pairs to keep, and the other rows by reason."""
     lines = defaultdict(list)
     kept: dict[tuple[str, str], None] = {}
     for row in rows:
@@ -166,25 +175,25 @@ def _sift(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], dict[str, Skipped
 def split_pairs(
     table: PairTable, *, validation: float = 0.1, test: float = 0.1, seed: int = 0
 ) -> Dataset[PairSplit]:
-    """Cut a table into training, validation and test splits, none with a source of another.
+    """Cut a table into training, validation and test splits with disjoint sources.
 
-    Sources that differ only in how they are written go together
-    (see `keras_attn.datasets.pairs.same_sentence`). The cut depends on the table's sources, the
-    fractions and `seed` alone, and not on the order of the rows.
+    Sources that differ only in spelling conventions are in the same split (see
+    `keras_attn.datasets.pairs.sentence_key`). The cut depends only on the set of sources, the
+    fractions and `seed`, not on the order of the rows.
 
     Args:
-        table: see `read_pairs`.
-        validation: fraction of the distinct sources to choose by.
-        test: fraction of the distinct sources to measure by, in the end.
-        seed: integer that makes the cut.
+        table: The table, see `read_pairs`.
+        validation: Fraction of the distinct sources in the validation split.
+        test: Fraction of the distinct sources in the test split.
+        seed: Integer that determines the cut.
 
     Returns:
-        A data set of the table's name: `"train"` with every pair, in the table's order, and
-        `"validation"` and `"test"` with a row for each source and all its translations as
-        `references`.
+        A data set with the name of the table. Its split `"train"` has a row for each pair, in
+        the order of the table; `"validation"` and `"test"` have a row for each source, with
+        all its translations as `references`.
 
     Raises:
-        ValueError: fractions that leave a split empty, or too few distinct sources.
+        ValueError: The fractions leave a split empty, or there are too few distinct sources.
 
     Example:
 
@@ -195,26 +204,26 @@ def split_pairs(
     {'train': 16, 'validation': 2, 'test': 2}
     """
     check_fractions(validation, test)
-    distinct = {same_sentence(source) for source in table.sources}
-    if len(distinct) < FEWEST_EXAMPLES:
+    distinct = {sentence_key(source) for source in table.sources}
+    if len(distinct) < MIN_EXAMPLES:
         raise ValueError(
-            f"Three splits need {FEWEST_EXAMPLES} different sources at least. Received: "
-            f"{len(distinct)} in {len(table)} pairs. Add {FEWEST_EXAMPLES - len(distinct)} more."
+            f"Three splits need {MIN_EXAMPLES} different sources at least. Received: "
+            f"{len(distinct)} in {len(table)} pairs. Add {MIN_EXAMPLES - len(distinct)} more."
         )
     ordered = sorted(
         distinct, key=lambda source: hashlib.sha256(f"{seed} {source}".encode()).digest()
     )
-    chosen, measured = held_out(len(ordered), validation, test)
-    part_of = dict.fromkeys(ordered, "train")
-    part_of |= dict.fromkeys(ordered[:chosen], "validation")
-    part_of |= dict.fromkeys(ordered[chosen : chosen + measured], "test")
+    validation_size, test_size = held_out_sizes(len(ordered), validation, test)
+    split_of = dict.fromkeys(ordered, "train")
+    split_of |= dict.fromkeys(ordered[:validation_size], "validation")
+    split_of |= dict.fromkeys(ordered[validation_size : validation_size + test_size], "test")
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "validation": [], "test": []}
     for pair in table.pairs:
-        parts[part_of[same_sentence(pair[0])]].append(pair)
+        parts[split_of[sentence_key(pair[0])]].append(pair)
     splits = {
-        "train": plain_pairs(parts["train"]),
-        "validation": referenced_pairs(parts["validation"]),
-        "test": referenced_pairs(parts["test"]),
+        "train": make_pair_split(parts["train"]),
+        "validation": make_reference_split(parts["validation"]),
+        "test": make_reference_split(parts["test"]),
     }
     readers = {name: (lambda split=split: split) for name, split in splits.items()}
     return Dataset(table.name, (), readers)

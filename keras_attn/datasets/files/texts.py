@@ -1,4 +1,4 @@
-"""Your own texts: a table with a column of texts and one of labels, and its splits."""
+"""Reading and splitting of your own tables of labelled texts."""
 
 import dataclasses
 import os
@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
 from keras_attn.datasets.files._rows import Columns, Row, check_decodable, read_rows
-from keras_attn.datasets.pairs import same_sentence
+from keras_attn.datasets.files._splitting import MIN_EXAMPLES, check_fractions, held_out_sizes
+from keras_attn.datasets.pairs import sentence_key
 from keras_attn.datasets.splits import Dataset, TextSplit
 
 UNKNOWN_LABEL = "unknown label"
@@ -18,25 +19,24 @@ DUPLICATE = "exact duplicate"
 NEAR_DUPLICATE = "duplicate but for case, quotes, spaces or stops"
 CONTRADICTORY = "contradictory (the same text with different labels; all of them)"
 
-FEWEST_EXAMPLES = 10
-
 
 @dataclasses.dataclass(frozen=True)
 class TextTable:
     """Distinct texts, each with the name of its label.
 
-    Texts that differ only in how they are written are the same
-    (see `keras_attn.datasets.pairs.same_sentence`): most models cannot tell them apart.
+    Texts that differ only in spelling conventions count as equal (see
+    `keras_attn.datasets.pairs.sentence_key`): most models cannot distinguish them.
 
     Attributes:
-        name: name of the data set that `split_table` makes of it.
-        texts: the texts.
-        labels: the name of each text's label.
-        label_names: all names of labels.
-        account: what was read and what was left out.
+        name: Name of the data set that `split_table` returns.
+        texts: The texts.
+        labels: The name of the label of each text.
+        label_names: The names of all labels.
+        account: The rows that were kept and skipped.
 
     Raises:
-        ValueError: a text occurs twice, or a label is not among the names.
+        ValueError: A text occurs twice, a text has no label, or a label is not in
+            `label_names`.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TextTable:
                 "A table needs one label a text. Received: "
                 f"{len(self.texts)} texts, {len(self.labels)} labels."
             )
-        if len(set(map(same_sentence, self.texts))) < len(self.texts):
+        if len(set(map(sentence_key, self.texts))) < len(self.texts):
             raise ValueError(
                 "A table's texts must differ, or one could be trained on and tested on. "
                 "Received some twice; `read_texts` keeps each once."
@@ -72,34 +72,36 @@ def read_texts(
     encoding: str = "utf-8",
     label_names: Sequence[str] | None = None,
 ) -> TextTable:
-    r"""Read a table of labelled texts, and account for every row.
+    r"""Read a table of labelled texts, and report every row that is skipped.
 
-    White space around texts and labels is dropped. Labels are names: the JSON numbers 0
-    and 1 are `"0"` and `"1"`, and its booleans `"true"` and `"false"`.
+    White space around texts and labels is removed. Labels are names: the JSON numbers 0 and 1
+    become `"0"` and `"1"`, and booleans `"true"` and `"false"`.
 
-    Rows are skipped, counted and reported with their lines when their text is empty, their
-    label missing or not in `label_names`, their number of fields wrong, their bytes not of
-    the encoding (rows with a NUL character are counted with those), when they repeat an
-    earlier row, also if they are written otherwise (see `TextTable`), or when the same text has
-    different labels, in which case none of them is kept.
+    A row is skipped, and its line is reported, if
+
+    - its text is empty, or its label is missing or not in `label_names`;
+    - it has the wrong number of fields;
+    - its bytes are not in the encoding, or contain NUL;
+    - it repeats an earlier row, possibly in another spelling (see `TextTable`);
+    - its text also occurs with another label: all rows of that text are skipped.
 
     Args:
-        path: a `.csv` or `.tsv` file with a header, or `.jsonl`, `.ndjson` or `.json` with one
-            JSON object a line.
-        text_column: name of the column, or JSON key, of the texts.
-        label_column: that of the labels.
-        delimiter: what stands between fields; None is a comma in `.csv`, a tab in `.tsv`.
-        encoding: of the file; a byte order mark is accepted.
-        label_names: the labels to keep, in the order that numbers them; None is all there
-            are, sorted.
+        path: A `.csv` or `.tsv` file with a header; or a `.jsonl`, `.ndjson` or `.json` file
+            with one JSON object per line.
+        text_column: Name of the column, or JSON key, of the texts.
+        label_column: Name of the column, or JSON key, of the labels.
+        delimiter: Field separator; None means a comma in `.csv` and a tab in `.tsv`.
+        encoding: Encoding of the file; a byte order mark is accepted.
+        label_names: The labels to keep, in the order of their indices; None means all labels
+            of the file, sorted.
 
     Returns:
-        The texts that were kept, and the account.
+        The rows that were kept, with the account of all rows.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: another suffix, no such column, a quote that is never closed, no rows,
-            fewer than two labels, or more than 1 % of the rows undecodable.
+        FileNotFoundError: The file does not exist.
+        ValueError: The suffix or a column is unknown, a quote is never closed, there are no
+            rows or fewer than two labels, or more than 1 % of the rows cannot be decoded.
 
     Example:
 
@@ -113,27 +115,28 @@ def read_texts(
     {'exact duplicate': Skipped(count=1, lines=(4,))}
     """
     path = pathlib.Path(path)
-    names = None if label_names is None else _checked_names(label_names)
+    names = None if label_names is None else _check_names(label_names)
     rows = read_rows(path, Columns(text_column, label_column), delimiter, encoding)
     if not rows:
         raise ValueError(f"{path} has a header and no rows. A row for each text must follow it.")
     check_decodable(path, rows, encoding)
-    kept, skipped = _sift(rows, names)
+    kept, skipped = _select_rows(rows, names)
     counts = Counter(row.label for row in kept)
     all_names = names or tuple(sorted(counts))
     examples = {name: counts[name] for name in all_names}
     account = TableAccount(str(path), len(rows), len(kept), skipped, examples)
     if len(counts) < 2:
-        found = f"only the label {next(iter(counts))!r}" if counts else "no row that can be used"
+        content = f"only the label {next(iter(counts))!r}" if counts else "no row that can be used"
         raise ValueError(
-            f"A classifier needs examples of two labels at least, and {path} has {found} in its "
+            f"A classifier needs examples of two labels at least, and {path} has {content} in its "
             f"columns {text_column!r} and {label_column!r}.\n{account}"
         )
     texts = tuple(row.text for row in kept)
     return TextTable(path.stem, texts, tuple(row.label for row in kept), all_names, account)
 
 
-def _checked_names(label_names: Sequence[str]) -> tuple[str, ...]:
+def _check_names(label_names: Sequence[str]) -> tuple[str, ...]:
+    """Return `label_names` as a tuple, if they are two or more distinct strings."""
     names = tuple(label_names)
     strings = not isinstance(label_names, str) and all(isinstance(name, str) for name in names)
     if not strings or len(set(names)) < max(2, len(names)):
@@ -144,12 +147,12 @@ def _checked_names(label_names: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _sift(
+def _select_rows(
     rows: Sequence[Row], names: tuple[str, ...] | None
 ) -> tuple[list[Row], dict[str, Skipped]]:
-    """The rows to keep, and the others by reason."""
+    """Return the rows to keep, and the other rows by reason."""
     lines = defaultdict(list)
-    sound = []
+    valid = []
     labels_of = defaultdict(set)
     for row in rows:
         if row.problem:
@@ -157,12 +160,12 @@ def _sift(
         elif names is not None and row.label not in names:
             lines[UNKNOWN_LABEL].append(row.line)
         else:
-            sound.append(row)
-            labels_of[same_sentence(row.text)].add(row.label)
+            valid.append(row)
+            labels_of[sentence_key(row.text)].add(row.label)
     kept = []
     seen: dict[str, str] = {}
-    for row in sound:
-        key = same_sentence(row.text)
+    for row in valid:
+        key = sentence_key(row.text)
         if len(labels_of[key]) > 1:
             lines[CONTRADICTORY].append(row.line)
         elif key in seen:
@@ -176,23 +179,24 @@ def _sift(
 def split_table(
     table: TextTable, *, validation: float = 0.1, test: float = 0.1, seed: int = 0
 ) -> Dataset[TextSplit]:
-    """Cut a table into training, validation and test splits, each with its share of labels.
+    """Cut a table into training, validation and test splits, stratified by label.
 
-    Every label has an example in train, and one in each other split if it has three or more.
-    The cut depends on the table, the fractions and `seed` alone. Splits keep the table's
-    order.
+    Every label has an example in the training split; a label with three or more examples has
+    one in each split. The cut depends only on the table, the fractions and `seed`. Splits keep
+    the order of the table.
 
     Args:
-        table: see `read_texts`.
-        validation: fraction of each label's examples to choose by.
-        test: fraction of each label's examples to measure by, in the end.
-        seed: integer that makes the cut.
+        table: The table, see `read_texts`.
+        validation: Fraction of the examples of each label in the validation split.
+        test: Fraction of the examples of each label in the test split.
+        seed: Integer that determines the cut.
 
     Returns:
-        A data set of the table's name, with `"train"`, `"validation"` and `"test"`.
+        A data set with the name of the table and the splits `"train"`, `"validation"` and
+        `"test"`.
 
     Raises:
-        ValueError: fractions that leave a split empty, or too few examples.
+        ValueError: The fractions leave a split empty, or there are too few examples.
 
     Example:
 
@@ -205,40 +209,22 @@ def split_table(
     check_fractions(validation, test)
     labels = np.array([table.label_names.index(label) for label in table.labels], "int32")
     counts = np.bincount(labels, minlength=1)
-    if len(table) < FEWEST_EXAMPLES or counts.max() < 3:
+    if len(table) < MIN_EXAMPLES or counts.max() < 3:
         raise ValueError(
-            f"Three splits need {FEWEST_EXAMPLES} examples at least, and 3 or more of some label. "
+            f"Three splits need {MIN_EXAMPLES} examples at least, and 3 or more of some label. "
             f"Received: {len(table)} examples, {counts.max()} of the most frequent label. "
-            f"Label {max(FEWEST_EXAMPLES - len(table), 3 - counts.max())} more."
+            f"Label {max(MIN_EXAMPLES - len(table), 3 - counts.max())} more."
         )
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for label in range(len(table.label_names)):
         rows = random.permutation(np.flatnonzero(labels == label))
-        chosen, measured = held_out(len(rows), validation, test)
-        parts["validation"].append(rows[:chosen])
-        parts["test"].append(rows[chosen : chosen + measured])
-        parts["train"].append(rows[chosen + measured :])
+        validation_size, test_size = held_out_sizes(len(rows), validation, test)
+        held_out_size = validation_size + test_size
+        parts["validation"].append(rows[:validation_size])
+        parts["test"].append(rows[validation_size:held_out_size])
+        parts["train"].append(rows[held_out_size:])
     whole = TextSplit(np.array(table.texts, dtype=object), labels)
     splits = {name: whole.take(np.sort(np.concatenate(rows))) for name, rows in parts.items()}
     readers = {name: (lambda split=split: split) for name, split in splits.items()}
     return Dataset(table.name, table.label_names, readers)
-
-
-def check_fractions(validation: float, test: float) -> None:
-    """Refuse fractions that leave a split empty."""
-    if not (validation > 0 and test > 0 and validation + test < 1):
-        raise ValueError(
-            "`validation` and `test` must be fractions above 0 that leave some to train on, such "
-            f"as 0.1 and 0.1. Received: {validation!r} and {test!r}."
-        )
-
-
-def held_out(count: int, validation: float, test: float) -> tuple[int, int]:
-    """How many of `count` examples to choose and to measure by; none if there are under 3."""
-    if count < 3:
-        return 0, 0
-    chosen, measured = (max(1, round(count * part)) for part in (validation, test))
-    while chosen + measured >= count:
-        chosen, measured = (chosen - 1, measured) if chosen > measured else (chosen, measured - 1)
-    return chosen, measured

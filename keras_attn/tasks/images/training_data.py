@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_attn.batching import ImageBatches, ImageEvaluationBatches, shareable_size
+from keras_attn.batching import EvaluationBatches, ImageBatches, limit_batch_size
 from keras_attn.datasets import Dataset
 from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
 from keras_attn.profiling import Cost, cost
@@ -47,8 +47,8 @@ class ImageTrainingData(TrainingData):
         )
 
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
-        size = shareable_size(len(self.validation), EVALUATION_BATCH, replicas)
-        return ImageEvaluationBatches(self.validation, size)
+        size = limit_batch_size(len(self.validation), EVALUATION_BATCH, replicas)
+        return EvaluationBatches(self.validation, size)
 
     def examples_per_epoch(self, batch_size: int) -> int:
         return len(self.train) // batch_size * batch_size

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_attn import models
 from keras_attn._names import unknown
-from keras_attn.layers import AttentionPooling, NGramEmbedding
+from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks.classification import Classification
 from keras_attn.tasks.texts import _rendering
 
@@ -190,7 +191,7 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
     """
     import tensorflow as tf
 
-    pooling = _pooling(network)
+    pooling = models.attention_pooling(network)
     embeddings = [layer for layer in network.layers if isinstance(layer, NGramEmbedding)]
     parts = {"features": [layer.output for layer in embeddings], "logits": network.output}
     if pooling is not None:
@@ -237,13 +238,6 @@ def _per_order(layer: NGramEmbedding, products: Tensor, orders: int) -> Tensor:
     parts = tf.split(tf.cast(products, tf.float32)[0], layer.widths, axis=-1)
     parts += [tf.zeros_like(parts[0])] * (orders - len(parts))  # it knows words alone
     return tf.stack([tf.reduce_sum(part, axis=-1) for part in parts], axis=-1)
-
-
-def _pooling(network: keras.Model) -> AttentionPooling | None:
-    for layer in network.layers:
-        if layer.name == "attention" and isinstance(layer, AttentionPooling):
-            return layer
-    return None
 
 
 def _leave_one_out(classifier: "TextClassifier", words: Tensor, index: int) -> np.ndarray:

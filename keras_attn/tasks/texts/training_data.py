@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_attn.batching import EvaluationBatches, TextBatches, shareable_size
+from keras_attn.batching import EvaluationBatches, TextBatches, limit_batch_size
 from keras_attn.datasets import Dataset
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
@@ -37,7 +37,7 @@ class TextTrainingData(TrainingData):
         return TextBatches(self.train, batch_size, seed=seed, epochs=epochs)
 
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
-        size = shareable_size(len(self.validation), EVALUATION_BATCH, replicas)
+        size = limit_batch_size(len(self.validation), EVALUATION_BATCH, replicas)
         return EvaluationBatches(self.validation, size)
 
     def examples_per_epoch(self, batch_size: int) -> int:

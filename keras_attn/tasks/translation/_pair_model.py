@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn.batching import EncodedPairs, PairBatches, batches_for_fit, evaluation_batches
+from keras_attn._token_ids import END_ID, START_ID
+from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
-from keras_attn.text.subwords import END_ID, START_ID
 
 Tensor = Any
 Texts = Sequence[str] | np.ndarray
@@ -94,7 +94,7 @@ class PairModel(Task):
             epochs=epochs,
         )
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
-        return super().fit(batches_for_fit(batches, start=first * batches.steps), **kwargs)
+        return super().fit(prepare_batches(batches, start=first * batches.steps), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Return loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate` does."""
@@ -117,7 +117,8 @@ class PairModel(Task):
             return super()._prepared(x, *rest, training=training)
         if len(rest) > 1:
             raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
-        return evaluation_batches(self.encode(x, *(rest or (None,))), BATCH)
+        pairs = self.encode(x, *(rest or (None,)))
+        return prepare_batches(EvaluationBatches(pairs, BATCH))
 
     def _is_raw(self, spec: Any) -> bool:
         return isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.batching import padded
+from keras_attn._token_ids import END_ID, START_ID
+from keras_attn.batching import pad_rows
 from keras_attn.decoding import Hypotheses
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.compilation import compiled
-from keras_attn.text.subwords import END_ID, START_ID
 
 Tensor = Any
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
@@ -67,7 +67,7 @@ class Searches:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             source, prefix = (
-                padded([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
+                pad_rows([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
             )
             if seed is not None:
                 self._seeds.state.assign([seed, start])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn.batching import padded
+from keras_attn.batching import pad_rows
 from keras_attn.text import SubwordTokenizer
 
 BATCH = 256  # texts that are tokenized at a time
@@ -41,6 +41,6 @@ def sentence_texts(tokenizer: SubwordTokenizer, ids: Sequence[np.ndarray]) -> li
     texts: list[str] = []
     for start in range(0, len(ids), BATCH):
         known = [np.where(row < tokenizer.size, row, 0) for row in ids[start : start + BATCH]]
-        joined = tokenizer.detokenize(padded(known)).numpy()
+        joined = tokenizer.detokenize(pad_rows(known)).numpy()
         texts += [text.decode("utf-8") for text in joined]
     return texts

@@ -5,7 +5,8 @@ import pathlib
 from typing import Any
 
 from keras_attn import datasets
-from keras_attn.datasets.pairs import referenced_pairs
+from keras_attn._token_ids import FIRST_PIECE_ID
+from keras_attn.datasets.pairs import make_reference_split
 from keras_attn.recipes import Recipe, parse_recipe
 
 # Less text supports fewer subwords (Sennrich and Zhang, arXiv:1905.11901): their number grows
@@ -38,7 +39,7 @@ class PairTableReader:
 
     def examples(self, table: datasets.PairTable, model: Any) -> datasets.PairSplit:
         """Return all rows; those of one source are translations that all count as right."""
-        return referenced_pairs(table.pairs, getattr(model, "target_language", None))
+        return make_reference_split(table.pairs, getattr(model, "target_language", None))
 
 
 def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, list[str]]:
@@ -52,7 +53,6 @@ def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, lis
         The recipe to train by, and a note on each change.
     """
     from keras_attn import models
-    from keras_attn.text.subwords import FIRST_PIECE_ID
 
     values, notes = recipe.model_dump(), []
     lengths = [tuple(map(len, pair)) for pair in zip(train.sources, train.targets, strict=True)]

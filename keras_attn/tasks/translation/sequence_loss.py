@@ -5,8 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn._token_ids import PADDING_ID
+
 Tensor = Any
-PADDING_ID = 0
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

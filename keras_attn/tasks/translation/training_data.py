@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, shareable_size
+from keras_attn._token_ids import PADDING_ID
+from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
@@ -14,7 +15,6 @@ from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation.description import TranslationRecipe
 from keras_attn.tasks.translation.sequence_loss import (
-    PADDING_ID,
     SequenceCrossentropy,
     TokenAccuracy,
     divergence_of_copies,
@@ -96,7 +96,7 @@ class TranslationTrainingData(TrainingData):
 
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
         pairs = self.validation_pairs
-        size = shareable_size(len(pairs), quality.EVALUATION_BATCH, replicas)
+        size = limit_batch_size(len(pairs), quality.EVALUATION_BATCH, replicas)
         return EvaluationBatches(pairs, size)
 
     def examples_per_epoch(self, batch_size: int) -> int:

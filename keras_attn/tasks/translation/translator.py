@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._validation import check_count
+from keras_attn._token_ids import END_ID
+from keras_attn._validation import check_positive_integer
 from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
 from keras_attn.decoding import beam_search, sample
 from keras_attn.decoding._rules import check_filters, check_length_penalty
@@ -29,7 +30,6 @@ from keras_attn.tasks.translation.sequence_loss import (
 )
 from keras_attn.tasks.translation.training_data import TranslationTrainingData
 from keras_attn.text import Normalizer, SubwordTokenizer
-from keras_attn.text.subwords import END_ID
 
 Tensor = Any
 VOCABULARY_FILE = "vocabulary.txt"
@@ -81,8 +81,8 @@ class Translator(PairModel):
         super().__init__(**kwargs)
         self.network = network
         self.tokenizer = tokenizer
-        check_count("max_length", max_length)
-        check_count("min_count", min_count)
+        check_positive_integer("max_length", max_length)
+        check_positive_integer("min_count", min_count)
         self.max_length = max_length
         self.min_count = min_count
         self.target_language = target_language
@@ -250,7 +250,7 @@ class Translator(PairModel):
         Raises:
             TypeError, ValueError: As `translate`.
         """
-        check_count("n", n)
+        check_positive_integer("n", n)
         check_filters(temperature, top_k, top_p)
         settings = {
             "num_return": n,
@@ -404,7 +404,7 @@ class Translator(PairModel):
         batch_size: int,
     ) -> Any:
         """Return `num_return` translations of each text, or of the only one."""
-        check_count("batch_size", batch_size)
+        check_positive_integer("batch_size", batch_size)
         if isinstance(texts, str | bytes):
             arguments = (prefix, max_length, seed, batch_size)
             return self._search(search, settings, [texts], *arguments)[0]
@@ -417,7 +417,7 @@ class Translator(PairModel):
                 f"{len(prefixes)} prefixes, {len(texts)} texts."
             )
         longest = self.max_length if max_length is None else max_length
-        check_count("max_length", longest)
+        check_positive_integer("max_length", longest)
         forced = [np.zeros(0, "int32")] * len(texts)
         if any(text not in ("", b"") for text in prefixes):
             forced = sentence_ids(self.tokenizer, prefixes)
@@ -457,8 +457,8 @@ class Translator(PairModel):
 
 def _beam_settings(beam_size: int, n_best: int, length_penalty: float) -> dict[str, Any]:
     """Return the arguments of `beam_search`; report errors by the names that users pass."""
-    check_count("beam_size", beam_size)
-    check_count("n_best", n_best)
+    check_positive_integer("beam_size", beam_size)
+    check_positive_integer("n_best", n_best)
     if n_best > beam_size:
         raise ValueError(
             f"`n_best` must be at most `beam_size` = {beam_size}. Received: {n_best}. Search with "

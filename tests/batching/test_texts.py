@@ -6,9 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.batching import EncodedTexts, EvaluationBatches, TextBatches, batches_for_fit
-from keras_attn.batching.images import epoch_order
-from keras_attn.batching.texts import MULTIPLE, evaluation_batches
+from keras_attn.batching import (
+    EncodedTexts,
+    EvaluationBatches,
+    TextBatches,
+    epoch_order,
+    prepare_batches,
+)
+from keras_attn.batching.texts import LENGTH_MULTIPLE
 
 
 def make(lengths, orders=2):
@@ -53,7 +58,7 @@ def test_a_batch_is_padded_on_the_right_to_a_multiple():
     assert (ids.dtype, labels.dtype, labels.tolist()) == ("int32", "int32", [2, 0])
     assert texts.batch(np.array([0, 2]), multiple=4)[0].shape == (2, 4, 2)
     assert texts.batch(np.array([3]), multiple=7)[0].shape == (1, 7, 2)
-    assert texts.batch(np.array([3]))[0].shape == (1, MULTIPLE, 2)
+    assert texts.batch(np.array([3]))[0].shape == (1, LENGTH_MULTIPLE, 2)
     nothing, _ = texts.batch(np.array([1]), multiple=1)
     assert nothing.tolist() == [[[0, 0]]]
     assert texts.batch(np.array([], int), multiple=1)[0].shape == (0, 1, 2)
@@ -71,7 +76,7 @@ def test_an_epoch_has_every_text_at_most_once_in_full_batches(texts):
     ids, _ = batches[0]
     lengths = (ids[:, :, 0] != 0).sum(axis=1)
     np.testing.assert_array_equal(lengths, texts.lengths[rows_of(batches[0])])
-    assert 0 <= ids.shape[1] - lengths.max() < MULTIPLE
+    assert 0 <= ids.shape[1] - lengths.max() < LENGTH_MULTIPLE
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(texts):
@@ -135,9 +140,9 @@ def test_evaluation_reads_every_text_once_the_shortest_first(texts):
 def test_on_tensorflow_they_are_datasets_of_the_same_batches(texts):
     training = TextBatches(texts, 20, seed=3, epochs=2)
     for dataset, expected, start in (
-        (batches_for_fit(training), training, 0),
-        (batches_for_fit(training, start=13), training, 13),
-        (evaluation_batches(texts, 50), EvaluationBatches(texts, 50), 0),
+        (prepare_batches(training), training, 0),
+        (prepare_batches(training, start=13), training, 13),
+        (prepare_batches(EvaluationBatches(texts, 50)), EvaluationBatches(texts, 50), 0),
     ):
         assert int(dataset.cardinality()) == len(expected) - start
         ids, labels = dataset.element_spec
@@ -155,11 +160,11 @@ def test_fit_takes_them_whatever_their_lengths(texts):
     model = keras.Model(ids, keras.layers.Dense(5, kernel_initializer="zeros")(x))
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = model.fit(
-        batches_for_fit(TextBatches(texts, 20, seed=0, epochs=2)),
+        prepare_batches(TextBatches(texts, 20, seed=0, epochs=2)),
         epochs=2,
         steps_per_epoch=10,
         shuffle=False,
-        validation_data=evaluation_batches(texts, 50),
+        validation_data=prepare_batches(EvaluationBatches(texts, 50)),
         verbose=0,
     )
     assert len(history.history["val_loss"]) == 2

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, batches_for_fit
+from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 
 RNG = np.random.default_rng(0)
 
@@ -122,7 +122,7 @@ def test_evaluation_goes_through_all_pairs():
 def test_fit_takes_batches_of_every_length():
     pairs = _pairs(70)
     batches = PairBatches(pairs, 200, seed=0, epochs=1)
-    dataset = batches_for_fit(batches)
+    dataset = prepare_batches(batches)
     assert int(dataset.cardinality()) == len(batches)
     for (inputs, outputs), index in zip(dataset, range(len(batches)), strict=True):
         np.testing.assert_array_equal(inputs["source"].numpy(), batches[index][0]["source"])
