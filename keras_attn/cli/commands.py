@@ -83,18 +83,20 @@ def list_entries(
     ] = None,
 ) -> None:
     """List the entries of the zoo."""
+    names = zoo.list(pattern, task=task, pretrained=pretrained)
     table = Table(box=rich.box.SIMPLE)
-    table.add_column("entry", no_wrap=True)  # a name that is cut cannot be used
-    for title in ("task", "data", "parameters", "test"):
-        table.add_column(title, overflow="fold")
-    for name in zoo.list(pattern, task=task, pretrained=pretrained):
+    # A name that is cut cannot be used.
+    table.add_column("entry", no_wrap=True, min_width=max(map(len, names), default=0))
+    table.add_column("task", overflow="fold")
+    table.add_column("parameters", no_wrap=True)
+    table.add_column("test", overflow="fold")
+    for name in names:
         entry = zoo.describe(name)
         recipe, runs = entry.recipe, entry.runs()
         metric = describe_task(recipe.task).primary_metric
         table.add_row(
             name,
             recipe.task,
-            recipe.dataset,
             f"{runs[0]['parameters']:,}" if runs else "-",
             figure(metric, runs, "test") if runs else "not trained",
         )
