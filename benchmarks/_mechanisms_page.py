@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn.zoo._figures import commits, hardware, mean_and_deviation, seeds
+from keras_attn.recipes.figures import commits, hardware, mean_and_deviation, seeds
 from keras_attn.zoo.cards import in_page
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "pages" / "mechanisms.md"

@@ -146,11 +146,9 @@ def _stepping(task: Task, beams: int, make_steps: Callable[[Any], Any]) -> Conte
 
 
 def _translator(task: Task) -> Any:
-    import keras
+    import keras_attn
 
-    import keras_attn.tasks  # noqa: F401  # Keras finds its classes there
-
-    return keras.saving.load_model(task.folder / "translator.keras")
+    return keras_attn.load(task.folder / "translator.keras")
 
 
 def _whole_model(network: Any) -> Any:

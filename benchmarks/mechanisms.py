@@ -96,7 +96,7 @@ def train_one(
     record = done.record
     keep = ("parameters", "forward_flops", "train_flops", "train_seconds", "metrics")
     run |= {key: record[key] for key in keep}
-    run["entropy"] = entropy(done.classifier, dataset["validation"].images[:MAPS])
+    run["entropy"] = entropy(done.model, dataset["validation"].images[:MAPS])
     run |= {key: record[key] for key in ("finished", "commit", "versions", "hardware")}
     # What was recorded of another recipe is of no use beside it.
     results["runs"] = [

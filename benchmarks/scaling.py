@@ -11,6 +11,7 @@ tables alone.
 """
 
 import contextlib
+import functools
 import json
 import pathlib
 import statistics
@@ -40,6 +41,7 @@ CONTENDERS = {
     "mirrored, 2 devices": ("mirrored", 2),
     "mirrored, 4 devices": ("mirrored", 4),
 }
+EPOCHS = 10_000  # of one step each: more than are measured
 PLANNED = ("cifar10_attention_net", "cifar10_attention_net_large", "multi30k_en_de_transformer")
 
 
@@ -54,7 +56,7 @@ class Stepper:
         from keras_attn.training import trainer
         from keras_attn.training.strategies import distribution
 
-        spread = distribution(strategy, devices)
+        distributed = distribution(strategy, devices)
         keras.utils.set_random_seed(0)
         recipe = zoo.describe(entry).recipe
         random = np.random.default_rng(0)
@@ -65,17 +67,17 @@ class Stepper:
             datasets.describe_dataset(recipe.dataset).label_names,
             {"train": lambda: split, "validation": lambda: split},
         )
-        with spread.scope():
-            classifier = trainer._new(dataset, recipe, None)
-            examples = read(classifier, dataset, recipe)
-            self.learner = trainer._compiled(classifier, examples, recipe, 0, 1, spread)
-            self.learner.optimizer.build(self.learner.trainable_variables)
-        batches = examples.batches(batch_size, 0, 10_000)
-        self.learner.example = batches[0]
-        dataset = batching.prepare_batches(batches, strategy=spread.strategy)
-        if spread.strategy is not None and spread.replicas == 1:
-            dataset = spread.strategy.experimental_distribute_dataset(dataset)
-        self.iterator = iter(dataset)
+        length = {"batch_size": batch_size, "epochs": EPOCHS}
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=length)})
+        new_model = functools.partial(trainer._new_model, recipe, None, dataset)
+        with distributed.scope():
+            self.learner, _, batches = trainer._prepare(
+                recipe, new_model, dataset, None, 0, distributed
+            )
+        fed = batching.prepare_batches(batches, strategy=distributed.strategy)
+        if distributed.strategy is not None and distributed.replicas == 1:
+            fed = distributed.strategy.experimental_distribute_dataset(fed)
+        self.iterator = iter(fed)
         self.learner.make_train_function()
 
     def step(self) -> float:

@@ -28,8 +28,8 @@ import typer
 from rich.table import Table
 
 from keras_attn import datasets, training, zoo
-from keras_attn.recipes.recipe import Augmentation, Optimizer
-from keras_attn.training import trainer
+from keras_attn.recipes.recipe import Optimizer
+from keras_attn.tasks.images.description import Augmentation
 from keras_attn.training.launcher import launch
 from keras_attn.training.provenance import provenance
 
@@ -131,9 +131,6 @@ def run_one(
         name: functools.cache(lambda name=name, count=count: whole[name].take(slice(0, count)))
         for name, count in rows.items()
     }
-    if kill_at is not None:
-        tellers = trainer._tellers
-        trainer._tellers = lambda *given: [*tellers(*given), _Kill(kill_at)]
     done = training.train(
         recipe,
         folder,
@@ -142,10 +139,11 @@ def run_one(
         devices=devices,
         checkpoint_steps=checkpoint_steps,
         resume=resume,
+        callbacks=[] if kill_at is None else [_Kill(kill_at)],
         verbose=2,
     )
     if done.record:
-        weights = [np.array(weight) for weight in done.classifier.get_weights()]
+        weights = [np.array(weight) for weight in done.model.get_weights()]
         np.savez(folder / "weights.npz", *weights)
 
 

@@ -202,8 +202,8 @@ def random_translator(pairs: Any) -> Any:
     from keras_attn.tasks import from_architecture
 
     recipe = zoo.describe(ENTRY).recipe
-    settings = {**(recipe.encoder_settings or {}), "max_length": 12}
-    translator = from_architecture(recipe.architecture, text=settings, **recipe.model)
+    settings = {**recipe.preprocessing, "max_length": 12}
+    translator = from_architecture(recipe.architecture, preprocessing=settings, **recipe.model)
     translator.adapt(pairs.sources.tolist(), pairs.targets.tolist())
     random = np.random.default_rng(0)
     for variable in translator.network.weights:  # biases and scales too: all must be converted

@@ -1,4 +1,4 @@
-"""The commands: `keras-attn list | show | train | evaluate | predict | explain | export | demo`.
+"""The commands of `keras-attn`.
 
 `keras-attn train` is defined in `keras_attn.cli.training`, `evaluate` in
 `keras_attn.cli.evaluation`, and `translate` in `keras_attn.cli.translation`.
@@ -19,14 +19,14 @@ from rich.table import Table
 from keras_attn import __version__, zoo
 from keras_attn.cli import evaluation, output, training, translation
 from keras_attn.cli.inputs import Inputs, TextFile, read_inputs
-from keras_attn.cli.models import Model, Weights, check_options, description_of, open_model
+from keras_attn.cli.models import Entry, Model, Weights, check_options, locate
 from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import figure
 from keras_attn.zoo import cards
 
 app = typer.Typer(
     name="keras-attn",
-    help="Attention models for Keras, trained from scratch, from the command line.",
+    help="Train, evaluate, use, explain and export the attention models of keras_attn.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -34,26 +34,30 @@ app = typer.Typer(
 
 _settings = {"traceback": False}
 
-Name = Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")]
 Catalogue = Annotated[
     list[pathlib.Path] | None,
-    typer.Option(help="A further folder of entries; may be given more than once."),
+    typer.Option(help="Further folder of entries; may be given more than once."),
 ]
-
 Views = Annotated[
     int | None,
-    typer.Option(help="For images: average over so many augmented views of each, 1, 2 or 6."),
+    typer.Option(
+        help="For images: number of test-time augmentation views, 1, 2 or 6 (default: 1)."
+    ),
 ]
 BeamSize = Annotated[
-    int | None, typer.Option(min=1, help="For translation: beams of the search (default: 4).")
+    int | None,
+    typer.Option(min=1, help="For translation: beam size; 1 is greedy search (default: 4)."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     catalogue: Catalogue = None,
-    traceback: Annotated[bool, typer.Option(help="Show where an error arose.")] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the Python traceback of an error.")
+    ] = False,
 ) -> None:
     _settings["traceback"] = traceback
     if version:
@@ -65,25 +69,34 @@ def _root(
 
 @app.command("list")
 def list_entries(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern on names.")] = "*",
-    task: Annotated[str | None, typer.Option(help="Only entries for this task.")] = None,
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Shell pattern, such as 'cifar10_*'.")
+    ] = "*",
+    task: Annotated[
+        str | None, typer.Option(help="Only entries for this task, such as translation.")
+    ] = None,
     pretrained: Annotated[
         bool | None,
         typer.Option(
-            "--pretrained/--untrained", help="Only entries with trained weights, or without."
+            "--pretrained/--untrained", help="Only entries with, or without, trained weights."
         ),
     ] = None,
 ) -> None:
     """List the entries of the zoo."""
-    table = Table("entry", "task", "data", "parameters", "test", box=rich.box.SIMPLE)
-    for name in zoo.list(pattern, task=task, pretrained=pretrained):
+    names = zoo.list(pattern, task=task, pretrained=pretrained)
+    table = Table(box=rich.box.SIMPLE)
+    # A name that is cut cannot be used.
+    table.add_column("entry", no_wrap=True, min_width=max(map(len, names), default=0))
+    table.add_column("task", overflow="fold")
+    table.add_column("parameters", no_wrap=True)
+    table.add_column("test", overflow="fold")
+    for name in names:
         entry = zoo.describe(name)
         recipe, runs = entry.recipe, entry.runs()
         metric = describe_task(recipe.task).primary_metric
         table.add_row(
             name,
             recipe.task,
-            recipe.dataset,
             f"{runs[0]['parameters']:,}" if runs else "-",
             figure(metric, runs, "test") if runs else "not trained",
         )
@@ -91,8 +104,8 @@ def list_entries(
 
 
 @app.command()
-def show(name: Name) -> None:
-    """Show an entry's card and recipe."""
+def show(name: Entry) -> None:
+    """Show the card and the recipe of an entry."""
     entry = zoo.describe(name)
     rich.print(Markdown(cards.card(entry)))
     typer.echo((entry.folder / "recipe.toml").read_text(encoding="utf-8"))
@@ -107,26 +120,23 @@ def predict(
     name: Model,
     inputs: Inputs = None,
     file: TextFile = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels that the table shows.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels shown in the table.")] = 3,
+    as_json: AsJson = False,
     views: Views = None,
     beam_size: BeamSize = None,
     weights: Weights = None,
 ) -> None:
-    """Answer inputs: label images or texts, translate sentences."""
-    task = description_of(name)
-    options = {"views": views, "beam_size": beam_size}
-    if task is not None:  # before the model is built
-        check_options(name, task, task.prediction_options, options)
-    model = open_model(name, weights)
-    task = model.description
-    given = check_options(name, task, task.prediction_options, options)
-    texts = read_inputs(name, task, inputs, file)
-    answers = model.answers(texts, **given)
+    """Answer inputs: label images or texts, or translate sentences."""
+    task, build = locate(name, weights)
+    options = check_options(name, task, task.prediction_options, views=views, beam_size=beam_size)
+    examples = read_inputs(name, task, inputs, file)
+    model = build()
+    with output.warnings_as_lines():
+        answers = model.answers(examples, **options)
     if as_json:
-        output.print_json_lines(task, texts, answers)
+        output.print_json_lines(task, examples, answers)
     else:
-        output.print_answers(task, texts, answers, top)
+        output.print_answers(task, examples, answers, top)
 
 
 app.command()(translation.translate)
@@ -137,20 +147,20 @@ def explain(
     name: Model,
     example: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or an image file.")],
     label: Annotated[
-        str | None, typer.Option(help="Label to explain (default: that of the answer).")
+        str | None,
+        typer.Option(help="For classifiers: label to explain (default: the predicted one)."),
     ] = None,
     html: Annotated[
-        pathlib.Path | None, typer.Option(help="Also write an HTML page to this file.")
+        pathlib.Path | None, typer.Option(help="Also write the explanation as an HTML page.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     weights: Weights = None,
 ) -> None:
-    """Explain an answer: what the model attended to, beside what changes the answer."""
-    model = open_model(name, weights)
-    options = check_options(
-        name, model.description, model.description.explanation_options, {"label": label}
-    )
-    explanation = model.explain(example, **options)
+    """Explain one answer: where the model attended, and what changes a label's log-odds."""
+    task, build = locate(name, weights)
+    options = check_options(name, task, task.explanation_options, label=label)
+    with output.warnings_as_lines():
+        explanation = build().explain(example, **options)
     if html is not None:
         html.write_text(explanation.to_page(), encoding="utf-8")
     if as_json:
@@ -164,26 +174,23 @@ def explain(
 @app.command()
 def export(
     name: Model,
-    folder: Annotated[pathlib.Path, typer.Argument(help="A new folder, such as serving/1.")],
+    folder: Annotated[
+        pathlib.Path, typer.Argument(metavar="FOLDER", help="New folder, such as serving/1.")
+    ],
     beam_size: BeamSize = None,
     views: Views = None,
     weights: Weights = None,
 ) -> None:
-    """Write a SavedModel that takes raw input and needs TensorFlow alone."""
-    options = {"views": views, "beam_size": beam_size}
-    task = description_of(name)
-    if task is not None:  # before the model is built
-        check_options(name, task, task.export_options, options)
-    model = open_model(name, weights)
-    task = model.description
-    given = check_options(name, task, task.export_options, options)
-    path = model.export(folder, **given)
+    """Export a SavedModel that takes raw input and needs only TensorFlow."""
+    task, build = locate(name, weights)
+    options = check_options(name, task, task.export_options, views=views, beam_size=beam_size)
+    path = build().export(folder, **options)
     typer.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
 
 
 @app.command()
 def demo(
-    out: Annotated[pathlib.Path, typer.Option(help="Folder for what the demo makes.")] = (
+    out: Annotated[pathlib.Path, typer.Option(help="New folder for the files of the demo.")] = (
         pathlib.Path("demo")
     ),
 ) -> None:
@@ -195,10 +202,12 @@ def demo(
 
 @app.command()
 def publish(
-    name: Name,
-    runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
+    name: Entry,
+    runs: Annotated[
+        list[pathlib.Path], typer.Argument(metavar="RUN", help="Folders of finished runs.")
+    ],
 ) -> None:
-    """Record runs in an entry, ship the best weights, and write its card anew."""
+    """Record finished runs in an entry, copy the best weights into it, and update its card."""
     from keras_attn.zoo import publishing, registry
 
     entry = publishing.publish(name, runs)
@@ -209,9 +218,12 @@ def publish(
 
 @app.command("cards")
 def write_cards(
-    check: Annotated[bool, typer.Option(help="Change nothing; fail if a page is stale.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; exit with status 1 if a page is stale."),
+    ] = False,
 ) -> None:
-    """Write the generated pages anew: the cards, and the table in the README."""
+    """Update the generated pages: the cards, and the table in the README."""
     from keras_attn.zoo import publishing
 
     stale = publishing.stale_pages(write=not check)

@@ -1,4 +1,4 @@
-"""The options about data that `train` and `evaluate` share, declared once."""
+"""Options about data of `train` and `evaluate`, declared once."""
 
 import functools
 import inspect
@@ -11,23 +11,24 @@ import typer
 
 from keras_attn.recipes import TaskDescription
 
-# What commands take about data of your own.
 PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
 DataDir = Annotated[
     pathlib.Path | None,
-    typer.Option(help="Folder of TensorFlow Datasets, or a .npz array file."),
+    typer.Option(help="Folder of TensorFlow Datasets, or an .npz file of arrays."),
 ]
 
 
 def _declarations(
     data: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Table of your own texts or pairs: .csv, .tsv or .jsonl.", **PANEL),
+        typer.Option(
+            help="Table of your own texts, or pairs of sentences: .csv, .tsv or .jsonl.", **PANEL
+        ),
     ] = None,
     data_target: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="For two parallel files, that of translations; --data is the other.", **PANEL
+            help="File of translations, one per line, if --data is a file of sentences.", **PANEL
         ),
     ] = None,
     text_column: Annotated[

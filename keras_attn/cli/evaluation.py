@@ -15,7 +15,7 @@ from keras_attn.cli.data_options import (
     read_table,
     with_data_options,
 )
-from keras_attn.cli.models import SUFFIX, Model, Weights, description_of, open_model
+from keras_attn.cli.models import SUFFIX, Model, Weights, locate
 from keras_attn.recipes import describe_task
 
 
@@ -23,14 +23,15 @@ from keras_attn.recipes import describe_task
 def evaluate(
     name: Model,
     split: Annotated[
-        str | None, typer.Option(help="Split to evaluate on, such as validation (default: test).")
+        str | None,
+        typer.Option(help="Split of the entry's data, such as validation (default: test)."),
     ] = None,
     weights: Weights = None,
     data_dir: DataDir = None,
     *,
     table: dict[str, Any],
 ) -> None:
-    """Evaluate an entry on its data, beside the figure in its card; or a model on your own."""
+    """Evaluate an entry on its own data, or a model on a table of yours."""
     if table["data"] is not None:
         check_alone(split=split, data_dir=data_dir)
         _evaluate_on_table(name, weights, table)
@@ -50,10 +51,9 @@ def _evaluate_entry(
 ) -> None:
     from keras_attn import datasets
 
-    task = describe_task(entry.recipe.task)
+    task, build = locate(entry.name, weights)
     examples = datasets.load(entry.recipe.dataset, data_dir)[split]
-    model = open_model(entry.name, weights)
-    metrics = model.evaluate_split(examples, **entry.recipe.evaluation)
+    metrics = build().evaluate_split(examples, **entry.recipe.evaluation)
     output.print_metrics(task, {split: metrics})
     if weights is None and split in entry.runs()[0]["metrics"]:
         seed = entry.results["weights"]["seed"]
@@ -63,15 +63,10 @@ def _evaluate_entry(
 
 
 def _evaluate_on_table(name: str, weights: pathlib.Path | None, table: dict[str, Any]) -> None:
-    # The recipe of an entry says what it does before its weights are read; a file must be loaded.
-    task = description_of(name)
-    model = open_model(name, weights) if task is None else None
-    if task is None:
-        assert model is not None
-        task = model.description
+    task, build = locate(name, weights)
     check_table_options(name, task, table)
     content = read_table(task, table)
-    model = open_model(name, weights) if model is None else model
+    model = build()
     assert task.table is not None
     metrics = model.evaluate_split(task.table.examples(content, model))
     output.print_metrics(task, {content.name: metrics}, of="data")

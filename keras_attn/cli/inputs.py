@@ -1,4 +1,4 @@
-"""What commands read as input: image files, texts, lines of a file or of standard input."""
+"""The inputs of commands: image files, texts, lines of a file or of standard input."""
 
 import pathlib
 import sys
@@ -15,7 +15,7 @@ Inputs = Annotated[
 ]
 TextFile = Annotated[
     pathlib.Path | None,
-    typer.Option(help='File with one text per line; "-" is standard input.'),
+    typer.Option(help='Read one text per line from this file; "-" is standard input.'),
 ]
 
 

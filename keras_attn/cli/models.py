@@ -1,6 +1,7 @@
 """The model that a command names: an entry of the zoo, or a file of your own."""
 
 import pathlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,37 +14,49 @@ if TYPE_CHECKING:
 
 SUFFIX = ".keras"
 
+Entry = Annotated[
+    str, typer.Argument(metavar="ENTRY", help="Entry of the zoo, see `keras-attn list`.")
+]
 Model = Annotated[
-    str, typer.Argument(help="An entry of the zoo, or a .keras file that a model's `save` wrote.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Entry of the zoo, or a .keras file that `save` of a model wrote."
+    ),
 ]
 Weights = Annotated[
     pathlib.Path | None,
-    typer.Option(help="A .weights.h5 file to use in place of the entry's own."),
+    typer.Option(help="Weights file (.weights.h5) to use instead of the entry's own."),
 ]
 
 
-def open_model(name: str, weights: pathlib.Path | None = None) -> "Task":
-    """Return the model of an entry, or of a `.keras` file that a model's `save` wrote.
+def locate(
+    name: str, weights: pathlib.Path | None = None
+) -> "tuple[TaskDescription, Callable[[], Task]]":
+    """Return the task of a model, and a function that returns the model.
+
+    The recipe of an entry names its task, so that mistakes are reported before the weights are
+    read. A `.keras` file must be loaded to know it.
+
+    Args:
+        name: An entry, or the path of a `.keras` file that `save` of a model wrote.
+        weights: Weights of an entry to use instead of its own.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No entry has that name; the file is not such a model; or `weights` are
-            given for it.
+            given for it. The function raises as `keras_attn.zoo.build`.
     """
     if not name.endswith(SUFFIX):
-        return zoo.build(name, weights=weights or "zoo")
+        task = describe_task(zoo.describe(name).recipe.task)
+        return task, lambda: zoo.build(name, weights=weights or "zoo")
     if weights is not None:
         raise ValueError(f"--weights is for entries of the zoo; {name} has weights of its own.")
-    return loading.load(name)
-
-
-def description_of(name: str) -> TaskDescription | None:
-    """Return the task of an entry, before its weights are read; None for a file."""
-    return None if name.endswith(SUFFIX) else describe_task(zoo.describe(name).recipe.task)
+    model = loading.load(name)
+    return model.description, lambda: model
 
 
 def check_options(
-    name: str, task: TaskDescription, accepted: tuple[str, ...], options: dict[str, Any]
+    name: str, task: TaskDescription, accepted: tuple[str, ...], **options: Any
 ) -> dict[str, Any]:
     """Return the options that are given, if the task has them.
 
@@ -51,7 +64,7 @@ def check_options(
         name: The model, for messages.
         task: Its task.
         accepted: The names of the options that the task has.
-        options: The options by name; None where not given.
+        **options: The options by name; None where not given.
 
     Raises:
         ValueError: An option is given that the task does not have.

@@ -1,8 +1,10 @@
 """What commands print: tables of answers and metrics, and JSON lines."""
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import rich
@@ -54,6 +56,20 @@ def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "spl
     for split, cells in rows.items():
         table.add_row(Text(split), *(cells.get(column, "") for column in columns))
     rich.print(table)
+
+
+@contextlib.contextmanager
+def warnings_as_lines(where: str = "") -> Iterator[None]:
+    """Print each `UserWarning` of a `with` block as one line of standard error, at its end.
+
+    Args:
+        where: Text that precedes each message.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        typer.echo(f"warning: {where}{warning.message}", err=True)
 
 
 def on_one_line(text: str) -> str:

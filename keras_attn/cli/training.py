@@ -18,6 +18,7 @@ from keras_attn.cli.data_options import (
     read_table,
     with_data_options,
 )
+from keras_attn.cli.models import Entry
 from keras_attn.recipes import Recipe, TaskDescription, describe_task
 
 if TYPE_CHECKING:
@@ -29,57 +30,70 @@ _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machine
 
 @with_data_options
 def train(
-    name: Annotated[str, typer.Argument(help="An entry of the zoo, see `keras-attn list`.")],
+    name: Entry,
     out: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of the run (default: runs/NAME-seedN).")
+        pathlib.Path | None,
+        typer.Option(help="New folder for the run (default: runs/ENTRY-seedN)."),
     ] = None,
-    variant: Annotated[str | None, typer.Option(help="Train this variant of the recipe.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant of the recipe, such as no_attention.")
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the run (default: the recipe's first).")
+        int | None, typer.Option(help="Random seed (default: the first of the recipe).")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Resume from the last checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume from the last checkpoint.")
+    ] = False,
     auto_resume: Annotated[
-        bool, typer.Option(help="Resume if there is a checkpoint, start afresh if not.")
+        bool,
+        typer.Option(
+            "--auto-resume", help="Resume if there is a checkpoint, else start a new run."
+        ),
     ] = False,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Also write a checkpoint every so many steps."),
+        typer.Option(min=1, help="Also write a checkpoint every this many steps."),
     ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="none, one_device, mirrored, or multi_worker by TF_CONFIG (default: none).",
+            help="none, one_device, mirrored or multi_worker, see TF_CONFIG (default: none).",
             **_DISTRIBUTION,
         ),
     ] = None,
     devices: Annotated[
         str | None,
-        typer.Option(help="How many, or which: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION),
+        typer.Option(
+            help="Number of devices, or names: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=2, help="Start so many workers on this machine.", **_DISTRIBUTION),
+        typer.Option(min=2, help="Start this many workers on this machine.", **_DISTRIBUTION),
     ] = None,
-    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard logs.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard logs.")
+    ] = False,
     data_dir: DataDir = None,
     validation: Annotated[
         float | None,
-        typer.Option(help="Fraction of rows for validation (default: 0.1).", **PANEL),
+        typer.Option(help="Fraction of rows used for validation (default: 0.1).", **PANEL),
     ] = None,
     test: Annotated[
         float | None,
         typer.Option(help="Fraction of rows used for the final test (default: 0.1).", **PANEL),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs (default: those of the recipe).", **PANEL)
+        int | None,
+        typer.Option(min=1, help="Number of epochs (default: that of the recipe).", **PANEL),
     ] = None,
     *,
     table: dict[str, Any],
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split.
 
-    On SIGTERM it writes a checkpoint, and ends with status 75; so it does without one where
-    another worker is lost. The same command with --resume continues the run.
+    On SIGTERM it writes a checkpoint and exits with status 75. If another worker is lost, it
+    exits with status 75 at once. The same command with --resume continues the run.
     """
     entry = zoo.describe(name)
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None

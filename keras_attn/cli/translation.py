@@ -2,16 +2,14 @@
 
 import json
 import pathlib
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_attn.cli.inputs import TextFile, read_texts
-from keras_attn.cli.models import Model, Weights, description_of, open_model
-from keras_attn.cli.output import on_one_line
-from keras_attn.recipes import describe_task
+from keras_attn.cli.models import Model, Weights, locate
+from keras_attn.cli.output import on_one_line, warnings_as_lines
 
 if TYPE_CHECKING:
     from keras_attn.tasks import Translation, Translator
@@ -26,20 +24,22 @@ def translate(
         list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences to translate.")
     ] = None,
     file: TextFile = None,
-    beam_size: Annotated[
-        int, typer.Option(min=1, help="Beams of the search; 1 is greedy search.")
-    ] = 4,
+    beam_size: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy search.")] = 4,
     n_best: Annotated[
-        int, typer.Option(min=1, help="Translations of each text, with their scores.")
+        int, typer.Option(min=1, help="Number of translations of each text, with their scores.")
     ] = 1,
     alignments: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Write a picture of what each word of the only text attended to."),
+        typer.Option(
+            help="Write a plot of the attention to the source, of a single text, to this file."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
     weights: Weights = None,
 ) -> None:
-    """Translate texts: one line in, one line out."""
+    """Translate sentences: one line in, one line out."""
     if n_best > beam_size:
         raise ValueError(
             f"--n-best {n_best} needs as many beams, and --beam-size is {beam_size}. Give "
@@ -70,18 +70,16 @@ def _open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
     """Return the model, if it translates.
 
     Raises:
-        FileNotFoundError, ValueError: As `open_model`; or it does something else.
+        FileNotFoundError, ValueError: As `locate`; or the model does something else.
     """
-    task = description_of(name)
-    if task is None or task.name == TASK:
-        model: Any = open_model(name, weights)
-        if isinstance(model, describe_task(TASK).model_class()):
-            return model
-        task = model.description
-    raise ValueError(
-        f"{name} is not a translator; it does {task.name}. See `keras-attn predict`, or choose "
-        f"one of `keras-attn list --task {TASK}`."
-    )
+    task, build = locate(name, weights)
+    if task.name != TASK:
+        raise ValueError(
+            f"{name} is not a translator; it does {task.name}. See `keras-attn predict`, or choose "
+            f"one of `keras-attn list --task {TASK}`."
+        )
+    model: Any = build()
+    return model
 
 
 def _translations(
@@ -90,12 +88,8 @@ def _translations(
     """Yield each text with its translations, best first."""
     for start in range(0, len(texts), TEXTS_AT_A_TIME):
         part = texts[start : start + TEXTS_AT_A_TIME]
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
+        with warnings_as_lines(f"from text {start} on: " if start else ""):
             answers = model.translate(part, beam_size, n_best=n_best)
-        for warning in caught:
-            where = f"from text {start} on: " if start else ""
-            typer.echo(f"warning: {where}{warning.message}", err=True)
         for text, best in zip(part, answers, strict=True):
             yield text, best if n_best > 1 else [best]
 

@@ -155,6 +155,7 @@ class Task(keras.Model):
         model = cls(**{**config, **parts})
         for layer in model._flatten_layers():
             if not layer.trainable:  # Keras restores the flag of a layer, not of its sublayers
+                layer.trainable = True  # on TensorFlow, setting the value it has does nothing
                 layer.trainable = False
         return model
 

@@ -75,18 +75,29 @@ def build(
             _load(model, entry, weights, overrides)
         return model
     trained = _new(entry.recipe, own, arguments)
-    _load(trained, entry, weights, overrides)
-    return with_new_head(trained, entry, labels, arguments)
+    digest = _load(trained, entry, weights, overrides)
+    return _with_new_head(trained, entry, digest, labels, arguments)
 
 
-def with_new_head(
-    trained: Task, entry: registry.Entry, label_names: Sequence[str], arguments: Mapping[str, Any]
+def _with_new_head(
+    trained: Task,
+    entry: registry.Entry,
+    digest: str,
+    label_names: Sequence[str],
+    arguments: Mapping[str, Any],
 ) -> Task:
-    """Return a model with the backbone of a trained one, and a new head for other labels."""
+    """Return a model with the backbone of a trained one, and a new head for other labels.
+
+    Args:
+        trained: The trained model.
+        entry: The entry that it is of.
+        digest: SHA-256 of the file of its weights.
+        label_names: The labels of the new model.
+        arguments: Those of `from_architecture` that the trained model was built with.
+    """
     settings = trained.backbone_settings()
     model = _new(entry.recipe, label_names, {**arguments, **settings})
     new_layers = model.copy_backbone(trained)
-    digest = entry.results["weights"]["sha256"] if entry.pretrained else None
     model.initialized_from = {
         "entry": entry.name,
         "weights_sha256": digest,
@@ -158,8 +169,12 @@ def _load(
     entry: registry.Entry,
     weights: str | os.PathLike[str],
     overrides: Mapping[str, Any],
-) -> None:
-    """Load an entry's own weights and assets, or those of a path."""
+) -> str:
+    """Load an entry's own weights and assets, or those of a path.
+
+    Returns:
+        The SHA-256 of the file of weights.
+    """
     own = weights == "zoo"
     path = entry.weights if own else pathlib.Path(weights)
     if not path.is_file():
@@ -193,11 +208,16 @@ def _load(
             f"The weights {path} do not fit the model {entry.name!r} {reason}: {error}. Pass "
             "weights=None for fresh weights, or leave its settings as they are."
         ) from error
+    return _digest(path)
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_digest(path: pathlib.Path, expected: str) -> None:
-    with path.open("rb") as file:
-        received = hashlib.file_digest(file, "sha256").hexdigest()
+    received = _digest(path)
     if received != expected:
         raise WeightsError(
             f"The file {path} is damaged: its SHA-256 is {received}, and results.json says "

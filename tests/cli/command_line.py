@@ -30,7 +30,10 @@ def registered(folder, name, recipe):
 
 @pytest.fixture
 def run(capfd, monkeypatch):
-    """The command line in this process: what it prints, or its one error message."""
+    """The command line in this process: what it prints, or its one error message.
+
+    `run.err` is what it printed to standard error.
+    """
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments, code=0, stdin=None):
@@ -45,6 +48,7 @@ def run(capfd, monkeypatch):
             except SystemExit as stop:
                 status = stop.code or 0
         out, err = capfd.readouterr()
+        run.err = err
         assert status == code, err + out
         assert "Traceback" not in err, err
         if code == 1:

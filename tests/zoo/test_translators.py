@@ -7,7 +7,8 @@ import pytest
 
 from keras_attn import datasets, zoo
 from keras_attn.tasks import Translator, from_architecture
-from keras_attn.training import trainer, translations
+from keras_attn.tasks.translation.quality import corpus_bleu
+from keras_attn.training import artifacts
 from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import real_data_dir
 
@@ -56,7 +57,7 @@ def test_weights_translate_as_well_as_is_recorded(name, folder):
     assert accuracy == pytest.approx(recorded["accuracy"], abs=1e-3)
     some = split.take(slice(None, None, 5))  # all of them take a minute a model
     found = model.translate(list(some.sources), recorded["beam_size"])
-    bleu = translations.corpus_bleu([best.text for best in found], some)["bleu"]
+    bleu = corpus_bleu([best.text for best in found], some)["bleu"]
     low, high = recorded["bleu_interval"]
     # The interval of a fifth is wider by the root of five; half as much again is for chance.
     assert bleu == pytest.approx(recorded["bleu"], abs=1.5 * 5**0.5 * (high - low) / 2)
@@ -90,11 +91,13 @@ def test_translators_have_no_labels_and_know_their_settings():
     name = "multi30k_en_de_transformer"
     small = {"vocabulary_size": 300, "model_dim": 8, "encoder_layers": 1, "decoder_layers": 1}
     for weights in ("zoo", None):
-        with pytest.raises(ValueError, match="translates, and has no labels"):
+        with pytest.raises(ValueError, match="is for translation, and has no labels"):
             zoo.build(name, weights=weights, label_names=["a", "b"])
     with pytest.raises(ValueError, match=r"'once'.*Accepted: 'max_length', 'lowercase'"):
-        zoo.build(name, weights=None, text={"once": True})
-    model = zoo.build(name, weights=None, text={"max_length": 9, "lowercase": True}, **small)
+        zoo.build(name, weights=None, preprocessing={"once": True})
+    model = zoo.build(
+        name, weights=None, preprocessing={"max_length": 9, "lowercase": True}, **small
+    )
     assert isinstance(model, Translator)
     assert (model.max_length, model.min_count) == (9, 2)
     assert model.tokenizer.normalizer.lowercase
@@ -108,7 +111,7 @@ def translated(folder, entry, seed, variant="", **figures):
     """A run of a translator that was never trained, with figures of its own."""
     recipe = entry.recipe
     model = from_architecture(
-        recipe.architecture, text=recipe.encoder_settings, **recipe.settings(variant or None)
+        recipe.architecture, preprocessing=recipe.preprocessing, **recipe.settings(variant or None)
     )
     model.adapt(["A dog runs."], ["Un chien court."])
     folder.mkdir()
@@ -124,7 +127,7 @@ def translated(folder, entry, seed, variant="", **figures):
         "parameters": model.network.count_params(), "forward_flops": 10**6,
         "train_flops": 10**12, "data": {"name": recipe.dataset},
         "metrics": {split: {**metrics, "bleu": bleu} for split, bleu in figures.items()},
-        **trainer.save(model, folder),
+        **artifacts.save(model, folder),
     }  # fmt: skip
     (folder / "record.json").write_text(json.dumps(record))
     return model
@@ -143,7 +146,7 @@ def test_translators_are_published_by_their_bleu(tmp_path, monkeypatch):
     entry = publishing.publish("pairs_tiny", [tmp_path / "a"])
     card = cards.card(entry)
     assert 'model.translate("Two dogs play in the snow.")  # text, score' in card
-    assert "takes strings and gives strings" in card
+    assert "a SavedModel that takes texts string (B,)\n" in card
     assert "| as published | test (Flickr 2016) | 1,014 | 37.2 [35.8, 38.5] | 57.1 | 39.0 |" in card
     assert "| as published | test_2017 (Flickr 2017) | 1,014 | 30.0 [" in card
     assert "| as published | 1 | 38.00 BLEU | 37.20 BLEU | 1.5 | 2026-11-21 |" in card

@@ -1,5 +1,6 @@
 """The registry and its entries. A new entry is tested by being there."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -9,10 +10,13 @@ import sys
 import numpy as np
 import pytest
 
+import keras_attn
 from keras_attn import datasets, training, zoo
+from keras_attn.recipes import describe_task
+from keras_attn.recipes.figures import segments
+from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.tasks import from_architecture
 from keras_attn.zoo import cards, publishing, registry
-from keras_attn.zoo._figures import pieces
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
@@ -60,12 +64,12 @@ def test_entries_and_their_variants_build(name):
         model = from_architecture(
             recipe.architecture,
             datasets.describe_dataset(recipe.dataset).label_names,
-            text=recipe.encoder_settings,
+            preprocessing=recipe.preprocessing,
             **recipe.settings(variant),
         )
         if recipe.task != "translation":  # whose layers attend, each of them
             layers = [layer.name for layer in model.network.layers]
-            assert ("attention" in layers) == (variant != cards.TWIN)
+            assert ("attention" in layers) == (variant != WITHOUT_ATTENTION)
 
 
 @every_trained_entry
@@ -76,8 +80,8 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         assert run["recipe_digest"] == entry.recipe.digest
         assert run["seed"] in entry.recipe.training.seeds
         assert run["commit"], "a published run comes from a checkout"
-        for piece in pieces(run):
-            assert "+changes" not in piece["commit"], "a published run comes from committed code"
+        for segment in segments(run):
+            assert "+changes" not in segment["commit"], "a published run comes from committed code"
         least = 1_000 if entry.recipe.task == "translation" else 2_000
         assert run["metrics"]["test"]["examples"] >= least
 
@@ -90,8 +94,9 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
         assert (entry.folder / file["file"]).stat().st_size == file["bytes"]
     translates = entry.recipe.task == "translation"
     assert sum(file["bytes"] for file in files) < (16_000_000 if translates else 25_000_000)
-    metric = "bleu" if translates else "accuracy"
-    best = max(entry.runs(), key=lambda run: run["metrics"]["validation"][metric])
+    metric = describe_task(entry.recipe.task).primary_metric
+    assert metric.key == ("bleu" if translates else "accuracy")
+    best = max(entry.runs(), key=lambda run: run["metrics"]["validation"][metric.key])
     assert entry.results["weights"]["sha256"] == best["weights_sha256"]
 
 
@@ -135,9 +140,11 @@ def test_image_entries_reached_what_they_were_made_for():
         assert run["metrics"]["test"]["views_accuracy"] >= 0.96
 
 
-def test_the_twin_of_the_attention_net_costs_as_much():
+def test_the_baseline_of_the_attention_net_costs_as_much():
     entry = zoo.describe("cifar10_attention_net")
-    with_, without = (entry.runs(variant)[0]["forward_flops"] for variant in ("", cards.TWIN))
+    with_, without = (
+        entry.runs(variant)[0]["forward_flops"] for variant in ("", WITHOUT_ATTENTION)
+    )
     assert without == pytest.approx(with_, rel=0.02)
 
 
@@ -151,7 +158,7 @@ def test_the_demo_cannot_be_answered_without_attention():
     entry = zoo.describe("shapes_small_attention_cnn")
     with_, without = (
         np.mean([run["metrics"]["test"]["accuracy"] for run in runs])
-        for runs in (entry.runs(), entry.runs(cards.TWIN))
+        for runs in (entry.runs(), entry.runs(WITHOUT_ATTENTION))
     )
     assert with_ > without + 0.15
 
@@ -166,9 +173,9 @@ def test_the_demo_cannot_be_answered_without_attention():
 )
 def test_text_entries_reached_what_they_were_made_for(name, accuracy, minutes):
     entry = zoo.describe(name)
-    runs, twins = entry.runs(), entry.runs(cards.TWIN)
+    runs, baseline = entry.runs(), entry.runs(WITHOUT_ATTENTION)
     assert len(runs) >= 3
-    assert len(twins) >= 3
+    assert len(baseline) >= 3
     assert np.mean([run["metrics"]["test"]["accuracy"] for run in runs]) >= accuracy
     for run in runs:
         assert run["parameters"] <= 10_000_000
@@ -201,7 +208,7 @@ def test_listing_filters():
     assert "imdb_ngram_attention" in texts
     translators = zoo.list(task="translation")
     assert "multi30k_en_de_transformer" in translators
-    assert sorted(images + texts + translators) == zoo.list()
+    assert sorted(images + texts + translators) == zoo.list() == keras_attn.list_models()
     assert set(zoo.list(pretrained=True)) | set(zoo.list(pretrained=False)) == set(zoo.list())
     with pytest.raises(ValueError, match="Did you mean 'image_classification'"):
         zoo.list(task="image_clasification")
@@ -215,7 +222,12 @@ def test_unknown_entries_suggest_near_ones():
 def test_importing_listing_and_describing_load_no_framework():
     script = (
         "import sys, keras_attn\n"
-        "for name in keras_attn.zoo.list(): keras_attn.zoo.describe(name).recipe\n"
+        "for name in keras_attn.list_models(): keras_attn.zoo.describe(name).recipe\n"
+        "for name in keras_attn.recipes.list_tasks(): keras_attn.recipes.describe_task(name)\n"
+        "for name in keras_attn.datasets.list_datasets(): "
+        "keras_attn.datasets.describe_dataset(name)\n"
+        "from keras_attn.zoo import cards\n"
+        "for entry in keras_attn.zoo.registry.entries(): cards.card(entry)\n"
         "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
@@ -297,14 +309,13 @@ def test_overrides_that_change_no_shape_keep_the_weights():
     assert model.network.get_layer("attention").normalizer == "sigmoid"
 
 
-def test_labels_of_ones_own_need_fresh_weights():
-    with pytest.raises(ValueError, match="weights=None"):
-        zoo.build("shapes_small_attention_cnn", label_names=["a", "b", "c", "d"])
+def test_fresh_weights_for_labels_of_ones_own():
     model = zoo.build("shapes_small_attention_cnn", weights=None, label_names=["a", "b"])
     assert model.label_names == ("a", "b")
-    for labels in ("ab", ["a", "a"]):
+    assert model.initialized_from is None
+    for weights, labels in itertools.product((None, "zoo"), ("ab", ["a", "a"])):
         with pytest.raises(ValueError, match="different names"):
-            zoo.build("shapes_small_attention_cnn", weights=None, label_names=labels)
+            zoo.build("shapes_small_attention_cnn", weights=weights, label_names=labels)
 
 
 def test_unknown_overrides_are_refused():
@@ -353,7 +364,7 @@ def test_publishing_records_runs_and_ships_the_best(small_recipe, shapes, tmp_pa
     assert entry.results["weights"]["sha256"] == best.record["weights_sha256"]
     np.testing.assert_array_equal(
         zoo.build("shapes_tiny").predict(shapes["test"].images, verbose=0),
-        best.classifier.predict(shapes["test"].images, verbose=0),
+        best.model.predict(shapes["test"].images, verbose=0),
     )
     card = cards.card(entry)
     assert f"{100 * best.record['metrics']['test']['accuracy']:.2f} %" in card

@@ -3,20 +3,25 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_attn import __version__, datasets, demonstration
+from keras_attn import __version__, datasets, demonstration, zoo
+from tests.cli import command_line
 from tests.conftest import ROOT
 
+run_here = command_line.run  # the command line in this process
 NAME = "shapes_small_attention_cnn"
+TEXTS, TRANSLATOR = "imdb_ngram_attention", "multi30k_en_de_transformer"
 
 
-def run(*arguments, cwd=ROOT, code=0):
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+def run(*arguments, cwd=ROOT, code=0, columns="200"):
+    environment = {**os.environ, "COLUMNS": columns, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "keras_attn", *map(str, arguments)],
         capture_output=True,
@@ -61,11 +66,22 @@ def test_list_and_show():
     assert recipe["variants"]["no_attention"] == {"attention": "none"}
 
 
-def test_list_loads_no_framework():
+def test_entries_with_and_without_weights_are_listed():
+    def names(printed):
+        return [line.split()[0] for line in printed.splitlines() if re.match(r" +[a-z0-9]+_", line)]
+
+    for option, pretrained in (("--pretrained", True), ("--untrained", False)):
+        assert names(run("list", "cifar*", option)) == zoo.list("cifar*", pretrained=pretrained)
+    assert names(run("list", columns="40")) == zoo.list()  # however narrow a terminal is
+
+
+def test_listing_and_showing_load_no_framework():
     script = (
         "import sys\nfrom keras_attn.cli import app\n"
-        "try: app(['list'])\nexcept SystemExit: pass\n"
-        "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
+        f"for arguments in (['list'], ['show', '{NAME}'], ['show', '{TEXTS}'], "
+        f"['show', '{TRANSLATOR}'], ['train', '--help']):\n"
+        "    try: app(arguments)\n    except SystemExit as stop: assert not stop.code\n"
+        "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True)
 
@@ -81,18 +97,66 @@ def test_predict_labels_image_files(images):
     )
 
 
-def test_predict_averages_over_views(images):
+def test_predict_averages_over_views(images, run_here):
     folder, _ = images
     plain, six = (
-        json.loads(run("predict", NAME, folder / "0.png", "--json", *more).splitlines()[-1])
+        json.loads(run_here("predict", NAME, folder / "0.png", "--json", *more).splitlines()[-1])
         for more in ((), ("--views", "6"))
     )
     assert plain["probabilities"] != six["probabilities"]
     assert sum(six["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_evaluate_prints_the_figure_of_the_card():
-    printed = run("evaluate", NAME)
+def test_explain_shows_where_an_image_decides_the_answer(images, run_here, tmp_path):
+    folder, _ = images
+    page = tmp_path / "out.html"
+    image = folder / "0.png"
+    printed = run_here("explain", NAME, image, "--html", page)
+    answer = json.loads(run_here("predict", NAME, image, "--json"))
+    assert f"Answer: {answer['label']} ({answer['score']:.3f})" in printed
+    assert "Attention received in layer 'attention'" in printed
+    assert f"Written: {page}" in printed
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert "data:image/png;base64," in html
+    assert "Did you mean 'red'" in run_here("explain", NAME, image, "--label", "rad", code=1)
+    other = min(answer["probabilities"], key=answer["probabilities"].get)
+    explanation = json.loads(run_here("explain", NAME, image, "--label", other, "--json"))
+    assert explanation["label"] == other
+    assert explanation["answer"]["label"] == answer["label"]
+    assert explanation["answer"]["probabilities"] == pytest.approx(
+        answer["probabilities"], abs=1e-5
+    )
+    assert np.shape(explanation["occlusion"]) == (8, 8)
+    assert {name: np.shape(map_) for name, map_ in explanation["attention"].items()} == {
+        "attention": (8, 8)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("predict", NAME, "absent.png", "--beam-size", "2"), "--beam-size"),
+        (("predict", TEXTS, "Good.", "--beam-size", "2"), "--beam-size"),
+        (("predict", TEXTS, "Good.", "--views", "2"), "--views"),
+        (("predict", TRANSLATOR, "Good.", "--views", "2"), "--views"),
+        (("explain", TRANSLATOR, "Good.", "--label", "good"), "--label"),
+        (("export", NAME, "serving", "--beam-size", "2"), "--beam-size"),
+        (("export", TEXTS, "serving", "--views", "2"), "--views"),
+        (("export", TRANSLATOR, "serving", "--views", "2"), "--views"),
+    ],
+)
+def test_options_of_other_tasks_are_refused_before_a_model_is_built(
+    arguments, option, run_here, monkeypatch
+):
+    monkeypatch.setattr(zoo, "build", lambda *_, **__: pytest.fail("a model was built"))
+    task = zoo.describe(arguments[1]).recipe.task
+    message = run_here(*arguments, code=1)
+    assert f"error: {option} is not for {arguments[1]}, which does {task}." in message
+
+
+def test_evaluate_prints_the_figure_of_the_card(run_here):
+    printed = run_here("evaluate", NAME)
     figure = printed.split("The card says ")[1].split(" %")[0]
     assert f"{figure} %" in printed.split("The card says ")[0]
 
@@ -133,18 +197,20 @@ def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
         (("train", NAME, "--workers", "2", "--strategy", "mirrored"), "--workers starts"),
         (("evaluate", NAME, "--split", "valid"), "'validation'"),
         (("predict", NAME, "absent.png"), "no image file"),
+        (("explain", NAME, "absent.png"), "no image file"),
         (("predict", NAME, "README.md"), "not an image"),
         (("predict", NAME, "a.png", "--views", "3"), "`views` must be 1"),
-        (("predict", "imdb_ngram_attention", "Good.", "--views", "2"), "--views is for images"),
-        (("export", "imdb_ngram_attention", "x", "--views", "2"), "--views is for images"),
+        (("predict", TEXTS, "Good.", "--views", "2"), f"--views is not for {TEXTS}, which does"),
+        (("export", TEXTS, "x", "--views", "2"), f"--views is not for {TEXTS}, which does"),
         (("evaluate", "cifar10_attention_net", "--data-dir", "nowhere"), "tensorflow_datasets"),
         (("export", NAME, "tests"), "not an empty folder"),
         (("evaluate", NAME, "--weights", "absent.weights.h5"), "no weights file"),
         (("--catalogue", "docs", "list"), "no catalogue"),
     ],
 )
-def test_mistakes_get_one_message_and_no_traceback(arguments, match):
-    assert match in run(*arguments, code=1)
+def test_mistakes_get_one_message_and_no_traceback(arguments, match, run_here, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert match in run_here(*arguments, code=1)
     assert not (ROOT / "runs" / f"{NAME}-none-seed0").exists()
 
 
@@ -163,6 +229,6 @@ def test_demo(tmp_path, monkeypatch):
     assert "with attention" in output.getvalue()
     for path in ("attention/model.weights.h5", "attention/record.json", "serving/1/saved_model.pb"):
         assert (tmp_path / "demo" / path).is_file()
-    assert set(result["accuracy"]) == {"with attention", "its twin without attention"}
+    assert set(result["accuracy"]) == {"with attention", "without attention"}
     assert 0 < result["answer"]["score"] <= 1
     assert "not empty" in run("demo", "--out", tmp_path / "demo", code=1)

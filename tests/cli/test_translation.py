@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from keras_attn import datasets, zoo
-from keras_attn.cli import evaluation, own_data, translation
-from keras_attn.cli.metrics import in_words
+from keras_attn import datasets, training, zoo
+from keras_attn.cli import translation
+from keras_attn.cli.output import on_one_line
+from keras_attn.recipes import describe_task
 from keras_attn.tasks import from_architecture
 from tests.cli import command_line
 from tests.cli.command_line import (
@@ -99,7 +100,7 @@ def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
     assert "Split: 48 train, 6 validation, 6 test." in printed
     assert "batches of 2048 make few steps; they are lowered to" in printed
     assert "chrF" in printed
-    check_trained(folder, printed, "translate", epochs=20, data="mine")
+    check_trained(folder, printed, "predict", epochs=20, data="mine")
     for split in ("validation", "test"):
         assert f"{read_record(folder)['metrics'][split]['bleu']:.2f}" in printed
 
@@ -129,7 +130,7 @@ def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
 def test_all_rows_are_evaluated_and_those_of_a_source_all_count_as_right(tmp_path):
     rows = [("Run!", "Cours !"), ("Hi.", "Salut."), ("Run!", "Courez !")]
     pairs = datasets.read_pairs(write_table(tmp_path / "mine.tsv", rows, ("source", "target")))
-    split = evaluation._examples(pairs, None, None)
+    split = describe_task("translation").table.examples(pairs, None)
     assert split.sources.tolist() == ["Run!", "Hi."]
     assert split.references == (("Cours !", "Courez !"), ("Salut.",))
 
@@ -138,12 +139,12 @@ def test_one_translation_a_line(own, run, tmp_path):
     path = own[0] / "model.keras"
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffthe two dogs run now\r\n\nthe two dogs run now\n".encode())
-    lines = run("translate", path, "--file", file, "--beam", "2").split("\n")
+    lines = run("translate", path, "--file", file, "--beam-size", "2").split("\n")
     assert len(lines) == 4  # the last of them what follows the last line's end
     assert lines[0] == lines[2] != ""
     assert lines[1] == lines[3] == ""
-    assert run("translate", path, ONE, "--beam", "2") == f"{lines[0]}\n"
-    assert run("translate", path, "--beam", "2", stdin=f"{ONE}\n{ONE}".encode()) == 2 * (
+    assert run("translate", path, ONE, "--beam-size", "2") == f"{lines[0]}\n"
+    assert run("translate", path, "--beam-size", "2", stdin=f"{ONE}\n{ONE}".encode()) == 2 * (
         f"{lines[0]}\n"
     )
 
@@ -151,7 +152,7 @@ def test_one_translation_a_line(own, run, tmp_path):
 def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
     path = own[0] / "model.keras"
     texts = [ONE, "", "the two men sing now"]
-    arguments = ("translate", path, *texts, "--beam", "3", "--n-best", "2")
+    arguments = ("translate", path, *texts, "--beam-size", "3", "--n-best", "2")
     groups = run(*arguments).removesuffix("\n").split("\n\n")
     assert len(groups) == 3
     answers = [json.loads(line) for line in run(*arguments, "--json").splitlines()]
@@ -164,17 +165,17 @@ def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
         written = [f"{best['score']:.4f}\t{best['text']}" for best in answer["n_best"]]
         assert group.split("\n") == written
     assert answers[1]["text"] == ""
-    alone = json.loads(run("translate", path, texts[0], "--beam", "3", "--json"))
+    alone = json.loads(run("translate", path, texts[0], "--beam-size", "3", "--json"))
     assert alone == {key: answers[0][key] for key in ("source", "text", "score")}
 
 
 def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, monkeypatch):
     settings = {"model_dim": 4, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 1}
     model = from_architecture(
-        "translation_transformer", text={"max_length": 3}, vocabulary_size=300, **settings
+        "translation_transformer", preprocessing={"max_length": 3}, vocabulary_size=300, **settings
     )
     model.adapt(SOURCES, SOURCES)
-    monkeypatch.setattr(translation, "AT_A_TIME", 2)
+    monkeypatch.setattr(translation, "TEXTS_AT_A_TIME", 2)
     texts = ["the", "now", ONE]
     found = list(translation._translations(model, texts, 1, 1))
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
@@ -185,26 +186,68 @@ def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, mo
 
 
 def test_a_translation_is_one_line():
-    assert translation._on_a_line("a\nb\r\nc\u00a0!\u2028") == "a b c\u00a0!\u2028"
+    assert on_one_line("a\nb\r\nc\u00a0!\u2028") == "a b c\u00a0!\u2028"
+
+
+def test_predict_translates_as_translate_does(own, run):
+    path = own[0] / "model.keras"
+    texts = [ONE, "the one men sing now", ""]
+    for size in ("1", "3"):
+        options = (path, *texts, "--beam-size", size)
+        expected = [
+            {"text": answer["text"], "score": answer["score"], "sentence": answer["source"]}
+            for answer in map(json.loads, run("translate", *options, "--json").splitlines())
+        ]
+        assert list(map(json.loads, run("predict", *options, "--json").splitlines())) == expected
+        printed = run("predict", *options)
+        for answer in expected[:2]:
+            row = rf"{answer['sentence']} +{re.escape(answer['text'])} +{answer['score']:.3f}"
+            assert re.search(row, printed)
+
+
+def test_a_sentence_that_is_cut_is_noted(own, run):
+    long = " ".join(SOURCES)
+    for command in ("predict", "translate"):
+        run(command, own[0] / "model.keras", long, "--beam-size", "1")
+        (line,) = (line for line in run.err.splitlines() if "subwords" in line)
+        assert line.startswith("warning: ")
+
+
+def test_an_alignment_is_explained(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    page = tmp_path / "out.html"
+    printed = run("explain", path, "the two <b> dogs run", "--html", page)
+    assert "attended to most" in printed
+    assert f"Written: {page}" in printed
+    html = page.read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert "<b>\u00b7dogs" not in html
+    explanation = json.loads(run("explain", path, ONE, "--json"))
+    sides = len(explanation["target_tokens"]), len(explanation["source_tokens"])
+    assert np.shape(explanation["cross"])[2:] == sides
+    assert np.sum(explanation["cross"], axis=-1) == pytest.approx(1.0, abs=1e-5)
+    assert np.shape(explanation["encoder"])[2:] == (sides[1], sides[1])
+    assert "--label is not for" in run("explain", path, ONE, "--label", "x", code=1)
+    assert "at least one word" in run("explain", path, " ", code=1)
 
 
 def test_a_picture_of_an_alignment(own, run, tmp_path):
     path = own[0] / "model.keras"
     picture = tmp_path / "out.png"
-    printed = run("translate", path, ONE, "--beam", "1", "--alignments", picture)
+    printed = run("translate", path, ONE, "--beam-size", "1", "--alignments", picture)
     assert len(printed.splitlines()) == 1
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_export_serves_translations(own, run, tmp_path):
     path = own[0] / "model.keras"
-    printed = run("export", path, tmp_path / "serving", "--beam", "2")
+    printed = run("export", path, tmp_path / "serving", "--beam-size", "2")
     assert "texts string (B,) -> text string (B,), score float32 (B,)" in printed
     import tensorflow as tf
 
     serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
     answer = serve(texts=tf.constant([ONE]))
-    expected = json.loads(run("translate", path, ONE, "--beam", "2", "--json"))
+    expected = json.loads(run("translate", path, ONE, "--beam-size", "2", "--json"))
     assert answer["text"].numpy()[0].decode() == expected["text"]
     assert float(answer["score"][0]) == pytest.approx(expected["score"], abs=1e-4)
 
@@ -257,39 +300,40 @@ def pairs_of(count, words):
     ("count", "words", "vocabulary_size", "batch_size"),
     [(10, 4, 305, 9), (400, 12, 771, 256), (5_000, 12, 2069, 1486)],
 )
-def test_recipes_are_fitted_to_fewer_pairs(capsys, count, words, vocabulary_size, batch_size):
+def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_size):
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
-    fitted = own_data.fitted(recipe, {"train": pairs_of(count, words)}, epochs=None)
+    fitted, notes = training.fit_recipe(recipe, {"train": pairs_of(count, words)})
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    printed = capsys.readouterr().out
-    assert f"5,000 is lowered to {vocabulary_size:,}." in printed
-    assert f"lowered to {batch_size}." in printed
+    vocabulary, batches = notes
+    assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
+    assert f"lowered to {batch_size}." in batches
 
 
-def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is(capsys):
+def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is():
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
     pairs = pairs_of(29_000, 16)
-    assert own_data.fitted(recipe, {"train": pairs}, epochs=None) == recipe
-    assert own_data.fitted(recipe, {"train": pairs}, epochs=5).training.epochs == 5
-    assert capsys.readouterr().out == ""
+    assert training.fit_recipe(recipe, {"train": pairs}) == (recipe, [])
+    shorter, notes = training.fit_recipe(recipe, {"train": pairs}, epochs=5)
+    assert (shorter.training.epochs, notes) == (5, [])
 
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("translate", TEXTS, "x"), "is no translator; it does text_classification"),
-        (("translate", IMAGES, "x"), "is no translator; it does image_classification"),
+        (("translate", TEXTS, "x"), "is not a translator; it does text_classification"),
+        (("translate", IMAGES, "x"), "is not a translator; it does image_classification"),
         (("translate", "multi30k_en_de_transfomer", "x"), "'multi30k_en_de_transformer'"),
         (("translate", NAME, "x"), "no trained weights"),
         (("translate", NAME, "x", "--n-best", "5"), "--n-best 5 needs as many beams"),
         (("translate", NAME, "x", "y", "--alignments", "x.png"), "Received: 2 texts"),
         (("translate", NAME, "x", "--file", "x.txt"), "not both"),
         (("translate", NAME, "--file", "absent.txt"), "no file 'absent.txt'"),
-        (("predict", NAME, "x"), "is a translator, and `predict`"),
-        (("explain", NAME, "x"), "is a translator, and `explain`"),
-        (("export", IMAGES, "serving", "--beam", "2"), "--beam is for translators"),
+        (("predict", NAME, "x"), "no trained weights"),
+        (("explain", NAME, "x"), "no trained weights"),
+        (("explain", NAME, "x", "--label", "y"), f"--label is not for {NAME}, which does transl"),
+        (("export", IMAGES, "serving", "--beam-size", "2"), f"--beam-size is not for {IMAGES}"),
         (("train", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
         (("train", NAME, "--data", "a.csv", "--label-column", "x"), "--label-column: not for"),
         (("train", TEXTS, "--data", "a.csv", "--data-target", "x"), "--data-target: not for"),
@@ -305,7 +349,7 @@ def test_mistakes_get_one_message(run, arguments, match):
 
 
 def test_beams_are_counted_from_one(run):
-    assert run("translate", NAME, "x", "--beam", "0", code=2) == ""
+    assert run("translate", NAME, "x", "--beam-size", "0", code=2) == ""
 
 
 @pytest.mark.parametrize(
@@ -315,13 +359,13 @@ def test_beams_are_counted_from_one(run):
         ((), b"two\nd\xe9ux\n", "Line 2 of standard input is not UTF-8"),
         (("--file", "-"), b"two\nmen\n", None),
         (("two", "--weights", "x.weights.h5"), None, "weights of its own"),
-        ((" ", "--alignments", "x.png", "--beam", "1"), None, "at least one word"),
+        ((" ", "--alignments", "x.png", "--beam-size", "1"), None, "at least one word"),
     ],
 )
 def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):
     path = own[0] / "model.keras"
     if match is None:
-        two = run("translate", path, *arguments, "--beam", "1", stdin=stdin)
+        two = run("translate", path, *arguments, "--beam-size", "1", stdin=stdin)
         assert len(two.splitlines()) == 2
     else:
         assert match in run("translate", path, *arguments, stdin=stdin, code=1)
@@ -330,9 +374,8 @@ def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):
 def test_a_file_of_another_task_is_refused(own, run, tmp_path):
     zoo.build(IMAGES).save(tmp_path / "shapes.keras")
     message = run("translate", tmp_path / "shapes.keras", "x", code=1)
-    assert "shapes.keras is no translator; it does image_classification" in message
+    assert "shapes.keras is not a translator; it does image_classification" in message
     path = own[0] / "model.keras"
-    assert "is a translator, and `predict`" in run("predict", path, "x", code=1)
     message = run("evaluate", path, "--data", "a.csv", "--label-column", "x", code=1)
     assert "--label-column: not for" in message
     assert "which does translation" in message
@@ -347,5 +390,5 @@ def test_entries_are_listed_with_their_figure(run, catalogue):
 
 def test_each_figure_is_told_by_its_name():
     figures = {"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0, "token_language": "fr"}
-    told = in_words(figures)
+    told = describe_task("translation").summary(figures)
     assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens (fr)"
