@@ -82,7 +82,7 @@ class Task(keras.Model):
         initialized_from: Where the weights of a new model's backbone came from: the `entry`, its
             `weights_sha256` and the names of the `new_layers`; None for other models.
 
-    Example: see `tests/tasks/test_toy_task.py` for a whole task in one place.
+    Example: see `tests/tasks/toy_task.py` for a whole task in one place.
     """
 
     description: ClassVar[TaskDescription]
@@ -224,11 +224,11 @@ class Task(keras.Model):
             x: Arrays, lists or columns of pandas; never a data set.
             training: Whether they are for `fit`.
         """
-        return x
+        return as_array(x)
 
     def preprocess_targets(self, y: Any) -> Any:
         """Convert targets, such as label names, into arrays for the loss."""
-        return y
+        return as_array(y)
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of a `tf.data.Dataset`, in a graph of TensorFlow."""
@@ -256,6 +256,8 @@ class Task(keras.Model):
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Return loss and metrics, as `keras.Model.evaluate` does, of raw inputs; see `fit`."""
+        if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has prepared them
+            return super().evaluate(x, y, **kwargs)
         return super().evaluate(**self._arguments(x, y), **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:

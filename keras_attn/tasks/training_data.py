@@ -16,15 +16,23 @@ class Objective:
 
     Args:
         loss: The loss; of a mean over all rows, or a scalar with `reduction=None`.
-        metric: The metric that `fit` logs as `accuracy`, or another name of its own.
+        metric: The metric that `fit` logs, under its name. The weights of the epoch that is best
+            by it on validation data are kept beside the last ones.
+        greater_is_better: Whether the greatest value of the metric is the best.
         one_hot: Whether the loss takes class indices as distributions over the classes, which
             augmentation may mix.
     """
 
     def __init__(
-        self, loss: keras.losses.Loss, metric: keras.metrics.Metric, *, one_hot: bool = False
+        self,
+        loss: keras.losses.Loss,
+        metric: keras.metrics.Metric,
+        *,
+        greater_is_better: bool = True,
+        one_hot: bool = False,
     ) -> None:
         self.loss, self.metric, self.one_hot = loss, metric, one_hot
+        self.greater_is_better = greater_is_better
 
     @property
     def is_divided_by_replicas(self) -> bool:

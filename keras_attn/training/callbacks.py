@@ -167,6 +167,7 @@ class BestWeights(keras.callbacks.Callback):
         task: The model whose weights to save.
         copy: Function that returns a copy of the model without optimizer, to write them from.
         monitor: Key of the metric in the logs; nothing is saved if the logs lack it.
+        greater_is_better: Whether the greatest value of the metric is the best.
         history: The logs of the epochs of earlier segments of this run.
     """
 
@@ -175,21 +176,26 @@ class BestWeights(keras.callbacks.Callback):
         path: pathlib.Path,
         task: keras.Model,
         copy: Callable[[], keras.Model],
-        monitor: str = "val_accuracy",
+        monitor: str,
+        greater_is_better: bool = True,
         history: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
         self.path, self.task, self.copy, self.monitor = path, task, copy, monitor
-        self.best = max((row.get(monitor, -math.inf) for row in history), default=-math.inf)
+        self.sign = 1 if greater_is_better else -1
+        self.best = max(map(self._rank, history), default=-math.inf)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the weights if this epoch was the best."""
-        value = (logs or {}).get(self.monitor)
-        if value is not None and value > self.best:
-            self.best = value
+        rank = self._rank(logs or {})
+        if rank > self.best:
+            self.best = rank
             copy = self.copy()
             copy.set_weights(self.task.get_weights())
             save_weights(copy, self.path)
+
+    def _rank(self, logs: dict[str, float]) -> float:
+        return self.sign * logs[self.monitor] if self.monitor in logs else -math.inf
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:

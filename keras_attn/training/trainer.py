@@ -16,7 +16,7 @@ from keras_attn import datasets, models
 from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task, compile_mode, from_architecture
-from keras_attn.tasks.training_data import TrainingData
+from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
 from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints, handling_sigterm
 from keras_attn.training.checkpoint import Checkpoints, Identity, State
@@ -212,7 +212,8 @@ def _fit(
         metrics=distribution.workers == 1,
     )
     every_worker = [Restore(seed, state), *([averages] if averages else [])]
-    of_chief = [*data.callbacks(), _best_weights(learner.task, folder, state), *callbacks]
+    best_weights = _best_weights(learner.task, data.objective, folder, state)
+    of_chief = [*data.callbacks(), best_weights, *callbacks]
     validation = data.validation_batches(distribution.replicas)
     # An epoch under way has fewer steps, and is fitted by itself.
     ends = [state.epoch + 1, epochs] if state.step else [epochs]
@@ -295,11 +296,15 @@ def _new_model(recipe: Recipe, variant: str | None, dataset: datasets.Dataset[An
     )
 
 
-def _best_weights(model: Task, folder: pathlib.Path, state: State) -> BestWeights:
+def _best_weights(
+    model: Task, objective: Objective, folder: pathlib.Path, state: State
+) -> BestWeights:
     return BestWeights(
         folder / "best.weights.h5",
         model,
         functools.cache(lambda: artifacts.without_optimizer(model)),
+        monitor=f"val_{objective.metric.name}",
+        greater_is_better=objective.greater_is_better,
         history=state.history,
     )
 

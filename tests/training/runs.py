@@ -10,4 +10,4 @@ def checkpoints_in(folder):
 
 
 def weights_of(run):
-    return [np.asarray(w) for w in run.classifier.get_weights()]
+    return [np.asarray(w) for w in run.model.get_weights()]
