@@ -51,7 +51,6 @@ class Stepper:
     def __init__(self, entry: str, batch_size: int, strategy: str, devices: int | None) -> None:
         import keras
         import numpy as np
-        from keras_attn.training.examples import read
 
         from keras_attn.training import trainer
         from keras_attn.training.strategies import distribution

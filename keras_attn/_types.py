@@ -1,6 +1,9 @@
 """Type aliases that every package shares."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
-# Backends have no tensor class in common, and their packages are not typed.
-Tensor = Any
+Tensor: TypeAlias = Any
+"""A tensor of the active Keras backend, a `KerasTensor`, or an array that converts to one.
+
+Backends have no tensor class in common, and their packages are not typed.
+"""

@@ -5,9 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.layers._sublayers import PACKAGE, check_rank
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

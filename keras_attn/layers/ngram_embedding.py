@@ -9,14 +9,13 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID
+from keras_attn._types import Tensor
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_positive_integers,
     check_rank,
     clone_initializer,
 )
-
-Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -4,9 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_attn._types import Tensor
 from keras_attn.layers import AttentionPooling
-
-Tensor = Any
 
 
 def feed_forward_block(x: Tensor, intermediate_dim: int, dropout: float, name: str) -> Tensor:

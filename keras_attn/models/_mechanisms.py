@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
+from keras_attn._types import Tensor
 from keras_attn.layers import CBAM, EfficientChannelAttention, SelfAttention2D, SqueezeExcite
 from keras_attn.models._config import one_of
 from keras_attn.ops import NORMALIZERS
-
-Tensor = Any
 
 GATES = {
     "squeeze_excite": SqueezeExcite,

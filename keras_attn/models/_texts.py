@@ -11,10 +11,10 @@ from annotated_types import Gt, MinLen
 from keras import ops
 
 from keras_attn._token_ids import PADDING_ID, UNKNOWN_ID
+from keras_attn._types import Tensor
 from keras_attn.layers import BranchMean, NGramEmbedding
 from keras_attn.models._blocks import make_pooling
 
-Tensor = Any
 VocabularySizes = Annotated[tuple[Annotated[int, Gt(2)], ...], MinLen(1)]
 
 EMBEDDING_STDDEV = 0.1  # of learned features at initialization

@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_attn._token_ids import PADDING_ID
+from keras_attn._types import Tensor
 from keras_attn.ops.layout import reshape
 
-Tensor = Any
 State = dict[str, Any]
 
 

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 import keras
 from annotated_types import Ge, Gt, MinLen
 
+from keras_attn._types import Tensor
 from keras_attn.layers import ConvBlock, PatchWhitening, ResidualBlock
 from keras_attn.layers.initializers import Dirac
 from keras_attn.models._config import GLOBAL_POOLS, NumClasses, Positive, Rate, frozen_config
 from keras_attn.models._mechanisms import ImageAttentionKind, apply_attention
 from keras_attn.models.registry import register_architecture
-
-Tensor = Any
 
 
 @frozen_config

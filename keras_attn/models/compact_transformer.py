@@ -1,10 +1,11 @@
 """A Transformer over tokens that a few convolutions compute from an image."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import keras
 from annotated_types import Ge, MinLen
 
+from keras_attn._types import Tensor
 from keras_attn.layers import (
     ConvBlock,
     PatchWhitening,
@@ -15,8 +16,6 @@ from keras_attn.layers.initializers import Dirac
 from keras_attn.models._blocks import feed_forward_block, make_pooling
 from keras_attn.models._config import AttentionKind, NumClasses, Positive, Rate, frozen_config
 from keras_attn.models.registry import register_architecture
-
-Tensor = Any
 
 
 @frozen_config

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_attn._types import Tensor
 from keras_attn.layers import AttentionPooling, NGramEmbedding
 
-Tensor = Any
 Operation = Any  # a layer, or a function of `keras.ops` in a graph
 
 

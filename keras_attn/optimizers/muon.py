@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_attn._types import Tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 EPSILON = 1e-7

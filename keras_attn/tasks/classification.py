@@ -7,12 +7,11 @@ import keras
 import numpy as np
 
 from keras_attn import models
+from keras_attn._types import Tensor
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.task import Task, as_array
 from keras_attn.tasks.training_data import Objective
-
-Tensor = Any
 
 
 class Classification(NamedTuple):

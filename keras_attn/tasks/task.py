@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import keras
 import numpy as np
 
+from keras_attn._types import Tensor
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.training_data import TrainingData
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from keras_attn.datasets import Dataset, DatasetInfo
-
-Tensor = Any
 
 
 class Answer(Protocol):

@@ -1,14 +1,12 @@
 """What a run takes of its data set: batches, the loss, and what an example costs."""
 
 import abc
-from typing import Any
 
 import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.profiling import Cost
-
-Tensor = Any
 
 
 class Objective:

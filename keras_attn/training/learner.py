@@ -7,9 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.tasks.training_data import Objective
-
-Tensor = Any
 
 
 class Learner(keras.Model):

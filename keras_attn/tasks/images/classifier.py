@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn import models
+from keras_attn._types import Tensor
 from keras_attn.datasets import Dataset, ImageSplit, decode_image
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
@@ -26,7 +27,6 @@ from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_over_views, check_views
 from keras_attn.tasks.task import Task
 
-Tensor = Any
 Image = str | os.PathLike[str] | np.ndarray
 ADAPT_SAMPLE = 5_000  # images from which the statistics are learned
 

@@ -1,11 +1,10 @@
 """Several views of an image, whose answers are averaged."""
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from keras_attn._types import Tensor
 
 VIEWS = (1, 2, 6)
 

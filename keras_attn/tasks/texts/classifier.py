@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn import models
+from keras_attn._types import Tensor
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -29,7 +30,6 @@ from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.text import NGramEncoder
 
-Tensor = Any
 NUM_FOLDS = 5  # parts of the training texts; for each, ratios are counted without it
 BATCH = 256  # texts that are encoded at a time
 LENGTH_BOUNDS = (100, 200, 400, 800)  # words; accuracy is reported for texts between them

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn import models
 from keras_attn._names import unknown
+from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks.classification import Classification
 from keras_attn.tasks.texts import _rendering
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from keras_attn.tasks.texts.classifier import TextClassifier
 
-Tensor = Any
 ROWS = 32  # texts at a time of those that lack a word
 
 # What was traced for a classifier; an attribute of it would go into its exports.

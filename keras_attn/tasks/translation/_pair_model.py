@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._token_ids import END_ID, START_ID
+from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.task import Task
@@ -13,7 +14,6 @@ from keras_attn.tasks.translation._search import BATCH
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
 
-Tensor = Any
 Texts = Sequence[str] | np.ndarray
 
 BATCH_TOKENS = 2048  # of a batch in training

@@ -9,12 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_attn._token_ids import END_ID, START_ID
+from keras_attn._types import Tensor
 from keras_attn.batching import pad_rows
 from keras_attn.decoding import Hypotheses
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.compilation import compiled
 
-Tensor = Any
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
 
 BATCH = 64  # sources that are searched for at a time

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn._token_ids import PADDING_ID
-
-Tensor = Any
+from keras_attn._types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._token_ids import PADDING_ID
+from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
 from keras_attn.profiling import Cost
@@ -23,8 +24,6 @@ from keras_attn.text import SubwordDropout
 
 if TYPE_CHECKING:
     from keras_attn.tasks.translation.translator import Translator
-
-Tensor = Any
 
 
 class TranslationObjective(Objective):

@@ -31,7 +31,6 @@ from keras_attn.tasks.translation.sequence_loss import (
 from keras_attn.tasks.translation.training_data import TranslationTrainingData
 from keras_attn.text import Normalizer, SubwordTokenizer
 
-Tensor = Any
 VOCABULARY_FILE = "vocabulary.txt"
 
 
