@@ -2,8 +2,9 @@
 
 from typing import Any, TypeAlias
 
-Tensor: TypeAlias = Any
-"""A tensor of the active Keras backend, a `KerasTensor`, or an array that converts to one."""
+from keras_attn._types import Tensor
+
+__all__ = ["Size", "Tensor"]
 
 Size: TypeAlias = int | Any
 """A length or an index: a Python integer where it is static, else a scalar integer tensor."""
