@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 from keras import ops
 
-from keras_attn._validation import check_positive_integer
+from keras_attn._validation import check_positive_integer, check_rate
 from keras_attn.ops._types import Size, Tensor
 from keras_attn.ops.layout import swap_heads
 
@@ -158,8 +158,7 @@ def convert_offset(offset: Size) -> Size:
 
 def check_dropout(dropout: float, seed: Any) -> None:
     """Raise ValueError unless the rate is in [0, 1), and has a seed where it is above 0."""
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"`dropout` must be a rate in [0, 1). Received: {dropout!r}.")
+    check_rate("dropout", dropout)
     if dropout > 0.0 and seed is None:
         raise ValueError(
             "`dropout` needs a `seed`: pass an integer or a `keras.random.SeedGenerator` "
