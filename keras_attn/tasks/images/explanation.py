@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 256  # images at a time
 PATCHES = 8  # squares along the shorter side, unless a size is given
+SHADES = " ░▒▓█"  # from the smallest to the largest size of a value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -174,7 +175,10 @@ def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
 
 
 def _blocks(values: np.ndarray) -> "list[RenderableType]":
-    """Return a line of colored blocks for each row of a map."""
+    """Return a line of blocks for each row of a map: the shade is the size, the color the sign.
+
+    Where a terminal shows no colors, a minus marks values below 0.
+    """
     from rich.text import Text
 
     largest = np.abs(values).max() or 1.0
@@ -182,8 +186,8 @@ def _blocks(values: np.ndarray) -> "list[RenderableType]":
     for row in values / largest:
         line = Text("  ")
         for value in row:
-            shade = round(40 + 215 * abs(value))
-            color = f"rgb(40,{shade},40)" if value >= 0 else f"rgb({shade},40,40)"
-            line.append("██", color)
+            shade = SHADES[round((len(SHADES) - 1) * abs(value))]
+            negative = value < 0 and shade != " "
+            line.append(f"{'-' if negative else shade}{shade}", "red" if negative else "green")
         lines.append(line)
     return lines
