@@ -48,7 +48,7 @@ def load(path: str | os.PathLike[str]) -> "Task":
     try:
         model = keras.saving.load_model(path)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().partition("\n")[0][:500]
+        reason = " ".join(str(error).split())[:500]
         raise ValueError(f"{path} cannot be read as a Keras model: {reason}") from error
     if not isinstance(model, tasks.Task):
         raise ValueError(

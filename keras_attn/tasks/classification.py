@@ -102,7 +102,7 @@ class ClassificationTask(Task):
         if wrong.size and y.ndim < 2:
             raise ValueError(
                 f"Labels must be integers from 0 to {known - 1}, the index of a name in "
-                f"{self.label_names}, or such names. Received: {wrong.flat[0]!r}."
+                f"{self.label_names}, or such names. Received: {wrong.flat[0]}."
             )
         return y
 

@@ -71,7 +71,8 @@ class Task(keras.Model):
 
     - `adapt`: learn statistics or a vocabulary from training examples, before `fit`.
     - `finalize`: what is done once after training, such as calibration.
-    - `asset_files`, `save_assets`, `load_assets`: files beside the weights, such as a vocabulary.
+    - `asset_files`, `write_assets`, `read_assets`: files beside a `.weights.h5`, such as a
+      vocabulary. A `.keras` file holds the assets of `parts` anyway: Keras asks each of them.
     - `explain`: explain one answer.
     - `backbone`, `features`, `copy_backbone`: for tasks that can take a trained backbone.
     - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: conversion of what users pass
@@ -165,10 +166,10 @@ class Task(keras.Model):
             self.optimizer.build(self.trainable_variables)
         super().save(filepath, *args, **kwargs)
 
-    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+    def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write `asset_files` into a folder."""
 
-    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+    def read_assets(self, folder: str | os.PathLike[str]) -> None:
         """Read `asset_files` from a folder.
 
         Raises:

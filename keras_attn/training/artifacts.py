@@ -22,21 +22,21 @@ def save(model: Task, folder: pathlib.Path) -> dict[str, str]:
         each asset, such as `vocabulary_sha256`.
     """
     save_weights(without_optimizer(model), folder / WEIGHTS_FILE)
-    model.save_assets(folder)
+    model.write_assets(folder)
     return {key: sha256(folder / file) for key, file in _digest_keys(type(model).asset_files)}
 
 
 def load(model: Task, folder: pathlib.Path) -> Task:
     """Return `model` with the weights and assets that `save` wrote."""
-    model.load_assets(folder)
+    model.read_assets(folder)
     model.load_weights(folder / WEIGHTS_FILE)
     return model
 
 
 def copy_into(target: Task, source: Task, folder: pathlib.Path) -> Task:
     """Return `target` with the weights and assets of `source`, which pass through a folder."""
-    source.save_assets(folder)
-    target.load_assets(folder)
+    source.write_assets(folder)
+    target.read_assets(folder)
     target.set_weights(source.get_weights())
     return target
 

@@ -191,7 +191,7 @@ def _load(
     if own:
         _check_digest(path, entry.results["weights"]["sha256"])
     try:
-        model.load_assets(path.parent)
+        model.read_assets(path.parent)
     except ValueError as error:
         files = ", ".join(type(model).asset_files)
         raise WeightsError(f"{files} does not fit the model: {error}") from error

@@ -401,11 +401,11 @@ class TextClassifier(ClassificationTask):
 
         return serve
 
-    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+    def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the vocabulary, `vocabulary.txt`, one n-gram a line."""
         self.encoder.write(pathlib.Path(folder, VOCABULARY_FILE))
 
-    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+    def read_assets(self, folder: str | os.PathLike[str]) -> None:
         """Read the vocabulary; a ValueError if it is missing, damaged or of other sizes."""
         self.encoder.read(pathlib.Path(folder, VOCABULARY_FILE))
 
@@ -445,7 +445,7 @@ class TextClassifier(ClassificationTask):
             raise ValueError(
                 f"Labels must be integers from 0 to {known - 1}, the index of a name in "
                 f"{self.label_names}, or such names. Received: {indices.dtype} labels, such as "
-                f"{indices[0]!r}."
+                f"{indices[0]}."
             )
         return indices.astype("int32")
 

@@ -371,11 +371,11 @@ class Translator(PairModel):
 
         return serve
 
-    def save_assets(self, folder: str | os.PathLike[str]) -> None:
+    def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the subwords, `vocabulary.txt`, one a line."""
         self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))
 
-    def load_assets(self, folder: str | os.PathLike[str]) -> None:
+    def read_assets(self, folder: str | os.PathLike[str]) -> None:
         """Read the subwords.
 
         Raises:
