@@ -65,7 +65,7 @@ class SumSplit:
 
     def batches(self, batch_size, *, shuffle=False, seed=0):
         """Return a `tf.data.Dataset` of `(strings, sums)` batches."""
-        return datasets.splits.zip_batches(self.inputs, self.targets, batch_size, shuffle, seed)
+        return datasets.splits.make_batches(self.inputs, self.targets, batch_size, shuffle, seed)
 
 
 @datasets.register_dataset("numbers", task="digit_sum")
