@@ -16,7 +16,7 @@ from keras_attn.zoo._figures import pieces
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
-    "cifar100_attention_net": 1_990_569,
+    "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,
     "cifar10_attention_net": 1_968_249,
     "cifar10_attention_net_large": 3_487_577,
