@@ -108,4 +108,3 @@ class TranslationModel(keras.Model):
         """Return the padding mask of ids: True where there is a token."""
         return ops.not_equal(ids, PADDING_ID)
 
-    real = padding_mask  # removed once tasks call padding_mask
