@@ -3,7 +3,8 @@
     python docs/mask_leaks.py [--write]
 
 Each stack reads two sentences, the second padded; then the vector at padded positions is
-changed. The figure is how much an output at an unpadded position changes: 0 is correct. `--write` puts the table into docs/pages/masks.md.
+changed. The figure is how much an output at an unpadded position changes: 0 is
+correct. `--write` puts the table into docs/pages/masks.md.
 """
 
 import argparse
