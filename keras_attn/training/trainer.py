@@ -16,7 +16,7 @@ from keras_attn import datasets, models
 from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task, compile_mode, from_architecture
-from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
 from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints, handling_sigterm
 from keras_attn.training.checkpoint import Checkpoints, Identity, State
@@ -103,70 +103,115 @@ def train(
     distribution = strategies.distribution(strategy, devices)
     folder = pathlib.Path(folder)
     _check_folder(folder, resume, distribution)
-    seed = recipe.training.seeds[0] if seed is None else seed
     _check_recipe(recipe, variant, initial_model)
     recipe.check_replicas(distribution.replicas)
-    dataset = datasets.load(recipe.dataset, data_dir) if dataset is None else dataset
-    identity = Identity(recipe.digest, variant or "", seed, dataset["train"].fingerprint)
-    new_model = functools.partial(_new_model, recipe, variant, dataset)
-    assets = describe_task(recipe.task).model_class().asset_files
-    if resume and (record := artifacts.finished_record(folder, identity, assets)):
-        model = artifacts.load(new_model(), folder)
+    request = _Request(
+        recipe=recipe,
+        variant=variant,
+        seed=recipe.training.seeds[0] if seed is None else seed,
+        folder=folder,
+        dataset=datasets.load(recipe.dataset, data_dir) if dataset is None else dataset,
+        distribution=distribution,
+        initial_model=initial_model,
+    )
+    if resume and (record := request.finished_record()):
+        model = artifacts.load(request.new_model(), folder)
         return Run(model, record if distribution.chief else {}, folder)
+    if tensorboard:
+        callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
+    session = _prepare(request, resume)
+    _fit(session, checkpoint_steps, callbacks, verbose)
+    if not distribution.chief:
+        return Run(session.learner.task, {}, folder)
+    return _record(session)
 
-    checkpoints = Checkpoints(folder, identity)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Request:
+    """What is to be trained, where, and on what."""
+
+    recipe: Recipe
+    variant: str | None
+    seed: int
+    folder: pathlib.Path
+    dataset: datasets.Dataset[Any]
+    distribution: Distribution
+    initial_model: Task | None
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What tells the checkpoints of this run from those of another."""
+        data = self.dataset["train"].fingerprint
+        return Identity(self.recipe.digest, self.variant or "", self.seed, data)
+
+    def new_model(self) -> Task:
+        """Return the recipe's model with fresh weights, for the labels of the data set."""
+        return from_architecture(
+            self.recipe.architecture,
+            self.dataset.label_names,
+            preprocessing=self.recipe.preprocessing,
+            **self.recipe.settings(self.variant),
+        )
+
+    def finished_record(self) -> dict[str, Any] | None:
+        """Return the record of this run, if it has finished."""
+        assets = describe_task(self.recipe.task).model_class().asset_files
+        return artifacts.finished_record(self.folder, self.identity, assets)
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Session:
+    """A run that is ready to train: the model, its data, and where it stands."""
+
+    request: _Request
+    learner: Learner
+    data: TrainingData
+    batches: keras.utils.PyDataset
+    checkpoints: Checkpoints
+    state: State
+    seconds: float = 0.0  # of all segments, once it is trained
+
+
+def _prepare(request: _Request, resume: bool | Literal["auto"]) -> _Session:
+    """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
+    checkpoints = Checkpoints(request.folder, request.identity)
     resumes = checkpoints.exist if resume == "auto" else resume
     state, values = checkpoints.latest() if resumes else (State(), None)
     state = state.continued(provenance())
-    keras.utils.set_random_seed(seed)
+    distribution = request.distribution
+    keras.utils.set_random_seed(request.seed)
     with strategies.lost_workers_named(distribution), distribution.scope():
         distribution.check_together(state.epoch, state.step)
-        learner, data, batches = _prepare(
-            recipe, new_model, dataset, initial_model, seed, distribution
-        )
+        with dtype_policy(request.recipe.training.precision):
+            model = request.new_model()
+        if request.initial_model is None:
+            train = request.dataset["train"]
+            model.adapt(train.inputs, train.targets)
+        else:
+            model.copy_backbone(request.initial_model)
+        data = model.training_data(request.dataset, request.recipe)
+        training = request.recipe.training
+        batches = data.batches(training.batch_size, request.seed, training.epochs)
+        learner = _compiled_learner(request, model, data, batches)
         if values is not None:
             checkpoint.restore(learner, values)
-    if tensorboard:
-        callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
-    seconds = _fit(
-        learner, data, batches, recipe, seed, folder, distribution, state,
-        checkpoints=checkpoints, checkpoint_steps=checkpoint_steps, callbacks=callbacks,
-        verbose=verbose,
-    )  # fmt: skip
-    model = learner.task
-    if not distribution.chief:
-        return Run(model, {}, folder)
-    if distribution.strategy is not None or recipe.training.precision != "float32":
-        # Saved models compute in float32, on one device, wherever they are loaded; their figures
-        # must be of that.
-        model = artifacts.copy_into(new_model(), model, folder)
-    record = _record(
-        model, data, dataset, recipe, identity, state, distribution, seconds, initial_model, folder
+    return _Session(
+        request=request,
+        learner=learner,
+        data=data,
+        batches=batches,
+        checkpoints=checkpoints,
+        state=state,
     )
-    return Run(model, record, folder)
 
 
-def _prepare(
-    recipe: Recipe,
-    new_model: "functools.partial[Task]",
-    dataset: datasets.Dataset[Any],
-    initial_model: Task | None,
-    seed: int,
-    distribution: Distribution,
-) -> tuple[Learner, TrainingData, keras.utils.PyDataset]:
-    """Return the model to fit, adapted and compiled, its data, and the batches of all epochs."""
-    training = recipe.training
-    with dtype_policy(training.precision):
-        model = new_model()
-    if initial_model is None:
-        train = dataset["train"]
-        model.adapt(train.inputs, train.targets)
-    else:
-        model.copy_backbone(initial_model)
-    data = model.training_data(dataset, recipe)
-    batches = data.batches(training.batch_size, seed, training.epochs)
-    learner = Learner(model, data.objective, data.augmentations(seed), training.ema)
-    optimizer = build_optimizer(recipe, len(batches) // training.epochs)
+def _compiled_learner(
+    request: _Request, model: Task, data: TrainingData, batches: keras.utils.PyDataset
+) -> Learner:
+    """Return the model that `fit` trains, with its optimizer built."""
+    training = request.recipe.training
+    learner = Learner(model, data.objective, data.augmentations(request.seed), training.ema)
+    optimizer = build_optimizer(request.recipe, len(batches) // training.epochs)
     if training.precision == "mixed_float16":
         # Keras wraps it by the policy of the model that is compiled, and the learner's own
         # is float32, for the averages' sake.
@@ -176,47 +221,42 @@ def _prepare(
         loss=data.objective.loss,
         metrics=[data.objective.metric],
         # XLA cannot compile the communication of replicas.
-        jit_compile=compile_mode() if distribution.replicas == 1 else False,
+        jit_compile=compile_mode() if request.distribution.replicas == 1 else False,
     )
     learner.optimizer.build(learner.trainable_variables)
     learner.example = batches[0]
-    return learner, data, batches
+    return learner
 
 
 def _fit(
-    learner: Learner,
-    data: TrainingData,
-    batches: keras.utils.PyDataset,
-    recipe: Recipe,
-    seed: int,
-    folder: pathlib.Path,
-    distribution: Distribution,
-    state: State,
-    *,
-    checkpoints: Checkpoints,
+    session: _Session,
     checkpoint_steps: int | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int | str,
-) -> float:
-    """Train from where the run stands to its end; return the seconds of all its segments."""
-    chief, epochs = distribution.chief, recipe.training.epochs
-    steps = len(batches) // epochs
-    if chief:
-        folder.mkdir(parents=True, exist_ok=True)
-    averages = EvaluateAverages() if recipe.training.ema else None
+) -> None:
+    """Train from where the run stands to its end."""
+    learner, state, batches = session.learner, session.state, session.batches
+    training, distribution = session.request.recipe.training, session.request.distribution
+    steps = len(batches) // training.epochs
+    if distribution.chief:
+        session.request.folder.mkdir(parents=True, exist_ok=True)
+    averages = EvaluateAverages() if training.ema else None
     checkpointing = SaveCheckpoints(
-        checkpoints if chief else None,
+        session.checkpoints if distribution.chief else None,
         state,
         averages.trained_weights if averages else contextlib.nullcontext,
         every=checkpoint_steps,
         metrics=distribution.workers == 1,
     )
-    every_worker = [Restore(seed, state), *([averages] if averages else [])]
-    best_weights = _best_weights(learner.task, data.objective, folder, state)
-    of_chief = [*data.callbacks(), best_weights, *callbacks]
-    validation = data.validation_batches(distribution.replicas)
+    # In this order: from the end of an epoch on, those behind `averages` see the averages, and
+    # an epoch whose checkpoint is written is done in every respect.
+    all_callbacks = [Restore(session.request.seed, state), *([averages] if averages else [])]
+    if distribution.chief:
+        all_callbacks += [*session.data.callbacks(), _best_weights(session), *callbacks]
+    all_callbacks.append(checkpointing)
+    validation = session.data.validation_batches(distribution.replicas)
     # An epoch under way has fewer steps, and is fitted by itself.
-    ends = [state.epoch + 1, epochs] if state.step else [epochs]
+    ends = [state.epoch + 1, training.epochs] if state.step else [training.epochs]
     with handling_sigterm(checkpointing), strategies.lost_workers_named(distribution):
         for end in ends:
             if checkpointing.epoch >= end:
@@ -230,82 +270,66 @@ def _fit(
                 shuffle=False,  # the batches are shuffled already
                 validation_data=prepare_batches(validation, strategy=distribution.strategy),
                 validation_steps=len(validation),
-                callbacks=[*every_worker, *(of_chief if chief else []), checkpointing],
-                verbose=verbose if chief else 0,
+                callbacks=all_callbacks,
+                verbose=verbose if distribution.chief else 0,
             )
     if averages and not averages.exchanged:
         learner.exchange()
-    return checkpointing.seconds
+    session.seconds = checkpointing.seconds
 
 
-def _record(
-    model: Task,
-    data: TrainingData,
-    dataset: datasets.Dataset[Any],
-    recipe: Recipe,
-    identity: Identity,
-    state: State,
-    distribution: Distribution,
-    seconds: float,
-    initial_model: Task | None,
-    folder: pathlib.Path,
-) -> dict[str, Any]:
-    """Finalize and save the model, evaluate it, and write `record.json`."""
+def _record(session: _Session) -> Run:
+    """Finalize and save the trained model, evaluate it, and write `record.json`."""
+    request, data, model = session.request, session.data, session.learner.task
+    recipe, folder = request.recipe, request.folder
+    if request.distribution.strategy is not None or recipe.training.precision != "float32":
+        # Saved models compute in float32, on one device, wherever they are loaded; their figures
+        # must be of that.
+        model = artifacts.copy_into(request.new_model(), model, folder)
     finalized = model.finalize(data)
     digests = artifacts.save(model, folder)
     cost = data.cost()
     seen = data.examples_per_epoch(recipe.training.batch_size) * recipe.training.epochs
     record = {
-        "variant": identity.variant,
-        "seed": identity.seed,
+        "variant": request.variant or "",
+        "seed": request.seed,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_digest": recipe.digest,
         "epochs": recipe.training.epochs,
-        "train_seconds": round(seconds, 1),
+        "train_seconds": round(session.seconds, 1),
         "parameters": cost.parameters,
         "forward_flops": cost.flops,
         "train_flops": 3 * cost.flops * seen,  # a forward pass, and twice that backward
         **finalized,
         "metrics": {
-            name: model.evaluate_split(dataset[name], **recipe.evaluation)
-            for name in dataset
+            name: model.evaluate_split(request.dataset[name], **recipe.evaluation)
+            for name in request.dataset
             if name == "validation" or name.startswith("test")
         },
         **digests,
-        "data": {"name": dataset.name, "train_sha256": identity.data},
-        "strategy": distribution.summary,
+        "data": {"name": request.dataset.name, "train_sha256": request.identity.data},
+        "strategy": request.distribution.summary,
         **provenance(),
-        "earlier_pieces": state.segments[:-1],
+        "earlier_pieces": session.state.segments[:-1],
     }
-    if initial_model is not None:
+    if request.initial_model is not None:
         record["initial"] = {
             "entry": recipe.initial_entry,
-            "weights": artifacts.weights_digest(initial_model),
+            "weights": artifacts.weights_digest(request.initial_model),
         }
     checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
-    return record
+    return Run(model, record, folder)
 
 
-def _new_model(recipe: Recipe, variant: str | None, dataset: datasets.Dataset[Any]) -> Task:
-    """Return the recipe's model with fresh weights, for the labels of a data set."""
-    return from_architecture(
-        recipe.architecture,
-        dataset.label_names,
-        preprocessing=recipe.preprocessing,
-        **recipe.settings(variant),
-    )
-
-
-def _best_weights(
-    model: Task, objective: Objective, folder: pathlib.Path, state: State
-) -> BestWeights:
+def _best_weights(session: _Session) -> BestWeights:
+    model, objective = session.learner.task, session.data.objective
     return BestWeights(
-        folder / "best.weights.h5",
+        session.request.folder / "best.weights.h5",
         model,
         functools.cache(lambda: artifacts.without_optimizer(model)),
         monitor=f"val_{objective.metric.name}",
         greater_is_better=objective.greater_is_better,
-        history=state.history,
+        history=session.state.history,
     )
 
 

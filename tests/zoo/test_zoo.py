@@ -20,7 +20,7 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
-    "cifar100_attention_net": 1_990_569,
+    "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,
     "cifar10_attention_net": 1_968_249,
     "cifar10_attention_net_large": 3_487_577,
@@ -116,6 +116,12 @@ def test_weights_give_the_accuracy_that_is_recorded_on_real_data(name):
     _check_accuracy(name)
 
 
+@pytest.mark.data("cifar100")
+@pytest.mark.parametrize("name", zoo.list("cifar100_*", pretrained=True))
+def test_weights_give_the_accuracy_that_is_recorded_on_a_hundred_classes(name):
+    _check_accuracy(name)
+
+
 def _published(name):
     runs = zoo.describe(name).runs()
     assert runs, name
@@ -135,6 +141,11 @@ def test_image_entries_reached_what_they_were_made_for():
     for run in _published("cifar10_compact_transformer"):
         assert run["parameters"] <= 500_000
         assert run["metrics"]["test"]["accuracy"] >= 0.915
+    for run in _published("cifar100_attention_net"):
+        assert run["parameters"] <= 2_000_000
+        assert run["metrics"]["test"]["accuracy"] >= 0.74
+    for run in _published("cifar100_compact_transformer"):
+        assert run["metrics"]["test"]["accuracy"] >= 0.705
     for run in _published("cifar10_attention_net_large"):
         assert run["parameters"] <= 4_000_000
         assert run["metrics"]["test"]["views_accuracy"] >= 0.96

@@ -92,7 +92,7 @@ def searched(
     What is found for a row depends on it alone: neither on `S` nor on the other rows.
     """
     prefix = prefix[:, :longest]  # beyond it is padding alone
-    lengths = ops.sum(ops.cast(network.real(source), "int32"), axis=1)
+    lengths = ops.sum(ops.cast(network.padding_mask(source), "int32"), axis=1)
     limits = ops.minimum(2 * lengths + ROOM, longest)
     room = 2 * ops.shape(source)[1] + ROOM + ops.shape(prefix)[1]
     return search(
