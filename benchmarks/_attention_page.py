@@ -141,7 +141,7 @@ def _crossover(rows: Rows, crossovers: dict[str, int]) -> list[str]:
     sizes = ", ".join(f"`{name}` is {_count(size)}" for name, size in crossovers.items())
     lines = ["### Where `auto` changes paths", ""]
     lines += ["Time of the streaming path over that of the full one, the median of each round's"]
-    lines += [f"ratio. In `keras_attn/ops/attention.py` {sizes}.", "", *_markdown(table), ""]
+    lines += [f"ratio. In `keras_attn/ops/dispatch.py` {sizes}.", "", *_markdown(table), ""]
     lines += ["Streaming is at least as fast at all measured sizes from:", ""]
     for (name, what), measured in overtakes.items():
         if name not in TITLES:

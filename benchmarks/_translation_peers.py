@@ -159,7 +159,7 @@ def _whole_model(network: Any) -> Any:
 
     class WholeModel:
         variables = network.variables
-        real = staticmethod(network.real)
+        padding_mask = staticmethod(network.padding_mask)
 
         def start(self, source: Any, num_beams: int, length: Any) -> dict[str, Any]:
             return {
@@ -196,14 +196,14 @@ def _without_cache(network: Any) -> Any:
 
     class WithoutCache:
         variables = network.variables
-        real = staticmethod(network.real)
+        padding_mask = staticmethod(network.padding_mask)
 
         def start(self, source: Any, num_beams: int, length: Any) -> dict[str, Any]:
-            memory, real = network.encode(source, training=False)
+            memory, padding_mask = network.encode(source, training=False)
             return {
                 "ids": ops.zeros((ops.shape(source)[0], num_beams, length), "int32"),
                 "memory": ops.repeat(memory[:, None], num_beams, axis=1),
-                "real": ops.repeat(real[:, None], num_beams, axis=1),
+                "padding_mask": ops.repeat(padding_mask[:, None], num_beams, axis=1),
             }
 
         def step(self, ids: Any, state: dict[str, Any], index: Any) -> tuple[Any, Any]:
@@ -211,8 +211,9 @@ def _without_cache(network: Any) -> Any:
             written = ops.where(places == index, ids[..., None], state["ids"])
             target = ops.reshape(written[:, :, : index + 1], (-1, index + 1))
             memory = ops.reshape(state["memory"], (-1, *ops.shape(state["memory"])[2:]))
-            real = ops.reshape(state["real"], (-1, ops.shape(state["real"])[2]))
-            logits = network.decode(target, memory, real, training=False)[:, -1]
+            padding_mask = state["padding_mask"]
+            padding_mask = ops.reshape(padding_mask, (-1, ops.shape(padding_mask)[2]))
+            logits = network.decode(target, memory, padding_mask, training=False)[:, -1]
             shape = (-1, ids.shape[1], logits.shape[-1])
             return ops.reshape(logits, shape), {**state, "ids": written}
 

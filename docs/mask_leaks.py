@@ -2,9 +2,9 @@
 
     python docs/mask_leaks.py [--write]
 
-Each stack reads two sentences, the second padded; then the vector that stands at padded
-positions is changed. The figure is how far an output at a *real* position moves: 0 is
-right. `--write` puts the table into docs/pages/masks.md.
+Each stack reads two sentences, the second padded; then the vector at padded positions is
+changed. The figure is how much an output at an unpadded position changes: 0 is
+correct. `--write` puts the table into docs/pages/masks.md.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import keras_attn
 PAGE = pathlib.Path(__file__).parent / "pages" / "masks.md"
 SIZE, HEADS = 16, 2
 TOKENS = np.array([[3, 1, 2, 4, 1, 2], [2, 1, 4, 0, 0, 0]])
-REAL = TOKENS != 0
+PADDING_MASK = TOKENS != 0
 
 Stack = Callable[[Any], Any]
 
@@ -35,7 +35,7 @@ def keras_attention() -> Stack:
 
 def our_attention() -> Stack:
     layer = keras_attn.layers.MultiHeadAttention(HEADS, SIZE // HEADS)
-    return lambda x: layer(x, x, padding_mask=REAL)
+    return lambda x: layer(x, x, padding_mask=PADDING_MASK)
 
 
 def keras_block(add: Callable[[Any, Any], Any]) -> Stack:
@@ -53,7 +53,7 @@ def keras_block(add: Callable[[Any, Any], Any]) -> Stack:
 
 def our_block() -> Stack:
     block = keras_attn.layers.TransformerEncoderBlock(HEADS, 2 * SIZE, normalize_first=False)
-    return lambda x: block(x, padding_mask=REAL)
+    return lambda x: block(x, padding_mask=PADDING_MASK)
 
 
 def in_turn(*stacks: Stack) -> Stack:
@@ -100,13 +100,13 @@ def cases() -> dict[str, tuple[Stack, Stack]]:
 
 
 def leak(stack: Stack) -> float:
-    """How far an output at a real position moves when what stands at padding changes."""
+    """Return how much an output at an unpadded position changes with the values of padding."""
     embedding = layers.Embedding(5, SIZE, mask_zero=True)  # whose output has a mask
     before = np.asarray(stack(embedding(TOKENS)))
     table = embedding.get_weights()[0]
     table[0] = 5.0
     embedding.set_weights([table])
-    return float(np.abs(np.asarray(stack(embedding(TOKENS))) - before)[REAL].max())
+    return float(np.abs(np.asarray(stack(embedding(TOKENS))) - before)[PADDING_MASK].max())
 
 
 def table() -> str:

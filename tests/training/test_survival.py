@@ -157,8 +157,9 @@ def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
 
 
 def test_sigterm_is_given_back_after_training():
-    from keras_attn.training.checkpoint import State
     from keras_attn.training.keeping import Keeper
+
+    from keras_attn.training.checkpoint import State
 
     before = signal.getsignal(signal.SIGTERM)
     keeper = Keeper(None, State(), contextlib.nullcontext)
