@@ -61,9 +61,9 @@ def small_remarks():
 @pytest.fixture(scope="session")
 def small_text_recipe():
     """A recipe on texts that trains in a second or two."""
-    from keras_attn.recipes import Recipe
+    from keras_attn.recipes import parse_recipe
 
-    return Recipe.model_validate(
+    return parse_recipe(
         {
             "task": "text_classification",
             "description": "small",
@@ -79,9 +79,9 @@ def small_text_recipe():
 
 
 def make_small_recipe():
-    from keras_attn.recipes import Recipe
+    from keras_attn.recipes import parse_recipe
 
-    return Recipe.model_validate(
+    return parse_recipe(
         {
             "task": "image_classification",
             "description": "small",

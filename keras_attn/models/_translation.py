@@ -107,4 +107,3 @@ class TranslationModel(keras.Model):
     def padding_mask(ids: Tensor) -> Tensor:
         """Return the padding mask of ids: True where there is a token."""
         return ops.not_equal(ids, PADDING_ID)
-

@@ -228,15 +228,14 @@ def test_a_strategy_is_refused_where_keras_does_not_run_on_tensorflow(monkeypatc
 
 
 def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
-    from keras_attn.recipes.recipe import Recipe
-    from keras_attn.training import trainer
+    from keras_attn.recipes import parse_recipe
     from tests.training.train_spread import PAIRS
 
     class Two:
         num_replicas_in_sync = 2
 
-    monkeypatch.setattr(trainer, "distribution", lambda *_: strategies.Distribution(Two()))
-    recipe = Recipe.model_validate({**PAIRS, "training": {**PAIRS["training"], "r_drop": 1.0}})
+    monkeypatch.setattr(strategies, "distribution", lambda *_: strategies.Distribution(Two()))
+    recipe = parse_recipe({**PAIRS, "training": {**PAIRS["training"], "r_drop": 1.0}})
     with pytest.raises(ValueError, match=r"must stay on one replica.*2 replicas"):
         training.train(recipe, tmp_path / "run")
 
@@ -271,22 +270,24 @@ def test_one_device_trains_and_exports(small_recipe, shapes, tmp_path):
         small_recipe, tmp_path / "run", dataset=shapes, strategy="one_device", verbose=0
     )
     assert run.record["epochs"] == 3
-    run.classifier.export(tmp_path / "serving")
+    run.model.export(tmp_path / "serving")
     serve = tf.saved_model.load(str(tmp_path / "serving")).signatures["serving_default"]
     images = shapes["test"].images[:5]
-    labels = [answer.label for answer in run.classifier.classify(images)]
+    labels = [answer.label for answer in run.model.classify(images)]
     received = serve(images=tf.constant(images))["label"].numpy()
     assert [label.decode() for label in received] == labels
 
 
-def test_a_batch_that_replicas_cannot_share_equally_is_refused(small_recipe, tmp_path):
+def test_a_batch_that_replicas_cannot_share_equally_is_refused(small_recipe, tmp_path, monkeypatch):
     class Three:
         num_replicas_in_sync = 3
 
-    spread = strategies.Distribution(Three())
+    monkeypatch.setattr(strategies, "distribution", lambda *_: strategies.Distribution(Three()))
     with pytest.raises(ValueError, match=r"batch of 32 .* 3 replicas.*batch_size = 30"):
-        spread.check_batch_size(32)
-    spread.check_batch_size(33)
+        training.train(small_recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    settings = small_recipe.training.model_copy(update={"batch_size": 33})
+    small_recipe.model_copy(update={"training": settings}).check_replicas(3)
 
 
 @pytest.mark.parametrize(

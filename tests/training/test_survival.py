@@ -157,16 +157,15 @@ def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
 
 
 def test_sigterm_is_given_back_after_training():
-    from keras_attn.training.keeping import Keeper
-
+    from keras_attn.training.callbacks import SaveCheckpoints
     from keras_attn.training.checkpoint import State
 
     before = signal.getsignal(signal.SIGTERM)
-    keeper = Keeper(None, State(), contextlib.nullcontext)
-    keeper.on_train_begin()
+    checkpointing = SaveCheckpoints(None, State(), contextlib.nullcontext)
+    checkpointing.on_train_begin()
     assert signal.getsignal(signal.SIGTERM) != before
-    keeper.on_train_begin()  # of the epochs after one that was under way
-    keeper.stop_listening()
+    checkpointing.on_train_begin()  # of the epochs after one that was under way
+    checkpointing.stop_listening()
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_attn import datasets, recipes, training
 from keras_attn.tasks import from_architecture
-from keras_attn.training import trainer
+from keras_attn.tasks.texts import classifier
 from keras_attn.training.checkpoint import sha256
 from tests.training.runs import weights_of
 
@@ -30,7 +30,7 @@ def test_a_run_leaves_its_vocabulary_and_a_record(finished, small_remarks):
     assert record["vocabulary_sha256"] == sha256(finished.folder / "vocabulary.txt")
     assert record["weights_sha256"] == sha256(finished.folder / "model.weights.h5")
     assert record["data"]["train_sha256"] == small_remarks["train"].fingerprint
-    assert record["temperature"] == pytest.approx(float(finished.classifier.temperature))
+    assert record["temperature"] == pytest.approx(float(finished.model.temperature))
     assert 0.02 <= record["temperature"] <= 50
     assert record["temperature"] != 1.0
     for split in ("validation", "test"):
@@ -42,17 +42,17 @@ def test_a_run_leaves_its_vocabulary_and_a_record(finished, small_remarks):
         assert metrics["by_length"][0]["up_to"] == 100
     # 9 steps of 16 texts an epoch, of 150.
     assert record["train_flops"] == 3 * record["forward_flops"] * 9 * 16 * 3
-    assert record["parameters"] == finished.classifier.network.count_params()
+    assert record["parameters"] == finished.model.network.count_params()
     assert len((finished.folder / "log.csv").read_text().splitlines()) == 4
 
 
 def test_it_learned_something_of_the_training_texts_and_its_settings_hold(finished, small_remarks):
-    encoder = finished.classifier.encoder
+    encoder = finished.model.encoder
     assert (encoder.max_length, encoder.head, encoder.once) == (40, 10, True)
     split = small_remarks["train"]
-    metrics = training.evaluate(finished.classifier, split)
+    metrics = training.evaluate(finished.model, split)
     assert metrics["accuracy"] > 0.85
-    logits = finished.classifier.predict(split.texts, verbose=0)
+    logits = finished.model.predict(split.texts, verbose=0)
     assert metrics["accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == split.labels))
     loss = np.logaddexp(*logits.T) - logits[np.arange(len(split)), split.labels]
     assert metrics["loss"] == pytest.approx(loss.mean(), abs=1e-4)
@@ -62,32 +62,30 @@ def test_weights_and_vocabulary_make_the_model_again(finished, small_text_recipe
     fresh = from_architecture(
         "ngram_attention",
         small_remarks.label_names,
-        text=small_text_recipe.encoder_settings,
+        preprocessing=small_text_recipe.preprocessing,
         **small_text_recipe.settings(),
     )
-    fresh.encoder.read(finished.folder / "vocabulary.txt")
+    fresh.read_assets(finished.folder)
     fresh.load_weights(finished.folder / "model.weights.h5")
     texts = small_remarks["test"].texts
     np.testing.assert_array_equal(
-        fresh.predict(texts, verbose=0), finished.classifier.predict(texts, verbose=0)
+        fresh.predict(texts, verbose=0), finished.model.predict(texts, verbose=0)
     )
     metrics = training.evaluate(fresh, small_remarks["test"])
     assert metrics == finished.record["metrics"]["test"]
 
 
 def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remarks, monkeypatch):
-    from keras_attn.training import examples
-
-    monkeypatch.setattr(examples, "LENGTH_BOUNDS", (15, 25))
+    monkeypatch.setattr(classifier, "LENGTH_BOUNDS", (15, 25))
     texts = small_remarks["test"].texts
-    lengths = finished.classifier.encode(texts).lengths
-    answers = finished.classifier.predict(texts, verbose=0).argmax(-1).astype("int32")
+    lengths = finished.model.encode(texts).lengths
+    answers = finished.model.predict(texts, verbose=0).argmax(-1).astype("int32")
     # Of the shortest all are right, of the others half, of the longest none.
     middle = (
         (lengths > 15) & (lengths <= 25) & (np.cumsum((lengths > 15) & (lengths <= 25)) % 2 > 0)
     )
     labels = np.where((lengths <= 15) | middle, answers, 1 - answers)
-    metrics = training.evaluate(finished.classifier, datasets.TextSplit(texts, labels))
+    metrics = training.evaluate(finished.model, datasets.TextSplit(texts, labels))
     counts = [int(((lengths > a) & (lengths <= b)).sum()) for a, b in ((0, 15), (15, 25), (25, 40))]
     assert min(counts) > 0
     shares = [1.0, pytest.approx(middle.sum() / counts[1]), 0.0]
@@ -99,7 +97,7 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    finished, small_text_recipe, small_remarks, tmp_path, monkeypatch
+    finished, small_text_recipe, small_remarks, tmp_path
 ):
     class Interrupt(Exception):
         pass
@@ -109,16 +107,12 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
             if int(self.model.optimizer.iterations) == 14:  # in the second epoch
                 raise Interrupt
 
-    callbacks = trainer._tellers
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "_tellers", lambda *given: [*callbacks(*given), Stop()])
-        with pytest.raises(Interrupt):
-            training.train(small_text_recipe, tmp_path / "run", dataset=small_remarks, verbose=0)
+    settings = {"dataset": small_remarks, "verbose": 0}
+    with pytest.raises(Interrupt):
+        training.train(small_text_recipe, tmp_path / "run", callbacks=[Stop()], **settings)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["00001-0000000"]
     assert not (tmp_path / "run" / "vocabulary.txt").exists()
-    resumed = training.train(
-        small_text_recipe, tmp_path / "run", dataset=small_remarks, resume=True, verbose=0
-    )
+    resumed = training.train(small_text_recipe, tmp_path / "run", resume=True, **settings)
     for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     for key in ("metrics", "temperature", "vocabulary_sha256", "forward_flops"):
@@ -165,10 +159,10 @@ TEXTS = IMAGES.replace("image_", "text_").replace("shapes", "remarks")
 @pytest.mark.parametrize(
     ("recipe", "match"),
     [
-        (IMAGES + "[text]\nonce = true\n", "text: this section is for text_classification"),
+        (IMAGES + "[text]\nonce = true\n", r"text: unknown key\. Accepted here: .*augmentation"),
         (
             TEXTS + "[augmentation]\nflip = true\n",
-            "augmentation: this section is for image_classification",
+            r"augmentation: unknown key\. Accepted here: .*text",
         ),
         (TEXTS + "[text]\nonce = 1\n", r"text\.once: .*boolean"),
         (TEXTS + "[text]\nmax_length = 0\n", r"text\.max_length: .*greater than or equal to 1"),
@@ -185,8 +179,8 @@ def test_a_section_that_is_not_for_the_task_is_refused(tmp_path, recipe, match):
 def test_recipes_of_both_tasks_load_without_those_sections(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(IMAGES)
-    assert recipes.load_recipe(path).encoder_settings is None
+    assert recipes.load_recipe(path).preprocessing == {}
     path.write_text(TEXTS + "[text]\nmin_count = 2\n")
-    assert recipes.load_recipe(path).encoder_settings == {
+    assert recipes.load_recipe(path).preprocessing == {
         **{"max_length": 512, "head": None, "once": False, "min_count": 2, "lowercase": True},
     }

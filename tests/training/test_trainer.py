@@ -1,5 +1,6 @@
 """Training runs: what they leave, that they repeat, and that they survive."""
 
+import functools
 import json
 import shutil
 
@@ -10,6 +11,7 @@ import pytest
 from keras_attn import datasets, recipes, training
 from keras_attn.optimizers import WarmupDecay
 from keras_attn.tasks import from_architecture
+from keras_attn.tasks.classification import classification_objective
 from keras_attn.training.learner import EvaluateAverages, Learner
 from keras_attn.training.optimizer import build_optimizer
 from tests.training.runs import checkpoints_in, weights_of
@@ -68,14 +70,13 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
 
     from keras_attn.training import trainer
 
-    original, of_here = trainer._tellers, trainer.provenance()
+    settings, of_here = {"dataset": shapes, "verbose": 0}, trainer.provenance()
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "_tellers", lambda *arguments: [*original(*arguments), Stop()])
         patch.setattr(trainer, "provenance", lambda: {**of_here, "commit": "earlier"})
         with pytest.raises(Interrupt):
-            training.train(small_recipe, tmp_path / "run", dataset=shapes, verbose=0)
+            training.train(small_recipe, tmp_path / "run", callbacks=[Stop()], **settings)
     assert checkpoints_in(tmp_path / "run") == ["00001-0000000", "00002-0000000"]
-    resumed = training.train(small_recipe, tmp_path / "run", dataset=shapes, resume=True, verbose=0)
+    resumed = training.train(small_recipe, tmp_path / "run", resume=True, **settings)
     for a, b in zip(weights_of(finished), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     assert resumed.record["metrics"] == finished.record["metrics"]
@@ -164,26 +165,22 @@ def test_a_model_is_evaluated_however_it_is_compiled(finished, shapes, metrics):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_float32_weights(
-    small_recipe, shapes, tmp_path, precision, monkeypatch
+    small_recipe, shapes, tmp_path, precision
 ):
     recipe = small_recipe.model_copy(
         update={"training": small_recipe.training.model_copy(update={"precision": precision})}
     )
-    from keras_attn.training import trainer
-
     trained_in = set()
-    original = trainer._tellers
 
-    def look(folder, classifier, *rest):
-        trained_in.add(classifier.network.get_layer("stage_1").compute_dtype)
-        return original(folder, classifier, *rest)
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            trained_in.add(self.model.task.network.get_layer("stage_1").compute_dtype)
 
-    monkeypatch.setattr(trainer, "_tellers", look)
-    run = training.train(recipe, tmp_path / "run", dataset=shapes, verbose=0)
+    run = training.train(recipe, tmp_path / "run", dataset=shapes, callbacks=[Look()], verbose=0)
     assert trained_in == {precision[6:]}
-    assert {w.dtype for w in run.classifier.weights} == {"float32"}
+    assert {w.dtype for w in run.model.weights} == {"float32"}
     # What is kept, and measured, computes in float32.
-    assert run.classifier.network.get_layer("stage_1").compute_dtype == "float32"
+    assert run.model.network.get_layer("stage_1").compute_dtype == "float32"
     assert np.isfinite(run.record["metrics"]["test"]["loss"])
     header, *_, last = (run.folder / "log.csv").read_text().splitlines()
     logged = float(dict(zip(header.split(","), last.split(","), strict=True))["val_accuracy"])
@@ -191,14 +188,15 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
 
 
 def test_float16_scales_its_loss(small_recipe, shapes):
-    from keras_attn.training import examples, trainer
+    from keras_attn.training import trainer
     from keras_attn.training.strategies import Distribution
 
     training_ = small_recipe.training.model_copy(update={"precision": "mixed_float16"})
     recipe = small_recipe.model_copy(update={"training": training_})
-    classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
-    read = examples.read(classifier, shapes, recipe)
-    learner = trainer._compiled(classifier, read, recipe, 0, 6, Distribution())
+    new_model = functools.partial(
+        from_architecture, "small_attention_cnn", shapes.label_names, filters=(4, 8)
+    )
+    learner, _, _ = trainer._prepare(recipe, new_model, shapes, None, 0, Distribution())
     assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
@@ -260,7 +258,7 @@ def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
 def test_averages_are_those_of_all_weights(shapes):
     keras.utils.set_random_seed(0)
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
-    learner = Learner(classifier, [], average=0.5)
+    learner = Learner(classifier, classification_objective(0.0), [], ema_decay=0.5)
     learner.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
     split, seen, expected = shapes["train"], [], None
 
@@ -290,7 +288,7 @@ def test_averages_are_those_of_all_weights(shapes):
 @pytest.mark.tensorflow
 def test_validation_sees_the_averages_and_training_the_weights(shapes):
     classifier = from_architecture("small_attention_cnn", shapes.label_names, filters=(4, 8))
-    learner = Learner(classifier, [], average=0.9)
+    learner = Learner(classifier, classification_objective(0.0), [], ema_decay=0.9)
     learner.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
     held = {}
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets, tasks, training
-from keras_attn.recipes.recipe import Recipe
-from keras_attn.training import trainer, translations
-from keras_attn.training.checkpoint import State
+from keras_attn.recipes import Recipe, RecipeError, parse_recipe
+from keras_attn.tasks.translation import quality
+from keras_attn.tasks.translation.training_data import TranslationObjective, ValidationBleu
 from keras_attn.training.learner import Learner
-from keras_attn.training.strategies import Distribution
 
 WORDS = {"a": "un", "the": "le", "dog": "chien", "cat": "chat", "runs": "court", "eats": "mange"}
 
@@ -35,7 +34,7 @@ def dataset():
 
 
 def _recipe(**changes) -> Recipe:
-    return Recipe.model_validate(
+    return parse_recipe(
         {
             "task": "translation",
             "description": "",
@@ -79,12 +78,12 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     assert "tok:13a" in test["bleu_signature"]
     assert test["beam_size"] == 5
     assert {"chrf", "bleu_lowercased_tokens", "loss", "accuracy", "examples"} <= set(test)
-    scores = whole.classifier.score(list(dataset["test"].sources), list(dataset["test"].targets))
-    lengths = whole.classifier.encode(dataset["test"].sources, dataset["test"].targets)
+    scores = whole.model.score(list(dataset["test"].sources), list(dataset["test"].targets))
+    lengths = whole.model.encode(dataset["test"].sources, dataset["test"].targets)
     assert test["loss"] == pytest.approx(-scores.sum() / lengths.target_lengths.sum(), rel=1e-4)
-    _, accuracy = whole.classifier.evaluate(dataset["test"].sources, dataset["test"].targets)
+    _, accuracy = whole.model.evaluate(dataset["test"].sources, dataset["test"].targets)
     assert test["accuracy"] == pytest.approx(accuracy, rel=1e-4)
-    assert record["parameters"] == whole.classifier.network.count_params()
+    assert record["parameters"] == whole.model.network.count_params()
     assert record["vocabulary_sha256"]
     epochs = list(csv.DictReader((whole.folder / "log.csv").read_text().splitlines()))
     assert all("val_bleu" in row for row in epochs)
@@ -98,33 +97,27 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole, dataset, tmp
     class StopError(Exception):
         pass
 
-    def stop(epoch: int, logs: dict | None = None) -> None:
-        raise StopError
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+            if epoch == 1:
+                raise StopError
 
-    original = translations.TranslateHeldOut.on_epoch_begin
-    translations.TranslateHeldOut.on_epoch_begin = lambda self, epoch, logs=None: (
-        stop(epoch) if epoch == 1 else None
-    )
-    try:
-        with pytest.raises(StopError):
-            training.train(_recipe(), tmp_path / "run", dataset=dataset, verbose=0)
-    finally:
-        translations.TranslateHeldOut.on_epoch_begin = original
-    resumed = training.train(_recipe(), tmp_path / "run", dataset=dataset, resume=True, verbose=0)
-    for ours, theirs in zip(
-        resumed.classifier.get_weights(), whole.classifier.get_weights(), strict=True
-    ):
+    settings = {"dataset": dataset, "verbose": 0}
+    with pytest.raises(StopError):
+        training.train(_recipe(), tmp_path / "run", callbacks=[Stop()], **settings)
+    resumed = training.train(_recipe(), tmp_path / "run", resume=True, **settings)
+    for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_what_was_written_is_read_by_a_fresh_model(whole, dataset):
     fresh = tasks.from_architecture(
-        "translation_transformer", text=_recipe().encoder_settings, **_recipe().model
+        "translation_transformer", preprocessing=_recipe().preprocessing, **_recipe().model
     )
-    fresh.read_vocabulary(whole.folder / "vocabulary.txt")
+    fresh.read_assets(whole.folder)
     fresh.load_weights(whole.folder / "model.weights.h5")
     sources = list(dataset["test"].sources)
-    assert fresh.translate(sources) == whole.classifier.translate(sources)
+    assert fresh.translate(sources) == whole.model.translate(sources)
 
 
 def test_bleu_counts_what_sacrebleu_counts():
@@ -134,12 +127,12 @@ def test_bleu_counts_what_sacrebleu_counts():
         (("The dog runs in the park .", "A dog is running ."), ("L'homme mange .",)),
     )
     perfect = ["A dog is running .", "L'homme mange ."]
-    assert translations.corpus_bleu(perfect, split)["bleu"] == pytest.approx(100.0)
-    assert translations.corpus_chrf(perfect, split)["chrf"] == pytest.approx(100.0)
+    assert quality.corpus_bleu(perfect, split)["bleu"] == pytest.approx(100.0)
+    assert quality.corpus_chrf(perfect, split)["chrf"] == pytest.approx(100.0)
     lower = [text.lower() for text in perfect]
-    assert translations.corpus_bleu(lower, split)["bleu"] < 100.0
-    assert translations.lowercased_token_bleu(lower, split) == pytest.approx(100.0)
-    assert translations.references(split) == [
+    assert quality.corpus_bleu(lower, split)["bleu"] < 100.0
+    assert quality.lowercased_token_bleu(lower, split) == pytest.approx(100.0)
+    assert quality.references(split) == [
         ["The dog runs in the park .", "L'homme mange ."],
         ["A dog is running .", None],
     ]
@@ -150,8 +143,8 @@ def test_tokens_are_cut_by_the_rules_of_the_language():
     scores = {}
     for language in ("fr", "en", None):
         split = datasets.PairSplit(targets, targets, target_language=language).take([0])
-        assert translations.token_language(split) == (language or "en")
-        scores[language] = translations.lowercased_token_bleu(written, split)
+        assert quality.token_language(split) == (language or "en")
+        scores[language] = quality.lowercased_token_bleu(written, split)
     assert scores["fr"] > scores["en"] == scores[None]  # "homme" is a token in French alone
 
 
@@ -159,27 +152,27 @@ def test_tokens_are_cut_by_the_rules_of_the_language():
     ("section", "values"), [("text", {"once": True}), ("augmentation", {"flip": True})]
 )
 def test_sections_of_other_tasks_are_refused(section, values):
-    with pytest.raises(ValueError, match=f"{section}: this section is for"):
+    with pytest.raises(RecipeError, match=f"{section}: unknown key.*subwords"):
         _recipe(**{section: values})
 
 
 def test_subwords_are_of_translation_alone():
     recipe = _recipe(subwords={"max_length": 50, "dropout": 0.2})
-    assert recipe.encoder_settings == {"max_length": 50, "lowercase": False, "min_count": 2}
+    assert recipe.preprocessing == {"max_length": 50, "lowercase": False, "min_count": 2}
 
 
 def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole, dataset):
-    read = translations.PairExamples(whole.classifier, dataset, _recipe())
+    data = whole.model.training_data(dataset, _recipe())
 
     def first(epoch: int) -> list[bytes]:
-        batches = read.batches(10_000, seed=0, epochs=2)
+        batches = data.batches(10_000, seed=0, epochs=2)
         inputs, _ = batches[epoch * batches.steps]
         return sorted(row.tobytes() for row in np.asarray(inputs["source"]))
 
     assert first(0) == first(0)
     assert first(0) != first(1)
     assert len(first(0)) == 2 * 60  # each pair twice, for R-Drop
-    assert [side.rate for side in read.dropout] == [0.1, 0.1]
+    assert [side.rate for side in data.subword_dropout] == [0.1, 0.1]
 
 
 @pytest.mark.parametrize("epochs", [1, 20])
@@ -193,35 +186,37 @@ def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, 
         def on_train_end(self, logs=None):
             self.seen = int(self.model.optimizer.iterations)
 
-    counted, original = Count(), trainer._tellers
+    counted = Count()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translations, "TranslateHeldOut", lambda *_: keras.callbacks.Callback())
-        patch.setattr(trainer, "_tellers", lambda *given: [*original(*given), counted])
-        run = training.train(recipe, tmp_path / "run", dataset=dataset, verbose=0)
+        patch.setattr(ValidationBleu, "on_epoch_end", lambda *_, **__: None)
+        settings = {"dataset": dataset, "callbacks": [counted], "verbose": 0}
+        run = training.train(recipe, tmp_path / "run", **settings)
     assert len((run.folder / "log.csv").read_text().splitlines()) == 1 + epochs
     schedule = counted.model.optimizer.get_config()["learning_rate"]["config"]
     assert counted.seen == schedule["total_steps"]
 
 
-def test_a_run_reads_what_its_recipe_says(whole, dataset, tmp_path):
-    read = translations.PairExamples(whole.classifier, dataset, _recipe())
-    assert read.loss(0.1).label_smoothing == 0.1
-    held_out = read.held_out_batches(1)
-    batches = [held_out[index] for index in range(len(held_out))]
+def test_a_run_reads_what_its_recipe_says(whole, dataset):
+    data = whole.model.training_data(dataset, _recipe())
+    assert data.objective.loss.label_smoothing == 0.1
+    assert data.objective.r_drop == 1.0
+    validation = data.validation_batches(1)
+    batches = [validation[index] for index in range(len(validation))]
     tokens = sum(int((targets != 0).sum()) for _, targets in batches)
-    assert tokens == read.pairs.target_lengths.sum()
-    assert len(read.pairs) == len(dataset["validation"])
-    assert trainer._compiled(whole.classifier, read, _recipe(), 0, 3, Distribution()).r_drop == 1.0
-    called = trainer._tellers(tmp_path, whole.classifier, read, State(), False)
-    assert [type(c).__name__ for c in called] == ["TranslateHeldOut", "BestWeights"]
+    assert tokens == data.validation_pairs.target_lengths.sum()
+    assert len(data.validation_pairs) == len(dataset["validation"])
+    assert [type(callback) for callback in data.callbacks()] == [ValidationBleu]
+    assert (whole.folder / "best.weights.h5").is_file()
 
 
-def test_subwords_are_learnt_of_training_pairs_alone(dataset):
+def test_subwords_are_learnt_of_training_pairs_alone(dataset, tmp_path):
     strange = np.array(["q q q q q"] * 9, object)
     held_out = datasets.PairSplit(strange, strange)
     readers = {"train": lambda: dataset["train"], "validation": lambda: held_out}
-    model = tasks.from_architecture("translation_transformer", **_recipe().model)
-    translations.PairExamples(model, datasets.Dataset("multi30k_en_fr", (), readers), _recipe())
+    both = datasets.Dataset("multi30k_en_fr", (), readers)
+    settings = _recipe().training.model_copy(update={"epochs": 1})
+    recipe = _recipe().model_copy(update={"training": settings})
+    model = training.train(recipe, tmp_path / "run", dataset=both, verbose=0).model
     assert model.tokenizer.pieces
     assert not any("q" in piece for piece in model.tokenizer.pieces)
 
@@ -231,7 +226,7 @@ def test_the_divergence_of_copies_joins_the_loss_by_its_weight():
     logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
     losses = []
     for weight in (0.0, 3.0):
-        learner = Learner(keras.Sequential(), [], one_hot=False, r_drop=weight)
+        learner = Learner(keras.Sequential(), TranslationObjective(0.0, weight), [])
         learner.compile(loss=tasks.SequenceCrossentropy())
         losses.append(float(learner.compute_loss(y=targets, y_pred=logits)))
     apart = float(tasks.divergence_of_copies(targets, logits))
@@ -249,12 +244,12 @@ def test_figures_are_of_as_many_beams_as_the_record_says(whole, dataset, monkeyp
         return translate(self, texts, beam_size, **settings)
 
     monkeypatch.setattr(tasks.Translator, "translate", noted)
-    told = translations.evaluate_translations(whole.classifier, dataset["test"])
+    told = quality.evaluate_translations(whole.model, dataset["test"])
     assert sizes == [told["beam_size"]] == [5]
 
 
 def test_r_drop_is_of_translation_alone(small_text_recipe):
     values = small_text_recipe.model_dump()
     values["training"]["r_drop"] = 1.0
-    with pytest.raises(ValueError, match="r_drop: this key is for translation"):
-        Recipe.model_validate(values)
+    with pytest.raises(RecipeError, match=r"training\.r_drop: unknown key\. Accepted here: epochs"):
+        parse_recipe(values)

@@ -10,7 +10,7 @@ import sys
 import keras
 
 from keras_attn import datasets, training
-from keras_attn.training import keeping, trainer
+from keras_attn.training.callbacks import INTERRUPTED
 from tests import conftest
 
 
@@ -55,8 +55,6 @@ def main():
         acts.append(After(lambda: os.kill(os.getpid(), signal.SIGTERM), step=arguments.stop_at))
     if arguments.full_after is not None:
         acts.append(After(fill_the_disk, epoch=arguments.full_after))
-    original = trainer._tellers
-    trainer._tellers = lambda *given: [*original(*given), *acts]
     try:
         training.train(
             recipe,
@@ -64,11 +62,12 @@ def main():
             dataset=shapes,
             resume=arguments.resume,
             checkpoint_steps=arguments.every,
+            callbacks=acts,
             verbose=0,
         )
     except training.InterruptedTrainingError as error:
         print(error, file=sys.stderr)
-        sys.exit(keeping.INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

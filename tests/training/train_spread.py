@@ -6,11 +6,13 @@ import pathlib
 import signal
 import sys
 
+import keras
 import numpy as np
 
 from keras_attn import datasets, training
-from keras_attn.recipes.recipe import Recipe
-from keras_attn.training import keeping, trainer
+from keras_attn.recipes import parse_recipe
+from keras_attn.training import trainer
+from keras_attn.training.callbacks import INTERRUPTED
 from tests.training.train_small import After
 
 IMAGES = {
@@ -98,18 +100,10 @@ def main():
     parser.add_argument("--kill-at", type=int, help="SIGKILL to the last worker at this step")
     parser.add_argument("--precision", default="float32")
     arguments = parser.parse_args()
-    recipe = Recipe.model_validate(RECIPES[arguments.kind])
+    recipe = parse_recipe(RECIPES[arguments.kind])
     settings = recipe.training.model_copy(update={"precision": arguments.precision})
     recipe = recipe.model_copy(update={"training": settings})
-    original = trainer._tellers
-    learners = []
-
-    class Look(trainer.Learner):
-        def __init__(self, *given, **named):
-            super().__init__(*given, **named)
-            learners.append(self)
-
-    trainer.Learner = Look
+    look = Look()
     if arguments.kill_at:
         last = os.environ["TF_CONFIG"].endswith('"index": 1}}')
         act = After(lambda: os.kill(os.getpid(), signal.SIGKILL), step=arguments.kill_at)
@@ -124,30 +118,34 @@ def main():
             strategy=arguments.strategy,
             devices=arguments.devices,
             resume=arguments.resume,
+            callbacks=[look],
             verbose=0,
         )
     except (training.InterruptedTrainingError, training.WorkerLostError) as error:
         print(f"{type(error).__name__}: {error}", flush=True)
-        os._exit(keeping.INTERRUPTED)
-    trainer._tellers = original
+        os._exit(INTERRUPTED)
     if run.record:
-        (learner,) = learners
-        for variable in learner.classifier.weights:
+        learner = look.model
+        for variable in learner.task.weights:
             values = [np.array(v) for v in _replicas(learner, variable)]
             for value in values[1:]:
                 np.testing.assert_array_equal(values[0], value, err_msg=variable.path)
         np.savez(
             arguments.folder / "weights.npz",
-            *[np.array(weight) for weight in run.classifier.get_weights()],
+            *[np.array(weight) for weight in run.model.get_weights()],
         )
         if arguments.kind == "images":
-            run.classifier.export(arguments.folder / "serving")
+            run.model.export(arguments.folder / "serving")
         print("replicas:", len(values))
 
 
 def _replicas(learner, variable):
     strategy = learner.distribute_strategy
     return [value.numpy() for value in strategy.experimental_local_results(variable.value)]
+
+
+class Look(keras.callbacks.Callback):
+    """Keeps the model that is trained, as `model`."""
 
 
 class _Both(trainer.Restore):
