@@ -1,5 +1,6 @@
 """What holds for the repository as a whole."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import keras_attn
 from tests.conftest import ROOT
 
-ROOMS = sorted(keras_attn.__all__)
+ROOMS = sorted(name for name in keras_attn.__all__ if inspect.ismodule(getattr(keras_attn, name)))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -46,12 +47,11 @@ def test_the_python_examples_of_the_readme_run(tmp_path):
 
 def test_every_public_name_is_documented():
     undocumented = []
-    for room in ROOMS:
-        module = getattr(keras_attn, room)
+    for module in (keras_attn, *(getattr(keras_attn, room) for room in ROOMS)):
         for name in module.__all__:
             value = getattr(module, name)
             if callable(value) and not (value.__doc__ or "").strip():
-                undocumented.append(f"{room}.{name}")
+                undocumented.append(f"{module.__name__}.{name}")
     assert undocumented == []
 
 
@@ -59,3 +59,10 @@ def test_every_public_name_is_documented():
 def test_unknown_names_are_attribute_errors(room):
     with pytest.raises(AttributeError):
         _ = getattr(keras_attn, room).no_such_name
+
+
+def test_the_package_offers_models_by_name_and_from_files():
+    assert {"build", "list_models", "load"} == set(keras_attn.__all__) - set(ROOMS)
+    assert keras_attn.build is keras_attn.zoo.build
+    with pytest.raises(AttributeError):
+        _ = keras_attn.no_such_name
