@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ["attention.md", "images.md", "masks.md", "sentiment.md", "translation.md"]
+PAGES = ["attention.md", "images.md", "masks.md", "sentiment.md", "tasks.md", "translation.md"]
 
 
 def script(*path):
