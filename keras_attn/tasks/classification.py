@@ -88,7 +88,7 @@ class ClassificationTask(Task):
             if unknown := sorted({name for name in names if name not in index}):
                 raise ValueError(
                     f"Labels must be names in {self.label_names}, or their indices. Received: "
-                    f"{unknown[0]!r}."
+                    f"{str(unknown[0])!r}."
                 )
             return np.array([index[name] for name in names], "int32").reshape(y.shape)
         return self._checked_indices(y)

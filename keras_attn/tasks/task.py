@@ -277,13 +277,17 @@ class Task(keras.Model):
                 return x
             return x.map(lambda *parts: self.preprocess_batch(*parts, training=training))
         if isinstance(x, keras.utils.PyDataset):
-            return _Preprocessed(x, self, training)
+            return _PreparedBatches(x, self, training)
         if not is_dataset(x):
             x = self.preprocess_inputs(x, training=training)
         if not rest:
             return x
         targets, *weights = rest
         return (x, self.preprocess_targets(targets), *map(as_array, weights))
+
+    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return the batch `index` of a `PyDataset` in the form that the network is fitted on."""
+        return self._prepared(x, *rest, training=training)
 
     def _is_raw(self, spec: Any) -> bool:
         """Return whether the elements of a `tf.data.Dataset` are still to be preprocessed."""
@@ -400,8 +404,14 @@ class Task(keras.Model):
         return write_saved_model(filepath, self.serving_function(**options), self, **specs)
 
 
-class _Preprocessed(keras.utils.PyDataset):
-    """The batches of another `PyDataset`, preprocessed."""
+class _PreparedBatches(keras.utils.PyDataset):
+    """The batches of another `PyDataset`, in the form that a task's network is fitted on.
+
+    Args:
+        batches: Batches of raw inputs, and what comes with them.
+        task: The task that prepares them.
+        training: Whether they are for `fit`.
+    """
 
     def __init__(self, batches: keras.utils.PyDataset, task: Task, training: bool) -> None:
         super().__init__(
@@ -421,10 +431,10 @@ class _Preprocessed(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         parts = as_tuple(self.batches[index])
-        return self.task._prepared(*parts, training=self.training)
+        return self.task._prepared_batch(index, *parts, training=self.training)
 
     def on_epoch_end(self) -> None:
-        """Tell the batches."""
+        """Call `on_epoch_end` of the batches."""
         self.batches.on_epoch_end()
 
 
@@ -440,6 +450,21 @@ def is_dataset(x: Any) -> bool:
 def as_tuple(x: Any) -> tuple[Any, ...]:
     """Return a tuple as it is, and anything else as the only element of one."""
     return x if isinstance(x, tuple) else (x,)
+
+
+def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
+    """Pad ids `(B, T, ...)` to an even length in batches of even index, an odd one in others.
+
+    Keras takes all batches of a `PyDataset` to be as long as the first two, if these are equally
+    long.
+
+    Example:
+
+    >>> [alternate_lengths(np.ones((1, 3)), index).shape for index in (0, 1)]
+    [(1, 4), (1, 3)]
+    """
+    missing = (ids.shape[1] + index) % 2
+    return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
 
 
 def as_array(values: Any) -> Any:

@@ -42,10 +42,10 @@ GRAMS = {gram for text in TEXTS for gram in grams_of(text)}
 SIZES = tuple(2 + sum(gram.count(" ") == order for gram in GRAMS) for order in (0, 1))
 
 
-def make(architecture="ngram_attention", text=None, **more):
+def make(architecture="ngram_attention", preprocessing=None, **more):
     keras.utils.set_random_seed(0)
     settings = {"vocabulary_sizes": SIZES, **SMALL[architecture], **more}
-    return from_architecture(architecture, NAMES, text=text, **settings)
+    return from_architecture(architecture, NAMES, preprocessing=preprocessing, **settings)
 
 
 def naive_bayes():

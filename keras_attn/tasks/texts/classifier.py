@@ -22,7 +22,7 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.task import Task
+from keras_attn.tasks.task import Task, alternate_lengths, as_tuple
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
@@ -389,6 +389,12 @@ class TextClassifier(ClassificationTask):
         targets, *weights = rest
         return (ids, self.label_indices(targets), *weights)
 
+    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        batch = super()._prepared_batch(index, x, *rest, training=training)
+        ids, *others = as_tuple(batch)
+        ids = alternate_lengths(ids, index)
+        return (ids, *others) if others else ids
+
     def serving_function(self) -> Callable[..., dict[str, Any]]:
         """Return the function to export: strings to labels with scores.
 
@@ -440,7 +446,7 @@ class TextClassifier(ClassificationTask):
                 f"There must be one label a text. Received: {len(texts)} texts, labels of shape "
                 f"{indices.shape}."
             )
-        if indices.dtype.kind not in "iu":
+        if len(indices) and indices.dtype.kind not in "iu":
             known = len(self.label_names)
             raise ValueError(
                 f"Labels must be integers from 0 to {known - 1}, the index of a name in "

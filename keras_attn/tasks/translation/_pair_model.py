@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
-from keras_attn.tasks.task import Task
+from keras_attn.tasks.task import Task, alternate_lengths
 from keras_attn.tasks.translation._search import BATCH
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
@@ -82,7 +83,7 @@ class PairModel(Task):
 
         For lists of strings `batch_size` counts the tokens of a batch; the default is 2048. They
         are batched with others of like length, in another order each epoch. A
-        `tf.data.Dataset` of `(sources, targets)` has its own batches.
+        `tf.data.Dataset` or `keras.utils.PyDataset` of `(sources, targets)` has its own batches.
         """
         if not _are_texts(x):
             return super().fit(x, y, **kwargs)
@@ -119,6 +120,14 @@ class PairModel(Task):
             raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
         pairs = self.encode(x, *(rest or (None,)))
         return prepare_batches(EvaluationBatches(pairs, BATCH))
+
+    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return a batch of pairs of strings as ids; ids as they are."""
+        if isinstance(x, dict):
+            return (x, *rest) if rest else x
+        pairs = self.encode(x, *(rest or (None,)))
+        batch = pairs.batch(np.arange(len(pairs)), multiple=1)
+        return keras.tree.map_structure(lambda ids: alternate_lengths(ids, index), batch)
 
     def _is_raw(self, spec: Any) -> bool:
         return isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.tensorflow
 @pytest.fixture(scope="module", params=sorted(SMALL))
 def classifier(request):
     """Each architecture, trained for a moment and calibrated."""
-    model = make(request.param, text={"max_length": 48})
+    model = make(request.param, preprocessing={"max_length": 48})
     model.adapt(TEXTS, LABELS)
     model.fit(TEXTS, np.array(LABELS), epochs=2, verbose=0)
     model.calibrate(NEW, [1, 0, 1, 1, 1, 0])  # not all as it would say
@@ -173,9 +173,10 @@ def test_labels_that_cannot_be_are_refused_by_what_they_are():
         (np.eye(2)[LABELS], r"one label a text.*\(7, 2\)"),
         (np.array(LABELS, float), "integers from 0 to 1.*float64"),
         (np.array(LABELS) > 0, "integers from 0 to 1.*bool"),
-        (["good"] * 7, r"integers from 0 to 1.*'bad', 'good'.*such as .*good"),
-        ([*LABELS[:-1], 2], "integers from 0 to 1.*such as .*2"),
-        ([*LABELS[:-1], -1], "integers from 0 to 1.*such as .*-1"),
+        ([*(NAMES[label] for label in LABELS[:-1]), "god"], r"'bad', 'good'.*Received: 'god'"),
+        (["good"] * 7, "needs texts of every label. Received: none of 'bad'"),
+        ([*LABELS[:-1], 2], r"integers from 0 to 1.*'bad', 'good'.*Received: 2\."),
+        ([*LABELS[:-1], -1], r"integers from 0 to 1.*Received: -1\."),
         ([1] * 7, "needs texts of every label. Received: none of 'bad'"),
     ):
         with pytest.raises(ValueError, match=match):
@@ -216,9 +217,10 @@ def test_parts_that_do_not_fit_are_refused():
         TextClassifier(network, NGramEncoder(SIZES), ("a", "b", "c"))
     with pytest.raises(ValueError, match=r"an encoder of \(9, 9\) ids, a network of"):
         TextClassifier(network, NGramEncoder((9, 9)), NAMES)
-    with pytest.raises(ValueError, match="reads images, and `text` is given"):
-        from_architecture("small_attention_cnn", NAMES, text={"once": True})
-    assert make(text={"once": True, "max_length": 7}).encoder.max_length == 7
+    with pytest.raises(ValueError, match=r"reads images, which have no .*preprocessing=\{'once'"):
+        from_architecture("small_attention_cnn", NAMES, preprocessing={"once": True})
+    model = make(preprocessing={"once": True, "max_length": 7})
+    assert (model.encoder.once, model.encoder.max_length) == (True, 7)
 
 
 @pytest.mark.tensorflow
@@ -269,7 +271,7 @@ def served(tmp_path_factory):
     encoded = [t.encode("utf-8", "surrogatepass") if isinstance(t, str) else t for t in STRANGE]
     batches = [encoded, [], [b""], [text for text in encoded[::-1] if len(text) < 100]]
     for name in sorted(SMALL):
-        models[name] = make(name, text={"max_length": 48})
+        models[name] = make(name, preprocessing={"max_length": 48})
         models[name].adapt(TEXTS, LABELS)
         models[name].temperature.assign(0.4)
         models[name].export(folder / name / "model")

@@ -36,7 +36,9 @@ SETTINGS = {
 def make(architecture="ngram_attention", names=NAMES, **settings):
     keras.utils.set_random_seed(3)
     settings = {**SETTINGS[architecture], "vocabulary_sizes": (60, 60, 60), **settings}
-    model = tasks.from_architecture(architecture, names, text={"max_length": 1000}, **settings)
+    model = tasks.from_architecture(
+        architecture, names, preprocessing={"max_length": 1000}, **settings
+    )
     labels = np.array(LABELS)
     model.adapt(TEXTS, labels if len(names) == 3 else labels % 2)
     # Attention that is not even, whatever the architecture starts with.
@@ -349,7 +351,7 @@ def test_explaining_leaves_the_model_as_it_is(tmp_path):
 
 
 def test_many_texts_trace_once():
-    from keras_attn.tasks import explanation
+    from keras_attn.tasks.texts import explanation
 
     model = make()
     for some_text in ("good", TEXT, "a bad film"):

@@ -190,8 +190,8 @@ def test_seeds_share_a_graph_and_batches_draw_other_numbers(fitted):
     assert drawn[:BATCH] != drawn[BATCH:]
 
 
-def test_alignments_hold_every_attention(fitted):
-    alignment = fitted.alignments(SOURCES[0])
+def test_explanations_hold_every_attention(fitted):
+    alignment = fitted.explain(SOURCES[0])
     assert alignment.source_tokens[-1] == alignment.target_tokens[-1] == "<end>"
     assert "".join(alignment.target_tokens[:-1]).replace("\u2581", " ").strip() == TARGETS[0]
     rows, columns = len(alignment.target_tokens), len(alignment.source_tokens)
@@ -205,9 +205,9 @@ def test_alignments_hold_every_attention(fitted):
     with pytest.raises(ValueError, match="`stage` must be one of"):
         alignment.attention("memory")
     with pytest.raises(ValueError, match="at least one word"):
-        fitted.alignments(" ")
+        fitted.explain(" ")
     with pytest.raises(TypeError, match="one string"):
-        fitted.alignments(SOURCES)
+        fitted.explain(SOURCES)
 
 
 def test_pairs_of_unequal_number_are_refused(fitted):
@@ -225,7 +225,7 @@ def test_what_are_no_pairs_of_texts_is_refused(fitted):
             run(SOURCES)
     with pytest.raises(TypeError, match=r"`targets` must be .* Received: NoneType"):
         fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES,))
-    with pytest.raises(ValueError, match="weights are not taken"):
+    with pytest.raises(ValueError, match="weights are not accepted"):
         fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, np.ones(5)))
 
 
@@ -258,7 +258,7 @@ def test_fit_goes_on_from_an_epoch(monkeypatch):
 def test_numbers_below_one_are_refused(name, wrong):
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
         tasks.from_architecture(
-            "translation_transformer", text={name: wrong}, vocabulary_size=300, **TINY
+            "translation_transformer", preprocessing={name: wrong}, vocabulary_size=300, **TINY
         )
 
 
@@ -321,7 +321,7 @@ def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp
     import tensorflow as tf
 
     monkeypatch.setattr(fitted, "max_length", 6)
-    assert fitted._source_ids(np.array(["dog " * 2000, "dog"])).shape == (2, 7)
+    assert fitted.source_ids(np.array(["dog " * 2000, "dog"])).shape == (2, 7)
     model = tf.saved_model.load(str(fitted.export(tmp_path / "1", beam_size=1)))
     found = model.serve(texts=tf.constant(["dog " * 2000, "dog " * 7, "dog " * 6]))
     assert len(set(found["text"].numpy().tolist())) == 1
@@ -330,8 +330,8 @@ def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp
 def test_a_saved_translator_is_read_in_a_new_process(fitted, tmp_path):
     fitted.save(tmp_path / "model.keras")
     script = (
-        "import sys, keras, keras_attn.tasks\n"
-        "model = keras.models.load_model(sys.argv[1])\n"
+        "import sys, keras_attn\n"
+        "model = keras_attn.load(sys.argv[1])\n"
         "print(model.translate(sys.argv[2]).text)"
     )
     command = [sys.executable, "-c", script, tmp_path / "model.keras", SOURCES[0]]
@@ -358,7 +358,7 @@ def test_export_takes_nothing_that_it_would_ignore(fitted, tmp_path):
 
 def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
     model = tasks.from_architecture(
-        "translation_transformer", text={"min_count": 9}, vocabulary_size=330, **TINY
+        "translation_transformer", preprocessing={"min_count": 9}, vocabulary_size=330, **TINY
     )
     model.adapt(["a dog."] * 9 + ["a zoo."] * 2, ["un chien."] * 11)
     pieces = model.tokenizer.pieces

@@ -1,0 +1,207 @@
+"""What `fit`, `evaluate`, `predict` and the answers of an image classifier take."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn.tasks import ImageClassifier, from_architecture
+
+NAMES = ("dark", "light", "red")
+COLORS = np.array([[20, 20, 20], [230, 230, 230], [220, 30, 30]])
+SIZES = [(32, 32), (40, 24), (9, 50), (64, 64), (32, 32), (31, 33)]
+LABELS = np.array([0, 1, 2, 2, 1, 0])
+
+
+def new_model() -> ImageClassifier:
+    keras.utils.set_random_seed(0)
+    model = from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
+    model.adapt(IMAGES)
+    return model
+
+
+def draw(size, label):
+    noise = np.random.default_rng(0).integers(-20, 21, (*size, 3))
+    return (COLORS[label] + noise).clip(0, 255).astype("uint8")
+
+
+IMAGES = [draw(size, label) for size, label in zip(SIZES, LABELS, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return new_model()
+
+
+@pytest.fixture(scope="module")
+def resized(model):
+    """The images as the network reads them, resized by `preprocess` one by one."""
+    return np.stack([np.asarray(model.preprocess(image)) for image in IMAGES])
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images")
+    for index, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return [folder / f"{index}.png" for index in range(len(IMAGES))]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of two images of one size, and their labels."""
+
+    def __init__(self, images, labels, **kwargs):
+        super().__init__(**kwargs)
+        self.images, self.labels = images, labels
+
+    def __len__(self):
+        return len(self.images) // 2
+
+    def __getitem__(self, index):
+        rows = slice(2 * index, 2 * index + 2)
+        return self.images[rows], self.labels[rows]
+
+
+def test_lists_and_paths_of_any_size_are_read(model, resized, paths):
+    expected = model.predict_on_batch(resized)
+    mixed = [*IMAGES[:3], *map(str, paths[3:])]
+    for images in (IMAGES, tuple(IMAGES), paths, mixed):
+        np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-4)
+        np.testing.assert_allclose(model.logits(images, batch_size=4), expected, atol=1e-4)
+    assert [a.label for a in model.classify(paths)] == [a.label for a in model.classify(IMAGES)]
+    np.testing.assert_allclose(
+        model.features(paths, batch_size=4), model.features(resized), atol=1e-4
+    )
+
+
+def test_columns_of_pandas_are_read(model, resized, paths):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"image": list(map(str, paths)), "label": [NAMES[i] for i in LABELS]})
+    table = table.iloc[::-1]  # whose index is no 0, 1, 2
+    expected = model.predict_on_batch(resized)[::-1]
+    np.testing.assert_allclose(model.predict(table["image"], verbose=0), expected, atol=1e-4)
+    assert [a.label for a in model.classify(table["image"])] == [
+        NAMES[index] for index in expected.argmax(-1)
+    ]
+    loss = model.evaluate(table["image"], table["label"], verbose=0)
+    other = model.evaluate(table["image"], table["label"].astype("category"), verbose=0)
+    assert loss == pytest.approx(model.evaluate(resized, LABELS, verbose=0), abs=1e-4) == other
+    fitted = new_model()
+    history = fitted.fit(
+        table["image"],
+        table["label"],
+        validation_data=(table["image"], table["label"]),
+        epochs=2,
+        verbose=0,
+    ).history
+    assert history["val_loss"][-1] < loss[0]
+
+
+def test_fit_takes_labels_as_indices_or_names():
+    losses = []
+    for labels in (LABELS, LABELS.tolist(), [NAMES[i] for i in LABELS]):
+        model = new_model()
+        history = model.fit(IMAGES, labels, epochs=2, shuffle=False, verbose=0).history
+        losses.append(history["loss"])
+        assert losses[-1] == pytest.approx(losses[0], rel=1e-4)
+        assert history["loss"][1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (["dark", "light", "red", "red", "light", "green"], r"names in .*Received: 'green'\."),
+        ([0, 1, 2, 2, 1, 3], r"integers from 0 to 2.*Received: 3\."),
+        (np.array([0, 1, 2, 2, 1, -1]), r"integers from 0 to 2.*Received: -1\."),
+    ],
+)
+def test_labels_that_the_model_does_not_have_are_refused(model, labels, match):
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=match):
+            use(IMAGES, labels, verbose=0)
+    with pytest.raises(ValueError, match=match):
+        new_model().fit(IMAGES, LABELS, validation_data=(IMAGES, labels), verbose=0)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("size", [(32, 32), (48, 20)])
+def test_data_sets_of_tensorflow_are_read_with_indices_or_names(size):
+    import tensorflow as tf
+
+    model = new_model()
+    images = np.stack([draw(size, label) for label in LABELS])
+    names = [NAMES[label] for label in LABELS]
+    expected = model.evaluate(images, LABELS, verbose=0)
+    for labels in (LABELS, names):
+        dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+        assert model.evaluate(dataset, verbose=0) == pytest.approx(expected, abs=1e-4)
+        history = new_model().fit(dataset, validation_data=dataset, epochs=2, verbose=0).history
+        assert history["val_loss"][-1] < expected[0]
+    only = dataset.map(lambda images, _: images)
+    np.testing.assert_allclose(
+        model.predict(only, verbose=0), model.predict(images, verbose=0), atol=1e-4
+    )
+    wrong = tf.data.Dataset.from_tensor_slices((images, [*names[1:], "green"])).batch(4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Labels must be names in"):
+        model.evaluate(wrong, verbose=0)
+
+
+def test_batches_of_keras_are_read_with_indices_or_names(model):
+    images = np.stack([draw((20, 44), label) for label in LABELS])
+    expected = model.evaluate(images, LABELS, verbose=0)
+    for labels in (LABELS, [NAMES[label] for label in LABELS]):
+        batches = Batches(images, labels)
+        assert model.evaluate(batches, verbose=0) == pytest.approx(expected, abs=1e-4)
+        history = new_model().fit(batches, validation_data=batches, epochs=2, verbose=0).history
+        assert history["val_loss"][-1] < expected[0]
+    np.testing.assert_allclose(
+        model.predict(batches, verbose=0), model.predict(images, verbose=0), atol=1e-4
+    )
+
+
+def test_weights_of_examples_are_taken(model):
+    weights = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+    loss = model.evaluate(IMAGES, LABELS, sample_weight=np.array(weights), verbose=0)[0]
+    only = model.evaluate(IMAGES[2:4], LABELS[2:4], verbose=0)[0]
+    assert loss * 6 == pytest.approx(only * 2, rel=1e-4)
+
+
+def test_floats_are_images_of_0_to_255(model, resized):
+    np.testing.assert_allclose(
+        model.predict(resized.astype("float64"), verbose=0), model.predict(resized, verbose=0)
+    )
+    scaled = resized / 255
+    for use in (model.predict, model.logits, model.features, model.evaluate):
+        with pytest.raises(ValueError, match=r"values in 0\.\.255.*at most 0\.\d+.*images \* 255"):
+            use(scaled)
+    with pytest.raises(ValueError, match=r"0\.\.255"):
+        model.fit(scaled, LABELS)
+    assert np.isfinite(model.logits(np.zeros((1, 32, 32, 3), "float32"))).all()  # a black image
+
+
+def test_a_list_is_classified_in_batches(model, monkeypatch):
+    sizes, original = [], model.predict_on_batch
+    monkeypatch.setattr(model, "predict_on_batch", lambda x: sizes.append(len(x)) or original(x))
+    answers = model.classify(IMAGES, batch_size=4)
+    assert sizes == [4, 2]
+    together = model.classify(IMAGES)
+    assert sizes == [4, 2, 6]
+    assert [a.label for a in answers] == [a.label for a in together]
+    np.testing.assert_allclose([a.score for a in answers], [a.score for a in together], atol=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("views", [1, 6])
+def test_answers_trace_the_network_once(views):
+    model, traced = new_model(), []
+    original = model.network.call
+    model.network.call = lambda *args, **kwargs: traced.append(1) or original(*args, **kwargs)
+    images = np.stack([draw((32, 32), label) for label in LABELS])
+    model.logits(images, views=views)
+    model.classify(images[:4], views=views)  # of another size: from now on of any
+    first = len(traced)
+    for size in (1, 3, 5, 6):
+        model.logits(images[:size], views=views)
+        model.classify(images[:size], views=views)
+    assert len(traced) == first <= 2
