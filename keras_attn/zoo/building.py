@@ -95,8 +95,7 @@ def _with_new_head(
         label_names: The labels of the new model.
         arguments: Those of `from_architecture` that the trained model was built with.
     """
-    settings = trained.backbone_settings()
-    model = _new(entry.recipe, label_names, {**arguments, **settings})
+    model = _new(entry.recipe, label_names, {**trained.backbone_settings(), **arguments})
     new_layers = model.copy_backbone(trained)
     model.initialized_from = {
         "entry": entry.name,
