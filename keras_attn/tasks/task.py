@@ -153,10 +153,10 @@ class Task(keras.Model):
             for name in cls.parts
         }
         model = cls(**{**config, **parts})
-        for layer in model._flatten_layers():
-            if not layer.trainable:  # Keras restores the flag of a layer, not of its sublayers
-                layer.trainable = True  # on TensorFlow, setting the value it has does nothing
-                layer.trainable = False
+        # Keras restores the flag of a layer, not of its sublayers.
+        for layer in [layer for layer in model._flatten_layers() if not layer.trainable]:
+            layer.trainable = True  # TensorFlow ignores that False is set to False
+            layer.trainable = False
         return model
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
