@@ -1,6 +1,5 @@
 """Training runs: what they leave, that they repeat, and that they survive."""
 
-import functools
 import json
 import shutil
 
@@ -187,17 +186,20 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
     assert run.record["metrics"]["validation"]["accuracy"] == pytest.approx(logged, abs=0.1)
 
 
-def test_float16_scales_its_loss(small_recipe, shapes):
-    from keras_attn.training import trainer
-    from keras_attn.training.strategies import Distribution
+def test_float16_scales_its_loss(small_recipe, shapes, tmp_path):
+    class StopError(Exception):
+        pass
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.optimizer = self.model.optimizer
+            raise StopError
 
     training_ = small_recipe.training.model_copy(update={"precision": "mixed_float16"})
-    recipe = small_recipe.model_copy(update={"training": training_})
-    new_model = functools.partial(
-        from_architecture, "small_attention_cnn", shapes.label_names, filters=(4, 8)
-    )
-    learner, _, _ = trainer._prepare(recipe, new_model, shapes, None, 0, Distribution())
-    assert isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
+    recipe, look = small_recipe.model_copy(update={"training": training_}), Look()
+    with pytest.raises(StopError):
+        training.train(recipe, tmp_path / "run", dataset=shapes, callbacks=[look], verbose=0)
+    assert isinstance(look.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 @pytest.mark.parametrize(

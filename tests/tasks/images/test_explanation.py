@@ -84,7 +84,19 @@ def test_it_is_shown_in_every_form(model, image):
     with console.capture() as capture:
         console.print(explanation)
     assert f"Answer: {explanation.answer.label}" in capture.get()
-    assert capture.get().count("██") == 8 * 8 + 8 * 8
+    lines = [line.ljust(2 + 2 * 8) for line in capture.get().splitlines()]
+    for title, values in zip(
+        ("Change of log-odds", "Attention"),
+        (explanation.occlusion, *explanation.attention.values()),
+        strict=True,
+    ):
+        (start,) = (row for row, line in enumerate(lines) if line.startswith(title))
+        shown = lines[start + 1 : start + 9]
+        row, column = np.unravel_index(np.abs(values).argmax(), values.shape)
+        strongest = "-█" if values[row, column] < 0 else "██"
+        assert shown[row][2 + 2 * column : 4 + 2 * column] == strongest
+        marks = {line[2 + 2 * i] for line in shown for i in range(8)}
+        assert ("-" in marks) == (values / np.abs(values).max() < -0.2).any()
     html = explanation.to_html()
     assert html.startswith("<img")
     assert "<c>" not in html
