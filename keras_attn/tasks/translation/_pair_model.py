@@ -112,10 +112,10 @@ class PairModel(Task):
             )
         return super().predict(x, **kwargs)
 
-    def _prepared(self, x: Any, *rest: Any, training: bool = False) -> Any:
-        """Return pairs of strings as batches of ids, see `Task._prepared`."""
+    def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return pairs of strings as batches of ids, see `Task._preprocess`."""
         if not _are_texts(x):
-            return super()._prepared(x, *rest, training=training)
+            return super()._preprocess(x, *rest, training=training)
         if len(rest) > 1:
             raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
         pairs = self.encode(x, *(rest or (None,)))
