@@ -66,7 +66,7 @@ class TrainingData(abc.ABC):
 
     @abc.abstractmethod
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
-        """Return the validation examples in batches whose size is divisible by `replicas`."""
+        """Return validation batches in which every replica gets at least one example."""
 
     @abc.abstractmethod
     def examples_per_epoch(self, batch_size: int) -> int:

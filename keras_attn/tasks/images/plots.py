@@ -1,4 +1,4 @@
-"""Pictures of the attention of image models.
+"""Plots of the attention of image models.
 
 They need matplotlib: `pip install 'keras-attn[plots]'`.
 """
@@ -18,20 +18,20 @@ def plot_attention(
     *,
     index: int = 0,
 ) -> Any:
-    """Show what some positions of an image attend to.
+    """Plot the attention weights of some query positions over an image.
 
     Args:
-        image: uint8 array `(H, W, 3)`.
-        attention: the map of a layer, see `attention_maps`.
-        queries: positions `(row, column)` on the layer's feature map.
-        index: which of the map's images `image` is.
+        image: Uint8 array `(H, W, 3)`.
+        attention: The attention map of a layer, see `attention_maps`.
+        queries: Positions `(row, column)` on the layer's feature map.
+        index: Index of `image` in the batch of the attention map.
 
     Returns:
-        A matplotlib `Figure`: the image with the queries marked, then for each query the
-        image under its attention.
+        A matplotlib `Figure`: the image with the queries marked, then for each query the image
+        overlaid with its attention weights.
 
     Raises:
-        ValueError: a query lies outside the feature map.
+        ValueError: A query is outside the feature map.
     """
     from matplotlib.figure import Figure
 
@@ -56,5 +56,5 @@ def plot_attention(
         axis.imshow(image, extent=extent)
         axis.imshow(weights, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear")
         axis.plot(column, row, marker="+", color="white", markersize=12, markeredgewidth=2)
-        axis.set_title(f"{number}: attends to, at most {weights.max():.2f}")
+        axis.set_title(f"query {number}: at most {weights.max():.2f}")
     return figure
