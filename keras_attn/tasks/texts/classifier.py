@@ -461,8 +461,8 @@ class TextClassifier(ClassificationTask):
             known = len(self.label_names)
             raise ValueError(
                 f"Labels must be integers from 0 to {len(self.label_names) - 1}, the index of a "
-                f"name in {self.label_names}, or such names. Received: {indices.dtype} labels, such as "
-                f"{indices[0]}."
+                f"name in {self.label_names}, or such names. Received: {indices.dtype} "
+                f"labels, such as {indices[0]}."
             )
         return indices.astype("int32")
 
