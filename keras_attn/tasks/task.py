@@ -287,9 +287,9 @@ class Task(keras.Model):
         targets, *weights = rest
         return (x, self.preprocess_targets(targets), *map(as_array, weights))
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return the batch `index` of a `PyDataset` in the form that the network is fitted on."""
-        return self._prepared(x, *rest, training=training)
+        return self._preprocess(x, *rest, training=training)
 
     def _is_raw(self, spec: Any) -> bool:
         """Return whether the elements of a `tf.data.Dataset` need to be preprocessed."""
@@ -432,7 +432,7 @@ class _PreparedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         parts = as_tuple(self.batches[index])
-        return self.task._prepared_batch(index, *parts, training=self.training)
+        return self.task._preprocess_item(index, *parts, training=self.training)
 
     def on_epoch_end(self) -> None:
         """Call `on_epoch_end` of the batches."""

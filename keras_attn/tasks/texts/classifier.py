@@ -395,8 +395,8 @@ class TextClassifier(ClassificationTask):
         targets, *weights = rest
         return (ids, self.label_indices(targets), *weights)
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
-        batch = super()._prepared_batch(index, x, *rest, training=training)
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        batch = super()._preprocess_item(index, x, *rest, training=training)
         ids, *others = as_tuple(batch)
         ids = alternate_lengths(ids, index)
         return (ids, *others) if others else ids
@@ -458,7 +458,6 @@ class TextClassifier(ClassificationTask):
                 f"{indices.shape}."
             )
         if len(indices) and indices.dtype.kind not in "iu":
-            known = len(self.label_names)
             raise ValueError(
                 f"Labels must be integers from 0 to {len(self.label_names) - 1}, the index of a "
                 f"name in {self.label_names}, or such names. Received: {indices.dtype} "

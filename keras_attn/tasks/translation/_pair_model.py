@@ -121,7 +121,7 @@ class PairModel(Task):
         pairs = self.encode(x, *(rest or (None,)))
         return prepare_batches(EvaluationBatches(pairs, BATCH))
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return a batch of pairs of strings as ids; ids as they are."""
         if isinstance(x, dict):
             return (x, *rest) if rest else x
