@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn.layers import SelfAttention2D
+from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
 from keras_attn.tasks.images.attention_maps import attention_maps
@@ -65,10 +66,8 @@ class ImageExplanation:
 
         It needs matplotlib: `pip install 'keras-attn[plots]'`.
         """
-        from matplotlib.figure import Figure
-
         panels = 2 + len(self.attention)
-        figure = Figure(figsize=(3.2 * panels, 3.2), layout="constrained")
+        figure = new_figure(3.2 * panels, 3.2)
         axes = figure.subplots(1, panels, squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.images.attention_maps import AttentionMap
 
 
@@ -33,8 +34,6 @@ def plot_attention(
     Raises:
         ValueError: A query is outside the feature map.
     """
-    from matplotlib.figure import Figure
-
     height, width = attention.weights.shape[2:4]
     for row, column in queries:
         if not (0 <= row < height and 0 <= column < width):
@@ -42,7 +41,7 @@ def plot_attention(
                 f"A query must lie on the feature map of {height} rows and {width} columns. "
                 f"Received: {(row, column)}."
             )
-    figure = Figure(figsize=(2.4 * (len(queries) + 1), 2.6), layout="constrained")
+    figure = new_figure(2.4 * (len(queries) + 1), 2.6)
     axes = figure.subplots(1, len(queries) + 1, squeeze=False)[0]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axis in axes:

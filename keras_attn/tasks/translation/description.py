@@ -86,7 +86,7 @@ class TranslationDescription(TaskDescription):
         ),
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'
-    prediction_options = ("beam_size", "n_best")
+    prediction_options = ("beam_size",)
     export_options = ("beam_size", "length_penalty")
     table = PairTableReader()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn.tasks._figures import new_figure
 from keras_attn.text.subwords import MARKER
 
 if TYPE_CHECKING:
@@ -60,15 +61,13 @@ def plot_alignment(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['·un', '·chien', '<end>']
     """
-    from matplotlib.figure import Figure
-
     weights, rows, columns = alignment.attention(stage)
     weights, layer_title = _select(weights, "layer", layer)
     weights, head_title = _select(weights, "head", head)
     rows, columns = ([readable(token) for token in side] for side in (rows, columns))
     width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the color bar
     height = CELL * len(rows) + LETTER * max(map(len, columns)) + 0.9  # with the title
-    figure = Figure(figsize=(max(width, 4.0), max(height, 2.5)), layout="constrained")
+    figure = new_figure(max(width, 4.0), max(height, 2.5))
     axis = figure.subplots()
     image = axis.imshow(weights, vmin=0.0, cmap="viridis", interpolation="nearest")
     # Tokens may contain dollar signs, which must not start a formula.
