@@ -42,7 +42,7 @@ BATCH = 25
 # How a method trains: the rate of Adam and the most epochs, both chosen on validation images.
 METHODS: dict[str, dict[str, Any]] = {
     "from scratch": {"rates": (3e-3, 1e-3), "epochs": 40},
-    "frozen backbone": {"rates": (1e-2, 3e-3), "epochs": 30},
+    "frozen backbone": {"rates": (1e-1, 1e-2), "epochs": 30},
     "whole network": {"rates": (1e-3, 3e-4), "epochs": 25},
 }
 
@@ -168,7 +168,8 @@ def table(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"Mean and sample standard deviation of the test accuracy over {number} seeds, which also "
-        f"draw the images. Trained on {hardware(runs[0])}, commit {commits(runs[0])}.",
+        f"draw the images. Trained on {hardware(runs[0])}; commits "
+        f"{', '.join(dict.fromkeys(map(commits, runs)))}.",
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Models as artifacts that need nothing of ours to run."""
+"""SavedModels that run without keras_attn."""
 
 from keras_attn.export.saved_model import import_tensorflow, write_saved_model
 

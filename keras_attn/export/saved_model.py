@@ -1,7 +1,7 @@
 """SavedModels of plain TensorFlow ops, from any function of raw input.
 
-This room knows nothing of tasks: it is given a function, the layer that owns the
-function's variables, and the signature. Tasks call it, and therefore stand above it.
+This package does not depend on tasks: it takes a function, the layer that owns the function's
+variables, and the signature. Tasks import it.
 """
 
 import contextlib
@@ -22,12 +22,13 @@ def write_saved_model(
 ) -> pathlib.Path:
     """Write `function` as a SavedModel with the signatures `serving_default` and `serve`.
 
-    The folder is written beside its final place and moved there when it is whole.
+    The model is written to a temporary folder in the same directory, then renamed, so that
+    `path` never holds an incomplete model.
 
     Args:
-        path: folder to write; it may exist if it is empty.
-        function: from tensors of raw input to a dictionary of named tensors.
-        owner: the layer whose variables `function` uses.
+        path: Folder to write. It may exist if it is empty.
+        function: Function from tensors of raw input to a dictionary of named tensors.
+        owner: The layer whose variables `function` uses.
         **inputs: `tf.TensorSpec` of each argument of `function`, by name.
 
     Returns:
@@ -35,7 +36,7 @@ def write_saved_model(
 
     Raises:
         FileExistsError: `path` exists and is not an empty folder.
-        RuntimeError: the Keras backend is not TensorFlow.
+        RuntimeError: The Keras backend is not TensorFlow.
     """
     tf = import_tensorflow()
     path = pathlib.Path(path).absolute()
@@ -50,39 +51,39 @@ def write_saved_model(
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _without_cudnn(owner),
+        _disable_cudnn(owner),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
     ):
         concrete = tf.function(function, autograph=False).get_concrete_function(**specs)
-        module.serve = concrete  # a `tf.function` would be traced again, and written twice
-        whole = pathlib.Path(folder, "model")
+        module.serve = concrete  # a `tf.function` would be traced and written a second time
+        unfinished = pathlib.Path(folder, "model")
         signatures = {"serving_default": concrete, "serve": concrete}
-        tf.saved_model.save(module, str(whole), signatures=signatures)
+        tf.saved_model.save(module, str(unfinished), signatures=signatures)
         if path.exists():
             path.rmdir()
-        whole.rename(path)
+        unfinished.rename(path)
     return path
 
 
 @contextlib.contextmanager
-def _without_cudnn(owner: keras.layers.Layer) -> Iterator[None]:
-    """Within it recurrent layers do not use cuDNN, whose operation no CPU can serve."""
+def _disable_cudnn(owner: keras.layers.Layer) -> Iterator[None]:
+    """Disable cuDNN in recurrent layers, because its operation cannot be served on a CPU."""
     layers = [layer for layer in owner._flatten_layers() if hasattr(layer, "use_cudnn")]
-    before = [layer.use_cudnn for layer in layers]
+    saved = [layer.use_cudnn for layer in layers]
     try:
         for layer in layers:
             layer.use_cudnn = False
         yield
     finally:
-        for layer, was in zip(layers, before, strict=True):
-            layer.use_cudnn = was
+        for layer, use_cudnn in zip(layers, saved, strict=True):
+            layer.use_cudnn = use_cudnn
 
 
 def import_tensorflow() -> Any:
-    """The module `tensorflow`, which alone writes SavedModels.
+    """Import TensorFlow and return the module.
 
     Raises:
-        RuntimeError: the Keras backend is another.
+        RuntimeError: The Keras backend is not TensorFlow, which is needed to write SavedModels.
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(

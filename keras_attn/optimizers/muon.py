@@ -1,4 +1,4 @@
-"""Muon: steps that are orthogonal matrices, for every matrix of a model."""
+"""The Muon optimizer: orthogonalized momentum for every matrix of a model."""
 
 import dataclasses
 import math
@@ -18,20 +18,22 @@ RULES = ("muon", "sgd", "adamw")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParameterGroup:
-    """How some of a model's variables are updated.
+    """The update rule of some of a model's variables.
 
     Attributes:
-        match: regular expression, searched for in a variable's path, such as
-            `"head/kernel$"`. The empty one is for what no other group names and Muon leaves.
+        match: Regular expression that is searched for in a variable's path, such as
+            `"head/kernel$"`. The empty string makes this the default group: it applies to
+            variables that no other group matches and that are not matrices.
         rule: `"muon"`, `"sgd"` (with Nesterov momentum) or `"adamw"`.
-        factor: what the optimizer's learning rate is multiplied by.
-        momentum: decay of the mean of gradients; of AdamW the first beta.
-        beta_2: decay of AdamW's mean of squares.
-        weight_decay: decoupled: a step multiplies by `1 - rate * weight_decay`.
+        factor: Factor by which the optimizer's learning rate is multiplied.
+        momentum: Decay rate of the momentum; for AdamW `beta_1`.
+        beta_2: Decay rate of AdamW's second moment.
+        weight_decay: Decoupled weight decay: a step multiplies the variable by
+            `1 - rate * weight_decay`.
 
     Raises:
-        ValueError: `rule` is none of these, `match` is no regular expression, a number is
-            impossible, or the group is for what is no matrix and yet of Muon.
+        ValueError: `rule` is unknown, `match` is not a regular expression, a number is out of
+            range, or the rule of the default group is `"muon"`, which updates only matrices.
     """
 
     match: str = ""
@@ -47,8 +49,8 @@ class ParameterGroup:
             raise ValueError(f"`rule` must be one of {accepted}. Received: {self.rule!r}.")
         if self.rule == "muon" and not self.match:
             raise ValueError(
-                "The group without `match` is for what is no matrix, which Muon cannot update. "
-                f"Received: {self}. Give it another rule, or a `match`."
+                "The group without `match` updates variables that are no matrix, which Muon "
+                f"cannot. Received: {self}. Choose another rule, or set `match`."
             )
         _check_pattern("match", self.match)
         _check_numbers(self.momentum, self.weight_decay)
@@ -63,32 +65,38 @@ class ParameterGroup:
 class Muon(keras.optimizers.Optimizer):
     """Momentum, orthogonalized by Newton-Schulz iterations (Jordan et al., "Muon", 2024).
 
-    A variable is updated by the first of `groups` whose `match` is found in its path, and of
-    the rule `"muon"` only if it is a matrix; else, if it is one, by Muon as the arguments say;
-    else by the group without `match`, AdamW at the same rate if there is none.
+    The update rule of a variable is chosen in this order:
 
-    A matrix is what `linear_map` makes of a kernel: of a convolution `(kernel * channels,
-    filters)`, of multi-head projections `(features, heads * size)` and `(heads * size,
-    features)`. Keras's own Muon takes variables of two dimensions alone. Depthwise kernels,
-    biases, scales and embeddings of positions are no matrices; name the embeddings of tokens
-    and the classifier in a group, as the author does.
+    1. The first of `groups` whose `match` is found in the variable's path. Groups with the rule
+       `"muon"` match only matrices.
+    2. For a matrix: Muon, with the arguments below.
+    3. Otherwise: the group without `match`, or AdamW at the same learning rate if there is none.
+
+    A matrix is a kernel that `linear_map` can reshape to two dimensions: a convolution to
+    `(kernel * channels, filters)`, multi-head projections to `(features, heads * size)` and
+    `(heads * size, features)`. (Keras's own Muon updates only variables of two dimensions.)
+    Depthwise kernels, biases, scales and embeddings are not matrices. Name the classifier's
+    kernel in a group, so that Muon does not update it, as the author recommends.
 
     Args:
-        learning_rate: a float or a schedule.
-        momentum: decay of the sum of gradients.
-        nesterov: whether the step looks ahead.
-        ns_steps: Newton-Schulz iterations; with five, singular values come between 0.7 and 1.2.
-        weight_decay: of what Muon updates, decoupled; None is 0.
-        update_rms: the root mean square that a step has at rate 1; 0.2 is about AdamW's, so
-            that its rates and decays serve (Liu et al., arXiv:2502.16982). None leaves the step
-            orthogonal, as the author does on CIFAR.
-        normalize: regular expression of the paths of matrices that are brought, before each
-            step, to the Frobenius norm `sqrt(columns)`: filters of norm 1, on average. For
-            filters that a normalization follows; None for none.
-        groups: other rules, of which the first that matches counts.
+        learning_rate: A float or a schedule.
+        momentum: Decay rate of the momentum.
+        nesterov: Whether to use Nesterov momentum.
+        ns_steps: Number of Newton-Schulz iterations. With 5, singular values end up between 0.7
+            and 1.2.
+        weight_decay: Decoupled weight decay of the matrices that Muon updates. None means 0.
+        update_rms: Root mean square of a step at learning rate 1. With 0.2, which is close to
+            that of AdamW, learning rates and weight decays of AdamW can be reused (Liu et al.,
+            arXiv:2502.16982). With None the step is the orthogonal matrix itself, as in the
+            author's CIFAR code.
+        normalize: Regular expression for the paths of matrices that are rescaled before each
+            step to the Frobenius norm `sqrt(columns)`, which gives filters a norm of 1 on
+            average. It is meant for filters that are followed by a normalization. None rescales
+            no matrix.
+        groups: Update rules of variables by path. The first group that matches applies.
 
     Raises:
-        ValueError: more than one group is without `match`, or an argument is impossible.
+        ValueError: More than one group is without `match`, or an argument is out of range.
 
     Example:
 
@@ -130,22 +138,23 @@ class Muon(keras.optimizers.Optimizer):
         self.update_rms = update_rms
         self.normalize = normalize
         self.groups = [ParameterGroup(**g) if isinstance(g, dict) else g for g in groups]
-        rest = [group for group in self.groups if not group.match]
-        if len(rest) > 1:
+        defaults = [group for group in self.groups if not group.match]
+        if len(defaults) > 1:
             raise ValueError(
-                f"One group may be without `match`, for what no other names. Received: {rest}."
+                "One group may be without `match`, for variables that no other group matches. "
+                f"Received: {defaults}."
             )
 
     def build(self, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)
-        # By index: what `update_step` gets of some backends is not the Keras variable.
+        # Indexed by position: some backends do not pass the Keras variable to `update_step`.
         self._plans = [self._plan(variable) for variable in variables]
-        self._first = [
+        self._momentums = [
             self.add_variable_from_reference(variable, name="momentum") for variable in variables
         ]
-        self._second = [
+        self._velocities = [
             self.add_variable_from_reference(variable, name="velocity")
             if plan.group.rule == "adamw"
             else None
@@ -153,27 +162,27 @@ class Muon(keras.optimizers.Optimizer):
         ]
 
     def rule_of(self, variable: Any) -> str:
-        """`"muon"`, `"sgd"` or `"adamw"`: what updates a variable."""
+        """Return the rule that updates a variable: `"muon"`, `"sgd"` or `"adamw"`."""
         return self._group(variable).rule
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
         index = self._get_variable_index(variable)
         plan = self._plans[index]
         group = plan.group
-        if hasattr(gradient, "dense_shape"):  # that of a gather, on TensorFlow
+        if hasattr(gradient, "dense_shape"):  # `tf.IndexedSlices`, the gradient of a gather
             gradient = ops.add(ops.zeros(gradient.dense_shape, gradient.dtype), gradient)
         gradient = ops.cast(gradient, variable.dtype)
         rate = ops.cast(learning_rate, variable.dtype) * group.factor
         if group.rule == "muon":
-            step = self._orthogonal(gradient, index, plan)
+            step = self._muon_step(gradient, index, plan)
             if plan.normalized:
                 value = ops.convert_to_tensor(variable)
-                norm = math.sqrt(plan.sides[1]) / (_norm(value) + EPSILON)
-                self.assign(variable, value * norm)
+                scale = math.sqrt(plan.shape[1]) / (_norm(value) + EPSILON)
+                self.assign(variable, value * scale)
         elif group.rule == "sgd":
-            step = self._accelerated(gradient, self._first[index], group.momentum, True)
+            step = self._momentum_step(gradient, self._momentums[index], group.momentum, True)
         else:
-            step = self._adaptive(gradient, index, group)
+            step = self._adamw_step(gradient, index, group)
         if group.weight_decay and self._use_weight_decay(variable):
             step = step + group.weight_decay * ops.convert_to_tensor(variable)
         self.assign_sub(variable, rate * step)
@@ -195,14 +204,14 @@ class Muon(keras.optimizers.Optimizer):
     def _group(self, variable: Any) -> ParameterGroup:
         is_matrix = linear_map(variable) is not None
         for group in self.groups:
-            takes = is_matrix or group.rule != "muon"
-            if group.match and takes and re.search(group.match, variable.path):
+            can_update = is_matrix or group.rule != "muon"
+            if group.match and can_update and re.search(group.match, variable.path):
                 return group
         if is_matrix:
-            own = {"momentum": self.momentum, "weight_decay": self.matrix_decay}
-            return ParameterGroup(match=".", rule="muon", **own)
-        rest = (group for group in self.groups if not group.match)
-        return next(rest, ParameterGroup())
+            settings = {"momentum": self.momentum, "weight_decay": self.matrix_decay}
+            return ParameterGroup(match=".", rule="muon", **settings)
+        defaults = (group for group in self.groups if not group.match)
+        return next(defaults, ParameterGroup())
 
     def _plan(self, variable: Any) -> "_Plan":
         group = self._group(variable)
@@ -211,22 +220,26 @@ class Muon(keras.optimizers.Optimizer):
         normalized = self.normalize is not None and re.search(self.normalize, variable.path)
         return _Plan(group, linear_map(variable), bool(normalized))
 
-    def _orthogonal(self, gradient: Tensor, index: int, plan: "_Plan") -> Tensor:
-        decay, sides = plan.group.momentum, plan.sides
-        step = self._accelerated(gradient, self._first[index], decay, self.nesterov)
-        step = orthogonalized(ops.reshape(step, sides), self.ns_steps)
+    def _muon_step(self, gradient: Tensor, index: int, plan: "_Plan") -> Tensor:
+        """Return the orthogonalized momentum, in the shape of the gradient."""
+        decay, shape = plan.group.momentum, plan.shape
+        step = self._momentum_step(gradient, self._momentums[index], decay, self.nesterov)
+        step = orthogonalized(ops.reshape(step, shape), self.ns_steps)
         if self.update_rms is not None:
-            step = self.update_rms * math.sqrt(max(sides)) * step
+            step = self.update_rms * math.sqrt(max(shape)) * step
         return ops.reshape(step, gradient.shape)
 
-    def _accelerated(self, gradient: Tensor, momentum: Any, decay: float, nesterov: bool) -> Tensor:
-        total = decay * ops.convert_to_tensor(momentum) + gradient
-        self.assign(momentum, total)
-        return gradient + decay * total if nesterov else total
+    def _momentum_step(
+        self, gradient: Tensor, momentum: Any, decay: float, nesterov: bool
+    ) -> Tensor:
+        """Update the momentum, and return it, or the step of Nesterov momentum."""
+        new_momentum = decay * ops.convert_to_tensor(momentum) + gradient
+        self.assign(momentum, new_momentum)
+        return gradient + decay * new_momentum if nesterov else new_momentum
 
-    def _adaptive(self, gradient: Tensor, index: int, group: ParameterGroup) -> Tensor:
-        """The step of AdamW (Loshchilov and Hutter, arXiv:1711.05101), without its decay."""
-        momentum, velocity = self._first[index], self._second[index]
+    def _adamw_step(self, gradient: Tensor, index: int, group: ParameterGroup) -> Tensor:
+        """Return the step of AdamW (Loshchilov and Hutter, arXiv:1711.05101) without decay."""
+        momentum, velocity = self._momentums[index], self._velocities[index]
         steps = ops.cast(self.iterations + 1, gradient.dtype)
         mean = group.momentum * ops.convert_to_tensor(momentum) + (1 - group.momentum) * gradient
         squares = group.beta_2 * ops.convert_to_tensor(velocity) + (1 - group.beta_2) * ops.square(
@@ -241,19 +254,25 @@ class Muon(keras.optimizers.Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """How one variable is updated."""
+    """How one variable is updated.
+
+    Attributes:
+        group: The update rule.
+        shape: Rows and columns of the matrix that Muon updates; None for other rules.
+        normalized: Whether the matrix is rescaled before each step.
+    """
 
     group: ParameterGroup
-    sides: Any = None  # of its matrix
+    shape: Any = None
     normalized: bool = False
 
 
 def linear_map(variable: Any) -> tuple[int, int] | None:
-    """The sides of the matrix by which a kernel maps inputs to outputs; None if it is none.
+    """Return the shape `(inputs, outputs)` of a kernel as a matrix, or None if it is not one.
 
-    Only variables named `kernel`, or `recurrent_kernel`, of two or more dimensions are
-    matrices: the last axis of dense layers and convolutions is that of the outputs, as are
-    the last two, heads and size, of the projections to heads; back from heads it is the last.
+    Only variables named `kernel` or `recurrent_kernel` with two or more dimensions are matrices.
+    The last axis is that of the outputs. In projections to heads, outputs have the last two axes,
+    heads and size.
     """
     *parents, name = variable.path.split("/")
     shape = tuple(variable.shape)
@@ -263,15 +282,16 @@ def linear_map(variable: Any) -> tuple[int, int] | None:
         return None
     to_heads = len(shape) == 3 and parents and parents[-1] in ("query", "key", "value")
     inputs = 1 if to_heads else len(shape) - 1
-    sides = (math.prod(shape[:inputs]), math.prod(shape[inputs:]))
-    return sides if min(sides) > 1 else None
+    matrix = (math.prod(shape[:inputs]), math.prod(shape[inputs:]))
+    return matrix if min(matrix) > 1 else None
 
 
 def orthogonalized(matrix: Tensor, ns_steps: int = 5) -> Tensor:
-    """The orthogonal matrix nearest to a matrix `(M, N)`, roughly, by products alone.
+    """Return an approximation of the orthogonal matrix nearest to a matrix `(M, N)`.
 
-    A quintic Newton-Schulz iteration, whose coefficients are Jordan's: they bring small
-    singular values up fast, and leave all between 0.7 and 1.2. A matrix of zeros stays.
+    This is a quintic Newton-Schulz iteration, which needs only matrix products. Jordan's
+    coefficients raise small singular values fast, and leave all of them between 0.7 and 1.2. A
+    matrix of zeros is returned unchanged.
     """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]

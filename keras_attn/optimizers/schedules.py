@@ -9,14 +9,15 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then a decay that ends after the last step.
+    """Linear warm-up, followed by a decay that ends after the last step.
 
     Args:
-        peak: the learning rate after the warm-up.
-        warmup_steps: steps to it; the first step is at `peak / warmup_steps`.
-        total_steps: number of steps of the whole training.
-        decay: `"linear"`, `"cosine"` or `"constant"`.
-        final_fraction: the rate at `total_steps`, which is after the last step, over the peak.
+        peak: The learning rate after the warm-up.
+        warmup_steps: Number of warm-up steps. The first step is at `peak / warmup_steps`.
+        total_steps: Number of training steps, warm-up included.
+        decay: Shape of the decay: `"linear"`, `"cosine"` or `"constant"`.
+        final_fraction: The learning rate at step `total_steps`, which is the one after the last
+            step, as a fraction of `peak`.
 
     Example:
 
@@ -42,17 +43,17 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        done = ops.clip(done, 0.0, 1.0)
+        progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        progress = ops.clip(progress, 0.0, 1.0)
         if self.decay == "linear":
-            left = 1.0 - done
+            remaining = 1.0 - progress
         elif self.decay == "cosine":
-            left = (1.0 + ops.cos(math.pi * done)) / 2
+            remaining = (1.0 + ops.cos(math.pi * progress)) / 2
         else:
-            left = ops.ones_like(done)
-        rate = self.final_fraction + (1.0 - self.final_fraction) * left
-        warm = ops.minimum((step + 1.0) / max(1, self.warmup_steps), 1.0)
-        return self.peak * warm * rate
+            remaining = ops.ones_like(progress)
+        rate = self.final_fraction + (1.0 - self.final_fraction) * remaining
+        warmup = ops.minimum((step + 1.0) / max(1, self.warmup_steps), 1.0)
+        return self.peak * warmup * rate
 
     def get_config(self) -> dict[str, Any]:
         return {

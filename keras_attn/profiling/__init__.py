@@ -1,4 +1,4 @@
-"""The cost of a layer or a model: parameters, floating-point operations, attention memory."""
+"""Cost of a layer or a model: parameters, floating-point operations, attention memory."""
 
 from typing import TYPE_CHECKING
 

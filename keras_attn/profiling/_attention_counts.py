@@ -1,4 +1,4 @@
-"""What each type of attention layer costs: the rest of the table of `_counts`."""
+"""Cost of each attention layer type, registered with `count` of `_counts`."""
 
 import dataclasses
 import math
@@ -20,15 +20,15 @@ def _self_attention_2d(
 ) -> Count:
     batch, height, width, _channels = inputs
     keys, values = layer.query_conv.filters, layer.value_conv.filters
-    attended = _attended(
+    total = _attention_cost(
         (batch, layer.num_heads, height * width),
         (height // layer.downsample) * (width // layer.downsample),
         (keys + values) // layer.num_heads,
-        streams=_streams(layer, return_attention_scores),
+        can_stream=_can_stream(layer, return_attention_scores),
     )
     for convolution in (layer.query_conv, layer.key_conv, layer.value_conv):
-        attended += count(convolution, inputs)
-    return attended + count(layer.output_conv, (batch, height, width, values))
+        total += count(convolution, inputs)
+    return total + count(layer.output_conv, (batch, height, width, values))
 
 
 @count.register(layers.MultiHeadAttention)
@@ -40,12 +40,15 @@ def _multi_head_attention(
         grows = isinstance(call.get("cache_index"), str)
         keys = cache["key"][2] + (keys if grows else 0)
     projected = count(layer.value_dense, value) + count(layer.key_dense, key or value)
-    asked = call.pop("use_causal_mask", None)
-    is_causal = cache is not None if asked is None else asked
-    return projected + _multi_head_attend(layer, query, keys, use_causal_mask=is_causal, **call)
+    use_causal_mask = call.pop("use_causal_mask", None)
+    if use_causal_mask is None:
+        use_causal_mask = cache is not None
+    return projected + _multi_head_attention_core(
+        layer, query, keys, use_causal_mask=use_causal_mask, **call
+    )
 
 
-def _multi_head_attend(
+def _multi_head_attention_core(
     layer: Any,
     query: Shape,
     keys: int,
@@ -53,18 +56,18 @@ def _multi_head_attend(
     return_attention_scores: bool = False,
     **_: Any,
 ) -> Count:
-    """All of a `MultiHeadAttention` but the projections of keys and values."""
+    """Return the cost of a `MultiHeadAttention` without the projections of keys and values."""
     batch, queries, _features = query
-    attended = _attended(
+    total = _attention_cost(
         (batch, layer.num_heads, queries),
         keys,
         layer.key_dim + layer.value_dim,
-        streams=_streams(layer, return_attention_scores),
+        can_stream=_can_stream(layer, return_attention_scores),
         banded=use_causal_mask or layer.window is not None,
         biases=layer.num_heads * queries * keys if layer.position == "relative" else 0,
     )
     heads = (batch, queries, layer.num_heads, layer.value_dim)
-    return count(layer.query_dense, query) + attended + count(layer.output_dense, heads)
+    return count(layer.query_dense, query) + total + count(layer.output_dense, heads)
 
 
 @count.register(layers.TransformerEncoderBlock)
@@ -88,7 +91,7 @@ def _transformer_decoder_block(
         total += count(cross, inputs, value=memory, return_attention_scores=scores)
     else:
         keys = projected_memory["key"][2]
-        total += _multi_head_attend(cross, inputs, keys, return_attention_scores=scores)
+        total += _multi_head_attention_core(cross, inputs, keys, return_attention_scores=scores)
     return total + _feed_forward(layer, inputs)
 
 
@@ -103,12 +106,12 @@ def _keras_multi_head_attention(
 ) -> Count:
     axes = layer.attention_axes
     queries, keys = (math.prod(shape[axis] for axis in axes) for shape in (query, value))
-    rows = math.prod(query[:-1])  # the queries, times the axes over which nothing attends
-    attended = _attended(
+    rows = math.prod(query[:-1])  # queries, times the sizes of axes without attention
+    total = _attention_cost(
         (rows // queries, layer.num_heads, queries),
         keys,
         layer.key_dim + layer.value_dim,
-        streams=False,
+        can_stream=False,
     )
     for projection, shape in (
         (layer.query_dense, query),
@@ -116,9 +119,9 @@ def _keras_multi_head_attention(
         (layer.value_dense, value),
         (layer.output_dense, (*query[:-1], layer.num_heads, layer.value_dim)),
     ):
-        attended += count(projection, shape)
+        total += count(projection, shape)
     gate = layer.num_heads * layer.value_dim if layer.get_config().get("use_gate") else 0
-    return attended + Count(math.prod(query) * gate)
+    return total + Count(math.prod(query) * gate)
 
 
 @count.register(layers.Attention)
@@ -131,31 +134,31 @@ def _attention(
     return_attention_scores: bool = False,
     **_: Any,
 ) -> Count:
-    streams = _streams(layer, return_attention_scores)
-    attended = _attend(layer, query, value, streams=streams, banded=use_causal_mask)
-    return attended + _projected_keys(layer, key or value)
+    can_stream = _can_stream(layer, return_attention_scores)
+    total = _attention_core(layer, query, value, can_stream=can_stream, banded=use_causal_mask)
+    return total + _key_projection(layer, key or value)
 
 
-def _projected_keys(layer: Any, key: Shape) -> Count:
+def _key_projection(layer: Any, key: Shape) -> Count:
     return Count() if layer.key_dense is None else count(layer.key_dense, key)
 
 
-def _attend(
-    layer: Any, query: Shape, value: Shape, *, streams: bool, banded: bool = False
+def _attention_core(
+    layer: Any, query: Shape, value: Shape, *, can_stream: bool, banded: bool = False
 ) -> Count:
-    """All of an `Attention` but the projection of its keys."""
+    """Return the cost of an `Attention` without the projection of its keys."""
     (batch, queries, features), keys = query, value[1]
     additive = layer.score == "additive"
     compared = layer.units if additive else features
-    attended = _attended(
+    total = _attention_cost(
         (batch, 1, queries),
         keys,
         compared + value[-1],
-        streams=streams and not additive,
+        can_stream=can_stream and not additive,
         banded=banded,
         features=compared if additive else 1,
     )
-    return attended + (count(layer.query_dense, query) if additive else Count())
+    return total + (count(layer.query_dense, query) if additive else Count())
 
 
 @count.register(layers.AttentionPooling)
@@ -168,11 +171,11 @@ def _attention_pooling(
     queries, heads = layer.num_queries or 1, layer.num_heads
     key_dim = layer.query.shape[-1] if scored else 0
     value_dim = layer.value_dense.kernel.shape[-1] if layer.project_values else features
-    total = _attended(
+    total = _attention_cost(
         (batch, heads, queries),
         sequence[1],
         key_dim + value_dim,
-        streams=_streams(layer, return_attention_scores),
+        can_stream=_can_stream(layer, return_attention_scores),
     )
     if scored:
         total += count(layer.key_dense, sequence)
@@ -191,47 +194,47 @@ def _attention_decoder(
     return_attention_scores: bool = False,
     **_: Any,
 ) -> Count:
-    (batch, steps, _features), streams = inputs, _streams(layer, return_attention_scores)
-    step = _attend(layer.attention, (batch, 1, layer.units), memory, streams=streams)
+    (batch, steps, _features), can_stream = inputs, _can_stream(layer, return_attention_scores)
+    step = _attention_core(layer.attention, (batch, 1, layer.units), memory, can_stream=can_stream)
     step += count(layer.recurrent_cell, (batch, layer.recurrent_cell.kernel.shape[0]))
     step += count(layer.readout_dense, (batch, layer.readout_dense.kernel.shape[0]))
-    once = _projected_keys(layer.attention, memory)
+    per_call = _key_projection(layer.attention, memory)
     if initial_state is None:
-        once += count(layer.initial_dense, (batch, memory[-1]))
-    return once + dataclasses.replace(step, macs=steps * step.macs)
+        per_call += count(layer.initial_dense, (batch, memory[-1]))
+    return per_call + dataclasses.replace(step, macs=steps * step.macs)
 
 
-def _attended(
+def _attention_cost(
     queries: tuple[int, int, int],
     keys: int,
     sizes: int,
     *,
-    streams: bool,
+    can_stream: bool,
     banded: bool = False,
     features: int = 1,
     biases: int = 0,
 ) -> Count:
-    """What attention costs, projections aside.
+    """Return the cost of attention without projections.
 
     Args:
-        queries: batch, heads, and queries of each.
-        keys: how many keys a query has; those outside a band are counted too.
-        sizes: numbers compared for a score, and numbers in a value, together.
-        streams: whether the streaming path can compute it.
-        banded: whether positions limit the keys, which makes for other blocks.
-        features: numbers in what becomes a score.
-        biases: numbers in a learned bias, which is whole on every path.
+        queries: Batch size, number of heads, and number of queries.
+        keys: Number of keys, including keys that a band excludes.
+        sizes: Sum of the sizes of a key and a value.
+        can_stream: Whether the streaming path supports the attention.
+        banded: Whether keys are limited by position, which changes the block shape.
+        features: Number of features of a pair that are reduced to a score.
+        biases: Number of elements of a learned bias, which every path stores in full.
     """
     batch, heads, length = queries
     scores = batch * heads * length * keys
     block = scores
-    if streams and scores:
+    if can_stream and scores:
         rows, columns = chunked.block_shape(batch * heads, length, keys, banded)
         block = batch * heads * rows * columns
-    pair = 2 * features * FLOAT32  # what the nonlinearity reads, and what it writes
-    held = biases * FLOAT32
-    return Count(scores * sizes, scores * pair + held, block * pair + held)
+    pair = 2 * features * FLOAT32  # input and output of the nonlinearity
+    bias_bytes = biases * FLOAT32
+    return Count(scores * sizes, scores * pair + bias_bytes, block * pair + bias_bytes)
 
 
-def _streams(layer: Any, return_attention_scores: bool) -> bool:
+def _can_stream(layer: Any, return_attention_scores: bool) -> bool:
     return layer.normalizer in STREAMING_NORMALIZERS and not return_attention_scores

@@ -1,4 +1,4 @@
-"""With what shapes a model calls its layers."""
+"""Shapes with which a functional model calls its layers."""
 
 import inspect
 from typing import Any
@@ -9,12 +9,12 @@ Shape = tuple[int, ...]
 
 
 def calls(model: keras.Model, shapes: list[Shape]) -> list[tuple[Any, Any, dict[str, Any]]]:
-    """What a functional model calls for inputs of these shapes, in an order that runs.
+    """Return all calls of a functional model for inputs of the shapes, in topological order.
 
     Returns:
-        For each call of a layer, or of an operation of `keras.ops`: it, its first
-        argument, and its other arguments by name, with shapes in the place of tensors. A
-        layer that is called twice is there twice.
+        For each call of a layer or of an operation of `keras.ops` a tuple of the layer or
+        operation, its first argument, and its other arguments by name, with shapes in place of
+        tensors. A layer that is called twice has two entries.
     """
     recorded: list[tuple[Any, Any, dict[str, Any]]] = []
     inputs = [
@@ -22,15 +22,15 @@ def calls(model: keras.Model, shapes: list[Shape]) -> list[tuple[Any, Any, dict[
         for shape, x in zip(shapes, model.inputs, strict=True)
     ]
     keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs),  # not compiled, and of no class of its own
+        keras.Model(model.inputs, model.outputs),  # neither compiled nor of a subclass
         input_tensors=inputs,
-        clone_function=lambda operation: _StandIn(operation, recorded),
+        clone_function=lambda operation: _RecordingOperation(operation, recorded),
     )
     return recorded
 
 
 def flat(shapes: Any) -> list[Any]:
-    """One shape, or a list, tuple or dict of shapes, as a list in Keras's order."""
+    """Return one shape, or a list, tuple or dict of shapes, as a list in Keras's order."""
     if isinstance(shapes, dict):
         return [shape for name in sorted(shapes) for shape in flat(shapes[name])]
     if all(n is None or isinstance(n, int) for n in shapes):
@@ -38,10 +38,10 @@ def flat(shapes: Any) -> list[Any]:
     return [shape for part in shapes for shape in flat(part)]
 
 
-class _StandIn(keras.Operation):
-    """Takes the place of an operation in a copy of a graph, and records how it is called.
+class _RecordingOperation(keras.Operation):
+    """Placeholder for an operation in a copy of a graph that records calls of the operation.
 
-    To call the layers themselves would leave them with outputs in two graphs.
+    Calling the layers themselves would add nodes to them, and give them outputs in two graphs.
     """
 
     def __init__(self, operation: Any, recorded: list) -> None:

@@ -1,8 +1,8 @@
-"""What each type of layer costs: a table from the type to a function; all but attention.
+"""Cost of each layer type, dispatched on the type; attention is in `_attention_counts`.
 
-To add a type, write a function that takes the layer, the shape of the first argument of
-its call and, as keywords, whatever it wants to know of the others, shapes in the place of
-tensors; and register it. All sizes are known, the batch among them.
+To add a type, register a function with `count.register`. It takes the layer, the shape of the
+first call argument and, as keywords, the other call arguments that it needs, with shapes in place
+of tensors. All sizes are known, including the batch size.
 """
 
 import dataclasses
@@ -18,7 +18,13 @@ from keras_attn.profiling._calls import Shape, calls, flat
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Multiplications and additions, in pairs, of a batch; bytes as `Cost` says."""
+    """Cost of a batch.
+
+    Attributes:
+        macs: Number of multiply-accumulate operations.
+        bytes_full: See `Cost.attention_bytes_full`.
+        bytes_chunked: See `Cost.attention_bytes_chunked`.
+    """
 
     macs: int = 0
     bytes_full: int = 0
@@ -34,32 +40,32 @@ class Count:
 
 @functools.singledispatch
 def count(layer: Any, inputs: Any, **_: Any) -> Count:
-    """What one call of `layer` costs, for a first argument of the shape `inputs`.
+    """Return the cost of one call of `layer` with a first argument of the shape `inputs`.
 
     Raises:
-        TypeError: the type is not in the table, and has weights or multiplies matrices.
+        TypeError: The type is not registered, and has weights or multiplies matrices.
     """
     if getattr(layer, "weights", ()) or type(layer).__name__ in _PRODUCTS:
         raise TypeError(
             f"The cost of layers of type {type(layer).__name__} is not known: {layer.name!r} has "
-            "weights, or multiplies matrices. `cost` knows the layers of keras_attn and the "
-            "commonest of Keras, and models of them that are functional."
+            "weights, or multiplies matrices. `cost` supports the layers of keras_attn, common "
+            "layers of Keras, and functional models of them."
         )
     return Count()
 
 
-# Layers without weights, and operations of `keras.ops`, that are not free.
+# Layers without weights and operations of `keras.ops` that multiply matrices.
 _PRODUCTS = {
     *("AdditiveAttention", "Attention", "Conv", "ConvTranspose", "DepthwiseConv", "Dot"),
     *("DotProductAttention", "Einsum", "Inner", "Matmul", "Outer", "SeparableConv", "Tensordot"),
 }
 
 
-def _nothing(layer: Any, inputs: Any, **_: Any) -> Count:
+def _free(layer: Any, inputs: Any, **_: Any) -> Count:
     return Count()
 
 
-for _kind in (
+for _free_type in (
     layers.BranchMean,
     layers.CutMix,
     layers.Cutout,
@@ -79,16 +85,16 @@ for _kind in (
     keras.layers.PReLU,
     keras.layers.RMSNormalization,
 ):
-    count.register(_kind, _nothing)
+    count.register(_free_type, _free)
 
 
 @count.register(keras.Model)
 def _model(model: Any, inputs: Any, **_: Any) -> Count:
     if not hasattr(model, "inputs"):
         raise TypeError(
-            f"The cost of {model.name!r} is not known: it is a {type(model).__name__}, and only of "
-            "functional and sequential models can the calls of layers be read. Pass the layers or "
-            "the functional models that it is made of."
+            f"The cost of {model.name!r} is not known: it is a {type(model).__name__}, and layer "
+            "calls can be read only of functional and sequential models. Pass the layers or "
+            "functional models that it consists of."
         )
     parts = (count(layer, first, **others) for layer, first, others in calls(model, flat(inputs)))
     return sum(parts, Count())
@@ -101,10 +107,11 @@ def _dense(layer: Any, inputs: Shape, **_: Any) -> Count:
 
 @count.register(keras.layers.EinsumDense)
 def _einsum_dense(layer: Any, inputs: Shape, **_: Any) -> Count:
-    """A multiplication for each combination of the indices of inputs and kernel."""
-    of_inputs, of_kernel = layer.equation.split("->")[0].split(",")
-    sizes = zip(of_kernel, layer.kernel.shape, strict=True)
-    return Count(math.prod(inputs) * math.prod(n for label, n in sizes if label not in of_inputs))
+    """Count a multiplication for each combination of the indices of inputs and kernel."""
+    input_labels, kernel_labels = layer.equation.split("->")[0].split(",")
+    sizes = zip(kernel_labels, layer.kernel.shape, strict=True)
+    kernel_only = math.prod(size for label, size in sizes if label not in input_labels)
+    return Count(math.prod(inputs) * kernel_only)
 
 
 @count.register(layers.PatchWhitening)
@@ -112,7 +119,7 @@ def _einsum_dense(layer: Any, inputs: Shape, **_: Any) -> Count:
 @count.register(keras.layers.Conv2D)
 @count.register(keras.layers.Conv3D)
 def _convolution(layer: Any, inputs: Shape, **_: Any) -> Count:
-    """A window of one group's channels for each number of the output."""
+    """Count one window over the channels of a group for each element of the output."""
     outputs = math.prod(layer.compute_output_shape(inputs))
     return Count(outputs * math.prod(layer.kernel.shape[:-1]))
 
@@ -134,7 +141,7 @@ def _cell(layer: Any, inputs: Shape, **_: Any) -> Count:
 @count.register(keras.layers.GRU)
 @count.register(keras.layers.LSTM)
 def _recurrent(layer: Any, inputs: Shape, **_: Any) -> Count:
-    """A step of its cell for each position."""
+    """Count one step of the cell for each position."""
     batch, length, features = inputs
     return count(layer.cell, (batch * length, features))
 
@@ -172,9 +179,9 @@ def _efficient_channel_attention(layer: Any, inputs: Shape, **_: Any) -> Count:
 
 @count.register(layers.CBAM)
 def _cbam(layer: Any, inputs: Shape, **_: Any) -> Count:
-    both = 2 * inputs[0]  # the means and the maxima go through one perceptron
-    squeezed = (both, layer.squeeze_dense.units)
-    perceptron = count(layer.squeeze_dense, (both, inputs[-1])) + count(
+    rows = 2 * inputs[0]  # means and maxima go through the same perceptron
+    squeezed = (rows, layer.squeeze_dense.units)
+    perceptron = count(layer.squeeze_dense, (rows, inputs[-1])) + count(
         layer.excite_dense, squeezed
     )
     return perceptron + count(layer.spatial_conv, (*inputs[:-1], 2))

@@ -1,4 +1,4 @@
-"""What a layer or a model costs: parameters, floating-point operations, attention memory."""
+"""Cost of a layer or a model: parameters, floating-point operations, attention memory."""
 
 import dataclasses
 from typing import Any
@@ -11,26 +11,26 @@ from keras_attn.profiling._calls import Shape, flat
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a forward pass costs.
+    """Cost of a forward pass.
 
     Attributes:
-        parameters: number of weights, trained or not.
-        flops: floating-point operations for one example: two for each multiplication and
-            addition of convolutions, matrix products and attention. Attention counts every
-            pair of query and key, those that a mask or a window forbids too.
-            Normalization, activation and pooling are left out, as is usual.
-        attention_bytes_full: bytes that the widest attention holds at its peak where all
-            `B x N x T x S` scores are built: 8 for each, a float32 score and the weight
-            made of it. Additive scores peak before, with 8 bytes for each of the `units`
-            features of a pair, and a learned relative bias adds its `4 x N x T x S`. 0
-            without attention. `B` is the batch, 1 if it was given as None.
-        attention_bytes_chunked: the same for one block of the streaming path, wherever that
-            path can compute it (see `keras_attn.ops.attention`); attention that it cannot
-            compute counts in full: additive scores, sparsemax and entmax15, weights that
-            are returned, Keras's own layers.
+        parameters: Number of weights, trainable or not.
+        flops: Floating-point operations for one example: two for each multiply-accumulate of
+            convolutions, matrix products and attention. Attention counts every pair of query
+            and key, including pairs excluded by a mask or a window. Normalization, activation
+            and pooling are not counted, as is usual.
+        attention_bytes_full: Peak memory in bytes of the attention layer that needs most, if
+            all `B x N x T x S` scores are stored: 8 bytes for each pair of query and key, a
+            float32 score and a float32 weight. Additive scores need 8 bytes for each of the
+            `units` features of a pair, and a learned relative bias adds `4 x N x T x S` bytes.
+            0 without attention. `B` is the batch size, or 1 if it is None.
+        attention_bytes_chunked: The same for one block of the streaming path, see
+            `keras_attn.ops.attention`. Attention that the streaming path does not support
+            counts in full: additive scores, sparsemax and entmax15, returned attention scores,
+            and Keras's own attention layers.
 
-    Queries, keys, values, masks and outputs are not in these bytes. Training holds more: on
-    the full path the weights of every attention of the model at once, for the gradient.
+    These bytes exclude queries, keys, values, masks and outputs. Training needs more memory: on
+    the full path, the weights of all attention layers are stored for the gradient.
     """
 
     parameters: int
@@ -40,21 +40,21 @@ class Cost:
 
 
 def cost(model: Any, input_shape: Any = None) -> Cost:
-    """What a layer or a model costs in a forward pass.
+    """Return the cost of a forward pass of a layer or a model.
 
-    An `AttentionDecoder` attends one query at a time, so its bytes are those of one step. A
-    layer of an unknown type is taken to be free if it has no weights.
+    An `AttentionDecoder` attends with one query at a time, so its bytes are those of one step.
+    Layers of unknown types count as free if they have no weights.
 
     Args:
-        model: a layer, built or not, which stays as it is; a functional or sequential
-            `keras.Model`; or an `ImageClassifier`, of which the network is counted.
-        input_shape: shape of its input with the batch, such as `(None, 128, 64)`; a list
-            of them for several inputs, in the order of the call (query, value). A model with
-            known sizes needs none.
+        model: A layer, built or not, which is not changed; a functional or sequential
+            `keras.Model`; or a classification task, whose network is counted.
+        input_shape: Shape of the input including the batch size, such as `(None, 128, 64)`; a
+            list of shapes for several inputs, in the order of the call (query, value). It is
+            optional for models with known sizes.
 
     Raises:
-        TypeError: it holds a layer whose cost is not known.
-        ValueError: sizes that are not known, or that the model was not built for.
+        TypeError: The model has a layer whose cost is not known.
+        ValueError: A size is not known, or does not fit the sizes that the model was built for.
 
     Example:
 
@@ -79,9 +79,9 @@ def cost(model: Any, input_shape: Any = None) -> Cost:
 
 
 def _graph(layer: Any, input_shape: Any) -> keras.Model:
-    """A functional model of a copy of `layer` alone."""
+    """Return a functional model that calls a copy of `layer`."""
     if isinstance(layer, keras.Model) and not isinstance(layer, keras.Sequential):
-        count(layer, None)  # says what to pass instead
+        count(layer, None)  # raises an error that says what to pass instead
     if input_shape is None:
         raise ValueError(
             f"The cost of {layer.name!r} depends on the shape of its input. Pass `input_shape`, "
@@ -100,12 +100,12 @@ def _graph(layer: Any, input_shape: Any) -> keras.Model:
 
 
 def _shapes(model: keras.Model, input_shape: Any) -> list[Shape]:
-    """A shape with all sizes for each input of a functional model."""
+    """Return the shape of each input of a functional model, with all sizes known."""
     declared = [tuple(x.shape) for x in model.inputs]
-    given = declared if input_shape is None else flat(input_shape)
-    if [len(shape) for shape in given] != [len(shape) for shape in declared] or any(
+    requested = declared if input_shape is None else flat(input_shape)
+    if [len(shape) for shape in requested] != [len(shape) for shape in declared] or any(
         None not in sizes and len(set(sizes)) > 1
-        for shapes in zip(given, declared, strict=True)
+        for shapes in zip(requested, declared, strict=True)
         for sizes in zip(*shapes, strict=True)
     ):
         raise ValueError(
@@ -113,8 +113,8 @@ def _shapes(model: keras.Model, input_shape: Any) -> list[Shape]:
             f"batch included. Received: {input_shape}."
         )
     shapes = []
-    for shapes_of_one in zip(given, declared, strict=True):
-        sizes = [a if b is None else b for a, b in zip(*shapes_of_one, strict=True)]
+    for pair in zip(requested, declared, strict=True):
+        sizes = [a if b is None else b for a, b in zip(*pair, strict=True)]
         shapes.append((sizes[0] or 1, *sizes[1:]))
     if any(None in shape for shape in shapes):
         raise ValueError(

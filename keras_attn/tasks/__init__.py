@@ -1,4 +1,4 @@
-"""Models that take raw input and give answers: `Task`, and one folder for each task."""
+"""Models that convert raw input into answers: the base class `Task` and its subclasses."""
 
 from typing import TYPE_CHECKING
 

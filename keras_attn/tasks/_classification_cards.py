@@ -1,4 +1,4 @@
-"""Descriptions of classification tasks: their metrics, outputs and cards. Imports no Keras."""
+"""Metrics, outputs and model cards of classification tasks. Imports no Keras."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ OUTPUTS = (
 
 
 class ClassificationDescription(TaskDescription):
-    """What image and text classification have in common."""
+    """Base class of the descriptions of image and text classification."""
 
     primary_metric = ACCURACY
     explanation_options = ("label",)
@@ -68,10 +68,10 @@ class ClassificationDescription(TaskDescription):
         return columns
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-        several = " Mean and sample standard deviation over seeds." if len(runs[""]) > 1 else ""
+        seeds_note = " Mean and sample standard deviation over seeds." if len(runs[""]) > 1 else ""
         return [
             f"Data: {recipe.dataset}, trained on its training split less the validation "
-            f"{self.examples}. The test split was read once a run, at its end.{several}",
+            f"{self.examples}. The test split was read once a run, at its end.{seeds_note}",
             _results(runs),
             *_gain_of_attention(runs),
             *_calibration(runs[""]),
@@ -90,27 +90,27 @@ def _by_views(runs: Sequence[Run]) -> str:
 
 def _results(runs: Mapping[str, Sequence[Run]]) -> str:
     views = number_of_views(runs[""])
-    of_views = f"| test accuracy by {views} views " if views else ""
+    views_column = f"| test accuracy by {views} views " if views else ""
     columns = (
-        f"| model | validation accuracy | test accuracy {of_views}| parameters | MFLOPs forward "
-        "| TFLOPs training | minutes |"
+        f"| model | validation accuracy | test accuracy {views_column}| parameters "
+        "| MFLOPs forward | TFLOPs training | minutes |"
     )
     lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
-    for variant, some in runs.items():
-        if some:
+    for variant, variant_runs in runs.items():
+        if variant_runs:
             cells = [
                 variant or "as published",
-                figure(ACCURACY, some, "validation"),
-                figure(ACCURACY, some, "test"),
-                *([_by_views(some)] if number_of_views(some) else []),
-                *cost_cells(some),
+                figure(ACCURACY, variant_runs, "validation"),
+                figure(ACCURACY, variant_runs, "test"),
+                *([_by_views(variant_runs)] if number_of_views(variant_runs) else []),
+                *cost_cells(variant_runs),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Compare the entry with its baseline without attention, whichever way it went."""
+    """Return the gain or loss of accuracy against the baseline without attention."""
     baseline = runs.get(WITHOUT_ATTENTION, ())
     if not baseline:
         return []
@@ -122,7 +122,7 @@ def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
 
 
 def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, what: str) -> str:
-    accuracies = [values_of(metric, some, "test") for some in (runs, baseline)]
+    accuracies = [values_of(metric, group, "test") for group in (runs, baseline)]
     difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
     verb = "gains" if difference > 0 else "loses"
     sentence = (
@@ -131,13 +131,13 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     )
     if min(len(runs), len(baseline)) < 2:
         return f"{sentence}."
-    spread = max(statistics.stdev(values) for values in accuracies)
-    side = "more" if abs(difference) > spread else "less"
-    return f"{sentence}: {side} than the spread over seeds, {spread:.2f}."
+    deviation = max(statistics.stdev(values) for values in accuracies)
+    side = "more" if abs(difference) > deviation else "less"
+    return f"{sentence}: {side} than the spread over seeds, {deviation:.2f}."
 
 
 def _calibration(runs: Sequence[Run]) -> list[str]:
-    """Say whether scores are calibrated."""
+    """Return a paragraph on the calibration of scores, if it was measured."""
     errors = [run["metrics"]["test"].get("calibration_error") for run in runs]
     if None in errors:
         return []
@@ -150,16 +150,16 @@ def _calibration(runs: Sequence[Run]) -> list[str]:
 
 
 def _by_length(runs: Sequence[Run]) -> list[str]:
-    """Return a table of accuracy by the length of a text."""
+    """Return a table of accuracy by text length, if it was measured."""
     rows = [run["metrics"]["test"].get("by_length") for run in runs]
     if None in rows:
         return []
     lines = ["| words | texts | test accuracy |", "|---|---|---|"]
-    below = 0
+    lower = 0
     for parts in zip(*rows, strict=True):
         bound = parts[0]["up_to"]
-        words = f"over {below}" if bound is None else f"{below + 1} to {bound}"
+        words = f"over {lower}" if bound is None else f"{lower + 1} to {bound}"
         values = mean_and_deviation([100 * part["accuracy"] for part in parts], ".2f")
         lines.append(f"| {words} | {parts[0]['examples']:,} | {values} % |")
-        below = bound
+        lower = bound
     return ["\n".join(lines)]

@@ -1,4 +1,4 @@
-"""From the name of an architecture to a task."""
+"""Building a task from the name of an architecture."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,15 +17,16 @@ def from_architecture(
     """Return the task of an architecture of `keras_attn.models`, with fresh weights.
 
     Args:
-        architecture: A registered architecture, see `keras_attn.models.list_architectures`.
-        label_names: The name of each class; none for translation.
-        preprocessing: Settings of what makes numbers of raw input, such as those of a
-            `keras_attn.text.NGramEncoder` for texts; for translation `max_length`, `lowercase`
-            and `min_count`, see `Translator`. Images have none.
+        architecture: Name of a registered architecture, see
+            `keras_attn.models.list_architectures`.
+        label_names: The name of each class; empty for translation.
+        preprocessing: Settings of the conversion of raw input into arrays: for text
+            classification those of `keras_attn.text.NGramEncoder`; for translation `max_length`,
+            `lowercase` and `min_count`, see `Translator`. Image classification has none.
         **settings: Settings of the architecture.
 
     Raises:
-        ValueError: No architecture has that name; a setting is unknown or impossible.
+        ValueError: No architecture has that name, or a setting is unknown or out of range.
 
     Example:
 
@@ -34,8 +35,8 @@ def from_architecture(
     """
     if "num_classes" in settings:
         raise ValueError(
-            "The labels say how many classes there are: leave out `num_classes`, and give "
-            f"`label_names`. Received: num_classes={settings['num_classes']!r}."
+            "The number of classes is the length of `label_names`: leave out `num_classes`. "
+            f"Received: num_classes={settings['num_classes']!r}."
         )
     task = describe_task(models.describe_architecture(architecture).task)
     return task.model_class().from_architecture(

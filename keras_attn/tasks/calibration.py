@@ -1,27 +1,28 @@
-"""Probabilities that mean what they say."""
+"""Calibration of class probabilities: temperature scaling and calibration error."""
 
 import numpy as np
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes held-out labels the most probable.
+    """Return the temperature that maximizes the likelihood of held-out labels.
 
-    Logits over a temperature give the same answers with other probabilities (Guo et al.,
-    arXiv:1706.04599). The likelihood has one maximum, which is sought by bisection on the
-    logarithm of the temperature, between 1/50 and 50. Where no answer is wrong it has none, and
-    would make every score 1: the temperature is then 1, which leaves the network's own scores.
+    Dividing logits by a temperature changes probabilities but not the most probable label (Guo et
+    al., arXiv:1706.04599). The likelihood has a single maximum, which is found by bisection on
+    the logarithm of the temperature between 1/50 and 50. If every example is classified
+    correctly, there is no maximum, because the likelihood increases as the temperature decreases;
+    the temperature is then 1, which keeps the network's probabilities.
 
     Args:
-        logits: float array `(N, C)`.
-        labels: integer array `(N,)`.
+        logits: Float array `(N, C)`.
+        labels: Integer array `(N,)`.
 
     Raises:
-        ValueError: there are no labels, or a logit is not finite.
+        ValueError: There are no labels, or a logit is not finite.
 
     Example:
 
     >>> logits = np.array([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
-    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 2)  # right 3 times of 4
+    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 2)  # 3 of 4 correct
     3.64
     """
     logits = np.asarray(logits, "float64")
@@ -35,7 +36,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return 1.0
 
     def slope(log_temperature: float) -> float:
-        """What the loss does as the temperature grows, but for a positive factor."""
+        """Return the derivative of the loss, up to a positive factor."""
         expected = (softmax(logits / np.exp(log_temperature)) * logits).sum(axis=-1)
         return float((target - expected).mean())
 
@@ -49,18 +50,18 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> float:
-    """How far the score of an answer is from the share of answers that are right.
+    """Return the expected calibration error (Guo et al., arXiv:1706.04599).
 
-    The mean over bins of equal width of the score, weighted by their answers (Guo et al.,
-    arXiv:1706.04599).
+    This is the absolute difference between accuracy and mean score in each of several bins of
+    equal width of the score, averaged over bins with the number of examples as weight.
 
     Args:
-        probabilities: float array `(N, C)`.
-        labels: integer array `(N,)`.
-        bins: number of bins.
+        probabilities: Float array `(N, C)`.
+        labels: Integer array `(N,)`.
+        bins: Number of bins.
 
     Returns:
-        A share in [0, 1]; 0 for scores that are exactly right.
+        A float in [0, 1]; 0 for perfectly calibrated scores.
 
     Example:
 
@@ -69,13 +70,16 @@ def expected_calibration_error(
     0.0
     """
     score = probabilities.max(axis=-1)
-    right = probabilities.argmax(axis=-1) == labels
-    member = np.minimum((score * bins).astype(int), bins - 1)
-    gaps = [abs((right[member == b].astype(float) - score[member == b]).sum()) for b in range(bins)]
+    correct = probabilities.argmax(axis=-1) == labels
+    bin_index = np.minimum((score * bins).astype(int), bins - 1)
+    gaps = [
+        abs((correct[bin_index == b].astype(float) - score[bin_index == b]).sum())
+        for b in range(bins)
+    ]
     return float(np.sum(gaps) / len(labels))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
+    """Return the softmax over the last axis, in the dtype of `logits`."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)

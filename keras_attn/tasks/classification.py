@@ -1,4 +1,4 @@
-"""What image and text classifiers have in common: labels, answers, a head to replace."""
+"""Shared code of image and text classifiers: labels, answers, a replaceable head."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -28,18 +28,18 @@ class Classification(NamedTuple):
     probabilities: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer in types that JSON holds."""
+        """Return the answer as a dictionary that can be written as JSON."""
         return self._asdict()
 
     def to_columns(self, top: int = 3) -> dict[str, str]:
-        """Return label, score and the `top - 1` next labels for a table."""
+        """Return the label, its score and the `top - 1` next labels as cells of a table row."""
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[1:top]
         also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
         return {"label": self.label, "score": f"{self.score:.3f}", "also": also}
 
 
 class ClassificationTask(Task):
-    """A network with labels. `ImageClassifier` and `TextClassifier` are such tasks.
+    """A network with labels: the base class of `ImageClassifier` and `TextClassifier`.
 
     Args:
         network: A model from preprocessed inputs to logits `(B, C)`.
@@ -47,7 +47,7 @@ class ClassificationTask(Task):
         **kwargs: See `Task`.
 
     Raises:
-        ValueError: There is not one different name for each output of the network.
+        ValueError: The label names are not unique, or their number is not `C`.
     """
 
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ class ClassificationTask(Task):
         return {**super().get_config(), "label_names": list(self.label_names)}
 
     def preprocess_targets(self, y: Any) -> Any:
-        """Convert label names into indices; leave indices and distributions as they are.
+        """Convert label names into indices; return indices and distributions unchanged.
 
         Raises:
             ValueError: A name is not one of the model's labels, or an index is out of range.
@@ -84,21 +84,21 @@ class ClassificationTask(Task):
             index = {name: number for number, name in enumerate(self.label_names)}
             names = [name.decode() if isinstance(name, bytes) else name for name in y.ravel()]
             if not all(isinstance(name, str) for name in names):
-                return self._checked_indices(np.asarray(y.tolist()))
+                return self._check_indices(np.asarray(y.tolist()))
             if unknown := sorted({name for name in names if name not in index}):
                 raise ValueError(
                     f"Labels must be names in {self.label_names}, or their indices. Received: "
                     f"{str(unknown[0])!r}."
                 )
             return np.array([index[name] for name in names], "int32").reshape(y.shape)
-        return self._checked_indices(y)
+        return self._check_indices(y)
 
-    def _checked_indices(self, y: np.ndarray) -> np.ndarray:
+    def _check_indices(self, y: np.ndarray) -> np.ndarray:
         if y.dtype.kind not in "iu":
             return y  # distributions over the classes, for another loss
         known = len(self.label_names)
         wrong = y[(y < 0) | (y >= known)]
-        # Distributions over the classes may also be given as integers, 0 and 1.
+        # Arrays of several axes may be distributions over the classes with integers 0 and 1.
         if wrong.size and y.ndim < 2:
             raise ValueError(
                 f"Labels must be integers from 0 to {known - 1}, the index of a name in "
@@ -107,48 +107,49 @@ class ClassificationTask(Task):
         return y
 
     def label_indices(self, targets: Tensor) -> Tensor:
-        """Convert a string tensor of label names into indices; leave other tensors as they are.
+        """Convert a string tensor of label names into indices; return other tensors unchanged.
 
-        In a graph of TensorFlow, for `tf.data`. An unknown name is an error when it is read.
+        It runs in a TensorFlow graph, for `tf.data`. An unknown name raises an error when its
+        batch is read.
         """
         if getattr(targets.dtype, "name", targets.dtype) != "string":
             return targets
         import tensorflow as tf
 
-        same = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
+        matches = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
         known = tf.debugging.Assert(
-            tf.reduce_all(tf.reduce_any(same, axis=-1)),
+            tf.reduce_all(tf.reduce_any(matches, axis=-1)),
             [f"Labels must be names in {self.label_names}. Received:", targets],
         )
         with tf.control_dependencies([known]):
-            return tf.argmax(tf.cast(same, tf.int32), axis=-1, output_type=tf.int32)
+            return tf.argmax(tf.cast(matches, tf.int32), axis=-1, output_type=tf.int32)
 
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Return float32 logits `(N, C)` of raw inputs, in their order."""
+        """Return the float32 logits `(N, C)` of raw inputs, in input order."""
         raise NotImplementedError
 
     def probabilities(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Return the probabilities `(N, C)` of raw inputs, in their order."""
+        """Return the probabilities `(N, C)` of raw inputs, in input order."""
         return softmax(self.logits(x, batch_size))
 
     @property
     def backbone(self) -> keras.Model:
         """The network without its head, see `Task.backbone`."""
         if getattr(self, "_backbone", None) is None:
-            # Not an attribute that Keras tracks: its layers are those of the network.
+            # Bypass Keras's attribute tracking: the network already tracks these layers.
             object.__setattr__(self, "_backbone", models.backbone(self.network))
         return self._backbone
 
     def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
-        """Return the features `(N, F)` that the head reads, of raw inputs in their order."""
+        """Return the features `(N, F)` of raw inputs, which the head reads, in input order."""
         raise NotImplementedError
 
     def copy_backbone(self, source: Task) -> list[str]:
-        """Copy preprocessing and backbone of a trained model, see `Task.copy_backbone`."""
+        """Copy the preprocessing and backbone of a trained model, see `Task.copy_backbone`."""
         if type(source) is not type(self):
             raise ValueError(
-                f"The backbone of {type(self).__name__} must come from another. Received: "
-                f"{type(source).__name__}."
+                f"The backbone of {type(self).__name__} must come from a model of the same type. "
+                f"Received: {type(source).__name__}."
             )
         _, new_layers = models.copy_backbone(source.network, self.network)
         return list(new_layers)
@@ -157,17 +158,17 @@ class ClassificationTask(Task):
 def classification_answers(
     label_names: Sequence[str], probabilities: np.ndarray
 ) -> list[Classification]:
-    """Return an answer for each row of probabilities `(N, C)`."""
+    """Return the answer for each row of probabilities `(N, C)`."""
     answers = []
     for row in probabilities:
         best = int(row.argmax())
-        named = dict(zip(label_names, map(float, row), strict=True))
-        answers.append(Classification(label_names[best], float(row[best]), named))
+        by_label = dict(zip(label_names, map(float, row), strict=True))
+        answers.append(Classification(label_names[best], float(row[best]), by_label))
     return answers
 
 
 def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str, Any]:
-    """Return the named outputs of a SavedModel, from a TensorFlow tensor `(B, C)`."""
+    """Return the named outputs of a SavedModel for probabilities `(B, C)`, a TensorFlow tensor."""
     import tensorflow as tf
 
     best = tf.argmax(probabilities, axis=-1)
@@ -179,7 +180,7 @@ def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str,
 
 
 def classification_objective(label_smoothing: float) -> Objective:
-    """Return cross-entropy over distributions that augmentation may mix, and accuracy."""
+    """Return the objective: cross-entropy on label distributions, with accuracy as the metric."""
     return Objective(
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
         keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
@@ -188,16 +189,16 @@ def classification_objective(label_smoothing: float) -> Objective:
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean cross-entropy in nats of probabilities `(N, C)`."""
-    of_labels = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(of_labels, 1e-12)).mean())
+    """Return the mean cross-entropy in nats of probabilities `(N, C)` and labels `(N,)`."""
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(label_probabilities, 1e-12)).mean())
 
 
 def check_label_names(task: str, label_names: Sequence[str], outputs: int) -> tuple[str, ...]:
-    """Return label names as a tuple of different strings, one for each output of a network.
+    """Return label names as a tuple of unique strings, one for each output of a network.
 
     Raises:
-        ValueError: They are not that.
+        ValueError: The names are not unique, or there is not one for each output.
     """
     if isinstance(label_names, str):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Whether `fit` compiles with XLA, and functions of a model made fast on every backend."""
+"""Compilation of training steps and of functions that use a model, on every backend."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import keras
 
 
 def compile_mode() -> bool | str:
-    """The `jit_compile` of `compile`: not on a CPU under TensorFlow, where XLA is slower.
+    """Return the value to pass to `keras.Model.compile` as `jit_compile`.
 
-    `benchmarks/training_step.py` measures both.
+    It is False for TensorFlow on a CPU, where XLA is slower (`benchmarks/training_step.py`
+    measures both), and `"auto"` otherwise.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto"
@@ -23,12 +24,13 @@ def compiled(
     variables: Sequence[keras.Variable],
     *shapes: tuple[int | None, ...],
 ) -> Callable[..., Any]:
-    """`function` as one graph, which reads variables as they are at each call.
+    """Return `function` compiled as one graph that reads the current values of variables.
 
     Args:
-        function: from int32 tensors to nested tensors. What it assigns to variables may be lost.
-        variables: all that it reads.
-        shapes: the shape of each argument, None where it changes.
+        function: Function from int32 tensors to nested tensors. It must not assign to variables:
+            assignments may be lost.
+        variables: All variables that `function` reads.
+        shapes: Shape of each argument, with None for sizes that vary.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The public base class of all models that take raw input and give answers."""
+"""The base class of all models that convert raw input into answers."""
 
 import importlib
 import os
@@ -21,68 +21,69 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """The answer to one example, such as a `Classification` or a `Translation`."""
+    """The answer for one example, such as a `Classification` or a `Translation`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer in types that JSON holds."""
+        """Return the answer as a dictionary that can be written as JSON."""
 
     def to_columns(self, top: int) -> dict[str, str]:
-        """Return the columns of a table; `top` alternatives at most."""
+        """Return the cells of a table row by column title, with at most `top` alternatives."""
 
 
 class Explanation(Protocol):
-    """The explanation of one answer. Notebooks and `rich.print` show it."""
+    """The explanation of one answer. Notebooks and `rich.print` can display it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation in types that JSON holds."""
+        """Return the explanation as a dictionary that can be written as JSON."""
 
     def to_html(self) -> str:
-        """Return a snippet of HTML that needs no style sheet."""
+        """Return an HTML snippet that needs no style sheet."""
 
     def to_page(self) -> str:
-        """Return the snippet as a whole page, for a file."""
+        """Return a complete HTML page."""
 
     def to_rich(self) -> "RenderableType":
-        """Return what a terminal shows."""
+        """Return a `rich` renderable for terminals."""
 
 
 class Task(keras.Model):
-    """A Keras model that takes raw input and gives answers.
+    """A Keras model that converts raw input into answers.
 
-    A task is a network together with everything that raw input needs on its way to an answer:
+    A task combines a network with everything that is needed to get from raw input to an answer:
     preprocessing, labels or vocabulary, calibration. It is a `keras.Model`: `fit`, `evaluate`,
     `predict` and `save` work as usual, and `export` writes a SavedModel that takes raw input.
 
-    A new task is a subclass, and a `keras_attn.recipes.TaskDescription` of it that is registered
-    with `keras_attn.recipes.register_task`. Recipes, training, the zoo, cards and the command
-    line then know it. A subclass must define:
+    To add a task, define a subclass and its `keras_attn.recipes.TaskDescription`, and register
+    the description with `keras_attn.recipes.register_task`. Recipes, training, the zoo, cards and
+    the command line then support it. A subclass must define:
 
     - `description`: its `TaskDescription`.
-    - `parts`: the names of the constructor's arguments that are Keras objects, such as
+    - `parts`: the names of the constructor arguments that are Keras objects, such as
       `("network",)`; they are saved and loaded with the model.
-    - `call(inputs, training)`, and `get_config()` for constructor arguments besides `parts`.
+    - `call(inputs, training)`, and `get_config()` if the constructor has arguments that are not
+      in `parts`.
     - `from_architecture`: build the model from a registered architecture.
     - `training_data`: the training and validation examples of a run as batches.
     - `evaluate_split`: all metrics of a split, for records.
-    - `answers`: answers to a list of raw inputs.
-    - `serving_function`: the function that is exported.
+    - `answers`: the answers for a list of raw inputs.
+    - `serving_function`: the function to export.
 
-    and may define:
+    A subclass may also define:
 
     - `adapt`: learn statistics or a vocabulary from training examples, before `fit`.
-    - `finalize`: what is done once after training, such as calibration.
-    - `asset_files`, `write_assets`, `read_assets`: files beside a `.weights.h5`, such as a
-      vocabulary. A `.keras` file holds the assets of `parts` anyway: Keras asks each of them.
+    - `finalize`: the last step of training, such as calibration.
+    - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
+      such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
     - `explain`: explain one answer.
-    - `backbone`, `features`, `copy_backbone`: for tasks that can take a trained backbone.
-    - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: conversion of what users pass
-      to `fit`, `evaluate` and `predict` into what the network reads.
+    - `backbone`, `features`, `copy_backbone`: for tasks that can start from a trained backbone.
+    - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: convert the arguments of
+      `fit`, `evaluate` and `predict` into inputs and targets of the network.
 
     Attributes:
-        initialized_from: Where the weights of a new model's backbone came from: the `entry`, its
+        initialized_from: Origin of the backbone's weights in a new model: the `entry`, its
             `weights_sha256` and the names of the `new_layers`; None for other models.
 
-    Example: see `tests/tasks/toy_task.py` for a whole task in one place.
+    Example: see `tests/tasks/toy_task.py` for a complete task in one file.
     """
 
     description: ClassVar[TaskDescription]
@@ -108,7 +109,7 @@ class Task(keras.Model):
 
         Args:
             architecture: Name of an architecture of `keras_attn.models`.
-            label_names: The name of each class, where the task has classes.
+            label_names: The name of each class, if the task has classes.
             preprocessing: Settings of the preprocessing, see `Recipe.preprocessing`.
             **settings: Settings of the architecture.
         """
@@ -116,10 +117,10 @@ class Task(keras.Model):
 
     @classmethod
     def from_preset(cls, name: str, *args: Any, **kwargs: Any) -> Self:
-        """Return the model of an entry of the zoo; see `keras_attn.zoo.build`.
+        """Return the model of a zoo entry, see `keras_attn.zoo.build`.
 
         Raises:
-            ValueError: The entry is of another task.
+            ValueError: The entry belongs to another task.
 
         Example:
 
@@ -127,7 +128,7 @@ class Task(keras.Model):
         >>> ImageClassifier.from_preset("shapes_small_attention_cnn").label_names
         ('red', 'green', 'blue', 'yellow')
         """
-        # By name, for the zoo stands above the tasks.
+        # Imported by name, because the zoo depends on the tasks.
         zoo = importlib.import_module("keras_attn.zoo")
         task = zoo.describe(name).recipe.task
         if cls.description.name != task:
@@ -160,9 +161,9 @@ class Task(keras.Model):
         return model
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the whole model with all its parts, as `keras.Model.save` does."""
+        """Save the complete model, as `keras.Model.save` does."""
         if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if the file holds one unbuilt.
+            # Keras builds the optimizer on loading, and warns if it was saved before it was built.
             self.optimizer.build(self.trainable_variables)
         super().save(filepath, *args, **kwargs)
 
@@ -173,56 +174,56 @@ class Task(keras.Model):
         """Read `asset_files` from a folder.
 
         Raises:
-            ValueError: A file is missing or damaged, or does not fit the model.
+            ValueError: A file is missing, damaged or does not fit the model.
         """
 
     def use_dataset_info(self, info: "DatasetInfo") -> None:
-        """Take what a registered data set says of the targets, such as their language."""
+        """Set attributes from the description of a data set, such as the target language."""
 
     # Training
 
     def adapt(self, *examples: Any) -> None:
-        """Learn statistics or a vocabulary from training examples: inputs, and targets if needed.
+        """Learn statistics or a vocabulary from training inputs and, if needed, targets.
 
-        Call it once on a new model, before `fit`. The default learns nothing.
+        Call it once on a new model, before `fit`. The default does nothing.
         """
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
         """Return the training and validation examples of a data set as batches for a run.
 
-        The model is adapted already. This must not change it.
+        The model is already adapted, and this method must not change it.
         """
         raise NotImplementedError
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
-        """Do what is left to do after training, such as calibration.
+        """Do the last step of training, such as calibration.
 
         Returns:
-            What the record of the run says of it.
+            Entries to add to the record of the run.
         """
         return {}
 
     def evaluate_split(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Return all metrics of a split, however the model is compiled.
+        """Return all metrics of a split, independently of how the model is compiled.
 
         Args:
             *args: A split of a data set for this task.
-            **options: What `Recipe.evaluation` of the task's recipes gives.
+            **options: The options in `Recipe.evaluation` of the task's recipes.
 
         Returns:
-            Metrics by key, among them `description.primary_metric.key`, `loss` and the number of
-            `examples`, in types that JSON holds.
+            Metrics by key, including `description.primary_metric.key`, `loss` and the number of
+            `examples`. All values can be written as JSON.
         """
         raise NotImplementedError
 
-    # What users pass to `fit`, `evaluate` and `predict`
+    # Preprocessing for `fit`, `evaluate` and `predict`
 
     def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
-        """Convert raw inputs into arrays that the network reads.
+        """Convert raw inputs into input arrays of the network.
 
         Args:
             x: Arrays, lists or columns of pandas; never a data set.
-            training: Whether they are for `fit`.
+            training: Whether the inputs are for `fit`.
         """
         return as_array(x)
 
@@ -231,14 +232,14 @@ class Task(keras.Model):
         return as_array(y)
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
-        """Convert a batch of a `tf.data.Dataset`, in a graph of TensorFlow."""
+        """Convert a batch of a `tf.data.Dataset`, in a TensorFlow graph."""
         return (x, *rest) if rest else x
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Train, as `keras.Model.fit` does, on raw inputs.
+        """Train on raw inputs, as `keras.Model.fit` does.
 
         Args:
-            x: Raw inputs: arrays, lists, columns of pandas; or a `tf.data.Dataset` or a
+            x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset` or
                 `keras.utils.PyDataset` of batches of inputs and targets.
             y: Targets, unless `x` is a data set.
             **kwargs: See `keras.Model.fit`.
@@ -249,29 +250,30 @@ class Task(keras.Model):
         validation = kwargs.get("validation_data")
         if validation is not None:
             parts = validation if isinstance(validation, tuple | list) else (validation,)
-            kwargs["validation_data"] = self._prepared(*parts)
+            kwargs["validation_data"] = self._preprocess(*parts)
         if hasattr(x, "element_spec"):
-            kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` has its own order
-        return super().fit(**self._arguments(x, y, training=True), **kwargs)
+            kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
+        return super().fit(**self._fit_arguments(x, y, training=True), **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Return loss and metrics, as `keras.Model.evaluate` does, of raw inputs; see `fit`."""
-        if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has prepared them
+        """Return loss and metrics on raw inputs, as `keras.Model.evaluate` does; see `fit`."""
+        if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has preprocessed them
             return super().evaluate(x, y, **kwargs)
-        return super().evaluate(**self._arguments(x, y), **kwargs)
+        return super().evaluate(**self._fit_arguments(x, y), **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
-        """Return what the network gives for raw inputs, as `keras.Model.predict` does."""
-        return super().predict(self._prepared(x), **kwargs)
+        """Return the outputs of the network for raw inputs, as `keras.Model.predict` does."""
+        return super().predict(self._preprocess(x), **kwargs)
 
-    def _arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
+    def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
+        """Return the arguments `x` and `y` of Keras's `fit` and `evaluate`."""
         if is_dataset(x):
-            return {"x": self._prepared(x, training=training), "y": y}
-        x, *rest = as_tuple(self._prepared(x, *([] if y is None else [y]), training=training))
+            return {"x": self._preprocess(x, training=training), "y": y}
+        x, *rest = as_tuple(self._preprocess(x, *([] if y is None else [y]), training=training))
         return {"x": x, "y": rest[0] if rest else None}
 
-    def _prepared(self, x: Any, *rest: Any, training: bool = False) -> Any:
-        """Return inputs, and what comes with them, in the form that the network is fitted on."""
+    def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return preprocessed inputs, with preprocessed targets and weights if there are any."""
         if hasattr(x, "element_spec"):
             if not self._is_raw(x.element_spec):
                 return x
@@ -285,37 +287,37 @@ class Task(keras.Model):
         targets, *weights = rest
         return (x, self.preprocess_targets(targets), *map(as_array, weights))
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return the batch `index` of a `PyDataset` in the form that the network is fitted on."""
-        return self._prepared(x, *rest, training=training)
+        return self._preprocess(x, *rest, training=training)
 
     def _is_raw(self, spec: Any) -> bool:
-        """Return whether the elements of a `tf.data.Dataset` are still to be preprocessed."""
+        """Return whether the elements of a `tf.data.Dataset` need to be preprocessed."""
         return True
 
     # Answers
 
     def answers(self, *args: Any, **options: Any) -> list[Any]:
-        """Return the answer to each raw input, in their order.
+        """Return the answer for each raw input, in input order.
 
         Args:
-            *args: A list of raw inputs, such as `description.reads` names.
-            **options: Those of `description.prediction_options`.
+            *args: A list of raw inputs, of the kind that `description.reads` names.
+            **options: Options named in `description.prediction_options`.
 
         Returns:
-            For each input an `Answer`.
+            An `Answer` for each input.
         """
         raise NotImplementedError
 
     def explain(self, *args: Any, **options: Any) -> Explanation:
-        """Explain the answer to one input.
+        """Explain the answer for one input.
 
         Args:
             *args: A raw input.
-            **options: Those of `description.explanation_options`.
+            **options: Options named in `description.explanation_options`.
 
         Raises:
-            NotImplementedError: The task has no explanation.
+            NotImplementedError: The task has no explanations.
         """
         raise NotImplementedError(f"{type(self).__name__} does not explain its answers.")
 
@@ -325,8 +327,7 @@ class Task(keras.Model):
     def backbone(self) -> keras.Model:
         """The network without its head: a model from the network's input to features.
 
-        It shares its layers with the network, so that `model.backbone.trainable = False` freezes
-        them.
+        It shares its layers with the network, so `model.backbone.trainable = False` freezes them.
 
         Raises:
             AttributeError: The task has no backbone.
@@ -334,25 +335,25 @@ class Task(keras.Model):
         raise AttributeError(f"{type(self).__name__} has no backbone.")
 
     def backbone_settings(self) -> dict[str, Any]:
-        """Return settings of the architecture that keep the backbone as it is for other labels."""
+        """Return settings of the architecture that give the same backbone for other labels."""
         return {}
 
     def copy_backbone(self, source: "Task") -> list[str]:
-        """Copy preprocessing and backbone of a trained model of the same architecture.
+        """Copy the preprocessing and backbone of a trained model of the same architecture.
 
         Returns:
-            The names of the layers whose weights stay as they are.
+            The names of the layers whose weights are not copied.
 
         Raises:
-            ValueError: The models are not of one task and architecture, or have no backbone.
+            ValueError: The models differ in task or architecture, or have no backbone.
         """
         raise ValueError(
             f"{type(self).__name__} has no head to replace: its trained weights are used whole."
         )
 
     def __dir__(self) -> Iterable[str]:
-        # Keras saves each saveable attribute in `dir` under its name, and each layer once, where
-        # it is first met: the layers of the network belong under "network".
+        # Keras saves the saveable attributes in `dir` by name, and each layer only where it is
+        # first met. The layers of the network must be saved under "network", not "backbone".
         return [name for name in super().__dir__() if name not in ("backbone", "_backbone")]
 
     # Export
@@ -361,31 +362,31 @@ class Task(keras.Model):
         """Return the function to export, from raw tensors to named tensors.
 
         Args:
-            *args: None.
-            **options: Those of `description.export_options`.
+            *args: Not used.
+            **options: Options named in `description.export_options`.
 
         Returns:
-            A function whose arguments and outputs are those of `description.signature`.
+            A function with the arguments and outputs of `description.signature`.
         """
         raise NotImplementedError
 
     def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
-        """Write a SavedModel of plain TensorFlow that takes raw input.
+        """Write a SavedModel of plain TensorFlow ops that takes raw input.
 
-        Its signatures `serving_default` and `serve` are `description.signature`. It runs wherever
-        TensorFlow does, without keras and keras_attn.
+        Its signatures `serving_default` and `serve` are both `description.signature`. It runs with
+        TensorFlow alone, without keras and keras_attn.
 
         Args:
-            filepath: Folder to write, such as `"serving/1"`; it may exist if it is empty.
-            **options: Those of `description.export_options`, such as `views` for images and
-                `beam_size` for translation.
+            filepath: Folder to write, such as `"serving/1"`. It may exist if it is empty.
+            **options: Options named in `description.export_options`, such as `views` for images
+                and `beam_size` for translation.
 
         Returns:
             The folder's path.
 
         Raises:
-            TypeError: Another option is given, such as Keras's `format`.
-            ValueError: An option is out of its range.
+            TypeError: An option is not supported, such as Keras's `format`.
+            ValueError: The value of an option is out of range.
             RuntimeError: The Keras backend is not TensorFlow.
             FileExistsError: The folder exists and is not empty.
         """
@@ -423,7 +424,7 @@ class _PreparedBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int | None:
-        """Number of batches, or None for endless ones."""
+        """Number of batches, or None if the data set is infinite."""
         return self.batches.num_batches
 
     def __len__(self) -> int:
@@ -431,7 +432,7 @@ class _PreparedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         parts = as_tuple(self.batches[index])
-        return self.task._prepared_batch(index, *parts, training=self.training)
+        return self.task._preprocess_item(index, *parts, training=self.training)
 
     def on_epoch_end(self) -> None:
         """Call `on_epoch_end` of the batches."""
@@ -439,7 +440,7 @@ class _PreparedBatches(keras.utils.PyDataset):
 
 
 def is_dataset(x: Any) -> bool:
-    """Return whether `x` has batches of its own: a data set, a loader or a generator."""
+    """Return whether `x` yields batches: a data set, a data loader or a generator."""
     if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
         return True
     torch_loader = type(x).__module__.startswith("torch.utils.data")
@@ -448,7 +449,7 @@ def is_dataset(x: Any) -> bool:
 
 
 def as_tuple(x: Any) -> tuple[Any, ...]:
-    """Return a tuple as it is, and anything else as the only element of one."""
+    """Return tuples unchanged, and wrap any other value in a tuple of one element."""
     return x if isinstance(x, tuple) else (x,)
 
 
@@ -468,7 +469,7 @@ def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
 
 
 def as_array(values: Any) -> Any:
-    """Return lists and columns of pandas as arrays, and anything else as it is."""
+    """Convert lists and columns of pandas into arrays; return any other value unchanged."""
     if isinstance(values, list | tuple):
         return np.asarray(values)
     return values.to_numpy() if hasattr(values, "to_numpy") else values

@@ -1,4 +1,4 @@
-"""What a run takes of its data set: batches, the loss, and what an example costs."""
+"""Training data of a run: batches, the objective, and the cost of an example."""
 
 import abc
 
@@ -10,15 +10,16 @@ from keras_attn.profiling import Cost
 
 
 class Objective:
-    """The loss of a training step, and how its mean is shared by replicas.
+    """The loss and metric of a training step, and the normalization of the loss over replicas.
 
     Args:
-        loss: The loss; of a mean over all rows, or a scalar with `reduction=None`.
-        metric: The metric that `fit` logs, under its name. The weights of the epoch that is best
-            by it on validation data are kept beside the last ones.
-        greater_is_better: Whether the greatest value of the metric is the best.
-        one_hot: Whether the loss takes class indices as distributions over the classes, which
-            augmentation may mix.
+        loss: The loss. It is either a mean over all rows, or has `reduction=None` and returns a
+            scalar.
+        metric: The metric that `fit` logs under its name. The weights of the epoch with the best
+            value on validation data are saved in addition to the last ones.
+        greater_is_better: Whether greater values of the metric are better.
+        one_hot: Whether the loss takes labels as distributions over the classes, which
+            augmentation may mix, rather than as class indices.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class Objective:
         return self.loss.reduction is not None
 
     def size(self, targets: Tensor) -> Tensor:
-        """Return over how many items the loss of a batch is a mean, as a float32 scalar."""
+        """Return the number of items that the loss of a batch is averaged over, as float32."""
         return ops.cast(ops.shape(targets)[0], "float32")
 
     def penalty(self, targets: Tensor, predictions: Tensor) -> Tensor | float:
-        """Return what is added to the loss in training, besides the layers' own losses."""
+        """Return a term to add to the loss in training, in addition to the layers' losses."""
         return 0.0
 
 
@@ -57,15 +58,15 @@ class TrainingData(abc.ABC):
 
     @abc.abstractmethod
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
-        """Return the training batches of all epochs in a row, as many in each.
+        """Return the training batches of all epochs in sequence, equally many in each epoch.
 
-        A batch must depend on the seed and its index alone, so that a run that is resumed sees
-        the batches that it would have seen.
+        A batch must depend only on the seed and its index, so that a resumed run trains on the
+        same batches as an uninterrupted one.
         """
 
     @abc.abstractmethod
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
-        """Return the validation examples, in batches that so many replicas can share."""
+        """Return validation batches in which every replica gets at least one example."""
 
     @abc.abstractmethod
     def examples_per_epoch(self, batch_size: int) -> int:
@@ -76,9 +77,9 @@ class TrainingData(abc.ABC):
         """Return the cost of a forward pass of one example."""
 
     def augmentations(self, seed: int) -> list[keras.layers.Layer]:
-        """Return layers that change training inputs, in their order, with seeds of their own."""
+        """Return the augmentation layers of training inputs in order, each with its own seed."""
         return []
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        """Return callbacks that add to the logs of an epoch, by the model that is saved."""
+        """Return callbacks that evaluate the model to be saved and add to the epoch's logs."""
         return []

@@ -65,5 +65,7 @@ def fit_recipe(
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             reason = problem.get("ctx", {}).get("error", problem["msg"])
-            raise RecipeError(f"The recipe does not allow {epochs} epochs: {reason}.") from error
+            raise RecipeError(
+                f"The recipe cannot be trained with epochs={epochs}: {reason}."
+            ) from error
     return describe_task(recipe.task).fit_to_data(recipe, dataset["train"])

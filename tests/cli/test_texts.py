@@ -360,5 +360,5 @@ def test_a_warm_up_that_is_longer_than_the_epochs(run, tmp_path, catalogue):
     table = write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
     arguments = ("--catalogue", tmp_path, "train", "remarks_slow_start", "--data", table)
     message = run(*arguments, "--epochs", "1", "--out", tmp_path / "run", code=1)
-    assert "does not allow 1 epochs" in message
+    assert "cannot be trained with epochs=1" in message
     assert "warmup_epochs (2.0)" in message

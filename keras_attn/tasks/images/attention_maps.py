@@ -1,4 +1,4 @@
-"""The weights of a model's attention, for given images."""
+"""Attention weights of an image model."""
 
 import dataclasses
 from typing import Any
@@ -13,48 +13,49 @@ from keras_attn.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
-    """What the positions of a feature map attend to, in one layer.
+    """The attention weights of one layer over the positions of its feature map.
 
     Attributes:
-        layer: the layer's name.
-        weights: float32 array `(B, num_heads, H, W, H', W')`: the weight that the query at
-            the first `(row, column)` gives to the key at the second. There are fewer keys,
-            `H' = H // downsample`, in a layer that pools them.
+        layer: Name of the layer.
+        weights: Float32 array `(B, num_heads, H, W, H', W')`: the weight of the key at the second
+            `(row, column)` for the query at the first. In a layer that downsamples its keys,
+            `H' = H // downsample`.
     """
 
     layer: str
     weights: np.ndarray
 
     def query(self, row: int, column: int, image: int = 0) -> np.ndarray:
-        """What one position attends to, the mean over heads: `(H', W')`."""
+        """Return the weights `(H', W')` of the keys for one query, averaged over heads."""
         return self.weights[image, :, row, column].mean(axis=0)
 
     def received(self, image: int = 0) -> np.ndarray:
-        """How much attention each key gets from all, the mean over heads: `(H', W')`."""
+        """Return the weights `(H', W')` of the keys, averaged over heads and queries."""
         return self.weights[image].mean(axis=(0, 1, 2))
 
     def entropy(self) -> np.ndarray:
-        """Entropy of each head's weights in nats, the mean over queries: `(B, num_heads)`.
+        """Return the entropy of each head in nats, averaged over queries: `(B, num_heads)`.
 
-        The logarithm of the number of keys for uniform attention, 0 for a single key.
+        It is the logarithm of the number of keys for uniform attention, and 0 if each query
+        attends to a single key.
         """
         batch, heads, height, width = self.weights.shape[:4]
         rows = self.weights.reshape(batch, heads, height * width, -1)
-        share = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-12)
-        return -(share * np.log(np.maximum(share, 1e-12))).sum(axis=-1).mean(axis=-1)
+        normalized = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-12)
+        return -(normalized * np.log(np.maximum(normalized, 1e-12))).sum(axis=-1).mean(axis=-1)
 
 
 def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
-    """The attention weights of each `SelfAttention2D` of a model, first to last.
+    """Return the attention weights of each `SelfAttention2D` of a model, first to last.
 
     Args:
-        model: an `ImageClassifier`, or a functional model with such layers; those of a model
-            that is a layer of it are not seen.
-        images: for a classifier uint8 images `(B, H, W, 3)` of any size; for another
-            model its own input.
+        model: An `ImageClassifier`, or a functional model with `SelfAttention2D` layers. Layers
+            of nested models are not included.
+        images: For a classifier, uint8 images `(B, H, W, 3)` of any size; for another model, its
+            input.
 
     Raises:
-        ValueError: the model has no `SelfAttention2D`.
+        ValueError: The model has no `SelfAttention2D`.
 
     Example:
 
@@ -74,9 +75,9 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
             f"The model {model.name!r} has no SelfAttention2D layer to read attention from. "
             f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
         )
-    attended = {layer.name: layer.input for layer in layers}
-    features = keras.Model(network.inputs, attended)(inputs)
-    found = []
+    layer_inputs = {layer.name: layer.input for layer in layers}
+    features = keras.Model(network.inputs, layer_inputs)(inputs)
+    maps = []
     for layer in layers:
         feature_map = features[layer.name]
         _, scores = layer(feature_map, return_attention_scores=True)
@@ -84,5 +85,5 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
         keys = (height // layer.downsample, width // layer.downsample)
         shape = (len(images), layer.num_heads, height, width, *keys)
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
-        found.append(AttentionMap(layer.name, weights))
-    return found
+        maps.append(AttentionMap(layer.name, weights))
+    return maps

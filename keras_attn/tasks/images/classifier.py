@@ -1,4 +1,4 @@
-"""Image classification: from images to labels with scores."""
+"""The image classifier: a task that converts images into labels with scores."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,16 +28,16 @@ from keras_attn.tasks.images.views import average_over_views, check_views
 from keras_attn.tasks.task import Task
 
 Image = str | os.PathLike[str] | np.ndarray
-ADAPT_SAMPLE = 5_000  # images from which the statistics are learned
+ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class ImageClassifier(ClassificationTask):
-    """A network with its preprocessing and its labels: images in, labels with scores out.
+    """A network with preprocessing and labels that classifies images.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take images of any size, as arrays,
-    lists or paths of files, and labels as indices or names. It comes compiled with Adam; compile
-    it again to choose otherwise. `classify` and the exported SavedModel give labels.
+    lists or file paths, and labels as indices or names. It is compiled with Adam; call `compile`
+    to change that. `classify` and the exported SavedModel return labels with scores.
 
     Args:
         network: A model from normalized float images `(B, H, W, 3)` to logits `(B, C)`.
@@ -45,14 +45,14 @@ class ImageClassifier(ClassificationTask):
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: Images `(B, H, W, 3)` with values in 0..255, uint8 or float, of the network's
-            size.
+        inputs: Images `(B, H, W, 3)` with values in 0..255, uint8 or float, at the size of the
+            network's input.
 
     Returns:
-        float32 logits `(B, C)`.
+        Float32 logits `(B, C)`.
 
     Raises:
-        ValueError: The number of labels is not that of the network's outputs.
+        ValueError: The number of labels is not the number of the network's outputs.
 
     Example:
 
@@ -86,11 +86,11 @@ class ImageClassifier(ClassificationTask):
         """Return a classifier with fresh weights, see `Task.from_architecture`.
 
         Raises:
-            ValueError: `preprocessing` is given, which images have none of.
+            ValueError: `preprocessing` is not empty; image classification has no such settings.
         """
         if preprocessing:
             raise ValueError(
-                f"{architecture!r} reads images, which have no settings of preprocessing. "
+                f"{architecture!r} reads images, which have no preprocessing settings. "
                 f"Received: preprocessing={dict(preprocessing)}."
             )
         network = models.build(architecture, num_classes=len(label_names), **settings)
@@ -104,17 +104,16 @@ class ImageClassifier(ClassificationTask):
         return self.network(self.normalization(inputs), training=training)
 
     def adapt(self, images: Any, labels: Any = None) -> None:
-        """Learn the statistics of the inputs: mean, deviation and, if any, whitening.
+        """Learn mean and deviation of the inputs, and the whitening if the network has one.
 
-        Call it once on a new model, on training images, before `fit`.
+        Call it once on a new model, with training images, before `fit`.
 
         Args:
-            images: Images of any size, as `fit` takes them; at most 5,000 of them, drawn at
-                random, are used.
+            images: Images of any size, as for `fit`. A random sample of at most 5,000 is used.
             labels: Not used.
 
         Raises:
-            TypeError, ValueError: They are not images, or there are none.
+            TypeError, ValueError: The inputs are not images, or there are none.
         """
         if not len(images):
             raise ValueError("`adapt` needs images to learn from. Received: none.")
@@ -140,11 +139,12 @@ class ImageClassifier(ClassificationTask):
 
         Args:
             split: Images with labels.
-            views: Also measure the accuracy by the mean of so many views, see `classify`.
+            views: Number of test-time augmentation views for a second measurement of accuracy,
+                see `classify`. With 1 it is measured once.
 
         Returns:
             `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
-            also `views`, their number, and `views_accuracy`.
+            also the number of `views` and `views_accuracy`.
         """
         logits = self.logits(split.images)
         metrics: dict[str, Any] = {
@@ -158,14 +158,15 @@ class ImageClassifier(ClassificationTask):
         return metrics
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
-        """Resize images to the network's size; for `tf.data.Dataset.map` among others.
+        """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.
 
         Args:
-            images: uint8 or float tensor `(B, H, W, 3)` or `(H, W, 3)`, values in 0..255.
-            *rest: Labels and whatever else the elements of a data set hold, passed on.
+            images: Uint8 or float tensor `(B, H, W, 3)` or `(H, W, 3)`, values in 0..255.
+            *rest: Labels and other components of a data set's elements, which are returned
+                unchanged.
 
         Returns:
-            float32 images in 0..255, of the network's size, and the rest.
+            Float32 images in 0..255 at the size of the network's input, followed by `rest`.
         """
         resized = ops.image.resize(
             ops.cast(images, "float32"),
@@ -177,28 +178,30 @@ class ImageClassifier(ClassificationTask):
         return (resized, *rest) if rest else resized
 
     def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
-        """Return images as an array of the network's size; those of that size as they are.
+        """Return images as an array at the size of the network's input.
+
+        Arrays of that size are returned unchanged.
 
         Args:
-            x: Array `(N, H, W, 3)`; or a list, a column of pandas or an array of objects, of
+            x: Array `(N, H, W, 3)`; or a list, column of pandas or object array that contains
                 arrays `(H, W, 3)` and paths of image files.
             training: Not used.
         """
         x = _as_sequence(x)
         if not isinstance(x, list):
             if not isinstance(x, np.ndarray):
-                return x  # a tensor: what the network reads
+                return x  # a tensor, which the network takes as it is
             self._check_values(x)
-            return x if x.shape[1:] == self.image_shape else self._resized(x)
-        arrays = [self._decoded(image) for image in x]
+            return x if x.shape[1:] == self.image_shape else self._resize(x)
+        arrays = [self._decode(image) for image in x]
         if not arrays:
             return np.zeros((0, *self.image_shape), "uint8")
         if len({array.shape for array in arrays}) == 1:
             return self.preprocess_inputs(np.stack(arrays), training=training)
-        return np.concatenate([self._resized(array[None]) for array in arrays])
+        return np.concatenate([self._resize(array[None]) for array in arrays])
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
-        """Resize a batch of images of a `tf.data.Dataset`, and convert label names."""
+        """Resize a batch of images of a `tf.data.Dataset` and convert label names."""
         if tuple(x.shape[1:]) != self.image_shape:
             x = self.preprocess(x)
         if not rest:
@@ -207,15 +210,15 @@ class ImageClassifier(ClassificationTask):
         return (x, self.label_indices(targets), *weights)
 
     def logits(self, x: Any, batch_size: int = 256, views: int = 1) -> np.ndarray:
-        """Return float32 logits `(N, C)` of images of any size, in their order.
+        """Return the float32 logits `(N, C)` of images of any size, in input order.
 
         Args:
-            x: Images, as `fit` takes them.
-            batch_size: Images at a time.
+            x: Images, as for `fit`.
+            batch_size: Number of images in a batch.
             views: Number of test-time augmentation views, see `classify`.
 
         Raises:
-            ValueError: There is no such number of views.
+            ValueError: The number of views is not supported.
         """
         check_views(views)
         images = _as_sequence(x)
@@ -235,7 +238,7 @@ class ImageClassifier(ClassificationTask):
         return np.concatenate([ops.convert_to_numpy(ops.cast(p, "float32")) for p in parts])
 
     def copy_backbone(self, source: Task) -> list[str]:
-        """Copy input statistics and backbone of a trained classifier."""
+        """Copy the input statistics and backbone of a trained classifier."""
         new_layers = super().copy_backbone(source)
         self.normalization.set_weights(source.normalization.get_weights())
         return new_layers
@@ -258,63 +261,63 @@ class ImageClassifier(ClassificationTask):
     def classify(
         self, images: Any, *, batch_size: int = 256, views: int = 1
     ) -> Classification | list[Classification]:
-        """Label images of any size.
+        """Classify images of any size.
 
         Args:
             images: A uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image file; or a
-                list or a column of pandas of such paths and arrays, of whatever sizes.
-            batch_size: Images at a time.
-            views: Number of test-time augmentation views whose logits are averaged: 1, 2 (also
-                mirrored) or 6 (both also moved by a pixel, two ways), see
-                `keras_attn.tasks.images.views`. So many times the work, for some tenths of a
-                percent.
+                list or column of pandas of such paths and arrays, whose sizes may differ.
+            batch_size: Number of images in a batch.
+            views: Number of test-time augmentation views whose logits are averaged: 1 (the
+                image), 2 (and its mirror image) or 6 (and both shifted by a pixel in two
+                directions), see `keras_attn.tasks.images.views`. The cost is proportional to it;
+                the gain in accuracy is some tenths of a percent.
 
         Returns:
             A `Classification` for a single image, a list of them for a batch or a list.
 
         Raises:
             TypeError: The images are not uint8.
-            ValueError: The images have another shape, a file is not an image, or there is no
-                such number of views.
-            FileNotFoundError: There is no such file.
+            ValueError: The images have another shape, a file is not an image, or the number of
+                views is not supported.
+            FileNotFoundError: A file does not exist.
         """
         check_views(views)
         single = isinstance(images, str | os.PathLike)
         if not single:
             images = _as_sequence(images)
             single = isinstance(images, np.ndarray) and images.ndim == 3
-        several = [images] if single else images
-        if isinstance(several, np.ndarray):
-            self._check_images(several)
+        batch = [images] if single else images
+        if isinstance(batch, np.ndarray):
+            self._check_images(batch)
         answers = []
-        for start in range(0, len(several), batch_size):
-            logits = self.logits(several[start : start + batch_size], batch_size, views)
+        for start in range(0, len(batch), batch_size):
+            logits = self.logits(batch[start : start + batch_size], batch_size, views)
             answers += classification_answers(self.label_names, softmax(logits))
         return answers[0] if single else answers
 
     def answers(
         self, inputs: Sequence[Any], *, batch_size: int = 256, views: int = 1
     ) -> list[Classification]:
-        """Return the answer to each image, see `classify`."""
+        """Return the answer for each image, see `classify`."""
         return self.classify(list(inputs), batch_size=batch_size, views=views)
 
     def explain(
         self, image: Image, label: str | None = None, *, patch_size: int | None = None
     ) -> ImageExplanation:
-        """Show where an image decides the answer, and where the network attends.
+        """Explain an answer by an occlusion map and the attention maps of the network.
 
         Args:
-            image: An image, as `classify` takes one.
-            label: The label to explain; None is the answer's.
-            patch_size: Side in pixels, of the network's input, of the squares that are left out
-                one after another; None is an eighth of the image.
+            image: An image, as for `classify`.
+            label: The label to explain. None explains the label of the answer.
+            patch_size: Side of the occluded squares, in pixels of the network's input. None is an
+                eighth of the image's shorter side.
 
         Returns:
-            A `keras_attn.tasks.ImageExplanation`: print it with `rich.print`, plot it, or let a
-            notebook show it.
+            A `keras_attn.tasks.ImageExplanation`, which `rich.print`, `plot` and notebooks
+            display.
 
         Raises:
-            ValueError: There is no such label.
+            ValueError: The label is unknown, or `patch_size` is out of range.
 
         Example:
 
@@ -324,10 +327,10 @@ class ImageClassifier(ClassificationTask):
         >>> model.explain(image).occlusion.shape
         (8, 8)
         """
-        return explain_image(self, self._decoded(image), label, patch_size)
+        return explain_image(self, self._decode(image), label, patch_size)
 
     def serving_function(self, views: int = 1) -> Callable[..., dict[str, Any]]:
-        """Return the function to export: uint8 images of any size to labels with scores.
+        """Return the function to export, from uint8 images of any size to labels with scores.
 
         Args:
             views: Number of test-time augmentation views, see `classify`.
@@ -336,11 +339,11 @@ class ImageClassifier(ClassificationTask):
         import tensorflow as tf
 
         def serve(images: Any) -> dict[str, Any]:
-            # On a CPU TensorFlow's convolutions fail on an empty batch: add an image of one
-            # pixel to it, and take its answer away.
+            # TensorFlow's convolutions on a CPU fail for empty batches: add an image of one
+            # pixel, and drop its answer.
             size = tf.shape(images)[0]
-            added = tf.cast(tf.equal(size, 0), tf.int32)
-            images = tf.pad(images, [[0, added], [0, added], [0, added], [0, 0]])
+            padding = tf.cast(tf.equal(size, 0), tf.int32)
+            images = tf.pad(images, [[0, padding], [0, padding], [0, padding], [0, 0]])
             logits = self._view_logits(self.preprocess(images), views)
             return serving_outputs(self.label_names, tf.nn.softmax(logits)[:size])
 
@@ -355,10 +358,10 @@ class ImageClassifier(ClassificationTask):
         # Each view goes through the compiled `predict_on_batch`, which is traced once.
         return ops.convert_to_numpy(average_over_views(self.predict_on_batch, batch, views))
 
-    def _resized(self, images: np.ndarray) -> np.ndarray:
+    def _resize(self, images: np.ndarray) -> np.ndarray:
         return ops.convert_to_numpy(self.preprocess(images))
 
-    def _decoded(self, image: Any) -> np.ndarray:
+    def _decode(self, image: Any) -> np.ndarray:
         if isinstance(image, str | os.PathLike):
             return decode_image(image)
         array = np.asarray(image)
@@ -366,14 +369,14 @@ class ImageClassifier(ClassificationTask):
         return array
 
     def _check_values(self, images: np.ndarray) -> None:
-        """Raise for floats in 0..1, which look like a black image."""
+        """Raise ValueError for floats in 0..1, which would be read as a black image."""
         if images.dtype == np.uint8:
             return
         if images.dtype.kind == "f" and images.ndim == 4 and images.size:
             if 0.0 < images.max(initial=0.0) <= 1.0:
                 raise ValueError(
                     "Images must have values in 0..255. Received: floats of at most "
-                    f"{images.max():.3g}. Floats in 0..1 become such images by images * 255."
+                    f"{images.max():.3g}. Convert floats in 0..1 with images * 255."
                 )
             return
         self._check_images(images)
@@ -393,13 +396,13 @@ class ImageClassifier(ClassificationTask):
             raise ValueError(f"Images must have 3 channels, red, green and blue. {received} {step}")
         if images.dtype != np.uint8:
             raise TypeError(
-                f"Images must be uint8, with values in 0..255. {received} Floats in 0..1 "
-                "become that by (images * 255).round().astype('uint8')."
+                f"Images must be uint8, with values in 0..255. {received} Convert floats in 0..1 "
+                "with (images * 255).round().astype('uint8')."
             )
 
 
 def _as_sequence(images: Any) -> Any:
-    """Return lists, tuples, columns of pandas and arrays of objects as lists."""
+    """Convert tuples, columns of pandas, and arrays of objects or strings into lists."""
     if hasattr(images, "to_numpy"):
         images = images.to_numpy()
     if isinstance(images, tuple) or (isinstance(images, np.ndarray) and images.dtype.kind in "OUS"):

@@ -19,15 +19,15 @@ from keras_attn.tasks import _classification_cards as cards
 
 
 class Augmentation(Section):
-    """Random changes to training images; 0 or false switches one off.
+    """Random augmentation of training images; 0 or false disables an augmentation.
 
     Attributes:
-        flip: Mirror half of the images left to right; `"alternating"`: each image every
-            other epoch, half of them in the first (Jordan, arXiv:2404.00498).
-        shift: Move by up to this many pixels along both sides, reflecting at the border.
-        cutout: Side in pixels of a square that is greyed out.
-        mixup: `alpha` of the beta distribution from which mixing weights are drawn.
-        cutmix: `alpha` of the beta distribution that sizes the exchanged rectangles.
+        flip: Horizontal flips. True flips each image with probability 1/2. `"alternating"` flips
+            each image every other epoch, half of them in the first (Jordan, arXiv:2404.00498).
+        shift: Largest shift in pixels along each side, with reflection padding.
+        cutout: Side in pixels of the square that Cutout replaces with grey.
+        mixup: `alpha` of the beta distribution from which Mixup draws mixing weights.
+        cutmix: `alpha` of the beta distribution from which CutMix draws rectangle sizes.
     """
 
     flip: bool | Literal["alternating"] = False
@@ -38,11 +38,12 @@ class Augmentation(Section):
 
 
 class ImageTraining(Training):
-    """How long to train, in what batches, and at what precision.
+    """Length, batch size and precision of training, and the evaluation of images.
 
     Attributes:
-        views: Number of test-time augmentation views (1, 2 or 6) by whose mean the accuracy is
-            also measured, see `keras_attn.tasks.ImageClassifier.classify`.
+        views: Number of test-time augmentation views (1, 2 or 6). With several views, accuracy
+            is also measured on their averaged logits, see
+            `keras_attn.tasks.ImageClassifier.classify`.
     """
 
     views: Literal[1, 2, 6] = 1
@@ -62,12 +63,12 @@ class ImageRecipe(Recipe):
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """The number of views by which accuracy is also measured."""
+        """Options of `ImageClassifier.evaluate_split`: the number of views."""
         return {"views": self.training.views}
 
 
 class ImageClassification(cards.ClassificationDescription):
-    """Images in, one of a set of labels out."""
+    """Classification of an image as one of a set of labels."""
 
     name = "image_classification"
     model = "keras_attn.tasks.images.classifier:ImageClassifier"

@@ -1,8 +1,8 @@
-"""Explanations of image classifiers: occlusion beside attention.
+"""Explanations of image classifiers by occlusion and attention.
 
-Attention shows where a network looked. Whether that decided its answer is measured beside it:
-by how much the log-odds of a label fall when a square of the image is left out (Zeiler and
-Fergus, arXiv:1311.2901).
+Attention shows where a network attends, but not whether that determines its answer. Occlusion
+measures the effect on the answer: by how much the log-odds of a label decrease when a square of
+the image is replaced (Zeiler and Fergus, arXiv:1311.2901).
 """
 
 import base64
@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn.layers import SelfAttention2D
+from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
 from keras_attn.tasks.images.attention_maps import attention_maps
@@ -24,25 +25,25 @@ if TYPE_CHECKING:
 
     from keras_attn.tasks.images.classifier import ImageClassifier
 
-BATCH = 256  # images at a time
-PATCHES = 8  # squares along the shorter side, unless a size is given
-SHADES = " ░▒▓█"  # from the smallest to the largest size of a value
+BATCH = 256  # images
+PATCHES = 8  # default number of squares along the shorter side
+SHADES = " ░▒▓█"  # by increasing magnitude of a value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageExplanation:
-    """Where an image decides a label, and where the network attends.
+    """Occlusion map of a label for an image, and the attention maps of the network.
 
     Attributes:
-        label: The label that is explained.
+        label: The explained label.
         answer: The classifier's answer.
-        image: uint8 array `(H, W, 3)`, the image as the network reads it.
-        occlusion: float array `(R, K)`: by how much the log-odds of the label fall when the
-            square in that row and column is replaced by the mean color; above 0 where the
-            square speaks for the label.
+        image: Uint8 array `(H, W, 3)`, the image at the size of the network's input.
+        occlusion: Float array `(R, K)`: decrease of the log-odds of the label when the square in
+            that row and column is replaced by the mean color. Positive where the square is
+            evidence for the label.
         attention: For each `SelfAttention2D` of the network, by name, a float array `(H', W')`:
-            how much attention each position receives from all, averaged over heads. Empty
-            where the network has no such layer.
+            the attention weight of each key, averaged over heads and queries. Empty if the
+            network has no such layer.
     """
 
     label: str
@@ -52,7 +53,7 @@ class ImageExplanation:
     attention: dict[str, np.ndarray]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the explanation, without the image, in types that JSON holds."""
+        """Return the explanation without the image as a dictionary that can be written as JSON."""
         return {
             "label": self.label,
             "answer": self.answer.to_dict(),
@@ -65,10 +66,8 @@ class ImageExplanation:
 
         It needs matplotlib: `pip install 'keras-attn[plots]'`.
         """
-        from matplotlib.figure import Figure
-
         panels = 2 + len(self.attention)
-        figure = Figure(figsize=(3.2 * panels, 3.2), layout="constrained")
+        figure = new_figure(3.2 * panels, 3.2)
         axes = figure.subplots(1, panels, squeeze=False)[0]
         for axis in axes:
             axis.set_axis_off()
@@ -77,26 +76,26 @@ class ImageExplanation:
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
         axes[0].set_title(f"{self.answer.label} ({self.answer.score:.2f})")
         largest = np.abs(self.occlusion).max() or 1.0
-        drawn = axes[1].imshow(
+        drawing = axes[1].imshow(
             self.occlusion, extent=extent, cmap="RdBu", vmin=-largest, vmax=largest, alpha=0.7
         )
         axes[1].set_title(f"change of log-odds of {self.label!r}")
-        figure.colorbar(drawn, ax=axes[1], shrink=0.8)
+        figure.colorbar(drawing, ax=axes[1], shrink=0.8)
         for axis, (name, weights) in zip(axes[2:], self.attention.items(), strict=True):
-            drawn = axis.imshow(weights, extent=extent, cmap="magma", vmin=0.0, alpha=0.65)
+            drawing = axis.imshow(weights, extent=extent, cmap="magma", vmin=0.0, alpha=0.65)
             axis.set_title(f"attention received ({name})")
-            figure.colorbar(drawn, ax=axis, shrink=0.8)
+            figure.colorbar(drawing, ax=axis, shrink=0.8)
         return figure
 
     def to_html(self) -> str:
-        """Return a snippet of HTML with the plot as a picture; it needs matplotlib."""
+        """Return an HTML snippet with the plot as an image; it needs matplotlib."""
         content = io.BytesIO()
         self.plot().savefig(content, format="png", dpi=110)
         encoded = base64.b64encode(content.getvalue()).decode()
         return f'<img alt="{markup.escape(self._heading())}" src="data:image/png;base64,{encoded}">'
 
     def to_page(self) -> str:
-        """Return the snippet as a whole page, for a file."""
+        """Return a complete HTML page with the plot."""
         title = markup.escape(self._heading())
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}'
@@ -104,12 +103,12 @@ class ImageExplanation:
         )
 
     def to_rich(self) -> "RenderableType":
-        """Return what a terminal shows: the maps as blocks of color."""
+        """Return a `rich` renderable: the maps as colored blocks."""
         from rich.console import Group
         from rich.text import Text
 
         lines: list[RenderableType] = [Text(self._heading(), style="bold")]
-        lines.append(Text("Change of log-odds without each square (green: it speaks for it)"))
+        lines.append(Text("Change of log-odds without each square (green: evidence for the label)"))
         lines += _blocks(self.occlusion)
         for name, weights in self.attention.items():
             lines.append(Text(f"Attention received in layer {name!r}"))
@@ -135,7 +134,7 @@ def explain_image(
     label: str | None = None,
     patch_size: int | None = None,
 ) -> ImageExplanation:
-    """Explain a classifier's answer to an image; see `ImageClassifier.explain`."""
+    """Explain a classifier's answer for an image, see `ImageClassifier.explain`."""
     if label is not None and label not in classifier.label_names:
         raise ValueError(unknown("label", label, classifier.label_names))
     array = np.asarray(classifier.preprocess_inputs(image[None]))[0].astype("float32")
@@ -158,26 +157,28 @@ def explain_image(
     logits = np.concatenate(parts).astype("float64")
     (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
     label = answer.label if label is None else label
-    odds = _log_odds(logits, classifier.label_names.index(label))
+    log_odds = _log_odds(logits, classifier.label_names.index(label))
     attention = {}
     if any(isinstance(layer, SelfAttention2D) for layer in classifier.network.layers):
         maps = attention_maps(classifier, array[None])
-        attention = {one.layer: one.received() for one in maps}
+        attention = {layer_map.layer: layer_map.received() for layer_map in maps}
     pixels = array.round().clip(0, 255).astype("uint8")
     return ImageExplanation(
-        label, answer, pixels, (odds[0] - odds[1:]).reshape(rows, columns), attention
+        label, answer, pixels, (log_odds[0] - log_odds[1:]).reshape(rows, columns), attention
     )
 
 
 def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
+    """Return the log-odds `(N,)` of a label from logits `(N, C)`."""
     others = np.delete(logits, index, axis=-1)
     return logits[:, index] - np.logaddexp.reduce(others, axis=-1)
 
 
 def _blocks(values: np.ndarray) -> "list[RenderableType]":
-    """Return a line of blocks for each row of a map: the shade is the size, the color the sign.
+    """Return a line of blocks for each row of a map.
 
-    Where a terminal shows no colors, a minus marks values below 0.
+    The shade shows the magnitude of a value, and the color its sign. For terminals without
+    colors, values below 0 also have a minus sign.
     """
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""Pictures of the attention of image models.
+"""Plots of the attention of image models.
 
 They need matplotlib: `pip install 'keras-attn[plots]'`.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.images.attention_maps import AttentionMap
 
 
@@ -18,23 +19,21 @@ def plot_attention(
     *,
     index: int = 0,
 ) -> Any:
-    """Show what some positions of an image attend to.
+    """Plot the attention weights of some query positions over an image.
 
     Args:
-        image: uint8 array `(H, W, 3)`.
-        attention: the map of a layer, see `attention_maps`.
-        queries: positions `(row, column)` on the layer's feature map.
-        index: which of the map's images `image` is.
+        image: Uint8 array `(H, W, 3)`.
+        attention: The attention map of a layer, see `attention_maps`.
+        queries: Positions `(row, column)` on the layer's feature map.
+        index: Index of `image` in the batch of the attention map.
 
     Returns:
-        A matplotlib `Figure`: the image with the queries marked, then for each query the
-        image under its attention.
+        A matplotlib `Figure`: the image with the queries marked, then for each query the image
+        overlaid with its attention weights.
 
     Raises:
-        ValueError: a query lies outside the feature map.
+        ValueError: A query is outside the feature map.
     """
-    from matplotlib.figure import Figure
-
     height, width = attention.weights.shape[2:4]
     for row, column in queries:
         if not (0 <= row < height and 0 <= column < width):
@@ -42,7 +41,7 @@ def plot_attention(
                 f"A query must lie on the feature map of {height} rows and {width} columns. "
                 f"Received: {(row, column)}."
             )
-    figure = Figure(figsize=(2.4 * (len(queries) + 1), 2.6), layout="constrained")
+    figure = new_figure(2.4 * (len(queries) + 1), 2.6)
     axes = figure.subplots(1, len(queries) + 1, squeeze=False)[0]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axis in axes:
@@ -56,5 +55,5 @@ def plot_attention(
         axis.imshow(image, extent=extent)
         axis.imshow(weights, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear")
         axis.plot(column, row, marker="+", color="white", markersize=12, markeredgewidth=2)
-        axis.set_title(f"{number}: attends to, at most {weights.max():.2f}")
+        axis.set_title(f"query {number}: at most {weights.max():.2f}")
     return figure

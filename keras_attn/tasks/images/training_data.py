@@ -1,4 +1,4 @@
-"""Training and validation images of a run."""
+"""Training and validation images of a training run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,12 @@ EVALUATION_BATCH = 500  # images
 
 
 class ImageTrainingData(TrainingData):
-    """Images as they are, with augmentation by layers.
+    """Images in batches, with augmentation layers.
 
     Args:
-        classifier: The model that is trained.
-        dataset: The data set; its images are of the network's size.
-        recipe: What is trained, for its augmentation.
+        classifier: The model to train.
+        dataset: The data set. Its images must have the size of the network's input.
+        recipe: The recipe of the run, which sets the augmentation.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ImageTrainingData(TrainingData):
     def augmentations(self, seed: int) -> list[keras.layers.Layer]:
         settings = self.augmentation
         layers: list[keras.layers.Layer] = []
-        if settings.flip is True:  # alternating flips are made by the batches
+        if settings.flip is True:  # `ImageBatches` does alternating flips
             layers.append(RandomFlip(seed=seed + 1))
         if settings.shift:
             layers.append(RandomShift(settings.shift, seed=seed + 2))

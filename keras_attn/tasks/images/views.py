@@ -1,4 +1,4 @@
-"""Several views of an image, whose answers are averaged."""
+"""Test-time augmentation: averaging logits over several views of an image."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,7 @@ VIEWS = (1, 2, 6)
 
 
 def check_views(views: int) -> None:
-    """Refuse a number of views that there is no choice of.
-
-    Raises:
-        ValueError: `views` is none of `VIEWS`.
-    """
+    """Raise ValueError unless `views` is one of `VIEWS`."""
     if views not in VIEWS:
         raise ValueError(
             f"`views` must be 1 (the image), 2 (and its mirror image) or 6 (and both moved up "
@@ -23,34 +19,34 @@ def check_views(views: int) -> None:
 
 
 def average_over_views(logits: Callable[[Tensor], Tensor], images: Tensor, views: int) -> Tensor:
-    """The mean of the logits of several views of each image.
+    """Return the average of the logits over several views of each image.
 
-    Two views are an image and its mirror image. Six are also both of them moved by one pixel,
-    up left and down right, reflecting at the border; the two that are not moved count for half
-    of the mean (Jordan, arXiv:2404.00498).
+    Two views are the image and its mirror image. Six views add both of them shifted by one pixel,
+    up left and down right, with reflection padding; the four shifted views together have the same
+    weight as the two others (Jordan, arXiv:2404.00498).
 
     Args:
-        logits: from images to logits `(B, C)`.
-        images: `(B, H, W, C)`.
-        views: 1, 2 or 6.
+        logits: Function from images to logits `(B, C)`.
+        images: Images `(B, H, W, channels)`.
+        views: Number of views: 1, 2 or 6.
 
     Returns:
-        `(B, C)`.
+        Logits `(B, C)`.
 
     Raises:
-        ValueError: another number of views.
+        ValueError: The number of views is not supported.
     """
     check_views(views)
     if views == 1:
         return logits(images)
 
-    def of_both_sides(images: Tensor) -> Tensor:
+    def mirror_average(images: Tensor) -> Tensor:
         return (logits(images) + logits(ops.flip(images, axis=2))) / 2
 
-    centred = of_both_sides(images)
+    unshifted = mirror_average(images)
     if views == 2:
-        return centred
+        return unshifted
     height, width = ops.shape(images)[1:3]
-    wide = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    moved = [wide[:, start : start + height, start : start + width] for start in (0, 2)]
-    return centred / 2 + (of_both_sides(moved[0]) + of_both_sides(moved[1])) / 4
+    padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    shifted = [padded[:, start : start + height, start : start + width] for start in (0, 2)]
+    return unshifted / 2 + (mirror_average(shifted[0]) + mirror_average(shifted[1])) / 4

@@ -1,4 +1,4 @@
-"""An explanation to look at, in a terminal and in HTML."""
+"""Rendering of explanations of text classifiers for terminals and as HTML."""
 
 import html as markup
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 Explanation = Any  # a TextExplanation; its module imports this one
 Color = tuple[int, int, int]
 
-# Full colors, and what they fade to: grounds for words in HTML, letters in a terminal,
-# which may be dark or light.
+# Colors of the strongest values, and the colors that they fade to: WHITE for backgrounds of words
+# in HTML, GREY for letters in a terminal, whose background may be dark or light.
 FOR, AGAINST, ATTENTION = (64, 180, 90), (235, 95, 85), (90, 150, 240)
 WHITE, GREY = (255, 255, 255), (140, 140, 140)
 TITLES = {
@@ -21,11 +21,11 @@ TITLES = {
     "gradient_times_input": "gradient times input",
     "attention": "attention",
 }
-TOP = 8  # words that a terminal shows the numbers of
+TOP = 8  # number of words in the table for terminals
 
 
 def terminal(explanation: Explanation) -> "RenderableType":
-    """What `TextExplanation.to_rich` gives."""
+    """Return a `rich` renderable, see `TextExplanation.to_rich`."""
     from rich.console import Group
     from rich.text import Text
 
@@ -49,7 +49,7 @@ def terminal(explanation: Explanation) -> "RenderableType":
 
 
 def html(explanation: Explanation) -> str:
-    """What `TextExplanation.to_html` gives."""
+    """Return an HTML snippet, see `TextExplanation.to_html`."""
     rows = []
     for title, values, signed in _methods(explanation):
         spans = []
@@ -72,7 +72,7 @@ def html(explanation: Explanation) -> str:
         f'<span style="background:{_rgb(color)};border-radius:3px;padding:1px 4px">{name}</span>'
         for name, color in keys
     )
-    # Colors of its own for text and ground: a notebook's may be dark.
+    # Set both text and background colors, because the theme of a notebook may be dark.
     return (
         '<div style="font-family:sans-serif;font-size:14px;color:#1f2328;background:#ffffff;'
         'padding:8px">\n'
@@ -86,7 +86,7 @@ def html(explanation: Explanation) -> str:
 
 
 def page(explanation: Explanation) -> str:
-    """A whole HTML page, for a file."""
+    """Return a complete HTML page, see `TextExplanation.to_page`."""
     title = markup.escape(_heading(explanation))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
@@ -113,7 +113,7 @@ def _agreement(explanation: Explanation) -> str:
 
 
 def _methods(explanation: Explanation) -> Iterator[tuple[str, np.ndarray, bool]]:
-    """Title and values of each method, and whether their sign means anything."""
+    """Yield title and values of each method, and whether the values are signed."""
     for name, title in TITLES.items():
         values = getattr(explanation, name)
         if values is not None:
@@ -121,7 +121,7 @@ def _methods(explanation: Explanation) -> Iterator[tuple[str, np.ndarray, bool]]
 
 
 def _colors(values: np.ndarray, signed: bool, faded: Color) -> Iterator[Color]:
-    """The color of each value: full for the strongest, faded for 0."""
+    """Yield the color of each value: the full color for the strongest, `faded` for 0."""
     strongest = np.abs(values).max(initial=0.0)
     for value in values:
         strength = abs(value) / strongest if strongest else 0.0

@@ -1,4 +1,4 @@
-"""Text classification: from strings to labels with calibrated scores."""
+"""The text classifier: a task that converts strings into labels with calibrated scores."""
 
 import os
 import pathlib
@@ -30,37 +30,37 @@ from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.text import NGramEncoder
 
-NUM_FOLDS = 5  # parts of the training texts; for each, ratios are counted without it
-BATCH = 256  # texts that are encoded at a time
-LENGTH_BOUNDS = (100, 200, 400, 800)  # words; accuracy is reported for texts between them
+NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
+BATCH = 256  # texts in a batch
+LENGTH_BOUNDS = (100, 200, 400, 800)  # words; bounds of the ranges for accuracy by length
 VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class TextClassifier(ClassificationTask):
-    """A network with its vocabulary and its labels: strings in, labels with scores out.
+    """A network with vocabulary and labels that classifies texts.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take lists, arrays or columns of pandas
     of strings, or a `tf.data.Dataset` of `(strings, labels)` batches, with labels as indices or
-    names; `save` writes the vocabulary along. It comes compiled with Adam; compile it again to
-    choose otherwise. Give a new one its vocabulary by `adapt`, before anything else.
+    names. `save` includes the vocabulary. It is compiled with Adam; call `compile` to change that.
+    A new model needs a vocabulary: call `adapt` first.
 
     Args:
         network: A model from ids `(B, T, G)` to logits `(B, C)`, with a layer
             `keras_attn.layers.NGramEmbedding`, see `keras_attn.models.ngram_embedding`.
-        encoder: The encoder that makes ids of strings.
+        encoder: The encoder that converts strings into ids.
         label_names: The name of each of the `C` labels.
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: String tensor `(B,)`, or integer ids `(B, T, G)` of its encoder.
+        inputs: String tensor `(B,)`, or integer ids `(B, T, G)` from the encoder.
 
     Returns:
-        float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
+        Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
 
     Raises:
-        ValueError: The number of labels is not that of the network's outputs, or the
-            encoder makes other ids than the network embeds.
+        ValueError: The number of labels is not the number of the network's outputs, or the
+            vocabulary sizes of encoder and network differ.
 
     Example:
 
@@ -87,8 +87,8 @@ class TextClassifier(ClassificationTask):
         sizes = models.ngram_embedding(network).vocabulary_sizes
         if sizes != encoder.vocabulary_sizes:
             raise ValueError(
-                "The encoder must make the ids that the network embeds. Received: an encoder of "
-                f"{encoder.vocabulary_sizes} ids, a network of {sizes}."
+                "The encoder and the network must have the same vocabulary sizes. Received: an "
+                f"encoder of {encoder.vocabulary_sizes} ids, a network of {sizes}."
             )
         self.encoder = encoder
         self.temperature = self.add_weight(
@@ -115,14 +115,15 @@ class TextClassifier(ClassificationTask):
             **settings: Settings of the architecture.
 
         Raises:
-            ValueError: `preprocessing` has `once` for an architecture that reads sequences.
+            ValueError: `preprocessing` sets `once` for an architecture that depends on the order
+                of words.
         """
         network = models.build(architecture, num_classes=len(label_names), **settings)
         preprocessing = dict(preprocessing or {})
         if preprocessing.get("once") and architecture != "ngram_attention":
             raise ValueError(
-                f"{architecture!r} reads words in their order, and `once` would take repeated ones "
-                "away. Leave it False."
+                f"{architecture!r} reads words in order, and `once` would remove repeated words. "
+                "Leave it False."
             )
         sizes = models.ngram_embedding(network).vocabulary_sizes
         return cls(network, NGramEncoder(sizes, **preprocessing), label_names)
@@ -132,25 +133,27 @@ class TextClassifier(ClassificationTask):
         return self.network(ids, training=training) / self.temperature
 
     def adapt(self, texts: Any, labels: Any) -> None:
-        """Learn the vocabulary, and the log-count ratios of each n-gram.
+        """Learn the vocabulary and the log-count ratios of its n-grams.
 
-        Call it once on a new model, on the training texts, before `fit`. A network either starts
-        at the ratios, or has them as features that stay. In the second case `fit` gives each
-        text ratios that were counted without it: those of all texts tell its label, and the
-        network would learn to trust them. A text's fold is a hash of it, and the ratios without
-        each of `NUM_FOLDS` folds last as long as this object: a model loaded from a file has
-        those of all texts alone.
+        Call it once on a new model, with the training texts, before `fit`.
+
+        Some networks use the ratios as initial values, others as fixed features. For fixed
+        features, `fit` uses held-out ratios: the ratios of a training text are counted on the
+        texts of the other `NUM_FOLDS - 1` folds. Ratios counted on all texts would reveal the
+        label of a training text, and the network would learn to rely on them. The fold of a text
+        is a hash of the text. Held-out ratios are not saved: a model loaded from a file has only
+        the ratios of all texts.
 
         Args:
-            texts: Training texts, as `fit` takes them.
-            labels: The label of each one, as its index or name.
+            texts: Training texts, as for `fit`.
+            labels: The label of each text, as its index or name.
 
         Raises:
-            ValueError: There are not as many labels as texts, a label is not known, a label has
-                no text, or the ratios of a trained backbone are for other classes.
+            ValueError: The numbers of labels and texts differ, a label is unknown, a label has no
+                text, or the model has a trained backbone with a vocabulary.
         """
         texts = _as_list(texts)
-        labels = self._checked_labels(texts, labels)
+        labels = self._check_labels(texts, labels)
         missing = sorted(set(range(len(self.label_names))) - set(labels.tolist()))
         if missing:
             raise ValueError(
@@ -159,8 +162,8 @@ class TextClassifier(ClassificationTask):
             )
         if self.initialized_from is not None:
             raise ValueError(
-                "This model has a trained backbone with a vocabulary of its own, which `adapt` "
-                "would replace. Call `fit` without `adapt`; or pass weights=None for a model "
+                "This model has a trained backbone with its vocabulary, which `adapt` would "
+                "replace. Call `fit` without `adapt`; or pass weights=None for a model "
                 "without trained weights."
             )
         self.encoder.adapt(texts)
@@ -171,19 +174,21 @@ class TextClassifier(ClassificationTask):
         counts = ngram_counts(
             encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
         )
-        known = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
-        ratios = log_count_ratios([count.sum(axis=0) for count in counts], known)
-        without = held_out_ratios(counts, known) if self._has_fixed_ratios else [None] * len(ratios)
-        for order, (ratio, without_folds) in enumerate(zip(ratios, without, strict=True)):
-            layer.assign(order, ratio, without_folds)
-        self.train_function = None  # one that was traced holds the ratios of before
+        num_ngrams = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
+        ratios = log_count_ratios([count.sum(axis=0) for count in counts], num_ngrams)
+        held_out: list[Any] = [None] * len(ratios)
+        if self._has_fixed_ratios:
+            held_out = held_out_ratios(counts, num_ngrams)
+        for order, (ratio, fold_ratios) in enumerate(zip(ratios, held_out, strict=True)):
+            layer.assign(order, ratio, fold_ratios)
+        self.train_function = None  # a traced function would use the previous ratios
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TextTrainingData:
         """Return training and validation texts as batches of ids, see `Task.training_data`."""
         return TextTrainingData(self, dataset, recipe)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
-        """Calibrate the scores by the validation texts."""
+        """Calibrate the scores on the validation texts."""
         assert isinstance(data, TextTrainingData)
         return {"temperature": self.calibrate(data.validation)}
 
@@ -196,24 +201,24 @@ class TextClassifier(ClassificationTask):
         Returns:
             `accuracy` in [0, 1], `loss` in nats, the number of `examples`, the
             `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
-            `by_length`: accuracy and number of the texts of up to so many words.
+            `by_length`: accuracy and number of texts by ranges of their length in words.
         """
         encoded = self.encode(split.texts, split.labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
         correct = probabilities.argmax(axis=-1) == split.labels
-        lengths = encoded.lengths  # of a text that is cut, those of what is left
-        by_length, shortest = [], 0.0
+        lengths = encoded.lengths  # long texts count with the words that are read
+        by_length, lower = [], 0.0
         for bound in (*LENGTH_BOUNDS, np.inf):
-            chosen = (lengths > shortest) & (lengths <= bound)
-            if chosen.any():
+            in_range = (lengths > lower) & (lengths <= bound)
+            if in_range.any():
                 by_length.append(
                     {
                         "up_to": None if bound == np.inf else bound,
-                        "accuracy": float(correct[chosen].mean()),
-                        "examples": int(chosen.sum()),
+                        "accuracy": float(correct[in_range].mean()),
+                        "examples": int(in_range.sum()),
                     }
                 )
-            shortest = bound
+            lower = bound
         return {
             "accuracy": float(correct.mean()),
             "loss": cross_entropy(probabilities, split.labels),
@@ -223,20 +228,20 @@ class TextClassifier(ClassificationTask):
         }
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
-        """Return texts as ids, for many passes over the same texts.
+        """Return texts as ids, for repeated passes over the same texts.
 
         Args:
             texts: List, array or column of pandas of strings.
-            labels: The label of each one, as its index or name; None are -1, no label.
-            training: Return ids that ask for the ratios without a text's fold, see `adapt`:
-                those of the texts that `adapt` learned from, for `fit`. Outside of training
-                they mean the same as the others.
+            labels: The label of each text, as its index or name. None sets all labels to -1.
+            training: Whether the ids should select held-out ratios in training, see `adapt`. Use
+                it for the texts that `adapt` was called with, to pass them to `fit`. At inference
+                these ids select the same ratios as the others.
         """
         texts = _as_list(texts)
         if labels is None:
             labels = np.full(len(texts), -1, "int32")
         else:
-            labels = self._checked_labels(texts, labels)
+            labels = self._check_labels(texts, labels)
         ids, lengths = [], []
         for start in range(0, len(texts), BATCH):
             rows = self.encoder.lookup(self.encoder.words(texts[start : start + BATCH]))
@@ -247,40 +252,40 @@ class TextClassifier(ClassificationTask):
         encoded = EncodedTexts(np.concatenate([empty, *ids]), row_splits, labels)
         if not (training and self._has_fixed_ratios):
             return encoded
-        return self._in_folds(encoded, self.encoder.folds(texts, NUM_FOLDS).numpy())
+        return self._with_folds(encoded, self.encoder.folds(texts, NUM_FOLDS).numpy())
 
     def calibrate(self, texts: Any, labels: Any = None) -> float:
-        """Set the temperature by held-out texts, so that scores are probabilities.
+        """Calibrate scores by fitting the temperature to held-out texts.
 
-        Answers do not change; see `keras_attn.tasks.fit_temperature`.
+        The most probable labels do not change, see `keras_attn.tasks.fit_temperature`.
 
         Args:
-            texts: Held-out texts, or `EncodedTexts` with their labels.
-            labels: The label of each one, as its index or name, if they are strings.
+            texts: Held-out texts, or `EncodedTexts` with labels.
+            labels: The label of each text, as its index or name; not used for `EncodedTexts`.
 
         Returns:
-            The temperature: above 1 where the network was overconfident.
+            The temperature. It is above 1 if the network was overconfident.
 
         Raises:
-            ValueError: The texts come without labels.
+            ValueError: There are no labels.
         """
         encoded = texts if isinstance(texts, EncodedTexts) else self.encode(texts, labels)
         if (encoded.labels < 0).any():
             raise ValueError(
-                "`calibrate` needs the label of each text. Pass `labels`, or what `encode(texts, "
-                "labels)` gives."
+                "`calibrate` needs the label of each text. Pass `labels`, or the result of "
+                "`encode(texts, labels)`."
             )
-        # As the network gave them: a call divides by the temperature that is set.
+        # Undo the division by the current temperature.
         logits = self.logits(encoded).astype("float64") * float(self.temperature)
         self.temperature.assign(fit_temperature(logits, encoded.labels))
         return float(self.temperature)
 
     def logits(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
-        """Return float32 logits `(N, C)` of texts, in their order.
+        """Return the float32 logits `(N, C)` of texts, in input order.
 
         Args:
-            x: Texts, as `fit` takes them, or `EncodedTexts`.
-            batch_size: Texts at a time; those of like length go together.
+            x: Texts, as for `fit`, or `EncodedTexts`.
+            batch_size: Number of texts in a batch. Texts of similar length are batched together.
         """
         logits = np.zeros((len(x), len(self.label_names)), "float32")
         for rows, ids in self._by_length(x, batch_size):
@@ -296,11 +301,11 @@ class TextClassifier(ClassificationTask):
         return features
 
     def backbone_settings(self) -> dict[str, Any]:
-        """Return for how many classes the log-count ratios of the backbone were counted."""
+        """Return the number of classes of the backbone's log-count ratios as a setting."""
         return {"ratio_classes": len(self.label_names)}
 
     def copy_backbone(self, source: Task) -> list[str]:
-        """Copy vocabulary and backbone of a trained classifier."""
+        """Copy the vocabulary and backbone of a trained classifier."""
         new_layers = super().copy_backbone(source)
         self.encoder.copy_vocabularies(source.encoder)
         return new_layers
@@ -318,24 +323,25 @@ class TextClassifier(ClassificationTask):
     def classify(
         self, texts: Any, *, batch_size: int = BATCH
     ) -> Classification | list[Classification]:
-        """Label texts of any length.
+        """Classify texts of any length.
 
         Args:
-            texts: A string, or a list, tuple, array or column of pandas of them; bytes as well.
-            batch_size: Texts at a time.
+            texts: A string, or a list, tuple, array or column of pandas of strings. Strings may be
+                `str` or `bytes`.
+            batch_size: Number of texts in a batch.
 
         Returns:
-            A `Classification` for a single text, a list of them for several.
+            A `Classification` for a single text, a list of them for several texts.
 
         Raises:
-            TypeError: Something in `texts` is not a string.
+            TypeError: An element of `texts` is not a string.
         """
         if isinstance(texts, str | bytes):
             return self.answers([texts])[0]
         return self.answers(_as_list(texts), batch_size=batch_size)
 
     def answers(self, inputs: Sequence[Any], *, batch_size: int = BATCH) -> list[Classification]:
-        """Return the answer to each text, see `classify`."""
+        """Return the answer for each text, see `classify`."""
         answers = []
         for start in range(0, len(inputs), batch_size):
             logits = self.predict_on_batch(self.encoder(list(inputs[start : start + batch_size])))
@@ -343,21 +349,21 @@ class TextClassifier(ClassificationTask):
         return answers
 
     def explain(self, text: str, label: str | None = None) -> TextExplanation:
-        """Show what each word has to do with a label: attention, beside what moved the answer.
+        """Explain an answer by the attention weight and the effect of each word.
 
-        Leaving each word out takes a pass a word, in batches; the rest one pass.
+        Leave-one-out takes a forward pass for each word, in batches; attention and gradient take
+        one pass.
 
         Args:
             text: The text.
-            label: The label to explain; None is the answer's.
+            label: The label to explain. None explains the label of the answer.
 
         Returns:
-            A `keras_attn.tasks.TextExplanation`; print it with `rich.print`, or let a
-            notebook show it.
+            A `keras_attn.tasks.TextExplanation`, which `rich.print` and notebooks display.
 
         Raises:
-            TypeError: `text` is not one string.
-            ValueError: There is no such label.
+            TypeError: `text` is not a single string.
+            ValueError: The label is unknown.
 
         Example:
 
@@ -373,7 +379,7 @@ class TextClassifier(ClassificationTask):
         return explain_text(self, text, label)
 
     def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
-        """Return strings as ids `(N, T, G)`; ids as they are."""
+        """Convert strings into ids `(N, T, G)`; return ids unchanged."""
         if isinstance(x, EncodedTexts):
             raise TypeError(
                 "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
@@ -389,16 +395,16 @@ class TextClassifier(ClassificationTask):
         targets, *weights = rest
         return (ids, self.label_indices(targets), *weights)
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
-        batch = super()._prepared_batch(index, x, *rest, training=training)
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        batch = super()._preprocess_item(index, x, *rest, training=training)
         ids, *others = as_tuple(batch)
         ids = alternate_lengths(ids, index)
         return (ids, *others) if others else ids
 
     def serving_function(self) -> Callable[..., dict[str, Any]]:
-        """Return the function to export: strings to labels with scores.
+        """Return the function to export, from strings to labels with scores.
 
-        Normalization, words, vocabulary and calibration are inside.
+        It includes normalization, tokenization, vocabulary and calibration.
         """
         import tensorflow as tf
 
@@ -408,20 +414,24 @@ class TextClassifier(ClassificationTask):
         return serve
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Write the vocabulary, `vocabulary.txt`, one n-gram a line."""
+        """Write the vocabulary to `vocabulary.txt`, with one n-gram per line."""
         self.encoder.write(pathlib.Path(folder, VOCABULARY_FILE))
 
     def read_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Read the vocabulary; a ValueError if it is missing, damaged or of other sizes."""
+        """Read the vocabulary from `vocabulary.txt`.
+
+        Raises:
+            ValueError: The file is missing or damaged, or its vocabulary has another size.
+        """
         self.encoder.read(pathlib.Path(folder, VOCABULARY_FILE))
 
     @property
     def _has_fixed_ratios(self) -> bool:
-        """Whether the network has log-count ratios as features that stay."""
+        """Whether the network has log-count ratios as fixed features."""
         return models.ngram_embedding(self.network).num_ratios > 0
 
     def _by_length(self, x: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the rows of each batch, texts of like length together, and their ids."""
+        """Yield row indices and ids of batches of texts of similar length."""
         encoded = x if isinstance(x, EncodedTexts) else self.encode(x)
         batches = EvaluationBatches(encoded, batch_size)
         for index in range(len(batches)):
@@ -434,12 +444,13 @@ class TextClassifier(ClassificationTask):
             return ids
         return self.encoder.in_fold(ids, self.encoder.folds(texts, NUM_FOLDS)[:, None, None])
 
-    def _in_folds(self, texts: EncodedTexts, folds: np.ndarray) -> EncodedTexts:
-        of_words = np.repeat(folds, texts.lengths)[:, None]
-        ids = self.encoder.in_fold(texts.ids, of_words).numpy()
+    def _with_folds(self, texts: EncodedTexts, folds: np.ndarray) -> EncodedTexts:
+        """Return the texts with ids that select held-out ratios in training."""
+        word_folds = np.repeat(folds, texts.lengths)[:, None]
+        ids = self.encoder.in_fold(texts.ids, word_folds).numpy()
         return EncodedTexts(ids, texts.row_splits, texts.labels)
 
-    def _checked_labels(self, texts: Any, labels: Any) -> np.ndarray:
+    def _check_labels(self, texts: Any, labels: Any) -> np.ndarray:
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
@@ -447,17 +458,16 @@ class TextClassifier(ClassificationTask):
                 f"{indices.shape}."
             )
         if len(indices) and indices.dtype.kind not in "iu":
-            known = len(self.label_names)
             raise ValueError(
-                f"Labels must be integers from 0 to {known - 1}, the index of a name in "
-                f"{self.label_names}, or such names. Received: {indices.dtype} labels, such as "
-                f"{indices[0]}."
+                f"Labels must be integers from 0 to {len(self.label_names) - 1}, the index of a "
+                f"name in {self.label_names}, or such names. Received: {indices.dtype} "
+                f"labels, such as {indices[0]}."
             )
         return indices.astype("int32")
 
 
 def _are_strings(x: Any) -> bool:
-    """Return whether `x` holds texts, and not their ids."""
+    """Return whether `x` contains texts rather than ids."""
     if isinstance(x, str | bytes | list | tuple):
         return True
     dtype = getattr(x, "dtype", None)
@@ -467,7 +477,7 @@ def _are_strings(x: Any) -> bool:
 
 
 def _as_list(texts: Any) -> list[Any]:
-    """Return a list, array or column of pandas as a list."""
+    """Convert a list, array or column of pandas of texts into a list."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"Expected a list or array of texts. Received one string: {texts!r}.")
     return list(texts.to_numpy() if hasattr(texts, "to_numpy") else texts)

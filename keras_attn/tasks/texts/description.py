@@ -18,14 +18,15 @@ from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
 
 
 class Text(Section):
-    """How texts become ids, see `keras_attn.text.NGramEncoder`.
+    """Settings of the conversion of texts into ids, see `keras_attn.text.NGramEncoder`.
 
     Attributes:
-        max_length: The most words of a text that are read.
-        head: How many of them are its first, from 0 to all; None is a quarter.
-        once: Whether an n-gram counts only where it first stands in a text.
-        min_count: The least number of texts that an n-gram of the vocabulary occurs in.
-        lowercase: Whether words are compared in lower case.
+        max_length: Maximum number of words that are read of a text.
+        head: Number of these words that are taken from the start of a longer text; the others
+            are taken from its end. None is a quarter.
+        once: Whether only the first occurrence of an n-gram in a text counts.
+        min_count: Minimum number of texts that contain an n-gram of the vocabulary.
+        lowercase: Whether texts are converted to lower case.
     """
 
     max_length: Count = 512
@@ -47,7 +48,7 @@ class TextRecipe(Recipe):
 
 
 class TextClassification(cards.ClassificationDescription):
-    """Texts in, one of a set of labels out."""
+    """Classification of a text as one of a set of labels."""
 
     name = "text_classification"
     model = "keras_attn.tasks.texts.classifier:TextClassifier"

@@ -1,8 +1,8 @@
-"""Why a text got its answer: where attention lies, and what really moved the answer.
+"""Explanations of text classifiers by attention, gradient and leave-one-out.
 
-Attention weights tell where a network looked. Whether that is why it answered as it did is
-another matter (Jain and Wallace, NAACL 2019; Wiegreffe and Pinter, EMNLP 2019), and so they
-are given beside two measures of effect, with how well they agree.
+Attention weights show where a network attends, but not whether that determines its answer (Jain
+and Wallace, NAACL 2019; Wiegreffe and Pinter, EMNLP 2019). They are therefore reported together
+with two measures of effect, and with their rank correlation.
 """
 
 import dataclasses
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 
     from keras_attn.tasks.texts.classifier import TextClassifier
 
-ROWS = 32  # texts at a time of those that lack a word
+ROWS = 32  # texts in a batch of leave-one-out
 
-# What was traced for a classifier; an attribute of it would go into its exports.
+# Traced functions by classifier. An attribute of the classifier would become part of its exports.
 _traced: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextExplanation:
-    """What each word of a text has to do with one label.
+    """Attention weight and effect of each word of a text for one label.
 
-    The log-odds of a label are its logit less the logarithm of the sum of the others'
-    exponentials: the logarithm of its probability over that of all others. What an n-gram
-    of several words gets is split evenly over them.
+    The log-odds of a label are the logarithm of its probability over the sum of all other
+    probabilities. The value of an n-gram of several words is split evenly over its words.
 
-    Notebooks show it, and so does `rich.print`.
+    Notebooks and `rich.print` can display the explanation.
 
     Attributes:
-        label: the label that is explained.
-        answer: the classifier's answer.
-        tokens: the `T` words of the text as the network reads them, see
-            `keras_attn.text.NGramEncoder.words`; a long text is shortened.
-        attention: float array `(T,)`, the weights of the network's pooling layer
-            `"attention"`, the mean over heads; they sum to 1 for `softmax`. None if it has
-            none, or one over other positions than the words or their n-grams.
-        gradient_times_input: float array `(T,)`, the gradient of the label's log-odds with
-            respect to the features of `keras_attn.layers.NGramEmbedding`, times them, summed.
-        leave_one_out: float array `(T,)`, the label's log-odds less those of the text
-            without that word; above 0 where the word speaks for the label.
+        label: The explained label.
+        answer: The classifier's answer.
+        tokens: The `T` words of the text that the network reads, see
+            `keras_attn.text.NGramEncoder.words`. Long texts are shortened.
+        attention: Float array `(T,)`, the weights of the network's pooling layer `"attention"`,
+            averaged over heads; they sum to 1 for `softmax`. None if the network has no such
+            layer, or if the layer's positions are neither words nor n-grams.
+        gradient_times_input: Float array `(T,)`, the gradient of the label's log-odds with
+            respect to the features of `keras_attn.layers.NGramEmbedding`, multiplied by the
+            features and summed over them.
+        leave_one_out: Float array `(T,)`, the label's log-odds minus those of the text without
+            the word. Positive where the word is evidence for the label.
     """
 
     label: str
@@ -64,10 +64,10 @@ class TextExplanation:
 
     @property
     def agreement(self) -> dict[str, float | None]:
-        """Spearman's rank correlation of each with the size of `leave_one_out`.
+        """Spearman's rank correlation with the absolute value of `leave_one_out`.
 
-        Of `attention`, and of the size of `gradient_times_input`; None where one is the
-        same for all words, or not there.
+        It is computed for `attention` and for the absolute value of `gradient_times_input`. It is
+        None if there is no attention, or if either array is constant.
         """
         effect = np.abs(self.leave_one_out)
         return {
@@ -78,7 +78,7 @@ class TextExplanation:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The explanation as what JSON holds."""
+        """Return the explanation as a dictionary that can be written as JSON."""
         return {
             "label": self.label,
             "answer": self.answer._asdict(),
@@ -90,15 +90,15 @@ class TextExplanation:
         }
 
     def to_html(self) -> str:
-        """A snippet of HTML that needs no style sheet: a row a method."""
+        """Return an HTML snippet with a row for each method, which needs no style sheet."""
         return _rendering.html(self)
 
     def to_page(self) -> str:
-        """The snippet in a whole page, for a file."""
+        """Return a complete HTML page."""
         return _rendering.page(self)
 
     def to_rich(self) -> "RenderableType":
-        """For terminals: a line a method, and the words that matter most with numbers."""
+        """Return a `rich` renderable: a line for each method, and a table of the top words."""
         return _rendering.terminal(self)
 
     _repr_html_ = to_html
@@ -108,7 +108,7 @@ class TextExplanation:
 def explain_text(
     classifier: "TextClassifier", text: str, label: str | None = None
 ) -> TextExplanation:
-    """Explain a classifier's answer to a text; see `TextClassifier.explain`."""
+    """Explain a classifier's answer for a text, see `TextClassifier.explain`."""
     if not isinstance(text, str | bytes):
         raise TypeError(f"`explain` takes one text, a str. Received: {type(text).__name__}.")
     if label is not None and label not in classifier.label_names:
@@ -118,14 +118,16 @@ def explain_text(
     index = classifier.label_names.index(label)
     words = classifier.encoder.words([text]).values
     tokens = tuple(word.decode() for word in words.numpy())
-    attention, gradient = _one_pass(classifier, words, index)
+    attention, gradient = _attention_and_gradient(classifier, words, index)
     return TextExplanation(
         label, answer, tokens, attention, gradient, _leave_one_out(classifier, words, index)
     )
 
 
 def over_words(weights: np.ndarray) -> np.ndarray:
-    """Weights of n-grams `(T, G)`, the order `g + 1` at `g`, split evenly over their words.
+    """Split the weights of n-grams `(T, G)` evenly over their words, and return `(T,)`.
+
+    Column `g` has the weights of the n-grams of `g + 1` words that start at each word.
 
     Example:
 
@@ -133,19 +135,19 @@ def over_words(weights: np.ndarray) -> np.ndarray:
     array([3., 2., 2.])
     """
     length, orders = weights.shape
-    left = np.arange(length, 0, -1)
+    remaining = np.arange(length, 0, -1)
     words = np.zeros(length)
     for order in range(1, orders + 1):
-        share = weights[:, order - 1] / np.minimum(order, left)
+        share = weights[:, order - 1] / np.minimum(order, remaining)
         for offset in range(min(order, length)):
             words[offset:] += share[: length - offset]
     return words
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's rank correlation, ties at their mean rank; None if either is constant.
+    """Return Spearman's rank correlation, or None if either array is constant.
 
-    What differs by rounding alone counts as constant.
+    Ties have their mean rank. An array whose values differ only by rounding counts as constant.
 
     Example:
 
@@ -166,28 +168,28 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[group]
 
 
-def _one_pass(
+def _attention_and_gradient(
     classifier: "TextClassifier", words: Tensor, index: int
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Attention and gradient times input of each word."""
+    """Return attention, or None, and gradient times input of each word."""
     length, orders = len(words), len(classifier.encoder.orders)
     if classifier not in _traced:
-        _traced[classifier] = _traced_pass(classifier.network, classifier.temperature, orders)
+        _traced[classifier] = _trace_pass(classifier.network, classifier.temperature, orders)
     ids = classifier.encoder.dense(classifier.encoder.lookup(_rows(words[None])))
     scores, contributions = _traced[classifier](ids, index)
     gradient = over_words(contributions.numpy()[:length].astype("float64"))
     positions = ids.shape[1]
     if scores is None or scores.shape[-1] not in (positions, positions * orders):
         return None, gradient
-    # Orders are innermost where each n-gram is a position of its own.
+    # If each n-gram is a position, orders are the innermost axis.
     weights = scores.numpy().astype("float64").reshape(-1, scores.shape[-1]).mean(axis=0)
     return over_words(weights.reshape(positions, -1)[:length]), gradient
 
 
-def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callable[..., Any]:
-    """A function of ids `(1, T, G)` and a label's index, traced once for all lengths.
+def _trace_pass(network: keras.Model, temperature: Any, orders: int) -> Callable[..., Any]:
+    """Return a function of ids `(1, T, G)` and a label's index, traced once for all lengths.
 
-    It gives the attention scores, or None, and gradient times input `(T, G)`.
+    The function returns the attention scores, or None, and gradient times input `(T, G)`.
     """
     import tensorflow as tf
 
@@ -206,59 +208,59 @@ def _traced_pass(network: keras.Model, temperature: Any, orders: int) -> Callabl
     )
     def one_pass(ids: Tensor, index: Tensor) -> tuple[Tensor | None, Tensor]:
         with tf.GradientTape() as tape:
-            # Features are of the tables alone; a tape records them if it watches these,
-            # and would not do so by itself for tables that are frozen.
+            # The gradient with respect to the features needs the tape to record them, which it
+            # does if it watches the embedding tables. It does not watch frozen tables by itself.
             for layer in embeddings:
                 tape.watch([table.value for table in layer.variables])
-            found = model(ids, training=False)
-            logits = tf.cast(found["logits"][0], tf.float32) / temperature
+            outputs = model(ids, training=False)
+            logits = tf.cast(outputs["logits"][0], tf.float32) / temperature
             others = tf.where(tf.range(len(logits)) == index, -np.inf, logits)
             log_odds = logits[index] - tf.reduce_logsumexp(others)
-        gradients = tape.gradient(log_odds, found["features"])
+        gradients = tape.gradient(log_odds, outputs["features"])
         contributions = sum(
             _per_order(layer, gradient * features, orders)
             for layer, gradient, features in zip(
-                embeddings, gradients, found["features"], strict=True
+                embeddings, gradients, outputs["features"], strict=True
             )
         )
         if pooling is None:
             return None, contributions
-        inputs, *mask = keras.tree.flatten(found["pooled"])
-        padding = mask[0] if mask else None
-        _, scores = pooling(inputs, padding_mask=padding, return_attention_scores=True)
+        inputs, *masks = keras.tree.flatten(outputs["pooled"])
+        padding_mask = masks[0] if masks else None
+        _, scores = pooling(inputs, padding_mask=padding_mask, return_attention_scores=True)
         return tf.cast(scores, tf.float32), contributions
 
     return one_pass
 
 
 def _per_order(layer: NGramEmbedding, products: Tensor, orders: int) -> Tensor:
-    """The sums over the features of each order: `(1, T, F)` to float32 `(T, G)`."""
+    """Sum over the features of each n-gram order: `(1, T, F)` to float32 `(T, G)`."""
     import tensorflow as tf
 
     parts = tf.split(tf.cast(products, tf.float32)[0], layer.widths, axis=-1)
-    parts += [tf.zeros_like(parts[0])] * (orders - len(parts))  # it knows words alone
+    parts += [tf.zeros_like(parts[0])] * (orders - len(parts))  # the layer embeds only words
     return tf.stack([tf.reduce_sum(part, axis=-1) for part in parts], axis=-1)
 
 
 def _leave_one_out(classifier: "TextClassifier", words: Tensor, index: int) -> np.ndarray:
-    """The label's log-odds less those of the text without each word."""
+    """Return the label's log-odds minus those of the text without each word."""
     import tensorflow as tf
 
     length = len(words)
-    whole = _log_odds(classifier, words[None], index)
-    kept = np.arange(length - 1)
-    without = []
+    complete = _log_odds(classifier, words[None], index)
+    positions = np.arange(length - 1)
+    ablated = []
     for start in range(0, length, ROWS):
-        left_out = np.arange(start, min(start + ROWS, length))[:, None]
-        rows = tf.gather(words, kept + (kept >= left_out))
-        without.append(_log_odds(classifier, rows, index))
-    return whole - np.concatenate([np.zeros(0), *without])
+        omitted = np.arange(start, min(start + ROWS, length))[:, None]
+        rows = tf.gather(words, positions + (positions >= omitted))
+        ablated.append(_log_odds(classifier, rows, index))
+    return complete - np.concatenate([np.zeros(0), *ablated])
 
 
 def _log_odds(classifier: "TextClassifier", words: Tensor, index: int) -> np.ndarray:
-    """The log-odds of a label for texts of equally many words `(B, T)`."""
+    """Return the log-odds `(B,)` of a label for texts of equal length `(B, T)`."""
     encoder = classifier.encoder
-    # As `classify` does: a compiled call, for a recurrent network is slow without.
+    # Use the compiled call, as `classify` does: recurrent networks are slow without it.
     logits = classifier.predict_on_batch(encoder.dense(encoder.lookup(_rows(words))))
     logits = np.asarray(logits, "float64")
     others = np.delete(logits, index, axis=-1)
@@ -266,7 +268,7 @@ def _log_odds(classifier: "TextClassifier", words: Tensor, index: int) -> np.nda
 
 
 def _rows(words: Tensor) -> Tensor:
-    """Words `(B, T)` as a ragged tensor, which may be of no words."""
+    """Return words `(B, T)` as a ragged tensor. `T` may be 0."""
     import tensorflow as tf
 
     rows, length = words.shape

@@ -1,4 +1,4 @@
-"""Log-count ratios: what a Naive Bayes classifier knows of each n-gram."""
+"""Log-count ratios of n-grams, the features of a Naive Bayes classifier."""
 
 import numpy as np
 
@@ -12,14 +12,14 @@ def ngram_counts(
     folds: np.ndarray | None = None,
     num_folds: int = 1,
 ) -> list[np.ndarray]:
-    """In how many texts of each fold and class each n-gram stands.
+    """Return the number of texts of each fold and class that contain each n-gram.
 
     Args:
-        texts: training texts.
-        sizes: number of ids of each order.
-        num_classes: number of classes, `C`.
-        folds: integer array `(N,)`, the fold of each text; None is fold 0 for all.
-        num_folds: number of folds, `K`.
+        texts: Training texts.
+        sizes: Number of ids of each n-gram order.
+        num_classes: Number of classes, `C`.
+        folds: Integer array `(N,)`, the fold of each text. None assigns all texts to fold 0.
+        num_folds: Number of folds, `K`.
 
     Returns:
         For each order an int32 array `(K, C, V_g)`.
@@ -35,17 +35,17 @@ def ngram_counts(
 def log_count_ratios(
     counts: list[np.ndarray], vocabulary_size: int | None = None, smoothing: float = 1.0
 ) -> list[np.ndarray]:
-    """For each n-gram and class, how much likelier it is in the class than in the others.
+    """Return the log-count ratio of each n-gram and class (Wang and Manning, ACL 2012).
 
-    Of the share that an n-gram has among all that stand in the class's texts, each counted
-    once a text, the logarithm of the ratio to its share in the other texts (Wang and
-    Manning, ACL 2012).
+    The log-count ratio is `log(p / q)`, where `p` is the relative frequency of the n-gram in the
+    texts of the class, and `q` that in the texts of all other classes. An n-gram is counted once
+    for each text that contains it.
 
     Args:
-        counts: for each order an array `(C, V_g)`: in how many texts of a class it stands.
-        vocabulary_size: number of n-grams of all orders that there are; None for as many
-            as there are ids.
-        smoothing: added to each count.
+        counts: For each order an array `(C, V_g)`: the number of texts of each class that contain
+            each n-gram.
+        vocabulary_size: Number of n-grams of all orders. None is the number of ids of n-grams.
+        smoothing: Value added to each count.
 
     Returns:
         For each order a float32 array `(V_g, C)`; 0 for padding and unknown n-grams.
@@ -57,20 +57,20 @@ def log_count_ratios(
     array([[ 0.7, -0.7],
            [-0.7,  0.7]], dtype=float32)
     """
-    total = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
+    totals = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
     if vocabulary_size is None:
         vocabulary_size = sum(count.shape[1] - 2 for count in counts)
     ratios = []
     for count in counts:
         inside, outside = count, count.sum(axis=0) - count
-        shares = [
-            np.log((part + smoothing) / (all_of_it + smoothing * vocabulary_size))
-            for part, all_of_it in ((inside, total), (outside, total.sum() - total))
+        log_frequencies = [
+            np.log((occurrences + smoothing) / (total + smoothing * vocabulary_size))
+            for occurrences, total in ((inside, totals), (outside, totals.sum() - totals))
         ]
-        ratio = shares[0] - shares[1]
+        ratio = log_frequencies[0] - log_frequencies[1]
         ratio[:, :2] = 0.0
-        # Nothing is known of an n-gram that was not seen; smoothing alone would favor the
-        # class with fewer texts.
+        # N-grams without occurrences carry no information; smoothing alone would favor the class
+        # with fewer texts.
         ratio[:, count.sum(axis=0) == 0] = 0.0
         ratios.append(ratio.T.astype("float32"))
     return ratios
@@ -79,11 +79,11 @@ def log_count_ratios(
 def held_out_ratios(
     counts: list[np.ndarray], vocabulary_size: int | None = None
 ) -> list[np.ndarray]:
-    """The ratios without the texts of each fold.
+    """Return for each fold the log-count ratios of the texts outside that fold.
 
     Args:
-        counts: what `ngram_counts` gives, for each order an array `(K, C, V_g)`.
-        vocabulary_size: see `log_count_ratios`.
+        counts: The result of `ngram_counts`, for each order an array `(K, C, V_g)`.
+        vocabulary_size: See `log_count_ratios`.
 
     Returns:
         For each order a float32 array `(K, V_g, C)`.

@@ -1,4 +1,4 @@
-"""Training and validation texts of a run."""
+"""Training and validation texts of a training run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,12 @@ EVALUATION_BATCH = 128  # texts
 
 
 class TextTrainingData(TrainingData):
-    """Texts as ids, encoded once.
+    """Texts in batches of ids, which are encoded once.
 
     Args:
-        classifier: The model that is trained, with its vocabulary.
+        classifier: The model to train, with its vocabulary.
         dataset: The data set.
-        recipe: What is trained.
+        recipe: The recipe of the run.
     """
 
     def __init__(self, classifier: "TextClassifier", dataset: Dataset[Any], recipe: Recipe) -> None:
@@ -44,6 +44,6 @@ class TextTrainingData(TrainingData):
         return len(self.train) // batch_size * batch_size
 
     def cost(self) -> Cost:
-        """Return the cost of a text of the mean length."""
+        """Return the cost of a text of mean length."""
         length = max(1, round(float(self.train.lengths.mean())))
         return cost(self.network, (1, length, self.train.ids.shape[1]))

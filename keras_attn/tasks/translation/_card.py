@@ -1,4 +1,4 @@
-"""The results section of a translator's card. Imports no Keras."""
+"""The results section of the model card of a translator. Imports no Keras."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,13 +21,13 @@ def scores(metrics: Metrics) -> dict[str, str]:
 
 
 def bleu_figure(runs: Sequence[Run], split: str) -> str:
-    """Return mean and deviation of BLEU over runs, and their number."""
+    """Return mean and standard deviation of BLEU over runs, and the number of runs."""
     values = [run["metrics"][split]["bleu"] for run in runs]
     return f"{mean_and_deviation(values, '.1f')} BLEU ({seeds(runs)})"
 
 
 def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-    """Return the paragraphs of the section on results."""
+    """Return the paragraphs of the results section."""
     variants = {name: some for name, some in runs.items() if some}
     all_runs = [run for some in variants.values() for run in some]
     return [

@@ -1,4 +1,4 @@
-"""A task that is trained on pairs of strings."""
+"""Base class of tasks that are trained on pairs of strings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +17,11 @@ from keras_attn.text import SubwordTokenizer, train_subwords
 
 Texts = Sequence[str] | np.ndarray
 
-BATCH_TOKENS = 2048  # of a batch in training
+BATCH_TOKENS = 2048  # default number of tokens in a training batch
 
 
 class PairModel(Task):
-    """A network of ids with its subwords, that `fit` and `evaluate` take strings for."""
+    """A network with subwords. `fit` and `evaluate` take pairs of strings."""
 
     network: TranslationModel
     tokenizer: SubwordTokenizer
@@ -35,13 +35,13 @@ class PairModel(Task):
         return self.network.compute_output_spec(inputs, training=training)
 
     def adapt(self, sources: Texts, targets: Texts) -> None:
-        """Learn the subwords, which sources and targets share.
+        """Learn subwords, which are shared by sources and targets.
 
-        Call it once, on the training pairs, before a new model's `fit`.
+        Call it once on a new model, with the training pairs, before `fit`.
 
         Args:
-            sources: training sources.
-            targets: their translations.
+            sources: Training sources.
+            targets: Their translations.
         """
         trained = train_subwords(
             [*_as_list(sources), *_as_list(targets)],
@@ -53,11 +53,11 @@ class PairModel(Task):
         self.tokenizer.assign(trained.pieces)
 
     def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
-        """Pairs of texts as ids, for many passes over them.
+        """Return pairs of texts as ids, for repeated passes over them.
 
         Raises:
-            TypeError: either is something else than a list or array of strings.
-            ValueError: there are not as many targets as sources.
+            TypeError: `sources` or `targets` is not a list or array of strings.
+            ValueError: The numbers of sources and targets differ.
         """
         for name, texts in (("sources", sources), ("targets", targets)):
             if not _are_texts(texts):
@@ -67,16 +67,16 @@ class PairModel(Task):
                 )
         if len(sources) != len(targets):
             raise ValueError(
-                "There must be one target a source. Received: "
+                "There must be one target for each source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
         return self.paired(self._ids(_as_list(sources)), self._ids(_as_list(targets)))
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
-        """Pairs of ids without start and end, of which `max_length` are kept."""
-        ends = [np.append(ids[: self.max_length], END_ID) for ids in sources]
-        kept = [ids[: self.max_length] for ids in targets]
-        return EncodedPairs(ends, kept, START_ID, END_ID)
+        """Return encoded pairs from ids without start and end, truncated to `max_length`."""
+        source_ids = [np.append(ids[: self.max_length], END_ID) for ids in sources]
+        target_ids = [ids[: self.max_length] for ids in targets]
+        return EncodedPairs(source_ids, target_ids, START_ID, END_ID)
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train on pairs of strings or ids, as `keras.Model.fit` does.
@@ -91,7 +91,7 @@ class PairModel(Task):
         batches = PairBatches(
             self.encode(x, y),
             kwargs.pop("batch_size", None) or BATCH_TOKENS,
-            seed=int(np.random.randint(2**31)),  # as set_random_seed set it
+            seed=int(np.random.randint(2**31)),  # depends on `keras.utils.set_random_seed`
             epochs=epochs,
         )
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
@@ -104,7 +104,7 @@ class PairModel(Task):
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
-        """Return logits of ids, as `keras.Model.predict` does; for texts see `translate`."""
+        """Return the logits of ids, as `keras.Model.predict` does; for texts, see `translate`."""
         if _are_texts(x):
             raise TypeError(
                 "`predict` takes `{'source': ids, 'target': ids}`, see `encode`. For translations "
@@ -112,16 +112,16 @@ class PairModel(Task):
             )
         return super().predict(x, **kwargs)
 
-    def _prepared(self, x: Any, *rest: Any, training: bool = False) -> Any:
-        """Return pairs of strings as batches of ids, see `Task._prepared`."""
+    def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        """Return pairs of strings as batches of ids, see `Task._preprocess`."""
         if not _are_texts(x):
-            return super()._prepared(x, *rest, training=training)
+            return super()._preprocess(x, *rest, training=training)
         if len(rest) > 1:
             raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
         pairs = self.encode(x, *(rest or (None,)))
         return prepare_batches(EvaluationBatches(pairs, BATCH))
 
-    def _prepared_batch(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return a batch of pairs of strings as ids; ids as they are."""
         if isinstance(x, dict):
             return (x, *rest) if rest else x
@@ -144,7 +144,7 @@ class PairModel(Task):
         return {"source": self.source_ids(x), "target": target}, predicted
 
     def source_ids(self, sources: Tensor) -> Tensor:
-        """Return what the network reads of a string tensor `(B,)`, in a graph of TensorFlow."""
+        """Convert a string tensor `(B,)` into source ids, in a TensorFlow graph."""
         import tensorflow as tf
 
         ids = self.tokenizer(sources)[:, : self.max_length]
@@ -155,7 +155,7 @@ class PairModel(Task):
 
 
 def _are_texts(x: Any) -> bool:
-    """Return whether `x` is several texts, and not ids or a data set."""
+    """Return whether `x` is a list or array of texts, rather than ids or a data set."""
     if isinstance(x, str | bytes):
         raise TypeError(f"Expected a list or array of texts. Received one string: {x!r}.")
     if isinstance(x, list | tuple):

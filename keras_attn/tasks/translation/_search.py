@@ -1,4 +1,4 @@
-"""Searches of a translation model, each compiled once, over batches of sources of like length."""
+"""Compiled decoding of a translation model in batches of sources of similar length."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -17,16 +17,16 @@ from keras_attn.tasks.compilation import compiled
 
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
 
-BATCH = 64  # sources that are searched for at a time
-MULTIPLE = 8  # lengths are padded to a multiple, for backends that compile each one
-ROOM = 8  # tokens that a translation may have beyond twice those of its source
+BATCH = 64  # sources
+MULTIPLE = 8  # lengths are padded to multiples, because some backends compile for each length
+EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
 class Searches:
-    """Searches of a network.
+    """Runs decoding algorithms on a network, and caches the compiled functions.
 
     Args:
-        network: the model.
+        network: The translation model.
     """
 
     def __init__(self, network: TranslationModel) -> None:
@@ -38,7 +38,7 @@ class Searches:
         self,
         search: Search,
         settings: dict[str, Any],
-        longest: int,
+        max_length: int,
         sources: Sequence[np.ndarray],
         prefixes: Sequence[np.ndarray],
         seed: int | None = None,
@@ -47,20 +47,20 @@ class Searches:
         """Return the hypotheses for each source: ids `(n, L)` and log-probabilities `(n,)`.
 
         Args:
-            search: a function of `keras_attn.decoding`.
-            settings: its arguments, besides those of `searched`.
-            longest: the most tokens of a translation.
-            sources: ids of each source, the end included.
-            prefixes: ids that each translation must begin with.
-            seed: Seed of a `search` that draws at random: all batches draw other numbers.
-            batch_size: Sources at a time.
+            search: The decoding function of `keras_attn.decoding`.
+            settings: Arguments of `search` that `search_batch` does not set.
+            max_length: Maximum number of tokens of a translation.
+            sources: Ids of each source, including the end.
+            prefixes: Ids that each translation must begin with.
+            seed: Seed of random sampling. Batches use different random numbers.
+            batch_size: Number of sources in a batch.
         """
-        if seed is not None:  # a variable: a graph stands for all seeds
+        if seed is not None:  # the seed is a variable, so that one graph works for all seeds
             settings = {**settings, "seed": self._seeds}
-        key = (search, longest, *settings.items())
+        key = (search, max_length, *settings.items())
         if key not in self._compiled:
             variables = [*self.network.variables, self._seeds.state]
-            run = functools.partial(searched, self.network, search, settings, longest)
+            run = functools.partial(search_batch, self.network, search, settings, max_length)
             self._compiled[key] = compiled(run, variables, (None, None), (None, None))
         results: list[Any] = [None] * len(sources)
         order = np.argsort([len(ids) for ids in sources], kind="stable")
@@ -74,31 +74,33 @@ class Searches:
             hypotheses = self._compiled[key](source, prefix)
             ids = keras.ops.convert_to_numpy(hypotheses.ids)
             scores = keras.ops.convert_to_numpy(hypotheses.log_probabilities)
-            for place, row in enumerate(rows):
-                results[row] = (ids[place], scores[place])
+            for position, row in enumerate(rows):
+                results[row] = (ids[position], scores[position])
         return results
 
 
-def searched(
+def search_batch(
     network: TranslationModel,
     search: Search,
     settings: dict[str, Any],
-    longest: int,
+    max_length: int,
     source: Tensor,
     prefix: Tensor,
 ) -> Hypotheses:
-    """The hypotheses for ids `(B, S)`, which begin with `(B, P)`; both padded with 0.
+    """Return the hypotheses for source ids `(B, S)` and prefix ids `(B, P)`, padded with 0.
 
-    What is found for a row depends on it alone: neither on `S` nor on the other rows.
+    The result for a row depends only on that row, not on `S` or on the other rows.
     """
-    prefix = prefix[:, :longest]  # beyond it is padding alone
+    prefix = prefix[:, :max_length]  # the rest is padding
     lengths = ops.sum(ops.cast(network.padding_mask(source), "int32"), axis=1)
-    limits = ops.minimum(2 * lengths + ROOM, longest)
-    room = 2 * ops.shape(source)[1] + ROOM + ops.shape(prefix)[1]
+    limits = ops.minimum(2 * lengths + EXTRA_TOKENS, max_length)
+    steps = 2 * ops.shape(source)[1] + EXTRA_TOKENS + ops.shape(prefix)[1]
     return search(
         network,
         source,
-        max_length=min(room, longest) if isinstance(room, int) else ops.minimum(room, longest),
+        max_length=min(steps, max_length)
+        if isinstance(steps, int)
+        else ops.minimum(steps, max_length),
         start_id=START_ID,
         end_id=END_ID,
         prefix=prefix,

@@ -1,4 +1,4 @@
-"""Sentences to ids and back, in Python, for a task that reads many of them."""
+"""Conversion of lists of sentences into ids and back, outside of TensorFlow graphs."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from keras_attn.batching import pad_rows
 from keras_attn.text import SubwordTokenizer
 
-BATCH = 256  # texts that are tokenized at a time
+BATCH = 256  # texts that are tokenized in one call
 
 
 def sentence_ids(
@@ -18,7 +18,7 @@ def sentence_ids(
     max_length: int | None = None,
     warn: bool = False,
 ) -> list[np.ndarray]:
-    """The ids of each text, at most `max_length` of them; with a warning of longer ones."""
+    """Return the ids of each text, truncated to `max_length`, with a warning if `warn` is set."""
     rows: list[np.ndarray] = []
     for start in range(0, len(texts), BATCH):
         ids = tokenizer(list(texts[start : start + BATCH]))
@@ -37,7 +37,7 @@ def sentence_ids(
 
 
 def sentence_texts(tokenizer: SubwordTokenizer, ids: Sequence[np.ndarray]) -> list[str]:
-    """The text of each row of ids. An id that no subword has, of a fresh network, is nothing."""
+    """Return the text of each row of ids. Ids beyond the vocabulary are ignored."""
     texts: list[str] = []
     for start in range(0, len(ids), BATCH):
         known = [np.where(row < tokenizer.size, row, 0) for row in ids[start : start + BATCH]]

@@ -1,4 +1,4 @@
-"""The answers of a translator, and their explanation."""
+"""The answers of a translator and their explanations."""
 
 import dataclasses
 import html as markup
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 START, END = "<start>", "<end>"
-MOST_ATTENDED = 3  # source subwords that a terminal names for each target subword
+MOST_ATTENDED = 3  # number of source subwords for each target subword in a terminal
 
 
 class Translation(NamedTuple):
     """A translation.
 
     Attributes:
-        text: The text.
-        score: Its log-probability by the model, in nats, that of its end included; 0 for the
+        text: The translated text.
+        score: Log-probability of the translation in nats, including its end token; 0 for the
             empty translation of a text without words.
     """
 
@@ -28,27 +28,31 @@ class Translation(NamedTuple):
     score: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the translation in types that JSON holds."""
+        """Return the translation as a dictionary that can be written as JSON."""
         return self._asdict()
 
     def to_columns(self, top: int = 1) -> dict[str, str]:
-        """Return text and score for a table."""
+        """Return text and score as cells of a table row."""
         return {"translation": self.text, "score": f"{self.score:.3f}"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Alignment:
-    """Which subwords of a source a translation attended to, and all other attention.
+    """The attention weights of a translation: cross-attention and self-attention.
+
+    Alignments show where the decoder attended. They do not prove that those words determined the
+    translation.
 
     Attributes:
-        source_tokens: the `S` subwords of the source, the last its end.
-        target_tokens: the `T` subwords of the translation, the last its end. Row `t` of the
-            attention of a decoder is that with which token `t` was chosen.
-        cross: float32 `(layers, heads, T, S)`, from the translation to the source.
-        encoder: float32 `(layers, heads, S, S)`, within the source; None where the model
-            has no such attention.
-        decoder: float32 `(layers, heads, T, T)`, within the translation so far: column `t`
-            is the token before token `t`, the first the start; None as above.
+        source_tokens: The `S` subwords of the source, including the end token.
+        target_tokens: The `T` subwords of the translation, including the end token. Row `t` of
+            the decoder's attention is that of the step that predicts token `t`.
+        cross: Float32 `(layers, heads, T, S)`, from the translation to the source.
+        encoder: Float32 `(layers, heads, S, S)`, within the source; None if the model has no
+            encoder self-attention.
+        decoder: Float32 `(layers, heads, T, T)`, within the translation so far. Column `t` is the
+            token before token `t`, and column 0 the start token. None if the model has no decoder
+            self-attention.
     """
 
     source_tokens: tuple[str, ...]
@@ -58,13 +62,13 @@ class Alignment:
     decoder: np.ndarray | None = None
 
     def attention(self, stage: str = "cross") -> tuple[np.ndarray, list[str], list[str]]:
-        """The weights of a stage, and the tokens of its rows and columns.
+        """Return the weights of a stage, and the tokens of its rows and columns.
 
         Args:
             stage: `"cross"`, `"encoder"` or `"decoder"`.
 
         Raises:
-            ValueError: there is no such stage, or the model has no such attention.
+            ValueError: There is no such stage, or the model has no such attention.
         """
         source, target = list(self.source_tokens), list(self.target_tokens)
         labels: dict[str, tuple[list[str], list[str]]] = {
@@ -74,14 +78,14 @@ class Alignment:
         }
         weights: Any = getattr(self, stage, None) if stage in labels else None
         if weights is None:
-            there = [name for name in labels if getattr(self, name) is not None]
+            available = [name for name in labels if getattr(self, name) is not None]
             raise ValueError(
-                f"`stage` must be one of {', '.join(map(repr, there))}. Received: {stage!r}."
+                f"`stage` must be one of {', '.join(map(repr, available))}. Received: {stage!r}."
             )
         return weights, *labels[stage]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the alignment, all attention included, in types that JSON holds."""
+        """Return the alignment with all attention as a dictionary that can be written as JSON."""
         return {
             "source_tokens": list(self.source_tokens),
             "target_tokens": list(self.target_tokens),
@@ -97,7 +101,7 @@ class Alignment:
         return plot_alignment(self, stage, layer, head)
 
     def to_rich(self) -> "RenderableType":
-        """Return a table: each subword of the translation, and those it attended to most."""
+        """Return a table of the source subwords that each target subword attended to most."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -110,7 +114,7 @@ class Alignment:
         return table
 
     def to_html(self) -> str:
-        """Return a snippet of HTML: a table of the attention to the source, averaged over layers.
+        """Return an HTML table of the cross-attention, averaged over layers and heads.
 
         It needs no style sheet.
         """
@@ -131,7 +135,7 @@ class Alignment:
             name = markup.escape(readable(token))
             rows.append(f'<tr><th style="text-align:right;{cell}">{name}</th>{cells}</tr>')
         body = "\n".join(rows)
-        # Colors of its own for text and ground: a notebook's may be dark.
+        # Set both text and background colors, because the theme of a notebook may be dark.
         return (
             '<div style="font-family:sans-serif;font-size:13px;color:#1f2328;background:#ffffff;'
             'padding:8px;overflow-x:auto"><div><b>Attention of each subword of the translation '
@@ -140,7 +144,7 @@ class Alignment:
         )
 
     def to_page(self) -> str:
-        """Return the snippet as a whole page, for a file."""
+        """Return a complete HTML page with the table."""
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
             f"<title>Alignment</title></head>\n<body>\n{self.to_html()}\n</body>\n</html>\n"

@@ -22,12 +22,12 @@ BLEU = Metric("bleu", "BLEU", " BLEU")
 
 
 class Subwords(Section):
-    """How sentences become ids and back, see `keras_attn.text.SubwordTokenizer`.
+    """Settings of the subword tokenizer, see `keras_attn.text.SubwordTokenizer`.
 
     Attributes:
-        max_length: The most subwords of a sentence that are read.
-        lowercase: Whether sentences are made lower case, on both sides.
-        min_count: How often a pair of subwords must occur to be merged into one.
+        max_length: Maximum number of subwords that are read of a sentence.
+        lowercase: Whether sources and targets are converted to lower case.
+        min_count: Minimum number of occurrences of a pair of subwords that is merged.
         dropout: Rate at which merges are skipped in training, see
             `keras_attn.text.SubwordDropout`.
     """
@@ -39,12 +39,12 @@ class Subwords(Section):
 
 
 class TranslationTraining(Training):
-    """How long to train, in what batches of tokens, and at what precision.
+    """Length, batch size in tokens and precision of training, and R-Drop.
 
     Attributes:
         r_drop: Weight of the divergence between the predictions for two copies of each pair,
-            which differ by dropout; 0 reads each pair once, see
-            `keras_attn.tasks.divergence_of_copies`.
+            which differ by dropout, see `keras_attn.tasks.divergence_of_copies`. With 0, batches
+            have one copy of each pair.
     """
 
     r_drop: NonNegative = 0.0
@@ -62,7 +62,7 @@ class TranslationRecipe(Recipe):
         return self.subwords.model_dump(exclude={"dropout"})
 
     def check_replicas(self, replicas: int) -> None:
-        """Accept any batch size, which counts tokens; refuse R-Drop on several replicas."""
+        """Raise ValueError for R-Drop on several replicas. Any batch size, in tokens, is valid."""
         if self.training.r_drop and replicas > 1:
             raise ValueError(
                 "The two copies of a pair that `r_drop` compares must stay on one replica. "
@@ -71,7 +71,7 @@ class TranslationRecipe(Recipe):
 
 
 class TranslationDescription(TaskDescription):
-    """Sentences of one language in, sentences of another out."""
+    """Translation of sentences of one language into another."""
 
     name = "translation"
     model = "keras_attn.tasks.translation.translator:Translator"
@@ -86,7 +86,7 @@ class TranslationDescription(TaskDescription):
         ),
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'
-    prediction_options = ("beam_size", "n_best")
+    prediction_options = ("beam_size",)
     export_options = ("beam_size", "length_penalty")
     table = PairTableReader()
 

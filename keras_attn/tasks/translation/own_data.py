@@ -1,4 +1,4 @@
-"""A user's own pairs of sentences: reading them, and fitting a recipe to their size."""
+"""User-provided sentence pairs: reading them, and adapting a recipe to the size of the data."""
 
 import math
 import pathlib
@@ -9,17 +9,18 @@ from keras_attn._token_ids import FIRST_PIECE_ID
 from keras_attn.datasets.pairs import make_reference_split
 from keras_attn.recipes import Recipe, parse_recipe
 
-# Less text supports fewer subwords (Sennrich and Zhang, arXiv:1905.11901): their number grows
-# with the square root of the text, as that of its words does. Multi30k comes to 5,000.
+# Less text supports fewer subwords (Sennrich and Zhang, arXiv:1905.11901). Their number is set
+# proportional to the square root of the text's length, like that of distinct words. For Multi30k
+# this gives 5,000.
 SUBWORDS_PER_ROOT = 2.5  # subwords per square root of the number of characters
 CHARACTERS_PER_TOKEN = 6
-STEPS_PER_EPOCH = 32  # where batches of `MIN_BATCH_TOKENS` or more allow as many
+STEPS_PER_EPOCH = 32  # if batches of at least `MIN_BATCH_TOKENS` allow it
 MIN_BATCH_TOKENS = 256
 MIN_STEPS_PER_EPOCH = 4
 
 
 class PairTableReader:
-    """Reads a table of sentences and translations, or two parallel files.
+    """Reader of tables of sentences and translations, or of two parallel files.
 
     See `keras_attn.datasets.read_pairs`.
     """
@@ -30,7 +31,7 @@ class PairTableReader:
     def read(
         self, path: pathlib.Path, data_target: pathlib.Path | None = None, **options: Any
     ) -> datasets.PairTable:
-        """Read a table, or a file of sources beside one of targets."""
+        """Read a table, or a file of sources and a file of targets."""
         return datasets.read_pairs(path, data_target, **options)
 
     def split(self, table: datasets.PairTable, **fractions: Any) -> datasets.Dataset[Any]:
@@ -38,41 +39,41 @@ class PairTableReader:
         return datasets.split_pairs(table, **fractions)
 
     def examples(self, table: datasets.PairTable, model: Any) -> datasets.PairSplit:
-        """Return all rows; those of one source are translations that all count as right."""
+        """Return all rows. Rows with the same source are merged, with several references."""
         return make_reference_split(table.pairs, getattr(model, "target_language", None))
 
 
 def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, list[str]]:
-    """Lower vocabulary and batch size of a recipe for less text.
+    """Lower the vocabulary size and batch size of a recipe for less text.
 
     Args:
         recipe: The recipe of an entry for translation.
         train: The training split.
 
     Returns:
-        The recipe to train by, and a note on each change.
+        The adapted recipe, and a note on each change.
     """
     from keras_attn import models
 
     values, notes = recipe.model_dump(), []
     lengths = [tuple(map(len, pair)) for pair in zip(train.sources, train.targets, strict=True)]
-    pieces = max(1, round(SUBWORDS_PER_ROOT * math.sqrt(sum(map(sum, lengths)))))
+    num_subwords = max(1, round(SUBWORDS_PER_ROOT * math.sqrt(sum(map(sum, lengths)))))
     size = models.configure(recipe.architecture, **recipe.settings()).vocabulary_size
-    if FIRST_PIECE_ID + pieces < size:
-        fewer = values["model"]["vocabulary_size"] = FIRST_PIECE_ID + pieces
+    if FIRST_PIECE_ID + num_subwords < size:
+        new_size = values["model"]["vocabulary_size"] = FIRST_PIECE_ID + num_subwords
         notes.append(
-            f"The text supports about {pieces:,} subwords, besides {FIRST_PIECE_ID} bytes and "
-            f"special tokens; the recipe's vocabulary of {size:,} is lowered to {fewer:,}."
+            f"The text supports about {num_subwords:,} subwords, besides {FIRST_PIECE_ID} bytes "
+            f"and special tokens; the recipe's vocabulary of {size:,} is lowered to {new_size:,}."
         )
-    longest = values["subwords"]["max_length"]
-    tokens = sum(1 + min(max(pair) // CHARACTERS_PER_TOKEN, longest) for pair in lengths)
+    max_length = values["subwords"]["max_length"]
+    tokens = sum(1 + min(max(pair) // CHARACTERS_PER_TOKEN, max_length) for pair in lengths)
     before = recipe.training.batch_size
-    batch = min(before, max(MIN_BATCH_TOKENS, tokens // STEPS_PER_EPOCH))
-    batch = min(batch, max(1, tokens // MIN_STEPS_PER_EPOCH))
-    if batch < before:
-        values["training"]["batch_size"] = batch
+    batch_size = min(before, max(MIN_BATCH_TOKENS, tokens // STEPS_PER_EPOCH))
+    batch_size = min(batch_size, max(1, tokens // MIN_STEPS_PER_EPOCH))
+    if batch_size < before:
+        values["training"]["batch_size"] = batch_size
         notes.append(
             f"For about {tokens:,} training tokens, batches of {before} make few steps; they are "
-            f"lowered to {batch}."
+            f"lowered to {batch_size}."
         )
     return parse_recipe(values), notes

@@ -1,4 +1,4 @@
-"""Pictures of the attention of translators.
+"""Plots of the attention of translators.
 
 They need matplotlib: `pip install 'keras-attn[plots]'`.
 """
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn.tasks._figures import new_figure
 from keras_attn.text.subwords import MARKER
 
 if TYPE_CHECKING:
     from keras_attn.tasks.translation.answers import Alignment
 
-SPACE = "\u00b7"  # a middle dot stands for the space before a word
+SPACE = "\u00b7"  # a middle dot for the space before a word
 
 CELL, LETTER = 0.26, 0.08  # inches of a subword's row or column, and of a letter of its label
-AXES = {  # what stands in the rows and in the columns of a stage
+AXES = {  # labels of the rows and columns of each stage
     "cross": ("translation", "source"),
     "encoder": ("source", "source"),
     "decoder": ("translation", "translation so far"),
@@ -28,24 +29,24 @@ def plot_alignment(
     layer: int | None = None,
     head: int | None = None,
 ) -> Any:
-    """Show which subwords attend to which, a row for each one that attends.
+    """Plot the attention weights between subwords, with a row for each query.
 
-    A space is drawn as a middle dot. The colours go from 0 to the largest weight drawn. In
-    the rows of `"cross"` and `"decoder"` stand the subwords as they are chosen, and what is
-    drawn is the attention by which they are; see `keras_attn.tasks.translation.answers.Alignment`.
+    Spaces are drawn as middle dots. The color scale ranges from 0 to the largest weight in the
+    plot. Each row of `"cross"` and `"decoder"` shows the attention of the decoder at the step that
+    predicts the subword of that row, see `keras_attn.tasks.translation.answers.Alignment`.
 
     Args:
-        alignment: of a translation, see `Translator.explain`.
-        stage: `"cross"`, from the translation to the source; `"encoder"`, within the
-            source; or `"decoder"`, within the translation so far.
-        layer: index of a layer, the first is 0; None is the mean over them.
-        head: index of a head; None is the mean over them.
+        alignment: The alignment of a translation, see `Translator.explain`.
+        stage: `"cross"`, from the translation to the source; `"encoder"`, within the source; or
+            `"decoder"`, within the translation so far.
+        layer: Index of a layer, from 0. None averages over layers.
+        head: Index of a head, from 0. None averages over heads.
 
     Returns:
-        A matplotlib `Figure`, larger the more subwords there are.
+        A matplotlib `Figure`, whose size grows with the number of subwords.
 
     Raises:
-        ValueError: there is no such stage, layer or head.
+        ValueError: There is no such stage, layer or head.
 
     Example:
 
@@ -60,31 +61,29 @@ def plot_alignment(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['·un', '·chien', '<end>']
     """
-    from matplotlib.figure import Figure
-
     weights, rows, columns = alignment.attention(stage)
-    weights, of_layers = _chosen(weights, "layer", layer)
-    weights, of_heads = _chosen(weights, "head", head)
+    weights, layer_title = _select(weights, "layer", layer)
+    weights, head_title = _select(weights, "head", head)
     rows, columns = ([readable(token) for token in side] for side in (rows, columns))
-    width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the colour bar
+    width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the color bar
     height = CELL * len(rows) + LETTER * max(map(len, columns)) + 0.9  # with the title
-    figure = Figure(figsize=(max(width, 4.0), max(height, 2.5)), layout="constrained")
+    figure = new_figure(max(width, 4.0), max(height, 2.5))
     axis = figure.subplots()
     image = axis.imshow(weights, vmin=0.0, cmap="viridis", interpolation="nearest")
-    # A dollar sign is a token, and begins no formula.
+    # Tokens may contain dollar signs, which must not start a formula.
     axis.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
     axis.set_yticks(range(len(rows)), rows, parse_math=False)
     axis.xaxis.set_label_position("top")
     axis.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
     axis.set_ylabel(AXES[stage][0])
     axis.set_xlabel(AXES[stage][1])
-    figure.suptitle(f"{stage}: {of_layers}, {of_heads}", fontsize="medium")
+    figure.suptitle(f"{stage}: {layer_title}, {head_title}", fontsize="medium")
     figure.colorbar(image, ax=axis, label="attention weight")
     return figure
 
 
-def _chosen(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarray, str]:
-    """One of the first axis, or the mean over it, and what it is called."""
+def _select(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarray, str]:
+    """Return one entry of the first axis or the mean over it, and a description for the title."""
     count = len(weights)
     if index is None:
         return weights.mean(axis=0), f"mean of {count} {name}s" if count > 1 else f"one {name}"
@@ -97,5 +96,5 @@ def _chosen(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarr
 
 
 def readable(token: str) -> str:
-    """Return a subword with a middle dot for the space before a word."""
+    """Return a subword with a middle dot in place of the marker of a space."""
     return token.replace(MARKER, SPACE)

@@ -1,4 +1,4 @@
-"""Measures of translation quality: BLEU and chrF by sacreBLEU, loss and accuracy of tokens."""
+"""Metrics of translation: BLEU and chrF by sacreBLEU, loss and accuracy of next tokens."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,20 @@ from keras_attn.tasks.translation.sequence_loss import token_losses
 if TYPE_CHECKING:
     from keras_attn.tasks.translation.translator import Translator
 
-BEAM_SIZE = 5  # for reported figures, as in the papers that Multi30k is compared with
+BEAM_SIZE = 5  # for reported metrics, as in papers on Multi30k
 EVALUATION_BATCH = 128  # pairs
-BOOTSTRAP = 1_000  # samples of an interval
+BOOTSTRAP = 1_000  # samples for a confidence interval
 
 
 def evaluate_translations(translator: "Translator", split: PairSplit) -> dict[str, Any]:
-    """Return the metrics of a split, of beam search with `BEAM_SIZE` beams.
+    """Return the metrics of a split, with beam search of `BEAM_SIZE` beams.
 
     Returns:
-        `loss` in nats per token, without label smoothing, and `accuracy` in [0, 1], of the next
-        token given the correct ones before it; `bleu` and `chrf` in percent as sacreBLEU counts
-        them, cased, with `bleu_signature`, `chrf_signature` and `bleu_interval`, 95 % by
-        bootstrap; `bleu_lowercased_tokens`, see `lowercased_token_bleu`, and the
-        `token_language` of its rules; `beam_size`; and the number of `examples`.
+        `loss` in nats per token, without label smoothing, and `accuracy` in [0, 1] of next tokens
+        given the reference tokens before them; `bleu` and `chrf`, cased, from 0 to 100, by
+        sacreBLEU, with `bleu_signature`, `chrf_signature` and `bleu_interval`, the 95 % confidence
+        interval by bootstrap; `bleu_lowercased_tokens`, see `lowercased_token_bleu`, and the
+        `token_language` of its tokenization rules; `beam_size`; and the number of `examples`.
     """
     check_packages()
     loss, accuracy = _next_tokens(translator, split)
@@ -45,7 +45,7 @@ def evaluate_translations(translator: "Translator", split: PairSplit) -> dict[st
 
 
 def _next_tokens(translator: "Translator", split: PairSplit) -> tuple[float, float]:
-    """Return loss and accuracy of next tokens, however the translator is compiled."""
+    """Return loss and accuracy of next tokens, independently of `translator.compile`."""
     pairs = translator.encode(list(split.sources), list(split.targets))
     batches = EvaluationBatches(pairs, EVALUATION_BATCH)
     tokens, loss, correct = 0.0, 0.0, 0.0
@@ -62,7 +62,7 @@ def _next_tokens(translator: "Translator", split: PairSplit) -> tuple[float, flo
 def corpus_bleu(
     translations: Sequence[str], split: PairSplit, bootstrap: int = 0
 ) -> dict[str, Any]:
-    """Return `bleu`, its signature, and with `bootstrap` samples its interval (Post, W18-6319)."""
+    """Return `bleu`, its signature and, with `bootstrap`, its interval (Post, W18-6319)."""
     metric = _sacrebleu().BLEU()
     arguments = {"n_bootstrap": bootstrap} if bootstrap else {}
     score = metric.corpus_score(translations, references(split), **arguments)
@@ -80,10 +80,10 @@ def corpus_chrf(translations: Sequence[str], split: PairSplit) -> dict[str, Any]
 
 
 def lowercased_token_bleu(translations: Sequence[str], split: PairSplit) -> float:
-    """Return BLEU of lower-cased Moses tokens, which papers on Multi30k report.
+    """Return BLEU on lower-cased Moses tokens, which papers on Multi30k report.
 
-    Text is lower-cased, its punctuation normalized, and cut by the rules of its language: in
-    French an apostrophe ends a token, in English it begins one.
+    Texts are lower-cased, punctuation is normalized, and tokens are split by the rules of the
+    target language: an apostrophe ends a token in French, and begins one in English.
     """
     sacremoses, language = _sacremoses(), token_language(split)
     moses = sacremoses.MosesTokenizer(language)
@@ -100,22 +100,22 @@ def lowercased_token_bleu(translations: Sequence[str], split: PairSplit) -> floa
 
 
 def token_language(split: PairSplit) -> str:
-    """Return the language whose rules cut targets into tokens: English if theirs is unknown."""
+    """Return the language for tokenization rules: the target language, or English if unknown."""
     return split.target_language or "en"
 
 
 def references(split: PairSplit) -> list[list[str | None]]:
-    """Return columns of references, as sacreBLEU takes them; None where a row has no more."""
+    """Return references in columns, as sacreBLEU takes them, padded with None."""
     rows = split.references or [(target,) for target in split.targets]
-    most = max(map(len, rows))
-    padded = np.full((len(rows), most), None, dtype=object)
+    columns = max(map(len, rows))
+    padded = np.full((len(rows), columns), None, dtype=object)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return padded.T.tolist()
 
 
 def check_packages() -> None:
-    """Import what counts BLEU, so that a missing package is reported before training.
+    """Import the packages that compute BLEU, to report a missing one before training.
 
     Raises:
         ImportError: A package is missing; the message says how to install it.
@@ -129,7 +129,7 @@ def _sacremoses() -> Any:
         import sacremoses
     except ImportError as error:
         raise ImportError(
-            "Counting Moses tokens needs sacremoses: pip install 'keras-attn[train]'."
+            "BLEU on Moses tokens needs sacremoses: pip install 'keras-attn[train]'."
         ) from error
     return sacremoses
 
@@ -139,7 +139,6 @@ def _sacrebleu() -> Any:
         import sacrebleu
     except ImportError as error:
         raise ImportError(
-            "Counting BLEU needs sacrebleu: pip install 'keras-attn[train]'. (Translating does "
-            "without.)"
+            "BLEU needs sacrebleu: pip install 'keras-attn[train]'. (Translation works without it.)"
         ) from error
     return sacrebleu

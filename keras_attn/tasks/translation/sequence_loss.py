@@ -1,4 +1,4 @@
-"""Loss and accuracy of predicted tokens, padding left out."""
+"""Loss and accuracy of predicted tokens, with padding masked out."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from keras_attn._types import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class SequenceCrossentropy(keras.losses.Loss):
-    """Mean cross-entropy in nats of the tokens that are no padding, from logits.
+    """Cross-entropy of logits in nats, averaged over the tokens that are not padding.
 
     Args:
-        label_smoothing: share of the target that is spread over all tokens (Szegedy et al.,
-            arXiv:1512.00567), in [0, 1).
-        name: see `keras.losses.Loss`.
+        label_smoothing: Share of the target probability that is distributed over all tokens
+            (Szegedy et al., arXiv:1512.00567), in [0, 1).
+        name: See `keras.losses.Loss`.
 
     Call arguments:
-        y_true: ids `(B, T)`; 0 is padding, and counts nothing.
-        y_pred: logits `(B, T, V)`.
+        y_true: Ids `(B, T)`. Id 0 is padding, and is ignored.
+        y_pred: Logits `(B, T, V)`.
 
     Returns:
-        A float32 scalar; 0 where all is padding.
+        A float32 scalar; 0 if all tokens are padding.
 
     Example:
 
@@ -42,8 +42,8 @@ class SequenceCrossentropy(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        real, losses = token_losses(y_true, y_pred, self.label_smoothing)
-        return ops.sum(losses) / ops.maximum(ops.sum(real), 1.0)
+        mask, losses = token_losses(y_true, y_pred, self.label_smoothing)
+        return ops.sum(losses) / ops.maximum(ops.sum(mask), 1.0)
 
     def get_config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing, "name": self.name}
@@ -51,7 +51,7 @@ class SequenceCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class TokenAccuracy(keras.metrics.Mean):
-    """Share of the tokens that are no padding whose id has the greatest logit.
+    """Share of tokens whose id has the greatest logit, with padding masked out.
 
     Example:
 
@@ -67,41 +67,46 @@ class TokenAccuracy(keras.metrics.Mean):
         self._direction = "up"
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        real = ops.not_equal(y_true, PADDING_ID)
-        right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32"))
-        # In one axis: of several, Keras counts rows, and tokens of long batches count less.
-        right, real = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (right, real))
-        super().update_state(right, sample_weight=real)
+        mask = ops.not_equal(y_true, PADDING_ID)
+        correct = ops.equal(
+            ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32")
+        )
+        # Flatten, because Keras averages over the other axes of each row first, which would give
+        # tokens of long rows less weight.
+        correct, mask = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (correct, mask))
+        super().update_state(correct, sample_weight=mask)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
 def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """How far two answers to each row are apart: a float32 scalar in nats.
+    """Return the divergence of R-Drop (Liang et al., arXiv:2106.14448) between copies of rows.
 
-    The mean over tokens that are no padding of the Kullback-Leibler divergences of the one
-    from the other and of the other from the one (R-Drop, Liang et al., arXiv:2106.14448).
+    It is the average of the two Kullback-Leibler divergences between the predictions for the
+    copies, averaged over the tokens that are not padding.
 
     Args:
-        y_true: ids `(2 * B, T)`, of which 0 is padding; rows `2 * n` and `2 * n + 1` are the
-            same.
-        y_pred: logits `(2 * B, T, V)` of them, which dropout made different.
+        y_true: Ids `(2 * B, T)`, with padding 0. Rows `2 * n` and `2 * n + 1` are equal.
+        y_pred: Logits `(2 * B, T, V)`, which differ between copies because of dropout.
+
+    Returns:
+        A float32 scalar in nats.
     """
-    real = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")[::2]
-    logs = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
-    one, other = logs[::2], logs[1::2]
-    apart = ops.sum((ops.exp(one) - ops.exp(other)) * (one - other), axis=-1) / 2
-    return ops.sum(real * apart) / ops.maximum(ops.sum(real), 1.0)
+    mask = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")[::2]
+    log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
+    first, second = log_probabilities[::2], log_probabilities[1::2]
+    divergence = ops.sum((ops.exp(first) - ops.exp(second)) * (first - second), axis=-1) / 2
+    return ops.sum(mask * divergence) / ops.maximum(ops.sum(mask), 1.0)
 
 
 def token_losses(
     y_true: Tensor, y_pred: Tensor, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Which tokens count, 1 or 0, and what each loses: two float32 tensors `(B, T)`."""
+    """Return the mask of tokens that are not padding, and their losses: float32 `(B, T)`."""
     y_true, y_pred = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
-    real = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
+    mask = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
     size = y_pred.shape[-1]
-    targets = ops.one_hot(y_true, size, dtype="float32")  # one fused operation takes them
+    targets = ops.one_hot(y_true, size, dtype="float32")  # for the fused operation below
     targets = targets * (1.0 - label_smoothing) + label_smoothing / size
-    return real, real * ops.categorical_crossentropy(targets, y_pred, from_logits=True)
+    return mask, mask * ops.categorical_crossentropy(targets, y_pred, from_logits=True)

@@ -1,4 +1,4 @@
-"""Training and validation pairs of a run."""
+"""Training and validation pairs of a training run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class TranslationObjective(Objective):
-    """Cross-entropy per token, with the divergence of R-Drop if it has a weight.
+    """Cross-entropy per token, with the divergence of R-Drop if its weight is not 0.
 
     Args:
-        label_smoothing: Share of the target probability that is spread over all tokens.
-        r_drop: Weight of the divergence between the predictions for the two copies of each
-            pair that batches consist of; 0 where they do not.
+        label_smoothing: Share of the target probability that is distributed over all tokens.
+        r_drop: Weight of the divergence between the predictions for the two copies of each pair
+            in a batch. With 0, batches have one copy of each pair.
     """
 
     def __init__(self, label_smoothing: float, r_drop: float) -> None:
@@ -51,12 +51,14 @@ class TranslationObjective(Objective):
 
 
 class TranslationTrainingData(TrainingData):
-    """Pairs of sentences as ids, encoded once, or anew each epoch with subword dropout.
+    """Sentence pairs in batches of ids.
+
+    They are encoded once, or in each epoch with subword dropout.
 
     Args:
-        translator: The model that is trained, with its subwords.
+        translator: The model to train, with its subwords.
         dataset: The data set.
-        recipe: What is trained, for subword dropout and R-Drop.
+        recipe: The recipe of the run, which sets subword dropout and R-Drop.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class TranslationTrainingData(TrainingData):
         return len(self.train) * self.copies
 
     def cost(self) -> Cost:
-        """Return the cost of a pair of the mean lengths."""
+        """Return the cost of a pair of mean lengths."""
         network = self.translator.network
         lengths = self.train.lengths.mean(), self.train.target_lengths.mean()
         return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
@@ -112,11 +114,13 @@ class TranslationTrainingData(TrainingData):
 
 
 class ValidationBleu(keras.callbacks.Callback):
-    """Adds `val_bleu` to the logs of each epoch: of greedy translations, cased, by sacreBLEU.
+    """Callback that adds `val_bleu` to the logs of each epoch.
+
+    It is the cased BLEU of greedy translations, computed by sacreBLEU.
 
     Args:
         translator: The model that translates.
-        split: The pairs.
+        split: The validation pairs.
     """
 
     def __init__(self, translator: "Translator", split: PairSplit) -> None:
@@ -124,7 +128,7 @@ class ValidationBleu(keras.callbacks.Callback):
         self.translator, self.split = translator, split
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Translate the sources, and write BLEU into the logs."""
+        """Translate the sources and add BLEU to the logs."""
         answers = self.translator.translate(list(self.split.sources), beam_size=1)
         bleu = quality.corpus_bleu([answer.text for answer in answers], self.split)
         if logs is not None:

@@ -1,4 +1,4 @@
-"""Translation: from strings of one language to strings of another."""
+"""The translator: a task that converts strings of one language into another."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import PairModel, Texts
-from keras_attn.tasks.translation._search import BATCH, Search, Searches, searched
+from keras_attn.tasks.translation._search import BATCH, Search, Searches, search_batch
 from keras_attn.tasks.translation._sentences import sentence_ids, sentence_texts
 from keras_attn.tasks.translation.answers import END, Alignment, Translation
 from keras_attn.tasks.translation.description import DESCRIPTION
@@ -36,29 +36,29 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class Translator(PairModel):
-    """A network with its subwords: sentences in, sentences out.
+    """A network with subwords that translates sentences.
 
-    It is a `keras.Model`: `fit` and `evaluate` take two lists, arrays or columns of pandas of
-    strings, sources and targets, or a `tf.data.Dataset` of batches of them, or what a network
-    reads; `save` writes the subwords along. It comes compiled with Adam; compile it again to
-    choose otherwise. Give a new one its subwords by `adapt`, before anything else.
+    It is a `keras.Model`: `fit` and `evaluate` take sources and targets, as two lists, arrays or
+    columns of pandas of strings, or as a `tf.data.Dataset` of batches of string pairs; or they
+    take the network's inputs. `save` includes the subwords. It is compiled with Adam; call
+    `compile` to change that. A new model needs subwords: call `adapt` first.
 
     Args:
-        network: A model of ids, such as a `keras_attn.models.TranslationTransformer`.
-        tokenizer: The tokenizer that makes ids of strings; of no more ids than the network
-            embeds. One without pieces waits for `adapt`.
-        max_length: The most subwords of a text that are read, and of a translation that are
-            written; what follows is cut off.
-        min_count: How often `adapt` must see a pair of subwords to merge it.
-        target_language: Code of the language that it translates into, such as `"fr"`, by whose
-            rules tokens are counted; None if it is not known.
+        network: A model from ids to logits, such as a `keras_attn.models.TranslationTransformer`.
+        tokenizer: The tokenizer that converts strings into ids, with at most as many ids as the
+            network. It may be empty until `adapt` is called.
+        max_length: Maximum number of subwords of a text and of a translation. Longer ones are
+            truncated.
+        min_count: Minimum number of occurrences of a pair of subwords that `adapt` merges.
+        target_language: Code of the target language, such as `"fr"`, which selects the rules of
+            tokenization for BLEU. None if it is not known.
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: `{"source": (B, S), "target": (B, T)}`, ids as of `encode`.
+        inputs: `{"source": (B, S), "target": (B, T)}`, ids from `encode`.
 
     Returns:
-        float32 logits `(B, T, V)` of the token after each of the target's.
+        Float32 logits `(B, T, V)` of the token after each target token.
 
     Raises:
         ValueError: The tokenizer has more ids than the network, or a number is below 1.
@@ -108,12 +108,12 @@ class Translator(PairModel):
 
         Args:
             architecture: A registered architecture for translation.
-            label_names: None: a translator has no labels.
+            label_names: Must be empty, because a translator has no labels.
             preprocessing: `max_length`, `lowercase` and `min_count`.
             **settings: Settings of the architecture.
 
         Raises:
-            ValueError: Labels are given, or a setting is unknown or impossible.
+            ValueError: There are labels, or a setting is unknown or out of range.
         """
         if label_names:
             raise ValueError(f"A translator has no labels. Received: label_names={label_names!r}.")
@@ -123,7 +123,7 @@ class Translator(PairModel):
         return cls(network, SubwordTokenizer(normalizer=normalizer), **options)
 
     def use_dataset_info(self, info: DatasetInfo) -> None:
-        """Take the language of the targets from a registered data set."""
+        """Set the target language from the description of a data set."""
         self.target_language = info.language
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TranslationTrainingData:
@@ -187,32 +187,33 @@ class Translator(PairModel):
         max_length: int | None = None,
         batch_size: int = BATCH,
     ) -> Any:
-        """Translate one text or several, by beam search.
+        """Translate one or several texts by beam search.
 
-        A text without words has the empty translation. A translation has at most twice as
-        many subwords as its source, and ten.
+        The translation of a text without words is empty. A translation of a text of `n` subwords
+        has at most `2 * n + 10` subwords.
 
         Args:
-            texts: A string, or a list, array or column of pandas of them.
-            beam_size: Beams of the search; 1 is the greedy one.
-            n_best: How many translations of each text to return, at most `beam_size`.
-            length_penalty: 0 ranks by log-probability alone; more favours longer ones, see
-                `keras_attn.decoding.Hypotheses`.
-            prefix: What every translation must begin with; or a list, one for each text.
-            max_length: The most subwords of a translation; None is the translator's.
-            batch_size: Texts at a time; those of like length go together.
+            texts: A string, or a list, array or column of pandas of strings.
+            beam_size: Number of beams. 1 is greedy search.
+            n_best: Number of translations to return for each text, at most `beam_size`.
+            length_penalty: With 0, translations are ranked by log-probability. Larger values
+                favor longer translations, see `keras_attn.decoding.Hypotheses`.
+            prefix: Text that every translation must begin with; or a list with one for each text.
+            max_length: Maximum number of subwords of a translation. None is the translator's
+                `max_length`.
+            batch_size: Number of texts in a batch. Texts of similar length are batched together.
 
         Returns:
-            A `Translation` a text, the only one for one text; with `n_best` above 1 a list
-            of them a text, best first.
+            A `Translation` for a single text, a list of them for several texts. If `n_best` is
+            above 1, each `Translation` is replaced by a list of them, best first.
 
         Raises:
-            TypeError: Something in `texts` is not a string.
-            ValueError: A number is out of its range, there are not as many prefixes as texts,
-                or a prefix has more than `max_length` subwords.
+            TypeError: An element of `texts` is not a string.
+            ValueError: A number is out of range, the numbers of prefixes and texts differ, or a
+                prefix has more than `max_length` subwords.
 
         Warns:
-            UserWarning: A text has more than `max_length` subwords, and its end is not read.
+            UserWarning: A text has more than `max_length` subwords; the rest is not translated.
         """
         settings = _beam_settings(beam_size, n_best, length_penalty)
         return self._search(beam_search, settings, texts, prefix, max_length, None, batch_size)
@@ -230,24 +231,25 @@ class Translator(PairModel):
         max_length: int | None = None,
         batch_size: int = BATCH,
     ) -> Any:
-        """Draw translations at random from the model's distribution.
+        """Sample translations from the model's distribution.
 
         Args:
-            texts: A string, or a list, array or column of pandas of them.
-            n: How many to draw for each text.
-            seed: Integer from 0; the same one draws the same, for the same texts.
+            texts: A string, or a list, array or column of pandas of strings.
+            n: Number of translations to sample for each text.
+            seed: Integer from 0. The same seed and texts give the same translations.
             temperature: See `keras_attn.decoding.sample`.
-            top_k: Likewise.
-            top_p: Likewise.
+            top_k: See `keras_attn.decoding.sample`.
+            top_p: See `keras_attn.decoding.sample`.
             prefix: See `translate`.
             max_length: See `translate`.
             batch_size: See `translate`.
 
         Returns:
-            As `translate`, with `n` for `n_best`. Scores are at temperature 1.
+            The same as `translate` returns, with `n` in place of `n_best`. Scores are those at
+            temperature 1.
 
         Raises:
-            TypeError, ValueError: As `translate`.
+            TypeError, ValueError: See `translate`.
         """
         check_positive_integer("n", n)
         check_filters(temperature, top_k, top_p)
@@ -262,15 +264,15 @@ class Translator(PairModel):
         return self._search(sample, settings, texts, prefix, max_length, seed, batch_size)
 
     def score(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> np.ndarray:
-        """Return the log-probabilities of translations in nats, float32 `(N,)`, in their order.
+        """Return the log-probabilities of translations in nats, float32 `(N,)`, in input order.
 
         Args:
-            sources: Sources, as `fit` takes them.
-            targets: A translation of each.
-            batch_size: Pairs at a time; those of like length go together.
+            sources: Sources, as for `fit`.
+            targets: A translation of each source.
+            batch_size: Number of pairs in a batch. Pairs of similar length are batched together.
 
         Raises:
-            ValueError: There are not as many targets as sources.
+            ValueError: The numbers of sources and targets differ.
         """
         pairs = self.encode(sources, targets)
         scores = np.zeros(len(pairs), "float32")
@@ -283,16 +285,16 @@ class Translator(PairModel):
         return scores
 
     def logits(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> list[np.ndarray]:
-        """Return the logits of given translations, in their order.
+        """Return the logits of translations, in input order.
 
         Args:
-            sources: Sources, as `fit` takes them.
-            targets: A translation of each.
-            batch_size: Pairs at a time; those of like length go together.
+            sources: Sources, as for `fit`.
+            targets: A translation of each source.
+            batch_size: Number of pairs in a batch. Pairs of similar length are batched together.
 
         Returns:
-            For each pair a float32 array `(T, V)`: the logits of each token of the target and of
-            the end behind it, given those before.
+            For each pair a float32 array `(T, V)`: the logits at each target token and at the end
+            token, given the tokens before it.
         """
         pairs = self.encode(sources, targets)
         logits: list[Any] = [None] * len(pairs)
@@ -316,15 +318,15 @@ class Translator(PairModel):
         return self.translate(list(inputs), beam_size, n_best=n_best, batch_size=batch_size)
 
     def explain(self, text: str, target: str | None = None) -> Alignment:
-        """Show which subwords of the source each subword of a translation attended to.
+        """Return the attention of each target subword to the source subwords.
 
         Args:
             text: The source.
-            target: The translation to explain; None is that of `translate`.
+            target: The translation to explain. None explains the result of `translate`.
 
         Raises:
-            TypeError: `text` is not one string.
-            ValueError: It has no words.
+            TypeError: `text` is not a single string.
+            ValueError: `text` has no words.
 
         Example: see `keras_attn.tasks.plot_alignment`.
         """
@@ -348,12 +350,13 @@ class Translator(PairModel):
     def serving_function(
         self, beam_size: int = 4, length_penalty: float = 1.0
     ) -> Callable[..., dict[str, Any]]:
-        """Return the function to export: sentences to translations with scores.
+        """Return the function to export, from sentences to translations with scores.
 
-        Subwords, search and joining are inside. Of a text `max_length` subwords are read.
+        It includes tokenization, beam search and detokenization. Texts are truncated to
+        `max_length` subwords.
 
         Args:
-            beam_size: Beams of the search; 1 is the greedy one.
+            beam_size: Number of beams. 1 is greedy search.
             length_penalty: See `translate`.
         """
         settings = _beam_settings(beam_size, 1, length_penalty)
@@ -362,9 +365,11 @@ class Translator(PairModel):
         def serve(texts: Any) -> dict[str, Any]:
             source = self.source_ids(texts)
             prefix = tf.zeros([tf.shape(texts)[0], 0], tf.int32)
-            result = searched(self.network, beam_search, settings, self.max_length, source, prefix)
+            result = search_batch(
+                self.network, beam_search, settings, self.max_length, source, prefix
+            )
             best = result.ids[:, 0]
-            has_words = tf.math.count_nonzero(source, axis=1) > 1  # besides the end
+            has_words = tf.math.count_nonzero(source, axis=1) > 1  # the end is always there
             best = tf.where((best < self.tokenizer.size) & has_words[:, None], best, 0)
             score = tf.where(has_words, result.log_probabilities[:, 0], 0.0)
             return {"text": self.tokenizer.detokenize(best), "score": score}
@@ -372,14 +377,14 @@ class Translator(PairModel):
         return serve
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Write the subwords, `vocabulary.txt`, one a line."""
+        """Write the subwords to `vocabulary.txt`, one per line."""
         self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))
 
     def read_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Read the subwords.
+        """Read the subwords from `vocabulary.txt`.
 
         Raises:
-            ValueError: There is no such file, it is damaged, or it holds too many.
+            ValueError: The file is missing or damaged, or it has too many subwords.
         """
         self.tokenizer.read(pathlib.Path(folder, VOCABULARY_FILE))
         self._check_size(self.tokenizer)
@@ -402,7 +407,7 @@ class Translator(PairModel):
         seed: int | None,
         batch_size: int,
     ) -> Any:
-        """Return `num_return` translations of each text, or of the only one."""
+        """Return `num_return` translations of each text, or of a single text."""
         check_positive_integer("batch_size", batch_size)
         if isinstance(texts, str | bytes):
             arguments = (prefix, max_length, seed, batch_size)
@@ -417,13 +422,13 @@ class Translator(PairModel):
             )
         longest = self.max_length if max_length is None else max_length
         check_positive_integer("max_length", longest)
-        forced = [np.zeros(0, "int32")] * len(texts)
+        prefix_ids = [np.zeros(0, "int32")] * len(texts)
         if any(text not in ("", b"") for text in prefixes):
-            forced = sentence_ids(self.tokenizer, prefixes)
-        if (most := max(map(len, forced), default=0)) > longest:
+            prefix_ids = sentence_ids(self.tokenizer, prefixes)
+        if (longest_prefix := max(map(len, prefix_ids), default=0)) > longest:
             raise ValueError(
                 f"A translation of at most {longest} subwords cannot begin with a prefix of "
-                f"{most}. Cut `prefix`, or raise `max_length`."
+                f"{longest_prefix}. Shorten `prefix`, or raise `max_length`."
             )
         sources = self._ids(texts, warn=True)
         rows = [row for row, ids in enumerate(sources) if len(ids)]
@@ -432,30 +437,30 @@ class Translator(PairModel):
             settings,
             longest,
             [np.append(sources[row], END_ID) for row in rows],
-            [forced[row] for row in rows],
+            [prefix_ids[row] for row in rows],
             seed,
             batch_size,
         )
         count = settings["num_return"]
         answers = [[Translation("", 0.0)] * count for _ in sources]
-        written = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
+        translated = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
         scores = [float(score) for _, each in results for score in each]
-        best = [Translation(*pair) for pair in zip(written, scores, strict=True)]
-        for place, row in enumerate(rows):
-            answers[row] = best[count * place : count * (place + 1)]
+        best = [Translation(*pair) for pair in zip(translated, scores, strict=True)]
+        for position, row in enumerate(rows):
+            answers[row] = best[count * position : count * (position + 1)]
         return answers if count > 1 else [first for (first,) in answers]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
-        known = self.network.config.vocabulary_size
-        if tokenizer.size > known:
+        vocabulary_size = self.network.config.vocabulary_size
+        if tokenizer.size > vocabulary_size:
             raise ValueError(
-                "The tokenizer must not make ids that the network does not embed. Received: a "
-                f"tokenizer of {tokenizer.size} ids, a network of {known}."
+                "The tokenizer must not have more ids than the network embeds. Received: a "
+                f"tokenizer of {tokenizer.size} ids, a network of {vocabulary_size}."
             )
 
 
 def _beam_settings(beam_size: int, n_best: int, length_penalty: float) -> dict[str, Any]:
-    """Return the arguments of `beam_search`; report errors by the names that users pass."""
+    """Return the arguments of `beam_search`, checked under the names that users pass."""
     check_positive_integer("beam_size", beam_size)
     check_positive_integer("n_best", n_best)
     if n_best > beam_size:

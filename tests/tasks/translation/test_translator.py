@@ -13,7 +13,7 @@ from keras_attn.batching import PairBatches
 from keras_attn.datasets import PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
-from keras_attn.tasks.translation._search import BATCH, searched
+from keras_attn.tasks.translation._search import BATCH, search_batch
 from tests.conftest import ROOT
 
 SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
@@ -375,7 +375,7 @@ def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room
     source = np.array([[5, 2, 0, 0], [5, 6, 7, 2]], "int32")
 
     def lengths(prefix):
-        ids = searched(network, beam_search, {"num_beams": 1}, 256, source, prefix).ids
+        ids = search_batch(network, beam_search, {"num_beams": 1}, 256, source, prefix).ids
         return (keras.ops.convert_to_numpy(ids) != 0).sum(axis=-1)[:, 0].tolist()
 
     assert lengths(np.zeros((2, 0), "int32")) == [2 * 2 + 8 + 1, 2 * 4 + 8 + 1]
