@@ -53,9 +53,9 @@ def fit_recipe(
     >>> from keras_attn import datasets, zoo
     >>> recipe = zoo.describe("imdb_ngram_attention").recipe
     >>> texts = datasets.remarks.draw_remarks(sizes={"train": 90, "validation": 9, "test": 9})
-    >>> fitted, notes = fit_recipe(recipe, texts)
-    >>> fitted.training.batch_size
-    22
+    >>> fitted, notes = fit_recipe(recipe, texts, epochs=3)
+    >>> fitted.training.epochs
+    3
     """
     if epochs is not None:
         values = recipe.model_dump()

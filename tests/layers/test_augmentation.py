@@ -5,8 +5,6 @@ import pytest
 from keras import ops
 
 from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
-from keras_attn.recipes.recipe import Augmentation
-from keras_attn.training.learner import augmentations
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (16, 6, 9, 3)).astype("float32")
 LAYERS = [RandomFlip, lambda **k: RandomShift(2, **k), lambda **k: Cutout(3, **k)]
@@ -94,15 +92,3 @@ def test_cutmix_mixes_targets_by_the_area_that_remains():
     np.testing.assert_allclose(targets[np.arange(16), np.arange(16)], unpasted, atol=1e-6)
     pasted = (after == np.roll(IMAGES, 1, axis=0)).all(-1)
     np.testing.assert_array_equal(pasted, ~(after == IMAGES).all(-1))
-
-
-def test_a_recipe_switches_them_on_with_seeds_of_their_own():
-    layers = augmentations(Augmentation(flip=True, shift=2, cutout=4, cutmix=1.0), seed=5)
-    assert [type(layer).__name__ for layer in layers] == [
-        "RandomFlip",
-        "RandomShift",
-        "Cutout",
-        "CutMix",
-    ]
-    assert len({layer.seed for layer in layers}) == 4
-    assert augmentations(Augmentation(), seed=0) == []

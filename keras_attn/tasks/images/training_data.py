@@ -10,7 +10,7 @@ from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.classification import classification_objective
-from keras_attn.tasks.images.description import ImageRecipe
+from keras_attn.tasks.images.description import Augmentation, ImageRecipe
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -57,16 +57,20 @@ class ImageTrainingData(TrainingData):
         return cost(self.network)
 
     def augmentations(self, seed: int) -> list[keras.layers.Layer]:
-        settings = self.augmentation
-        layers: list[keras.layers.Layer] = []
-        if settings.flip is True:  # `ImageBatches` does alternating flips
-            layers.append(RandomFlip(seed=seed + 1))
-        if settings.shift:
-            layers.append(RandomShift(settings.shift, seed=seed + 2))
-        if settings.cutout:
-            layers.append(Cutout(settings.cutout, seed=seed + 3))
-        if settings.mixup:
-            layers.append(Mixup(settings.mixup, seed=seed + 4))
-        if settings.cutmix:
-            layers.append(CutMix(settings.cutmix, seed=seed + 5))
-        return layers
+        return augmentation_layers(self.augmentation, seed)
+
+
+def augmentation_layers(settings: Augmentation, seed: int) -> list[keras.layers.Layer]:
+    """Return the layers of a recipe's augmentation, each with a seed of its own."""
+    layers: list[keras.layers.Layer] = []
+    if settings.flip is True:  # `ImageBatches` does alternating flips
+        layers.append(RandomFlip(seed=seed + 1))
+    if settings.shift:
+        layers.append(RandomShift(settings.shift, seed=seed + 2))
+    if settings.cutout:
+        layers.append(Cutout(settings.cutout, seed=seed + 3))
+    if settings.mixup:
+        layers.append(Mixup(settings.mixup, seed=seed + 4))
+    if settings.cutmix:
+        layers.append(CutMix(settings.cutmix, seed=seed + 5))
+    return layers
