@@ -19,12 +19,12 @@ from tests.conftest import ROOT
 from tests.training.runs import checkpoints_in, weights_of
 
 pytestmark = pytest.mark.tensorflow  # the task reads strings, as TensorFlow does
-NAME = "numbers_digit_attention"
+NAME = "numbers_digit_network"
 RECIPE = """
 task = "digit_sum"
 description = "Sums of digits."
 dataset = "numbers"
-architecture = "digit_attention"
+architecture = "digit_network"
 model = {units = 24}
 variants.narrow = {units = 4}
 optimizer = {name = "adamw", learning_rate = 0.02}
@@ -39,7 +39,7 @@ def toy():
     """The module of the toy task, which registers it; until the tests of this file end."""
     yield importlib.import_module("tests.tasks.toy_task")
     recipes.unregister_task("digit_sum")
-    models.unregister_architecture("digit_attention")
+    models.unregister_architecture("digit_network")
     datasets.unregister_dataset("numbers")
 
 
@@ -75,9 +75,9 @@ def sums(model):
 def test_no_file_of_the_library_names_it():
     for path in (ROOT / "keras_attn").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not [
-            name for name in ("digit_sum", "digit_attention", "DigitSum") if name in text
-        ], path
+        assert not [name for name in ("digit_sum", "digit_network", "DigitSum") if name in text], (
+            path
+        )
 
 
 def test_it_is_listed_and_described(catalogue):
@@ -112,7 +112,7 @@ def test_it_learns_and_its_record_holds_what_it_measures(finished):
 def test_the_weights_of_the_epoch_of_the_least_error_are_kept(finished):
     rows = [line.split(",") for line in (finished.folder / "log.csv").read_text().splitlines()]
     least = min(float(row[rows[0].index("val_error")]) for row in rows[1:])
-    best = tasks.from_architecture("digit_attention", units=24)
+    best = tasks.from_architecture("digit_network", units=24)
     best.load_weights(finished.folder / "best.weights.h5")
     metrics = best.evaluate_split(datasets.load("numbers")["validation"])
     assert metrics["error"] == pytest.approx(least, rel=1e-4)
@@ -152,7 +152,7 @@ def test_it_is_published_with_a_card_and_built_from_the_zoo(published, finished)
     card = (published.folder / "README.md").read_text()
     error = f"{finished.record['metrics']['test']['error']:.3f}"
     for part in (
-        'keras_attn.zoo.build("numbers_digit_attention")',
+        'keras_attn.zoo.build("numbers_digit_network")',
         'model.answers(["2718"])',
         "a SavedModel that takes texts string (B,)",
         "mean absolute error",
@@ -227,6 +227,6 @@ def test_the_command_line_knows_it(published, command_line, finished, tmp_path):
     assert f"{rows[0]['sum']:.2f}" in run(*options, "predict", tmp_path / "model.keras", TEXTS[0])
     assert "serving_default: texts string (B,)" in run(*options, "export", NAME, tmp_path / "1")
     error = run(*options, "predict", NAME, "--views", 2, TEXTS[0], code=1)
-    assert "--views is not for numbers_digit_attention, which does digit_sum" in error
+    assert "--views is not for numbers_digit_network, which does digit_sum" in error
     assert "does not explain its answers" in run(*options, "explain", NAME, TEXTS[0], code=1)
     assert "digit_sum" in run(*options, "evaluate", NAME, "--data", "a.csv", code=1)

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import keras
 import numpy as np
 
-from keras_attn import batching, datasets, layers, models, profiling, recipes
+from keras_attn import batching, datasets, models, profiling, recipes
 from keras_attn.tasks import Objective, Task, TrainingData
 
 LENGTH = 8  # digits of a string that are read
@@ -25,18 +25,17 @@ ERROR = recipes.Metric("error", "mean absolute error", digits=3, greater_is_bett
 
 
 @models.frozen_config
-class DigitAttentionConfig:
-    """Settings of `digit_attention`."""
+class DigitNetworkConfig:
+    """Settings of `digit_network`."""
 
     units: int = 16
 
 
-@models.register_architecture("digit_attention", task="digit_sum")
-def digit_attention(config: DigitAttentionConfig) -> keras.Model:
+@models.register_architecture("digit_network", task="digit_sum")
+def digit_network(config: DigitNetworkConfig) -> keras.Model:
     """Return a network from digits `(B, 8)`, with 10 behind the last, to a number `(B, 1)`."""
     digits = keras.Input((LENGTH,), dtype="int32")
     x = keras.layers.Embedding(11, config.units)(digits)
-    x = x + layers.MultiHeadAttention(num_heads=2, key_dim=4)(x, x)
     x = keras.layers.Dropout(0.05)(keras.layers.Dense(config.units, activation="relu")(x))
     return keras.Model(digits, keras.layers.Dense(1)(keras.ops.sum(x, axis=1)))
 
