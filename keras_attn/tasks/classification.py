@@ -137,7 +137,10 @@ class ClassificationTask(Task):
         """The network without its head, see `Task.backbone`."""
         if getattr(self, "_backbone", None) is None:
             # Bypass Keras's attribute tracking: the network already tracks these layers.
-            object.__setattr__(self, "_backbone", models.backbone(self.network))
+            backbone = models.backbone(self.network)
+            if backbone.weights and not backbone.trainable_weights:
+                backbone.trainable = False  # as a loaded model was saved: its layers are frozen
+            object.__setattr__(self, "_backbone", backbone)
         return self._backbone
 
     def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
@@ -194,21 +197,47 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(label_probabilities, 1e-12)).mean())
 
 
-def check_label_names(task: str, label_names: Sequence[str], outputs: int) -> tuple[str, ...]:
-    """Return label names as a tuple of unique strings, one for each output of a network.
+def normalize_label_names(label_names: Any) -> tuple[str, ...]:
+    """Return label names as a tuple of different strings.
+
+    Args:
+        label_names: Strings, or integers from 0 on in their order, which become `"0"`, `"1"`, ...;
+            a list, a tuple, an array such as `np.unique` returns, or a column of pandas.
 
     Raises:
-        ValueError: The names are not unique, or there is not one for each output.
+        ValueError: They are something else, or a name stands in it twice.
+
+    Example:
+
+    >>> normalize_label_names(np.unique(["dog", "cat", "dog"]))
+    ('cat', 'dog')
     """
-    if isinstance(label_names, str):
-        raise ValueError(
-            f"`label_names` must be a list of different names. Received: {label_names!r}."
-        )
-    names = tuple(map(str, label_names))
+    received = f"Received: {label_names!r}."
+    if isinstance(label_names, str | bytes | set | frozenset | dict):
+        raise ValueError(f"`label_names` must be a list of different names. {received}")
+    values = label_names.tolist() if hasattr(label_names, "tolist") else list(label_names)
+    names = [name.decode() if isinstance(name, bytes) else name for name in values]
+    if names and all(isinstance(name, int) and not isinstance(name, bool) for name in names):
+        if names != list(range(len(names))):
+            raise ValueError(
+                "`label_names` that are integers must be 0, 1, 2, ... in this order, for integer "
+                f"labels are indices. {received} Convert names and labels into strings."
+            )
+        names = list(map(str, names))
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"`label_names` must be strings. {received}")
     if len(set(names)) != len(names):
-        raise ValueError(
-            f"`label_names` must be a list of different names. Received: {label_names!r}."
-        )
+        raise ValueError(f"`label_names` must be a list of different names. {received}")
+    return tuple(map(str, names))
+
+
+def check_label_names(task: str, label_names: Any, outputs: int) -> tuple[str, ...]:
+    """Return label names as a tuple of different strings, one for each output of a network.
+
+    Raises:
+        ValueError: They are not that, see `normalize_label_names`.
+    """
+    names = normalize_label_names(label_names)
     if outputs != len(names):
         raise ValueError(
             f"{task} needs one name for each output of the network. Received: "

@@ -93,6 +93,7 @@ class Task(keras.Model):
     def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
+        self._has_trained_weights = False  # set where the weights of an entry are loaded
 
     # Construction
 
@@ -155,7 +156,10 @@ class Task(keras.Model):
         }
         model = cls(**{**config, **parts})
         # Keras restores the flag of a layer, not of its sublayers.
-        for layer in [layer for layer in model._flatten_layers() if not layer.trainable]:
+        frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
+        for layer in frozen:
+            if hasattr(layer, "operations"):  # a functional model, whose layers have own configs
+                continue
             layer.trainable = True  # TensorFlow ignores that False is set to False
             layer.trainable = False
         return model
@@ -187,6 +191,15 @@ class Task(keras.Model):
 
         Call it once on a new model, before `fit`. The default does nothing.
         """
+
+    def _check_adaptable(self) -> None:
+        """Raise ValueError if `adapt` would replace what trained weights depend on."""
+        if self._has_trained_weights or self.initialized_from is not None:
+            raise ValueError(
+                "This model has trained weights, which depend on the statistics or the vocabulary "
+                "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
+                "weights=None to train it from scratch."
+            )
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
         """Return the training and validation examples of a data set as batches for a run.
@@ -232,7 +245,15 @@ class Task(keras.Model):
         return as_array(y)
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
-        """Convert a batch of a `tf.data.Dataset`, in a TensorFlow graph."""
+        """Convert a batch of a `tf.data.Dataset`, in a TensorFlow graph.
+
+        A subclass that defines `preprocess_inputs` must define this too.
+        """
+        if type(self).preprocess_inputs is not Task.preprocess_inputs:
+            raise NotImplementedError(
+                f"{type(self).__name__} preprocesses arrays, but not batches of a tf.data.Dataset: "
+                "define `preprocess_batch`, or pass arrays or a keras.utils.PyDataset."
+            )
         return (x, *rest) if rest else x
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
@@ -251,6 +272,8 @@ class Task(keras.Model):
         if validation is not None:
             parts = validation if isinstance(validation, tuple | list) else (validation,)
             kwargs["validation_data"] = self._preprocess(*parts)
+        if kwargs.get("sample_weight") is not None:
+            kwargs["sample_weight"] = as_array(kwargs["sample_weight"])
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
         return super().fit(**self._fit_arguments(x, y, training=True), **kwargs)
@@ -259,6 +282,8 @@ class Task(keras.Model):
         """Return loss and metrics on raw inputs, as `keras.Model.evaluate` does; see `fit`."""
         if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has preprocessed them
             return super().evaluate(x, y, **kwargs)
+        if kwargs.get("sample_weight") is not None:
+            kwargs["sample_weight"] = as_array(kwargs["sample_weight"])
         return super().evaluate(**self._fit_arguments(x, y), **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:

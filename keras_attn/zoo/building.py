@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import numbers
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from keras_attn import datasets
 from keras_attn._names import unknown
 from keras_attn.recipes import Recipe
 from keras_attn.tasks import Task, from_architecture
+from keras_attn.tasks.classification import normalize_label_names
 from keras_attn.zoo import registry
 
 _log = logging.getLogger("keras_attn")
@@ -129,16 +131,13 @@ def _own_labels(
             f"`num_classes` out. Received: {label_names!r}, {num_classes!r}."
         )
     if num_classes is not None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        integer = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
+        if not integer or num_classes < 2:
             raise ValueError(
                 f"`num_classes` must be an integer of at least 2. Received: {num_classes!r}."
             )
         return tuple(map(str, range(num_classes)))
-    if isinstance(label_names, str):
-        raise ValueError(
-            f"`label_names` must be a list of different names. Received: {label_names!r}."
-        )
-    return tuple(map(str, label_names or ()))
+    return normalize_label_names(label_names)
 
 
 def _arguments(
@@ -207,6 +206,7 @@ def _load(
             f"The weights {path} do not fit the model {entry.name!r} {reason}: {error}. Pass "
             "weights=None for fresh weights, or leave its settings as they are."
         ) from error
+    model._has_trained_weights = True
     return _digest(path)
 
 

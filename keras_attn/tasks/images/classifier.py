@@ -115,6 +115,7 @@ class ImageClassifier(ClassificationTask):
         Raises:
             TypeError, ValueError: The inputs are not images, or there are none.
         """
+        self._check_adaptable()
         if not len(images):
             raise ValueError("`adapt` needs images to learn from. Received: none.")
         rows = np.random.default_rng(0).permutation(len(images))[:ADAPT_SAMPLE]
@@ -189,8 +190,9 @@ class ImageClassifier(ClassificationTask):
         """
         x = _as_sequence(x)
         if not isinstance(x, list):
-            if not isinstance(x, np.ndarray):
-                return x  # a tensor, which the network takes as it is
+            if isinstance(x, str | bytes | os.PathLike):
+                raise TypeError(f"Expected several images. Put the path in a list: [{x!r}].")
+            x = ops.convert_to_numpy(x)
             self._check_values(x)
             return x if x.shape[1:] == self.image_shape else self._resize(x)
         arrays = [self._decode(image) for image in x]
@@ -202,6 +204,7 @@ class ImageClassifier(ClassificationTask):
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Resize a batch of images of a `tf.data.Dataset` and convert label names."""
+        x = _check_batch(x)
         if tuple(x.shape[1:]) != self.image_shape:
             x = self.preprocess(x)
         if not rest:
@@ -370,13 +373,14 @@ class ImageClassifier(ClassificationTask):
 
     def _check_values(self, images: np.ndarray) -> None:
         """Raise ValueError for floats in 0..1, which would be read as a black image."""
-        if images.dtype == np.uint8:
-            return
-        if images.dtype.kind == "f" and images.ndim == 4 and images.size:
-            if 0.0 < images.max(initial=0.0) <= 1.0:
+        if images.dtype.kind == "f" and images.ndim == 4 and images.shape[-1] == 3:
+            if not np.isfinite(images).all():
+                raise ValueError("Images must have finite values. Received: NaN or infinity.")
+            if 0.0 < images.max(initial=0.0) <= 1.0 or images.min(initial=0.0) < 0.0:
                 raise ValueError(
-                    "Images must have values in 0..255. Received: floats of at most "
-                    f"{images.max():.3g}. Convert floats in 0..1 with images * 255."
+                    "Images must have values in 0..255. Received: floats from "
+                    f"{images.min():.3g} to {images.max():.3g}. Convert floats in 0..1 with "
+                    "images * 255, and pass images that are not standardized."
                 )
             return
         self._check_images(images)
@@ -399,6 +403,25 @@ class ImageClassifier(ClassificationTask):
                 f"Images must be uint8, with values in 0..255. {received} Convert floats in 0..1 "
                 "with (images * 255).round().astype('uint8')."
             )
+
+
+def _check_batch(images: Tensor) -> Tensor:
+    """Return a batch of a `tf.data.Dataset`, and fail where it holds floats in 0..1."""
+    import tensorflow as tf
+
+    if images.shape.rank not in (None, 4):
+        raise ValueError(
+            "A tf.data.Dataset must hold batches of images (batch, height, width, 3). Received: "
+            f"elements of shape {images.shape}. Call dataset.batch(32) first."
+        )
+    if not images.dtype.is_floating:
+        return images
+    largest = tf.reduce_max(images)
+    usual = ~((largest > 0) & (largest <= 1)) & (tf.reduce_min(images) >= 0)
+    usual |= tf.size(images) == 0
+    message = "Images must have values in 0..255; convert floats in 0..1 with images * 255."
+    with tf.control_dependencies([tf.debugging.Assert(usual, [message])]):
+        return tf.identity(images)
 
 
 def _as_sequence(images: Any) -> Any:

@@ -74,16 +74,16 @@ class ImageExplanation:
             axis.imshow(self.image)
         height, width = self.image.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        axes[0].set_title(f"{self.answer.label} ({self.answer.score:.2f})")
+        axes[0].set_title(f"{self.answer.label} ({self.answer.score:.2f})", parse_math=False)
         largest = np.abs(self.occlusion).max() or 1.0
         drawing = axes[1].imshow(
             self.occlusion, extent=extent, cmap="RdBu", vmin=-largest, vmax=largest, alpha=0.7
         )
-        axes[1].set_title(f"change of log-odds of {self.label!r}")
+        axes[1].set_title(f"change of log-odds of {self.label!r}", parse_math=False)
         figure.colorbar(drawing, ax=axes[1], shrink=0.8)
         for axis, (name, weights) in zip(axes[2:], self.attention.items(), strict=True):
             drawing = axis.imshow(weights, extent=extent, cmap="magma", vmin=0.0, alpha=0.65)
-            axis.set_title(f"attention received ({name})")
+            axis.set_title(f"attention received ({name})", parse_math=False)
             figure.colorbar(drawing, ax=axis, shrink=0.8)
         return figure
 

@@ -152,6 +152,7 @@ class TextClassifier(ClassificationTask):
             ValueError: The numbers of labels and texts differ, a label is unknown, a label has no
                 text, or the model has a trained backbone with a vocabulary.
         """
+        self._check_adaptable()
         texts = _as_list(texts)
         labels = self._check_labels(texts, labels)
         missing = sorted(set(range(len(self.label_names))) - set(labels.tolist()))
@@ -159,12 +160,6 @@ class TextClassifier(ClassificationTask):
             raise ValueError(
                 "`adapt` needs texts of every label. Received: none of "
                 f"{', '.join(repr(self.label_names[index]) for index in missing)}."
-            )
-        if self.initialized_from is not None:
-            raise ValueError(
-                "This model has a trained backbone with its vocabulary, which `adapt` would "
-                "replace. Call `fit` without `adapt`; or pass weights=None for a model "
-                "without trained weights."
             )
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)

@@ -43,6 +43,7 @@ class PairModel(Task):
             sources: Training sources.
             targets: Their translations.
         """
+        self._check_adaptable()
         trained = train_subwords(
             [*_as_list(sources), *_as_list(targets)],
             self.network.config.vocabulary_size,
