@@ -32,11 +32,6 @@ def load(path: str | os.PathLike[str]) -> "Task":
     ('red', 'green', 'blue', 'yellow')
     """
     path = pathlib.Path(path)
-    if path.suffix != ".keras":
-        raise ValueError(
-            f"`load` reads a .keras file that `save` wrote. Received: {str(path)!r}. For an entry "
-            "of the zoo call keras_attn.build(name)."
-        )
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no model file {str(path)!r}. Give a file that `save` wrote; for an entry of "

@@ -179,7 +179,7 @@ def test_texts_keep_vocabulary_and_ratios(tmp_path):
     loaded = keras_attn.load(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.logits(NEW), model.logits(NEW), atol=1e-5)
     model.initialized_from = {"entry": "imdb_ngram_attention"}
-    with pytest.raises(ValueError, match="has a trained backbone with a vocabulary of its own"):
+    with pytest.raises(ValueError, match="has trained weights, which depend on .* vocabulary"):
         model.adapt(TEXTS, [0, 1, 2, 0, 1, 2, 0])
 
 
@@ -211,3 +211,34 @@ def test_other_files_are_refused_with_what_they_are(tmp_path):
     (tmp_path / "part.keras").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"part\.keras cannot be read as a Keras model"):
         keras_attn.load(tmp_path / "part.keras")
+
+
+def test_a_loaded_backbone_can_be_unfrozen(tmp_path):
+    model = zoo.build("shapes_small_attention_cnn", label_names=["a", "b"])
+    everything = len(model.trainable_weights)
+    model.backbone.trainable = False
+    model.save(tmp_path / "frozen.keras")
+    loaded = keras_attn.load(tmp_path / "frozen.keras")
+    assert (loaded.backbone.trainable, len(loaded.trainable_weights)) == (False, 2)
+    loaded.backbone.trainable = True
+    assert len(loaded.trainable_weights) == everything
+    model.backbone.trainable = True
+    model.network.trainable = False
+    model.network.layers[-1].trainable = True
+    model.save(tmp_path / "head.keras")
+    assert len(keras_attn.load(tmp_path / "head.keras").trainable_weights) == 2
+    with pytest.raises(ValueError, match=r"has trained weights.*weights=None"):
+        zoo.build("shapes_small_attention_cnn").adapt(np.zeros((4, 32, 32, 3), "uint8"))
+
+
+@pytest.mark.parametrize("names", [[1, 2], [1, 0], {"a", "b"}, ["a", None]])
+def test_label_names_are_strings_or_the_indices_themselves(names):
+    with pytest.raises(ValueError, match="label_names"):
+        zoo.build("shapes_small_attention_cnn", label_names=names)
+
+
+def test_label_names_may_be_what_numpy_finds():
+    for names in (np.unique(["b", "a", "b"]), [b"a", b"b"]):
+        model = zoo.build("shapes_small_attention_cnn", label_names=names)
+        assert model.label_names == ("a", "b")
+    assert zoo.build("shapes_small_attention_cnn", num_classes=np.int64(3)).label_names[2] == "2"
