@@ -149,7 +149,7 @@ def test_a_backbone_that_was_looked_at_changes_no_file(shapes, tmp_path):
 
 
 def test_bodies_of_other_models_are_refused(trained, mine):
-    with pytest.raises(ValueError, match="must come from another"):
+    with pytest.raises(ValueError, match="must come from a model of the same type"):
         mine.copy_backbone(keras.Sequential())
     other = tasks.from_architecture("small_attention_cnn", ("a", "b"), filters=(4, 8))
     with pytest.raises(ValueError, match=r"filters|shape|layer"):
@@ -179,7 +179,7 @@ def test_texts_keep_vocabulary_and_ratios(tmp_path):
     loaded = keras_attn.load(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.logits(NEW), model.logits(NEW), atol=1e-5)
     model.initialized_from = {"entry": "imdb_ngram_attention"}
-    with pytest.raises(ValueError, match="has trained weights, which depend on .* vocabulary"):
+    with pytest.raises(ValueError, match=r"has trained weights, which depend on .* vocabulary"):
         model.adapt(TEXTS, [0, 1, 2, 0, 1, 2, 0])
 
 
