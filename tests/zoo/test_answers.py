@@ -1,6 +1,7 @@
 """Every trained entry answers as it did when its figures were recorded.
 
-`answers.json` holds answers of version 0.1. Labels and texts must be the same; numbers may differ
+`answers.json` holds answers of version 0.1; those of the entries on CIFAR-100, which it did not
+have, are of the version that trained them. Labels and texts must be the same; numbers may differ
 by the rounding of other processors.
 """
 
