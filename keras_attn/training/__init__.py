@@ -1,4 +1,4 @@
-"""Training: from a recipe to weights and a record of how they came about."""
+"""Training of recipes: `train` saves the weights and a record of the run."""
 
 from typing import TYPE_CHECKING
 

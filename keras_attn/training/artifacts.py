@@ -1,4 +1,4 @@
-"""The files of a trained model: its weights, and the assets beside them."""
+"""Read and write the files of a trained model: its weights and its assets."""
 
 import hashlib
 import json
@@ -34,7 +34,10 @@ def load(model: Task, folder: pathlib.Path) -> Task:
 
 
 def copy_into(target: Task, source: Task, folder: pathlib.Path) -> Task:
-    """Return `target` with the weights and assets of `source`, which pass through a folder."""
+    """Copy the weights and assets of `source` into `target`, and return `target`.
+
+    The assets are written to `folder` on the way.
+    """
     source.write_assets(folder)
     target.read_assets(folder)
     target.set_weights(source.get_weights())
@@ -42,7 +45,7 @@ def copy_into(target: Task, source: Task, folder: pathlib.Path) -> Task:
 
 
 def without_optimizer(model: Task) -> Task:
-    """Return a copy without optimizer, whose weights file holds the model's and nothing else."""
+    """Return a copy without optimizer, so that the weights file holds the model's weights alone."""
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
@@ -61,7 +64,10 @@ def weights_digest(model: Task) -> str:
 def finished_record(
     folder: pathlib.Path, identity: Identity, asset_files: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Return the record of this very run, if it has finished and its files are whole."""
+    """Return the record of the run with this identity, or None if it has not finished.
+
+    A run whose weights or assets are missing or damaged counts as not finished.
+    """
     path = folder / "record.json"
     if not path.is_file():
         return None
@@ -69,11 +75,11 @@ def finished_record(
     recorded = Identity(
         record["recipe_digest"], record["variant"], record["seed"], record["data"]["train_sha256"]
     )
-    whole = all(
+    intact = all(
         (folder / file).is_file() and sha256(folder / file) == record.get(key)
         for key, file in _digest_keys(asset_files)
     )
-    return record if recorded == identity and whole else None
+    return record if recorded == identity and intact else None
 
 
 def _digest_keys(asset_files: Sequence[str]) -> list[tuple[str, str]]:

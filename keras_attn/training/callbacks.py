@@ -1,4 +1,4 @@
-"""Callbacks of a run: its checkpoints and log, its best weights, its random state."""
+"""Callbacks of a run: checkpoints and log, best weights, and random states."""
 
 import contextlib
 import csv
@@ -22,28 +22,29 @@ from keras_attn.training.checkpoint import (
     write_text,
 )
 
-INTERRUPTED = 75  # the exit status of a run that stopped on a signal: EX_TEMPFAIL, try again
+INTERRUPTED = 75  # exit status of a run that a signal stopped: EX_TEMPFAIL, "try again"
 
 
 class InterruptedTrainingError(RuntimeError):
-    """Training stopped on SIGTERM, after a checkpoint; the message says how to go on."""
+    """Training stopped on SIGTERM, after a checkpoint; the message says how to resume."""
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Writes checkpoints and `log.csv`, and stops after a checkpoint on SIGTERM.
+    """Write checkpoints and `log.csv`, and stop training after a checkpoint on SIGTERM.
 
-    At the end of each epoch, after every `every` steps if asked to, and on SIGTERM, between two
-    steps. It stands last among the callbacks: an epoch whose checkpoint is there is done in
-    every respect.
+    A checkpoint is written at the end of each epoch, after every `every` steps within an epoch,
+    and on SIGTERM, between two steps. This callback must be the last one: once the checkpoint of
+    an epoch exists, all other callbacks have finished with that epoch.
 
     Args:
-        checkpoints: where they are written, the log beside them; None keeps nothing, and only
-            counts.
-        state: where the run stands at the beginning.
-        trained_weights: A context in which the model holds the weights as they are trained.
-        every: steps between checkpoints within an epoch, or None.
-        metrics: whether to keep what metrics have counted of an epoch under way. With several
-            workers it lies on all of them.
+        checkpoints: Where to write checkpoints; the log is written beside them. With None nothing
+            is written, and only epochs and steps are counted.
+        state: State of the run at the beginning.
+        trained_weights: Context manager in which the model holds the weights being trained, not
+            their moving averages.
+        every: Steps between checkpoints within an epoch, or None.
+        metrics: Whether checkpoints within an epoch save the state of the metrics. With several
+            workers the state is distributed over them, and the chief cannot save it.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints, self.every = checkpoints, every
         self.trained_weights = trained_weights
-        self.keeps_metrics = metrics
+        self.saves_metrics = metrics
         self.epoch, self.step = state.epoch, state.step
         self.history, self.segments = list(state.history), state.segments
         self.started = time.monotonic() - state.seconds
@@ -66,31 +67,33 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, earlier segments included."""
+        """Wall time of training so far, in seconds, earlier segments included."""
         return time.monotonic() - self.started
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Listen to SIGTERM."""
+        """Install the handler of SIGTERM."""
+        # Python accepts signal handlers in the main thread only. A resumed run may call `fit`
+        # twice, and the handler that was installed before must not be overwritten.
         main = threading.current_thread() is threading.main_thread()
-        if main and self._handler is None:  # an epoch under way is fitted by itself
+        if main and self._handler is None:
             self._handler = signal.signal(signal.SIGTERM, self._signal)
 
     def stop_listening(self) -> None:
-        """Leave SIGTERM to who had it before; also after an error."""
+        """Restore the handler of SIGTERM that was installed before training."""
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
             self._handler = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint if it is time for one."""
+        """Write a checkpoint if one is due."""
         self.step += 1
         if batch + 1 >= self.params["steps"]:
-            return  # the epoch is over, but for what is told of it
+            return  # the last step: `on_epoch_end` writes the checkpoint
         if self._signalled or (self.every and self.step % self.every == 0):
             self._save(within_epoch=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the checkpoint of an epoch."""
+        """Write the log, and the checkpoint of the epoch."""
         self.epoch, self.step = epoch + 1, 0
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         if self.checkpoints is not None:
@@ -101,22 +104,23 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def _save(self, *, within_epoch: bool) -> None:
         if self.checkpoints is not None:
             _sync(self.model)
-            counted = metric_variables(self.model) if within_epoch and self.keeps_metrics else []
+            saves_metrics = within_epoch and self.saves_metrics
+            variables = metric_variables(self.model) if saves_metrics else []
             state = State(
                 epoch=self.epoch,
                 step=self.step,
                 seconds=self.seconds,
-                metrics=[np.array(v).tolist() for v in counted],
+                metrics=[np.array(v).tolist() for v in variables],
                 history=self.history,
                 segments=self.segments,
             )
             self.checkpoints.save(self.model, state)
-        # A worker that is not the chief waits for it to end the job: the step at which it would
-        # stop by itself might be another.
+        # Only the chief stops by itself and ends the job: another worker may have received the
+        # signal at a different step.
         if self._signalled and self.checkpoints is not None:
             raise InterruptedTrainingError(
                 f"Stopped by SIGTERM after epoch {self.epoch}, step {self.step}, and a checkpoint. "
-                "The same command with --resume goes on."
+                "Run the same command with --resume to continue."
             )
 
     def _signal(self, number: int, frame: Any) -> None:
@@ -124,43 +128,43 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
 
 class Restore(keras.callbacks.Callback):
-    """Gives every random generator its state at the beginning of an epoch.
+    """Set the state of every random generator at the beginning of an epoch.
 
-    It is a function of the run's seed and the epoch. In an epoch that was under way they go
-    on from the checkpoint, and so do the metrics.
+    The state depends on the seed of the run and the epoch alone. If the run resumes within an
+    epoch, the generators and the metrics of that epoch continue from the checkpoint.
 
     Args:
-        seed: the run's seed.
-        state: where the run stands.
+        seed: Seed of the run.
+        state: State of the run at the beginning.
     """
 
     def __init__(self, seed: int, state: State) -> None:
         super().__init__()
         self.seed, self.state = seed, state
-        self._counted: list[Any] = []
+        self._saved_metrics: list[Any] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the states."""
+        """Set the states of the random generators."""
         if self.state.step and epoch == self.state.epoch:
-            self._counted = self.state.metrics
+            self._saved_metrics = self.state.metrics
             return
         states = [v for v in self.model.variables if v.path.endswith("seed_generator_state")]
         for index, variable in enumerate(states):
             drawn = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
-            variable.assign(np.array([drawn >> 1, 0]))  # fits the signed type of some backends
+            variable.assign(np.array([drawn >> 1, 0]))  # some backends have signed integers alone
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add what the metrics had counted, once there are metrics."""
-        if self._counted:
+        """Add the saved state of the metrics, after the first step has built the metrics."""
+        if self._saved_metrics:
             _sync(self.model)
             metrics = metric_variables(self.model)
-            for variable, value in zip(metrics, self._counted, strict=True):
+            for variable, value in zip(metrics, self._saved_metrics, strict=True):
                 variable.assign(np.array(value, variable.dtype) + np.array(variable))
-            self._counted = []
+            self._saved_metrics = []
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Saves the weights of the epoch with the best value of a validation metric.
+    """Save the weights of the epoch with the best value of a validation metric.
 
     Args:
         path: The `.weights.h5` file to write.
@@ -199,7 +203,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:
-    """Write the logs of all epochs as a table, in one step."""
+    """Write the logs of all epochs as a CSV table, replacing the file atomically."""
     text = io.StringIO()
     columns = ["epoch", *sorted(dict.fromkeys(key for row in history for key in row))]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -209,7 +213,7 @@ def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:
 
 
 def _sync(model: keras.Model) -> None:
-    """Bring a model's variables up to date: on JAX they lag behind within an epoch."""
+    """Update the variables of a model: on JAX they are stale within an epoch."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 

@@ -1,9 +1,10 @@
-"""Checkpoints that are whole or not there, of which the last two are kept.
+"""Atomic checkpoints, of which the last two are kept.
 
-A checkpoint is a folder of two files: the values of all variables, those of averages, optimizer
-and random generators among them, and `state.json`, which says where the run stands and names the
-SHA-256 of the values and of itself. It is written under another name and appears under its own
-when it is whole and on disk, so that a kill or a full disk at any moment leaves the one before.
+A checkpoint is a folder of two files: the values of all variables, including moving averages,
+optimizer and random generators; and `state.json`, which holds the state of the run, the SHA-256
+of the values, and a checksum of itself. A checkpoint is written under a temporary name and renamed
+once it is complete and on disk. If the process is killed or the disk is full, the previous
+checkpoint remains valid.
 """
 
 import dataclasses
@@ -23,22 +24,22 @@ import numpy as np
 
 VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
 FOLDER, PARTIAL = "checkpoints", "partial"
-KEPT = 2
+MAX_TO_KEEP = 2  # checkpoints
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be used; the message says why, and what to do."""
+    """A checkpoint cannot be used; the message says why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What run a checkpoint is of.
+    """Identity of a run: a run resumes only from checkpoints with the same identity.
 
     Attributes:
-        digest: that of the recipe, see `Recipe.digest`.
-        variant: the recipe's variant, or "".
-        seed: the run's seed.
-        data: fingerprint of the training split.
+        digest: Digest of the recipe, see `Recipe.digest`.
+        variant: Variant of the recipe, or "".
+        seed: Seed of the run.
+        data: Fingerprint of the training split.
     """
 
     digest: str
@@ -49,16 +50,16 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-        epoch: epochs that are done.
-        step: batches that are done of the next one.
-        seconds: wall time of training so far.
-        metrics: the values of the variables of the metrics, of an epoch that is under way.
-        history: what was told of each epoch that is done.
-        segments: what code and machine each piece of the run was made by, see `provenance`, and
-            the `epoch` that it began in. A run that nothing stopped is one segment.
+        epoch: Number of completed epochs.
+        step: Number of completed steps of the epoch in progress.
+        seconds: Wall time of training so far.
+        metrics: Values of the metrics' variables, if an epoch is in progress.
+        history: Logs of each completed epoch.
+        segments: Code and machine of each segment of the run, see `provenance`, and the `epoch`
+            in which the segment began. A run that was never interrupted has one segment.
     """
 
     epoch: int = 0
@@ -69,7 +70,11 @@ class State:
     segments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def continued(self, origin: dict[str, Any]) -> "State":
-        """The same place, from which code and machine of `origin` go on."""
+        """Return the state with a further segment, if code or machine have changed.
+
+        Args:
+            origin: The current code and machine, see `provenance`.
+        """
         last = self.segments[-1] if self.segments else {}
         if origin.items() <= last.items():
             return self
@@ -80,8 +85,8 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: the run's folder.
-        identity: what run it is.
+        folder: Folder of the run; checkpoints are written to a folder in it.
+        identity: Identity of the run.
     """
 
     def __init__(self, folder: pathlib.Path, identity: Identity) -> None:
@@ -91,7 +96,7 @@ class Checkpoints:
         """Write a checkpoint, and remove all but the last two.
 
         Raises:
-            OSError: it could not be written. Those before it are whole.
+            OSError: The checkpoint could not be written. Earlier ones are intact.
         """
         target = self.folder / f"{state.epoch:05d}-{state.step:07d}"
         partial = self.folder / PARTIAL
@@ -109,55 +114,60 @@ class Checkpoints:
             content["checksum"] = _checksum(content)
             (partial / STATE_FILE).write_text(json.dumps(content, indent=1) + "\n")
             for path in (partial / VALUES_FILE, partial / STATE_FILE, partial):
-                _to_disk(path)
+                _fsync(path)
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
-            _to_disk(self.folder)
+            _fsync(self.folder)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            left = self._names()
-            whole = f"{self.folder / left[-1]} was written before" if left else "There is none yet"
+            names = self._names()
+            previous = (
+                f"{self.folder / names[-1]} was written before and is intact"
+                if names
+                else "There is no earlier checkpoint"
+            )
             raise OSError(
                 error.errno,
-                f"The checkpoint {target} could not be written: {error}. {whole}. Make room, or "
-                "mend what is wrong, and go on with --resume.",
+                f"The checkpoint {target} could not be written: {error}. {previous}. Free disk "
+                "space, or correct the cause, and resume with --resume.",
             ) from error
-        for name in self._names()[:-KEPT]:
+        for name in self._names()[:-MAX_TO_KEEP]:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
     def exist(self) -> bool:
-        """Whether there is any checkpoint, whole or not."""
+        """Whether there is any checkpoint, intact or damaged."""
         return bool(self._names())
 
     def latest(self) -> tuple[State, pathlib.Path]:
-        """Where the run stands, and the file of its values: the last checkpoint that is whole.
+        """Return the state and the values file of the last intact checkpoint.
 
-        Warns of one that is damaged, and takes the one before.
+        A damaged checkpoint is skipped with a warning.
 
         Raises:
-            CheckpointError: there is none, all are damaged, or it is of another run.
+            CheckpointError: There is no checkpoint, all are damaged, or the last one belongs to
+                another run.
         """
-        again = "Start afresh without --resume, in a new folder or after removing this one."
+        remedy = "Start afresh without --resume, in a new folder or after removing this one."
         names = self._names()
         if not names:
-            raise CheckpointError(f"{self.folder.parent} holds no checkpoint to resume. {again}")
-        damages = []
+            raise CheckpointError(f"{self.folder.parent} holds no checkpoint to resume. {remedy}")
+        errors = []
         for name in reversed(names):
             try:
-                return self._read(self.folder / name, again)
+                return self._read(self.folder / name, remedy)
             except _DamagedError as error:
-                damages.append(str(error))
-                if len(damages) < len(names):
+                errors.append(str(error))
+                if len(errors) < len(names):
                     warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
-        raise CheckpointError(f"{' '.join(damages)} {again}")
+        raise CheckpointError(f"{' '.join(errors)} {remedy}")
 
-    def _read(self, folder: pathlib.Path, again: str) -> tuple[State, pathlib.Path]:
+    def _read(self, folder: pathlib.Path, remedy: str) -> tuple[State, pathlib.Path]:
         try:
             content = json.loads((folder / STATE_FILE).read_text())
             checksum = content.pop("checksum")
             if checksum != _checksum(content):
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             digest = content.pop("sha256")
             identity = Identity(**{key: content.pop(key) for key in vars(self.identity)})
             state = State(**content)
@@ -168,33 +178,37 @@ class Checkpoints:
         ]
         if differing:
             raise CheckpointError(
-                f"The checkpoint in {folder} is of another run: its {', '.join(differing)} "
-                "differ(s) from what was asked for (a recipe's digest changes with any of its "
-                f"numbers). {again}"
+                f"The checkpoint in {folder} belongs to another run: its {', '.join(differing)} "
+                "differ(s) from the requested run (the digest of a recipe changes with any of its "
+                f"settings). {remedy}"
             )
         values = folder / VALUES_FILE
         if not values.is_file() or sha256(values) != digest:
-            raise _DamagedError(f"{values} is missing or damaged: not the file written.")
+            raise _DamagedError(f"{values} is missing or damaged: its SHA-256 does not match.")
         return state, values
 
     def _names(self) -> list[str]:
-        """The folders that `save` wrote, the last one last; what else lies there is let be."""
+        """Return the names of the checkpoints, oldest first. Other files are ignored."""
         if not self.folder.is_dir():
             return []
-        own = re.compile(r"\d{5,}-\d{7,}")
-        names = [p.name for p in self.folder.iterdir() if p.is_dir() and own.fullmatch(p.name)]
+        pattern = re.compile(r"\d{5,}-\d{7,}")  # epoch and step
+        names = [p.name for p in self.folder.iterdir() if p.is_dir() and pattern.fullmatch(p.name)]
         return sorted(names, key=lambda name: [int(number) for number in name.split("-")])
 
 
 class _DamagedError(Exception):
-    """A checkpoint is not what was written."""
+    """A checkpoint is missing files, or its checksums do not match."""
 
 
 def restore(model: keras.Model, path: pathlib.Path) -> None:
-    """Give a built model, and its optimizer, the values of a checkpoint.
+    """Assign the values of a checkpoint to a built model and its optimizer.
+
+    Args:
+        model: The model, built and compiled.
+        path: The values file of the checkpoint.
 
     Raises:
-        CheckpointError: they do not fit it.
+        CheckpointError: The values do not fit the variables.
     """
     variables = _variables(model)
     with path.open("rb") as file:
@@ -209,7 +223,7 @@ def restore(model: keras.Model, path: pathlib.Path) -> None:
             if value.shape != tuple(variable.shape):
                 raise CheckpointError(
                     f"{path} does not fit: {variable.path} has shape {tuple(variable.shape)}, and "
-                    f"there it is {value.shape}. It was written by other code: start afresh."
+                    f"the file holds {value.shape}. It was written by other code: start afresh."
                 )
             variable.assign(value)
         if file.read(1):
@@ -220,22 +234,23 @@ def restore(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def metric_variables(model: keras.Model) -> list[keras.Variable]:
-    """The variables in which a model's metrics count."""
+    """Return the variables of all metrics of a model."""
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """All that a run is made of; what metrics have counted is another thing."""
-    counted = {id(variable) for variable in metric_variables(model)}
-    own = [variable for variable in model.variables if id(variable) not in counted]
-    return [*own, *model.optimizer.variables]
+    """Return the variables of a model and its optimizer, without those of its metrics."""
+    of_metrics = {id(variable) for variable in metric_variables(model)}
+    others = [variable for variable in model.variables if id(variable) not in of_metrics]
+    return [*others, *model.optimizer.variables]
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Write a `.weights.h5` file that appears under its name only when it is whole.
+    """Write a `.weights.h5` file atomically.
 
     Raises:
-        OSError: there is no room for it. (HDF5 itself does not survive a full disk.)
+        OSError: There is not enough disk space. This is checked first, because HDF5 may crash on
+            a full disk.
     """
     partial = path.with_name(f"partial-{path.name}")
     needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in model.weights)
@@ -249,14 +264,14 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Replace a text file at once: a reader sees the old one or the new one."""
+    """Write a text file atomically: a reader sees the old content or the new one."""
     partial = path.with_name(f"partial-{path.name}")
     partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     partial.replace(path)
 
 
 def sha256(path: pathlib.Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -265,8 +280,8 @@ def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _to_disk(path: pathlib.Path) -> None:
-    """Have what was written survive a machine that stops."""
+def _fsync(path: pathlib.Path) -> None:
+    """Flush a file or folder to disk, so that it survives a crash of the machine."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

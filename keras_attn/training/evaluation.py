@@ -10,14 +10,14 @@ from keras_attn.tasks import Task
 
 
 def evaluate(model: Task, split: Any, **options: Any) -> dict[str, Any]:
-    """Return all metrics of a model on a split, in its own precision.
+    """Return all metrics of a model on a split, computed in the precision of the model.
 
-    It does not matter how the model is compiled.
+    The model need not be compiled, and how it is compiled does not matter.
 
     Args:
         model: The model.
         split: A split of a data set for its task, such as `dataset["test"]`.
-        **options: See `evaluate_split` of the model's class: `views` for images.
+        **options: Options of `evaluate_split` of the model's class, such as `views` for images.
 
     Returns:
         Metrics by key, see `evaluate_split` of the model's class.
@@ -35,18 +35,18 @@ def evaluate(model: Task, split: Any, **options: Any) -> dict[str, Any]:
 def fit_recipe(
     recipe: Recipe, dataset: Dataset[Any], epochs: int | None = None
 ) -> tuple[Recipe, list[str]]:
-    """Return an entry's recipe for data of your own, which may be less, or shorter.
+    """Adapt an entry's recipe to your own data, which may have fewer or shorter examples.
 
     Args:
         recipe: The recipe of an entry.
         dataset: The data to train on; its training split is read.
-        epochs: Passes over it; None are as many as the recipe has.
+        epochs: Number of epochs; None leaves that of the recipe.
 
     Returns:
-        The recipe to train by, and a note on each number that was changed.
+        The adapted recipe, and a note on each setting that was changed.
 
     Raises:
-        RecipeError: The recipe cannot have so few epochs.
+        RecipeError: The recipe does not allow this number of epochs.
 
     Example:
 

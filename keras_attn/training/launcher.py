@@ -1,4 +1,4 @@
-"""Several workers on this machine, for trial and for tests of what runs on many."""
+"""Launch several workers on this machine, to try and to test multi-worker training."""
 
 import contextlib
 import json
@@ -11,26 +11,27 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-GRACE = 60.0  # seconds that the other workers have when one has ended
+GRACE_SECONDS = 60.0  # for the chief to end by itself after another worker has failed
 
 
 def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
-    """Run a command as so many workers of one job, each with its `TF_CONFIG`.
+    """Run a command in several workers of one job, each with its own `TF_CONFIG`.
 
-    The first worker, the chief, writes to this terminal; the others to files. SIGTERM and
-    SIGINT go to the chief, which checkpoints. Where one ends with an error the others are ended.
+    The first worker, the chief, writes to this terminal, and the others to log files. SIGTERM and
+    SIGINT are forwarded to the chief, which writes a checkpoint and exits. When a worker fails,
+    the others are killed.
 
     Args:
-        command: what each worker runs, such as `[sys.executable, "-m", "keras_attn", ...]`.
-        workers: how many, at least 2.
-        logs: folder for `worker-1.log` and so on.
+        command: The command of each worker, such as `[sys.executable, "-m", "keras_attn", ...]`.
+        workers: Number of workers, at least 2.
+        logs: Folder for `worker-1.log` and so on.
 
     Returns:
-        The exit status of the chief; or of the first worker that failed, where the chief did
-        not fail first.
+        0 if all workers succeeded. Otherwise the exit status of the chief if it has failed, else
+        that of the first worker that failed.
 
     Raises:
-        ValueError: fewer than 2 workers.
+        ValueError: `workers` is below 2.
     """
     if workers < 2:
         raise ValueError(f"There must be at least 2 workers. Received: {workers}.")
@@ -39,8 +40,8 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
     threads = max(1, (os.cpu_count() or 1) // workers)
     processes: list[subprocess.Popen] = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_ending(processes))
-        stack.enter_context(_passing_on(processes))
+        stack.enter_context(_kill_at_exit(processes))
+        stack.enter_context(_forward_signals(processes))
         for index in range(workers):
             task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             output: Any = None
@@ -50,20 +51,20 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
                 subprocess.Popen(
                     command,
                     env={
-                        "TF_NUM_INTRAOP_THREADS": str(threads),  # they share the cores
+                        "TF_NUM_INTRAOP_THREADS": str(threads),  # the workers share the cores
                         **os.environ,
                         "TF_CONFIG": json.dumps(task),
                     },
                     stdout=output,
                     stderr=subprocess.STDOUT if index else None,
-                    start_new_session=True,  # Ctrl-C is for us, who pass it on
+                    start_new_session=True,  # Ctrl-C must reach this process alone
                 )
             )
         return _watch(processes, logs)
 
 
 def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
-    """The status of the job, once all have ended or one has failed."""
+    """Wait until all workers have ended or one has failed, and return the status of the job."""
     while True:
         statuses = [process.poll() for process in processes]
         failed = [index for index, status in enumerate(statuses) if status]
@@ -73,9 +74,9 @@ def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
                 log = logs / f"worker-{first}.log"
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
                 print(f"Worker {first} ended with {statuses[first]}; see {log}:\n{tail}")
-            # The chief may be about to find out, and to say so.
+            # The chief may be about to detect the failure and report it.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return processes[0].wait(GRACE if first else 0) or statuses[first] or 1
+                return processes[0].wait(GRACE_SECONDS if first else 0) or statuses[first] or 1
             return statuses[first] or 1
         if all(status == 0 for status in statuses):
             return 0
@@ -83,8 +84,8 @@ def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
 
 
 @contextlib.contextmanager
-def _ending(processes: list[subprocess.Popen]) -> Iterator[None]:
-    """Leave no worker behind."""
+def _kill_at_exit(processes: list[subprocess.Popen]) -> Iterator[None]:
+    """Kill the workers that still run at the end of the block."""
     try:
         yield
     finally:
@@ -96,15 +97,15 @@ def _ending(processes: list[subprocess.Popen]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _passing_on(processes: list[subprocess.Popen]) -> Iterator[None]:
-    """Pass SIGTERM and SIGINT on to the chief, as SIGTERM: it checkpoints and ends."""
+def _forward_signals(processes: list[subprocess.Popen]) -> Iterator[None]:
+    """Forward SIGTERM and SIGINT to the chief as SIGTERM, inside the block."""
 
-    def pass_on(number: int, frame: Any) -> None:
+    def forward(number: int, frame: Any) -> None:
         if not processes:
             raise KeyboardInterrupt
         processes[0].send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -113,7 +114,7 @@ def _passing_on(processes: list[subprocess.Popen]) -> Iterator[None]:
 
 
 def _free_ports(number: int) -> list[int]:
-    """Ports that nobody listens to now."""
+    """Return ports that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for one in sockets:

@@ -1,4 +1,4 @@
-"""The model that `fit` trains: a task behind its augmentation, with averaged weights."""
+"""The model that `fit` trains: augmentation, a task, and a moving average of its weights."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ from keras_attn.tasks.training_data import Objective
 
 
 class Learner(keras.Model):
-    """A model as it is trained: augmented inputs in, logits and the objective's loss out.
+    """A model that applies augmentation before a task, and computes the loss of the objective.
 
-    Weights are shared with `task`, which is saved in the end. With `ema_decay` it also keeps an
-    exponential moving average of all of them, those of normalization included, updated by the
-    training step like the statistics of a batch normalization: under every backend and strategy,
-    and saved with the rest. (The average of a Keras optimizer leaves the normalization's
-    statistics out, and they then do not fit.)
+    The weights are those of `task`, which is saved after training. With `ema_decay` the learner
+    also keeps an exponential moving average (EMA) of all weights of the task, including the
+    statistics of batch normalization. The training step updates the average, so that it works on
+    every backend and under every strategy, and checkpoints include it. (`use_ema` of a Keras
+    optimizer averages trainable weights alone, and the statistics then do not match them.)
+
+    Under a `tf.distribute` strategy the loss of a step equals the loss of one device with the
+    whole batch: the loss of each replica is weighted by its share of the rows, or of the tokens.
 
     Args:
-        task: A built model from inputs of batches to logits.
-        objective: The loss of a step.
+        task: A built model from the inputs of a batch to logits.
+        objective: The loss and the metric, and how targets are prepared for them.
         augmentations: Layers applied to float inputs in training, in order.
-        ema_decay: Decay per step of the average, in [0, 1); 0 for none. In the first steps it is
-            lower, so that the average does not remember the initial weights.
+        ema_decay: Decay per step of the average, in [0, 1); 0 for no average. The decay is lower
+            in the first steps, so that the average does not depend on the initial weights.
         **kwargs: See `keras.Model`.
-
-    Under a `tf.distribute` strategy the loss of a step is that of one device with the whole
-    batch: a replica's counts by its share of the rows, or of the tokens.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Learner(keras.Model):
         self.objective = objective
         self.augmentations = augmentations
         self.ema_decay = ema_decay
-        self.example: Any = None  # a batch, to build metrics from under a strategy
+        self.example: Any = None  # a batch whose shapes the metrics are built from
         if ema_decay:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
             )
-            self.averages = [
+            self.ema_weights = [
                 self.add_weight(
                     name=f"average_{index}",
                     shape=weight.shape,
@@ -58,20 +58,20 @@ class Learner(keras.Model):
                     dtype="float32",
                     trainable=False,
                 )
-                for index, weight in enumerate(self.averaged)
+                for index, weight in enumerate(self.averaged_weights)
             ]
         self.built = True
 
     @property
-    def averaged(self) -> list[keras.Variable]:
-        """The weights that are averaged: all but the states of random generators."""
+    def averaged_weights(self) -> list[keras.Variable]:
+        """The weights that are averaged: those of the task, without random generator states."""
         return self.task.weights
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training:
             return self.task(inputs, training=False)
         if self.ema_decay:
-            self._update_averages()
+            self._update_ema()
         if self.augmentations:
             inputs = ops.cast(inputs, "float32")
         for layer in self.augmentations:
@@ -79,18 +79,18 @@ class Learner(keras.Model):
         return self.task(inputs, training=True)
 
     def exchange(self) -> None:
-        """Exchange the weights with their averages, exactly; a second call undoes it."""
-        for weight, average in zip(self.averaged, self.averages, strict=True):
+        """Swap the weights with their averages, without rounding; a second call undoes it."""
+        for weight, average in zip(self.averaged_weights, self.ema_weights, strict=True):
             value = ops.convert_to_numpy(weight.value)
             weight.assign(ops.convert_to_numpy(average.value))
             average.assign(value)
 
-    def _update_averages(self) -> None:
-        """Take in the weights as they stand before this step."""
-        keep = ops.minimum(self.ema_decay, self.steps / (self.steps + 9.0))
-        for weight, average in zip(self.averaged, self.averages, strict=True):
+    def _update_ema(self) -> None:
+        """Update the averages with the weights before this step."""
+        decay = ops.minimum(self.ema_decay, self.steps / (self.steps + 9.0))
+        for weight, average in zip(self.averaged_weights, self.ema_weights, strict=True):
             value = ops.cast(weight.value, "float32")
-            average.assign(keep * average + (1.0 - keep) * value)
+            average.assign(decay * average + (1.0 - decay) * value)
         self.steps.assign(self.steps + 1.0)
 
     def compute_loss(
@@ -111,32 +111,33 @@ class Learner(keras.Model):
         )
         if training:
             return self._share(loss + self.objective.penalty(y, y_pred), y)
-        # Where Keras logs the loss, it multiplies by the replicas that it assumes to have divided
-        # by.
+        # To log the loss, Keras multiplies it by the number of replicas, because it assumes that
+        # the loss was divided by that number.
         return loss if self.objective.is_divided_by_replicas else loss / self.replicas
 
     @property
     def replicas(self) -> int:
-        """Copies of the model that a strategy keeps."""
+        """Number of replicas of the model; 1 without a strategy."""
         strategy = getattr(self, "distribute_strategy", None)
         return 1 if strategy is None else strategy.num_replicas_in_sync
 
     def _share(self, loss: Tensor, y: Tensor) -> Tensor:
-        """Return what this replica's mean adds to that of all."""
+        """Return the contribution of this replica to the mean loss over the whole batch."""
         if self.replicas == 1:
             return loss
         import tensorflow as tf
 
         own = self.objective.size(y)
         if self.objective.is_divided_by_replicas:
-            # Keras has divided a mean over rows as if all replicas had as many.
+            # Keras has divided the mean by the number of replicas, which is right only if all
+            # replicas have the same number of rows. Undo it.
             loss = loss * self.replicas
         total = tf.distribute.get_replica_context().all_reduce("SUM", own)
         return loss * ops.cast(own / ops.maximum(total, 1.0), loss.dtype)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        # Keras 3.15 builds the metrics from the mean of a distributed batch, which there is only
-        # where all parts have one shape, and one process holds them.
+        # Keras 3.15 builds the metrics from the mean of a distributed batch, which is defined only
+        # if all parts have the same shape and one process holds them all.
         if self.replicas == 1 or self.example is None:
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
             return
@@ -144,7 +145,7 @@ class Learner(keras.Model):
             self._symbolic_build(data_batch=keras.tree.map_structure(_spec, self.example))
 
     def make_train_function(self, force: bool = False) -> Any:
-        """As of Keras, but where it cannot work: with several workers."""
+        """Replace the function of Keras if there are several workers, see `_step_function`."""
         if not _several_workers(self):
             return super().make_train_function(force)
         if force or self.train_function is None:
@@ -152,7 +153,7 @@ class Learner(keras.Model):
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
-        """As of Keras, but where it cannot work: with several workers."""
+        """Replace the function of Keras if there are several workers, see `_step_function`."""
         if not _several_workers(self):
             return super().make_test_function(force)
         if force or self.test_function is None:
@@ -173,10 +174,17 @@ def _several_workers(learner: Learner) -> bool:
 
 
 def _step_function(learner: Learner, step: Any) -> Any:
-    """A function of an iterator that makes a step on every worker, and gives its logs.
+    """Return a function that runs a step on every worker, and returns the mean of its logs.
 
-    Keras 3.15 reduces logs, which are scalars, over their first axis (keras-team/keras issue
-    20585). Here they are averaged over the replicas.
+    Keras 3.15 reduces logs over their first axis, which fails because they are scalars
+    (keras-team/keras issue 20585). Here they are averaged over the replicas.
+
+    Args:
+        learner: The model.
+        step: Its `train_step` or `test_step`.
+
+    Returns:
+        A function of an iterator of distributed batches.
     """
     import tensorflow as tf
 
@@ -191,44 +199,44 @@ def _step_function(learner: Learner, step: Any) -> Any:
 
 
 class EvaluateAverages(keras.callbacks.Callback):
-    """Puts the averages in the weights' place to evaluate, and for what follows an epoch.
+    """Swap the averages in for validation, and from the end of an epoch to the next one.
 
-    From the end of an epoch to the beginning of the next, and after training, the task holds the
-    averages. A callback that needs the weights as they are trained
-    must come before this one.
+    As Keras's `SwapEMAWeights`, for the averages of a `Learner`. The task holds the averages
+    between epochs and after training. A callback that needs the weights being trained at the end
+    of an epoch must come before this one.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.exchanged = False
 
-    def _hold_averages(self, wanted: bool) -> None:
-        if wanted != self.exchanged:
+    def _use_ema(self, use: bool) -> None:
+        if use != self.exchanged:
             self.model.exchange()
-            self.exchanged = wanted
+            self.exchanged = use
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Train on the weights."""
-        self._hold_averages(False)
+        """Restore the weights to train."""
+        self._use_ema(False)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Evaluate the averages."""
-        self._hold_averages(True)
+        """Swap the averages in for validation."""
+        self._use_ema(True)
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Show the callbacks before this one the weights."""
-        self._hold_averages(False)
+        """Restore the weights, for the callbacks before this one."""
+        self._use_ema(False)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the callbacks after this one the averages; keep them if this was the end."""
-        self._hold_averages(True)
+        """Swap the averages in, for the callbacks after this one and after the last epoch."""
+        self._use_ema(True)
 
     @contextlib.contextmanager
     def trained_weights(self) -> Iterator[None]:
-        """Hold the weights as they are trained within a `with` block."""
+        """Restore the weights being trained, inside a `with` block."""
         before = self.exchanged
-        self._hold_averages(False)
+        self._use_ema(False)
         try:
             yield
         finally:
-            self._hold_averages(before)
+            self._use_ema(before)

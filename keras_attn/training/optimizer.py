@@ -1,4 +1,4 @@
-"""The optimizer of a recipe."""
+"""Build the optimizer of a recipe."""
 
 import keras
 
@@ -8,7 +8,12 @@ from keras_attn.recipes.recipe import Optimizer
 
 
 def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer, with its schedule over the whole training."""
+    """Return the optimizer of a recipe, with the schedule of its learning rate.
+
+    Args:
+        recipe: The recipe.
+        steps_per_epoch: Number of steps per epoch, to convert epochs of the schedule into steps.
+    """
     settings, schedule, training = recipe.optimizer, recipe.schedule, recipe.training
     rate = WarmupDecay(
         settings.learning_rate,
@@ -38,7 +43,7 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Op
 
 
 def _muon(settings: Optimizer, rate: WarmupDecay) -> Muon:
-    """Muon with its groups, whose rates keep their proportion to its own."""
+    """Return Muon with its groups, whose learning rates follow the same schedule, scaled."""
     return Muon(
         learning_rate=rate,
         momentum=settings.momentum,

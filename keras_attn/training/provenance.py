@@ -1,4 +1,4 @@
-"""Where a number comes from: the code, the machine, the packages."""
+"""Provenance of a result: commit, package versions and hardware."""
 
 import importlib.metadata
 import os
@@ -14,27 +14,31 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "tensorflow-datasets
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, versions and hardware of this process, for a results file.
+    """Return commit, versions and hardware of this process, for a results file.
 
-    The commit ends in `+changes` where the checkout has uncommitted changes to tracked
-    files, and is None outside a checkout. Where `KERAS_ATTN_COMMIT` is set it is that: for
-    machines to which the files of a commit were carried without its history.
+    The commit ends in `+changes` if tracked files of the checkout have uncommitted changes, and
+    is None outside a checkout. The environment variable `KERAS_ATTN_COMMIT` overrides it, for
+    machines to which the files of a commit were copied without the repository.
+
+    Raises:
+        ValueError: `KERAS_ATTN_COMMIT` is not a full commit hash.
     """
     return {"commit": _commit(), "versions": _versions(), "hardware": _hardware()}
 
 
 def _commit() -> str | None:
-    carried = os.environ.get("KERAS_ATTN_COMMIT")
-    if carried:
-        if not re.fullmatch("[0-9a-f]{40}", carried):
+    variable = os.environ.get("KERAS_ATTN_COMMIT")
+    if variable:
+        if not re.fullmatch("[0-9a-f]{40}", variable):
             raise ValueError(
-                "KERAS_ATTN_COMMIT must be what `git rev-parse HEAD` says where the files come "
-                f"from, 40 hexadecimal digits. Received: {carried!r}. Unset it in a checkout."
+                "KERAS_ATTN_COMMIT must be the output of `git rev-parse HEAD` in the checkout that "
+                f"the files come from, 40 hexadecimal digits. Received: {variable!r}. Unset it in "
+                "a checkout."
             )
-        return carried
+        return variable
     folder = pathlib.Path(__file__).parent
     try:
-        # Fails where this file is no part of the checkout that happens to surround it.
+        # Fails if git does not track this file, although a checkout contains its folder.
         _run(["git", "ls-files", "--error-unmatch", pathlib.Path(__file__).name], folder)
         head = _run(["git", "rev-parse", "HEAD"], folder)
         changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
@@ -44,8 +48,8 @@ def _commit() -> str | None:
 
 
 def _run(command: list[str], folder: pathlib.Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    completed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return completed.stdout.strip()
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Distribution strategies by name, and what a run must know of them."""
+"""Create distribution strategies by name, and describe them for a run."""
 
 import contextlib
 import dataclasses
@@ -16,18 +16,18 @@ Devices = int | Sequence[str] | None
 
 
 class WorkerLostError(RuntimeError):
-    """Another worker of the job is gone; the message says how to go on."""
+    """Another worker of the job was lost; the message says how to resume."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """How a run is spread over devices and machines.
+    """Distribution of a run over devices and machines.
 
     Attributes:
-        strategy: a `tf.distribute.Strategy`, or None.
-        workers: number of processes.
-        worker: number of this one.
-        chief: whether this one saves and tells.
+        strategy: A `tf.distribute.Strategy`, or None.
+        workers: Number of worker processes.
+        worker: Index of this worker.
+        chief: Whether this worker is the chief, which writes files and reports.
     """
 
     strategy: Any = None
@@ -37,64 +37,71 @@ class Distribution:
 
     @property
     def replicas(self) -> int:
-        """Copies of the model, over all workers."""
+        """Number of replicas of the model, over all workers."""
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What a record says of the distribution."""
+        """Name of the strategy, and numbers of workers and replicas, for the record of a run."""
         name = "none" if self.strategy is None else type(self.strategy).__name__
         return {"name": name, "workers": self.workers, "replicas": self.replicas}
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """The scope in which a model must be built."""
+        """Return the scope in which a model must be built."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def check_together(self, epoch: int, step: int) -> None:
-        """Refuse to begin where workers stand at different places.
+        """Raise unless all workers resume at the same epoch and step.
+
+        Args:
+            epoch: Epoch at which this worker resumes.
+            step: Step at which this worker resumes.
 
         Raises:
-            ValueError: they do.
+            ValueError: The epochs or steps of the workers differ.
         """
         if self.workers == 1:
             return
         import tensorflow as tf
 
-        def of_all() -> Any:
+        def gather() -> Any:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce("SUM", tf.constant(places, tf.int64))
+            return context.all_reduce("SUM", tf.constant(codes, tf.int64))
 
-        places = [0] * self.workers
-        places[self.worker] = epoch * 10**7 + step
-        own = tf.function(lambda: self.strategy.run(of_all))()
-        local = self.strategy.experimental_local_results(own)[0].numpy()
+        # Each worker writes its position, as one integer, at its own index of a vector; the sum
+        # over all replicas holds the position of every worker, times the replicas of a worker.
+        codes = [0] * self.workers
+        codes[self.worker] = epoch * 10**7 + step
+        total = tf.function(lambda: self.strategy.run(gather))()
+        local = self.strategy.experimental_local_results(total)[0].numpy()
         replicas = self.replicas // self.workers
-        read = [divmod(int(value) // replicas, 10**7) for value in local]
-        if len(set(read)) > 1:
+        positions = [divmod(int(value) // replicas, 10**7) for value in local]
+        if len(set(positions)) > 1:
             raise ValueError(
-                "The workers do not stand at the same place: of the folder that they share they "
-                f"read epoch and step {read}. Does each of them see the folder of the chief?"
+                "The workers do not resume at the same place: from the folder of the run they read "
+                f"epoch and step {positions}. Check that all workers see the folder of the chief, "
+                "on a file system that they share."
             )
 
 
 def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distribution:
-    """The distribution of a name, or of a strategy.
+    """Return the distribution for the name of a strategy, or for a strategy.
 
     Args:
         strategy_or_name: `"none"`; `"one_device"`, the first GPU, or the CPU; `"mirrored"`, all
-            GPUs of this machine, or its logical CPUs; `"multi_worker"`, the machines that
-            `TF_CONFIG` names, this being one of them; or a `tf.distribute.Strategy`.
-        devices: names such as `["GPU:0", "GPU:1"]` in place of all; or how many: GPUs, or on a
-            machine without them virtual CPUs, made for trial.
+            GPUs of this machine, or its logical CPUs; `"multi_worker"`, the machines listed in
+            `TF_CONFIG`, including this one; or a `tf.distribute.Strategy`.
+        devices: Names of the devices to use, such as `["GPU:0", "GPU:1"]`, or their number. A
+            number is of GPUs, or of virtual CPUs on a machine without GPUs. None uses all devices.
 
     Raises:
-        ValueError: no strategy has that name, the backend is not TensorFlow, the devices are
-            not there, or `TF_CONFIG` does not describe this worker.
+        ValueError: No strategy has that name, the backend is not TensorFlow, a device does not
+            exist, or `TF_CONFIG` does not describe this worker.
     """
     if not isinstance(strategy_or_name, str):
-        spread = _described(strategy_or_name)
+        result = _describe(strategy_or_name)
         _check_backend(strategy_or_name)
-        return spread
+        return result
     if strategy_or_name not in STRATEGIES:
         raise ValueError(unknown("strategy", strategy_or_name, STRATEGIES))
     if strategy_or_name == "none":
@@ -111,7 +118,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
         if devices is not None:
             raise ValueError(
                 "Under 'multi_worker' each process uses all of its GPUs. Received: "
-                f"devices={devices!r}. Hide others from it by CUDA_VISIBLE_DEVICES."
+                f"devices={devices!r}. Hide GPUs from it with CUDA_VISIBLE_DEVICES."
             )
         return _multi_worker()
     names = _devices(devices)
@@ -121,9 +128,9 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
 
 
 @contextlib.contextmanager
-def lost_workers_named(spread: Distribution) -> Iterator[None]:
-    """Say so where a step fails because another worker is gone."""
-    if spread.workers == 1:
+def lost_workers_named(distribution: Distribution) -> Iterator[None]:
+    """Raise WorkerLostError if a step fails because another worker was lost."""
+    if distribution.workers == 1:
         yield
         return
     import tensorflow as tf
@@ -139,9 +146,9 @@ def lost_workers_named(spread: Distribution) -> Iterator[None]:
     ) as error:
         lines = [line.strip() for line in str(error).splitlines()][-3:]
         raise WorkerLostError(
-            f"Worker {spread.worker} of {spread.workers} lost another. End all workers, and start "
-            "the same commands with --resume: they go on from the last checkpoint. TensorFlow "
-            f"says: {' '.join(filter(None, lines))[:300]}"
+            f"Worker {distribution.worker} of {distribution.workers} lost another. End all "
+            "workers, and run the same commands with --resume to continue from the last "
+            f"checkpoint. TensorFlow reports: {' '.join(filter(None, lines))[:300]}"
         ) from error
 
 
@@ -153,33 +160,33 @@ def _check_backend(strategy: Any) -> None:
         )
 
 
-def _described(strategy: Any) -> Distribution:
+def _describe(strategy: Any) -> Distribution:
     if not hasattr(strategy, "scope"):
         raise ValueError(
             f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, or a "
             f"tf.distribute.Strategy. Received: {strategy!r}."
         )
-    return _of_cluster(strategy)
+    return _from_cluster(strategy)
 
 
 def _multi_worker() -> Distribution:
-    _check_cluster()
+    _check_tf_config()
     import tensorflow as tf
 
     try:
-        # Without a timeout of its own, for which TensorFlow 2.21 keeps a thread for each
-        # operation of each step: that another worker is gone is known from its connection.
+        # No timeout is set: TensorFlow 2.21 would keep a thread for each operation of each step.
+        # A lost worker is detected by its closed connection instead.
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(
-            "The strategy 'multi_worker' must be made before TensorFlow does anything else in the "
-            f"process: {error} Start the training first, or use `keras-attn train`."
+            "The strategy 'multi_worker' must be created before TensorFlow runs anything else in "
+            f"the process: {error} Start the training first, or use `keras-attn train`."
         ) from error
-    return _of_cluster(strategy)
+    return _from_cluster(strategy)
 
 
-def _of_cluster(strategy: Any) -> Distribution:
-    """What a strategy's own resolver says of the cluster, whoever made it: TF_CONFIG or Slurm."""
+def _from_cluster(strategy: Any) -> Distribution:
+    """Return the distribution by the cluster resolver of a strategy, from TF_CONFIG or Slurm."""
     resolver = getattr(strategy, "cluster_resolver", None)
     hosts = {} if resolver is None else resolver.cluster_spec().as_dict()
     chiefs = len(hosts.get("chief", ()))
@@ -190,22 +197,22 @@ def _of_cluster(strategy: Any) -> Distribution:
     return Distribution(strategy, workers, index, chief=index == 0)
 
 
-def _check_cluster() -> None:
+def _check_tf_config() -> None:
     example = (
         '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, '
         '"task": {"type": "worker", "index": 0}}'
     )
     text = os.environ.get("TF_CONFIG", "")
     try:
-        found = json.loads(text)
-        task, cluster = found["task"], found["cluster"]
+        config = json.loads(text)
+        task, cluster = config["task"], config["cluster"]
         hosts = cluster[task["type"]]
         if task["type"] not in ("chief", "worker") or not 0 <= task["index"] < len(hosts):
             raise ValueError(f"there is no {task['type']} {task['index']} in it")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            "The strategy 'multi_worker' reads the environment's TF_CONFIG, the hosts of all "
-            f"workers and which of them this is, such as {example}. Received: {text!r} ({error}). "
+            "The strategy 'multi_worker' reads the environment's TF_CONFIG: the hosts of all "
+            f"workers, and the index of this one, such as {example}. Received: {text!r} ({error}). "
             "To try it on this machine alone, use `keras-attn train NAME --workers 2`."
         ) from error
 
@@ -217,11 +224,11 @@ def _devices(devices: Devices) -> list[str]:
     if isinstance(devices, int):
         if devices < 1 or (gpus and devices > len(gpus)):
             raise ValueError(
-                f"`devices` must be at least 1, and at most the {len(gpus)} GPUs that are here. "
+                f"`devices` must be at least 1, and at most the number of GPUs, {len(gpus)}. "
                 f"Received: {devices}."
             )
         if not gpus:
-            _make_virtual(devices)
+            _create_virtual_cpus(devices)
         kind = "GPU" if gpus else "CPU"
         return [f"{kind}:{index}" for index in range(devices)]
     logical = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -240,18 +247,22 @@ def _devices(devices: Devices) -> list[str]:
     return list(devices)
 
 
-def _make_virtual(number: int) -> None:
-    """Make so many logical CPUs of the one there is."""
+def _create_virtual_cpus(number: int) -> None:
+    """Split the CPU into this number of logical devices.
+
+    Raises:
+        ValueError: TensorFlow is initialized already, with fewer logical devices.
+    """
     import tensorflow as tf
 
     (cpu, *_) = tf.config.list_physical_devices("CPU")
-    wanted = [tf.config.LogicalDeviceConfiguration()] * number
+    configurations = [tf.config.LogicalDeviceConfiguration()] * number
     try:
-        tf.config.set_logical_device_configuration(cpu, wanted)
-    except RuntimeError as error:  # TensorFlow has begun
-        here = len(tf.config.list_logical_devices("CPU"))
-        if here < number:
+        tf.config.set_logical_device_configuration(cpu, configurations)
+    except RuntimeError as error:  # TensorFlow is initialized
+        available = len(tf.config.list_logical_devices("CPU"))
+        if available < number:
             raise ValueError(
-                f"This process has {here} logical CPU(s), and cannot be given {number} now that "
-                "TensorFlow runs. Ask for them in a new process."
+                f"This process has {available} logical CPU(s), and cannot create {number} after "
+                "TensorFlow was initialized. Request them in a new process."
             ) from error

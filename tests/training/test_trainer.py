@@ -297,7 +297,7 @@ def test_validation_sees_the_averages_and_training_the_weights(shapes):
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             held["training"] = [np.array(w) for w in classifier.get_weights()]
-            held["averages"] = [np.array(w) for w in learner.averages]
+            held["averages"] = [np.array(w) for w in learner.ema_weights]
 
         def on_test_batch_end(self, batch, logs=None):
             held["test"] = [np.array(w) for w in classifier.get_weights()]
