@@ -1,4 +1,4 @@
-"""Recipes, and descriptions of the tasks that they train. Imports no Keras."""
+"""Recipes, and descriptions of the tasks they are for. Imports no Keras."""
 
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.reading import load_recipe, parse_recipe

@@ -1,4 +1,4 @@
-"""Figures of recorded runs, as generated pages write them."""
+"""Format the figures of recorded runs for generated pages."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Run = dict[str, Any]  # the record of a finished run, as `results.json` holds it
 
 
 def mean_and_deviation(values: Sequence[float], form: str) -> str:
-    """The mean, with the sample standard deviation of several values.
+    """Return the mean, with the sample standard deviation if there are several values.
 
     Example:
 
@@ -22,37 +22,37 @@ def mean_and_deviation(values: Sequence[float], form: str) -> str:
 
 
 def seeds(runs: Sequence[Run]) -> str:
-    """How many runs a figure is of: `1 seed`, `3 seeds`."""
+    """Return the number of runs behind a figure: `1 seed`, `3 seeds`."""
     return _count(len(runs), "seed")
 
 
 def minutes(runs: Sequence[Run]) -> str:
-    """The wall time of training."""
+    """Return the mean wall time of training, in minutes."""
     values = [run["train_seconds"] / 60 for run in runs]
     form = ".0f" if statistics.fmean(values) >= 10 else ".1f"
     return f"{mean_and_deviation(values, form)} min"
 
 
 def minutes_by_hardware(runs: Sequence[Run]) -> str:
-    """The wall time of training on each kind of machine that runs were made on."""
-    return "; ".join(f"{minutes(some)} on {name}" for name, some in by_hardware(runs).items())
+    """Return the mean wall time of training on each kind of hardware."""
+    return "; ".join(f"{minutes(group)} on {name}" for name, group in by_hardware(runs).items())
 
 
 def by_hardware(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by what they ran on."""
-    kinds: dict[str, list[Run]] = {}
+    """Group runs by hardware, see `hardware`."""
+    groups: dict[str, list[Run]] = {}
     for run in runs:
-        kinds.setdefault(hardware(run), []).append(run)
-    return kinds
+        groups.setdefault(hardware(run), []).append(run)
+    return groups
 
 
 def hardware(run: Run) -> str:
-    """What a run ran on: all machines that it went over, all workers of it.
+    """Return the hardware of a run: the machine of each segment, and the number of workers.
 
     Example:
 
-    >>> of_cpu = {"accelerators": [], "cores": 2, "processor": "AMD EPYC"}
-    >>> hardware({"hardware": of_cpu, "strategy": {"workers": 2}})
+    >>> cpu = {"accelerators": [], "cores": 2, "processor": "AMD EPYC"}
+    >>> hardware({"hardware": cpu, "strategy": {"workers": 2}})
     '2 x 2 cores (AMD EPYC)'
     """
     machines = dict.fromkeys(_machine(segment["hardware"]) for segment in segments(run))
@@ -61,19 +61,20 @@ def hardware(run: Run) -> str:
 
 
 def commits(run: Run) -> str:
-    """What code made a run: the commit, or those between which it was stopped and went on."""
+    """Return the commit of each segment of a run, in Markdown."""
     names = dict.fromkeys((segment["commit"] or "unknown")[:10] for segment in segments(run))
     return ", ".join(f"`{name}`" for name in names)
 
 
 def segments(run: Run) -> list[Run]:
-    """The records of where and by what code each piece of a run was made."""
+    """Return the provenance of each segment of a run, the last one being the run itself."""
+    # The key is that of recorded runs.
     return [*run.get("earlier_pieces", []), run]
 
 
-def _machine(used: dict[str, Any]) -> str:
-    return " + ".join(used["accelerators"]) or (
-        f"{_count(used['cores'], 'core')} ({used['processor']})"
+def _machine(record: dict[str, Any]) -> str:
+    return " + ".join(record["accelerators"]) or (
+        f"{_count(record['cores'], 'core')} ({record['processor']})"
     )
 
 
@@ -82,7 +83,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def values_of(metric: Metric, runs: Sequence[Run], split: str) -> list[float]:
-    """Return a metric of a split for each run, scaled as it is written."""
+    """Return a metric of a split for each run, scaled as in tables."""
     return [metric.scale * run["metrics"][split][metric.key] for run in runs]
 
 
@@ -101,10 +102,10 @@ def figure(metric: Metric, runs: Sequence[Run], split: str, digits: int | None =
 
 
 def results_table(metric: Metric, runs: Mapping[str, Sequence[Run]]) -> str:
-    """Return a Markdown table of a metric and the cost of the entry and of its variants.
+    """Return a Markdown table of a metric and the cost, of an entry and its variants.
 
     Args:
-        metric: The metric to show, of the validation and of the test split.
+        metric: The metric to show for the validation and the test split.
         runs: The runs of the entry itself, under `""`, and of each variant.
     """
     columns = (
@@ -112,13 +113,13 @@ def results_table(metric: Metric, runs: Mapping[str, Sequence[Run]]) -> str:
         "| MFLOPs forward | TFLOPs training | minutes |"
     )
     lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
-    for variant, some in runs.items():
-        if some:
+    for variant, group in runs.items():
+        if group:
             cells = [
                 variant or "as published",
-                figure(metric, some, "validation"),
-                figure(metric, some, "test"),
-                *cost_cells(some),
+                figure(metric, group, "validation"),
+                figure(metric, group, "test"),
+                *cost_cells(group),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -135,5 +136,5 @@ def cost_cells(runs: Sequence[Run]) -> list[str]:
 
 
 def short(value: float) -> str:
-    """Return a number with three significant digits, or none behind the point from 1,000 on."""
+    """Return a number with three significant digits, or as an integer from 1,000 on."""
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"

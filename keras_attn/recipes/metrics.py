@@ -1,19 +1,19 @@
-"""Measures of quality, and how they are written."""
+"""Metrics, and how to format them."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A measure of quality, and how it is written.
+    """A metric, and how to format its values.
 
     Attributes:
-        key: Its key in what `Task.evaluate_split` returns.
+        key: Its key in the result of `Task.evaluate_split`.
         title: Its name in tables.
-        unit: Written behind the value, such as `" %"`.
-        scale: Factor from the value to what is written: 100 for percents.
-        digits: Decimals that are written.
-        greater_is_better: Whether the greatest value is the best.
+        unit: Text after the value, such as `" %"`.
+        scale: Factor by which the value is multiplied before it is formatted: 100 for percents.
+        digits: Number of decimals.
+        greater_is_better: Whether a greater value is better.
 
     Example:
 
@@ -29,5 +29,5 @@ class Metric:
     greater_is_better: bool = True
 
     def format(self, value: float, digits: int | None = None) -> str:
-        """Return the value as it is written."""
+        """Return the formatted value."""
         return f"{self.scale * value:.{self.digits if digits is None else digits}f}{self.unit}"

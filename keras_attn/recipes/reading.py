@@ -1,4 +1,4 @@
-"""Reading recipes from TOML, each as the class of its task."""
+"""Read recipes from TOML files, each as the recipe class of its task."""
 
 import os
 import pathlib
@@ -14,14 +14,14 @@ from keras_attn.recipes.recipe import Recipe, RecipeError
 
 
 def parse_recipe(values: dict[str, Any]) -> Recipe:
-    """Check the values of a recipe, and return the recipe of its task's class.
+    """Validate the values of a recipe, and return a recipe of its task's class.
 
     Args:
-        values: What `recipe.toml` holds, as nested dictionaries.
+        values: The content of a `recipe.toml`, as nested dictionaries.
 
     Raises:
-        RecipeError: A key is unknown, missing or of an impossible value; the message names
-            each.
+        RecipeError: A key is unknown or missing, or has an impossible value; the message lists
+            all such keys.
 
     Example:
 
@@ -34,12 +34,12 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Read and check a `recipe.toml`.
+    """Read and validate a `recipe.toml`.
 
     Raises:
         FileNotFoundError: There is no such file.
-        RecipeError: The file is not TOML, or a key is unknown, missing or of an impossible
-            value; the message names each.
+        RecipeError: The file is not TOML; or a key is unknown or missing, or has an impossible
+            value; the message lists all such keys.
     """
     path = pathlib.Path(path)
     try:
@@ -69,7 +69,7 @@ def _explanation(recipe_class: type[Recipe], source: str, error: pydantic.Valida
         if problem["type"] == "extra_forbidden":
             section: Any = recipe_class
             for name in parents:
-                if isinstance(name, int):  # of a list
+                if isinstance(name, int):  # an index of a list of sections
                     (section,) = typing.get_args(section)
                 else:
                     section = section.model_fields[name].annotation

@@ -1,4 +1,4 @@
-"""The recipe of a training run: its model, data, optimizer, schedule and length."""
+"""The recipe of a training run: model, data, optimizer, schedule and length."""
 
 import hashlib
 import re
@@ -18,11 +18,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the file, the key and the remedy."""
+    """A recipe cannot be used; the message names the file, the key and the remedy."""
 
 
 class Section(pydantic.BaseModel):
-    """Base class of the sections of a recipe: frozen, strict, and without unknown keys."""
+    """Base class of the sections of a recipe. Frozen and strict; rejects unknown keys."""
 
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False
@@ -30,14 +30,15 @@ class Section(pydantic.BaseModel):
 
 
 class Group(Section):
-    """How Muon's optimizer updates some variables, see `keras_attn.optimizers.ParameterGroup`.
+    """A parameter group of Muon, see `keras_attn.optimizers.ParameterGroup`.
 
     Attributes:
-        match: regular expression, searched for in variables' paths; without it the group is
-            for what is no matrix and in no other group.
-        name: the rule.
-        learning_rate: follows the schedule as the optimizer's does.
-        momentum, beta_2, weight_decay: as of `Optimizer`; the decay is of all in the group.
+        match: Regular expression that is searched for in the paths of variables. A group without
+            it is for all variables that are not matrices and match no other group.
+        name: Update rule.
+        learning_rate: Learning rate, which follows the schedule of the optimizer.
+        momentum, beta_2, weight_decay: As for `Optimizer`; the decay applies to all variables of
+            the group.
     """
 
     match: str = ""
@@ -48,7 +49,7 @@ class Group(Section):
     weight_decay: NonNegative = 0.0
 
     @pydantic.model_validator(mode="after")
-    def _usable(self) -> "Group":
+    def _check_group(self) -> "Group":
         try:
             re.compile(self.match)
         except re.error as error:
@@ -60,12 +61,22 @@ class Group(Section):
 
 
 class Optimizer(Section):
-    """The optimizer. Weight decay is decoupled: a step multiplies by `1 - rate * decay`.
+    """The optimizer.
 
-    That of Muon applies to matrices alone, that of a group to all in it, that of others to all
-    but biases and the scales and offsets of normalizations. `momentum` is AdamW's first beta,
-    and `beta_2` AdamW's alone. What follows `weight_decay` is of Muon, see
-    `keras_attn.optimizers.Muon`.
+    Attributes:
+        name: Name of the optimizer.
+        learning_rate: The full learning rate, which the schedule scales.
+        momentum: Momentum; for AdamW, its `beta_1`.
+        beta_2: `beta_2` of AdamW.
+        weight_decay: Decoupled weight decay: a step multiplies weights by `1 - rate * decay`. For
+            Muon it applies to matrices alone; for a group, to all of its variables; for other
+            optimizers, to all variables except biases and the scales and offsets of
+            normalizations.
+        iterations: Newton-Schulz iterations per step of Muon.
+        update_rms: Root mean square of a step of Muon at learning rate 1, or None.
+        normalize: Regular expression of the matrices that Muon normalizes before each step, or
+            None, see `keras_attn.optimizers.Muon`.
+        groups: Parameter groups of Muon.
     """
 
     name: Literal["sgd", "adamw", "muon"]
@@ -73,13 +84,13 @@ class Optimizer(Section):
     momentum: Fraction = 0.9
     beta_2: Fraction = 0.999
     weight_decay: NonNegative = 0.0
-    iterations: Count = 5  # Newton-Schulz, a step
+    iterations: Count = 5
     update_rms: Positive | None = None
     normalize: str | None = None
     groups: list[Group] = []
 
     @pydantic.model_validator(mode="after")
-    def _fits(self) -> "Optimizer":
+    def _check_optimizer(self) -> "Optimizer":
         for key in ("iterations", "update_rms", "normalize", "groups"):
             if self.name != "muon" and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"optimizer.{key}: this key is for the optimizer 'muon'")
@@ -98,10 +109,9 @@ class Schedule(Section):
     """The learning rate over training: a linear warm-up, then a decay.
 
     Attributes:
-        warmup_epochs: epochs from 0 to the full rate; may be a fraction.
-        decay: the shape of the way down.
-        final_fraction: the rate that the decay comes to after the last step, as a fraction of
-            the full one.
+        warmup_epochs: Length of the linear warm-up from 0; may be a fraction of an epoch.
+        decay: Shape of the decay.
+        final_fraction: Learning rate after the last step, as a fraction of the full rate.
     """
 
     warmup_epochs: NonNegative = 0.0
@@ -110,15 +120,15 @@ class Schedule(Section):
 
 
 class Training(Section):
-    """How long to train, in what batches, and at what precision. A task may add keys.
+    """Length of training, batch size, regularization and precision. A task may add keys.
 
     Attributes:
         epochs: Passes over the training split.
         batch_size: Examples per step, over all replicas. For translation, tokens per step,
             counted on the longer side of each pair.
-        label_smoothing: Share of the target probability that is spread over all classes.
+        label_smoothing: Share of the target probability that is distributed over all classes.
         ema: Decay per step of the exponential moving average of the weights, or 0 for none.
-            The averaged weights are those that are evaluated and saved.
+            The averaged weights are evaluated and saved.
         precision: A Keras dtype policy.
         seeds: The seeds of the published runs.
     """
@@ -131,10 +141,10 @@ class Training(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
 
-WITHOUT_ATTENTION = "no_attention"  # by convention the variant without attention
+WITHOUT_ATTENTION = "no_attention"  # by convention, the name of the baseline variant
 
-# The order in which `digest` writes the keys of every recipe. Recorded runs are matched to
-# recipes by their digest, so that this order must not change.
+# The order in which `digest` writes keys. Recorded runs are matched to recipes by the digest, so
+# this order must not change.
 _KEYS_BEFORE_SECTIONS = ("task", "dataset", "architecture", "model", "variants")
 _KEYS_AFTER_SECTIONS = ("optimizer", "schedule", "training")
 _TRAINING_KEYS = ("epochs", "batch_size", "label_smoothing", "ema", "r_drop", "views", "precision")
@@ -143,19 +153,19 @@ _TRAINING_KEYS = ("epochs", "batch_size", "label_smoothing", "ema", "r_drop", "v
 class Recipe(Section):
     """A model, its data and its training.
 
-    A task whose recipes have sections of their own subclasses this, see
+    A task whose recipes have further sections subclasses this, see
     `keras_attn.recipes.TaskDescription`.
 
     Attributes:
         task: Name of a registered task, see `keras_attn.recipes.list_tasks`.
-        description: One line for lists.
+        description: One line, for lists.
         dataset: Name of a registered data set, see `keras_attn.datasets.list_datasets`.
         architecture: Name of a registered architecture, see
             `keras_attn.models.list_architectures`.
-        model: Settings of the architecture; checked when the model is built.
-        variants: Named changes to `model`, trained beside it for comparison.
-        notes: What a reader of the card should know, in Markdown.
-        initial_entry: An entry of the zoo whose trained backbone training starts from.
+        model: Settings of the architecture; validated when the model is built.
+        variants: Changes to `model` by name, each trained for comparison.
+        notes: Notes for readers of the card, in Markdown.
+        initial_entry: Entry of the zoo whose trained backbone initializes the model.
     """
 
     task: str
@@ -178,14 +188,16 @@ class Recipe(Section):
                 f"training.epochs ({self.training.epochs})"
             )
         if any("num_classes" in settings for settings in (self.model, *self.variants.values())):
-            raise ValueError("model.num_classes: the labels of the data set say how many there are")
+            raise ValueError(
+                "model.num_classes: the labels of the data set determine it; remove this key"
+            )
         known = datasets.list_datasets()
         if self.dataset not in known:
             raise ValueError(f"dataset: {unknown('data set', self.dataset, known)[:-1]}")
         return self
 
     def settings(self, variant: str | None = None) -> dict[str, Any]:
-        """Return the architecture's settings, those of a variant if one is named.
+        """Return the settings of the architecture, for a variant or for the model itself.
 
         Raises:
             RecipeError: The recipe has no such variant.
@@ -199,7 +211,7 @@ class Recipe(Section):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Settings of the task's preprocessing, as `Task.from_architecture` takes them."""
+        """Settings of the task's preprocessing, for `Task.from_architecture`."""
         return {}
 
     @property
@@ -208,7 +220,7 @@ class Recipe(Section):
         return {}
 
     def check_replicas(self, replicas: int) -> None:
-        """Raise unless a batch can be shared equally by so many replicas.
+        """Raise unless a batch can be divided equally among the replicas.
 
         Raises:
             ValueError: The batch size is not a multiple of `replicas`.
@@ -217,16 +229,17 @@ class Recipe(Section):
         if size % replicas:
             fitting = size - size % replicas or replicas
             raise ValueError(
-                f"A batch of {size} cannot be shared equally by {replicas} replicas. It is the "
-                "size of all replicas together, which is kept whatever their number, and with it "
-                f"the learning rate. Use other devices, or a recipe with batch_size = {fitting}."
+                f"A batch of {size} cannot be divided equally among {replicas} replicas. It is the "
+                "batch of all replicas together, which does not depend on their number. Use "
+                f"another number of devices, or a recipe with batch_size = {fitting}."
             )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the recipe states, without descriptions, notes and seeds.
+        """SHA-256 of the settings of the recipe, without description, notes and seeds.
 
-        Defaults are left out too, so that runs recorded before a key existed still match.
+        Settings that equal their defaults are left out, so that runs recorded before a key
+        existed still match.
         """
         values = self.model_dump(
             exclude={"description": True, "notes": True, "training": {"seeds"}},

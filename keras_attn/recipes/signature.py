@@ -1,4 +1,4 @@
-"""Signatures of SavedModels, from which export, cards and commands are written."""
+"""Signatures of SavedModels."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ class TensorInfo:
     Attributes:
         name: Its name in the signature.
         dtype: A TensorFlow dtype, such as `"uint8"` or `"string"`.
-        axes: Its axes, letters for sizes that vary, such as `("B", "H", "W", 3)`.
-        meaning: What it holds, in a few words.
+        axes: Its axes, such as `("B", "H", "W", 3)`; letters stand for sizes that vary.
+        meaning: Its meaning, in a few words.
 
     Example:
 
@@ -37,7 +37,11 @@ class TensorInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The signature of a task's SavedModel, from which export, cards and commands are written.
+    """The signature of a task's SavedModel, which export, cards and commands read.
+
+    Attributes:
+        inputs: The inputs.
+        outputs: The outputs.
 
     Example:
 

@@ -1,7 +1,7 @@
 """Descriptions of tasks, and their registry. Describing a task imports no Keras.
 
-A task has two halves. The description, here, says what lists, cards, recipes and the command
-line need to know. The model class, a subclass of `keras_attn.tasks.Task`, does the work, and is
+A task has two parts. The description, defined here, holds what lists, cards, recipes and the
+command line need. The model class, a subclass of `keras_attn.tasks.Task`, does the work, and is
 imported when a model is built.
 """
 
@@ -31,8 +31,8 @@ class TableReader(Protocol):
     """Reads examples of a task from a user's own files.
 
     Attributes:
-        options: Names of the command-line options that apply, besides the common ones.
-        hint: What the file is, for messages: "a table of texts and labels".
+        options: Names of the command-line options that apply, besides those of every table.
+        hint: Description of the file for messages, such as "a table of texts and labels".
     """
 
     @property
@@ -42,36 +42,36 @@ class TableReader(Protocol):
     def hint(self) -> str: ...
 
     def read(self, path: pathlib.Path, **options: Any) -> Any:
-        """Return a table with `name` and a printable `account` of its rows."""
+        """Return a table with a `name` and an `account`, a printable summary of its rows."""
 
     def split(self, table: Any, **fractions: Any) -> "Dataset[Any]":
         """Return the table as a data set of `train`, `validation` and `test`."""
 
     def examples(self, table: Any, model: Any) -> Any:
-        """Return all rows of the table as one split, in the terms of a model."""
+        """Return all rows of the table as one split, to evaluate a model on it."""
 
 
 class TaskDescription:
-    """What the library knows of a task without importing Keras.
+    """Description of a task, which imports no Keras.
 
     Subclass it, set the class attributes, and register an instance with `register_task`. The
-    methods have defaults that suit any task.
+    defaults of the methods suit any task.
 
     Attributes:
         name: Name of the task, such as `"image_classification"`.
         model: The subclass of `keras_attn.tasks.Task`, or `"module:class"` to import later.
         example: Noun for one example, such as `"image"`; `examples` is its plural.
-        primary_metric: What runs are compared by, and weights are chosen by.
-        metrics: All metrics that `keras-attn evaluate` shows, in its order.
-        recipe: The class of the task's recipes; a subclass of `Recipe` may add sections.
+        primary_metric: Metric by which runs are compared and weights are selected.
+        metrics: All metrics that `keras-attn evaluate` shows, in this order.
+        recipe: Class of the task's recipes; a subclass of `Recipe` may add sections.
         signature: Inputs and outputs of the exported SavedModel.
-        usage: A line of Python behind `model.` that asks for an answer.
-        reads: What `keras-attn predict` takes: `"texts"` or `"files"`.
-        prediction_options: Names of the arguments of `Task.answers` that commands pass on, such
-            as `"beam_size"`.
-        export_options: Likewise of `Task.export`.
-        explanation_options: Likewise of `Task.explain`.
-        table: How a user's own table is read, or None.
+        usage: Python code after `model.` that returns an answer, for cards.
+        reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
+        prediction_options: Names of the arguments of `Task.answers` that are also options of
+            commands, such as `"beam_size"`.
+        export_options: The same for `Task.export`.
+        explanation_options: The same for `Task.explain`.
+        table: Reader of a user's own tables, or None.
     """
 
     name: ClassVar[str]
@@ -97,20 +97,20 @@ class TaskDescription:
         return getattr(importlib.import_module(module), name)
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
-        """Return what `evaluate` shows of a split: formatted values by title."""
+        """Return the metrics that `evaluate` shows for a split: formatted values by title."""
         shown = self.metrics or (self.primary_metric,)
         return {m.title: m.format(metrics[m.key]) for m in shown if metrics.get(m.key) is not None}
 
     def summary(self, metrics: Mapping[str, Any]) -> str:
-        """Return the main figures of a split in a few words, as `evaluate` quotes the card."""
+        """Return the main figures of a split in a few words, for `keras-attn evaluate`."""
         return self.primary_metric.format(metrics[self.primary_metric.key])
 
     def test_figure(self, runs: Sequence[Run]) -> str:
-        """Return the figure of the test split for tables, with its spread over seeds."""
+        """Return the primary metric of the test split for tables, with its deviation over seeds."""
         return figure(self.primary_metric, runs, "test")
 
     def run_columns(self, run: Run) -> dict[str, str]:
-        """Return the columns of a run in the card's table of runs, by title."""
+        """Return the cells of a run in the card's table of runs, by title."""
         metric = self.primary_metric
         return {
             split: metric.format(run["metrics"][split][metric.key])
@@ -118,7 +118,7 @@ class TaskDescription:
         }
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-        """Return the paragraphs of a card's section on results.
+        """Return the paragraphs of the "Results" section of a card.
 
         Args:
             recipe: The entry's recipe.
@@ -131,7 +131,7 @@ class TaskDescription:
         ]
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
-        """Return a recipe for a user's own training split, and notes on what was changed.
+        """Return the recipe adapted to a user's own training split, and notes on the changes.
 
         Args:
             recipe: The recipe of an entry.
@@ -144,13 +144,13 @@ _registered: dict[str, TaskDescription] = {}
 
 
 def register_task(description: TaskDescription) -> TaskDescription:
-    """Register a task, so that recipes, training, the zoo and the commands know it.
+    """Register a task with recipes, training, the zoo and the commands.
 
     Raises:
-        ValueError: Another description has the same name.
+        ValueError: A description of another class has the same name.
     """
-    taken = _registered.get(description.name)
-    if taken is not None and type(taken) is not type(description):
+    known = _registered.get(description.name)
+    if known is not None and type(known) is not type(description):
         raise ValueError(f"A task is registered as {description.name!r} already.")
     _registered[description.name] = description
     return description
@@ -170,7 +170,7 @@ def describe_task(name: str) -> TaskDescription:
     """Return the description of a task.
 
     Raises:
-        ValueError: No task has that name; the message suggests similar ones.
+        ValueError: No task has that name; the message suggests similar names.
 
     Example:
 

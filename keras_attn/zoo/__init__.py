@@ -1,4 +1,4 @@
-"""The zoo: prebuilt models, by name. Listing and describing load no TensorFlow."""
+"""The zoo: trained models by name. Listing and describing entries imports no TensorFlow."""
 
 from typing import TYPE_CHECKING
 

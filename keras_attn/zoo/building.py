@@ -1,4 +1,4 @@
-"""From an entry to a task model with its weights."""
+"""Build the task model of an entry, with its weights."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger("keras_attn")
 
 
 class WeightsError(ValueError):
-    """Weights that are damaged or do not fit; the message says which, and what to do."""
+    """Weights are damaged or do not fit; the message says which, and what to do."""
 
 
 def build(
@@ -31,22 +31,22 @@ def build(
     preprocessing: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Task:
-    """Build an entry's model: a Keras model, ready to fit, evaluate, save and export.
+    """Build the model of an entry: a Keras model to fit, evaluate, save and export.
 
-    With labels of your own and trained weights, the model keeps the trained backbone and its
-    preprocessing, and gets a new head: fine-tune it by `fit`. The log names the layers that are
-    new, and `model.initialized_from` keeps where the backbone came from.
+    With your own labels and trained weights, the model keeps the trained backbone and its
+    preprocessing, and gets a new head: fine-tune it with `fit`. The log names the new layers, and
+    `model.initialized_from` records the origin of the backbone.
 
     A model with fresh weights has no vocabulary or statistics: call `adapt` first.
 
     Args:
         name: An entry, see `keras_attn.zoo.list`.
-        weights: `"zoo"` for those that come with the entry; a path of a `.weights.h5` file,
-            for texts with its `vocabulary.txt` beside it; or None for fresh ones.
-        label_names: Labels of your own; None are those of the data set. A translator has none.
-        num_classes: Their number, if they have no names: they are then called `"0"`, `"1"`, ...
-        preprocessing: Settings of how raw input is read to change, such as `{"max_length": 200}`
-            for texts, see `keras_attn.text.NGramEncoder` and `keras_attn.tasks.Translator`.
+        weights: `"zoo"` for the weights of the entry; the path of a `.weights.h5` file, for texts
+            with its `vocabulary.txt` beside it; or None for fresh weights.
+        label_names: Your own labels; None for those of the data set. A translator has no labels.
+        num_classes: Number of labels, in place of `label_names`; they are named `"0"`, `"1"`, ...
+        preprocessing: Settings of the preprocessing to change, such as `{"max_length": 200}` for
+            texts, see `keras_attn.text.NGramEncoder` and `keras_attn.tasks.Translator`.
         **overrides: Settings of the architecture to change, such as `attention="none"`.
 
     Returns:
@@ -54,7 +54,7 @@ def build(
 
     Raises:
         ValueError: No entry has that name; a setting is unknown or impossible; or labels are
-            given for a task that has none.
+            passed for a task that has none.
         WeightsError: The weights are missing, damaged, or do not fit the overrides.
 
     Example:
@@ -68,15 +68,15 @@ def build(
     ('cifar10_attention_net', ['head'])
     """
     entry = registry.describe(name)
-    labels = _own_labels(entry, label_names, num_classes)
+    labels = _requested_labels(entry, label_names, num_classes)
     arguments = _arguments(entry, preprocessing or {}, overrides)
-    own = datasets.describe_dataset(entry.recipe.dataset).label_names
-    if labels is None or labels == own or weights is None:
-        model = _new(entry.recipe, own if labels is None else labels, arguments)
+    dataset_labels = datasets.describe_dataset(entry.recipe.dataset).label_names
+    if labels is None or labels == dataset_labels or weights is None:
+        model = _new(entry.recipe, dataset_labels if labels is None else labels, arguments)
         if weights is not None:
             _load(model, entry, weights, overrides)
         return model
-    trained = _new(entry.recipe, own, arguments)
+    trained = _new(entry.recipe, dataset_labels, arguments)
     digest = _load(trained, entry, weights, overrides)
     return _with_new_head(trained, entry, digest, labels, arguments)
 
@@ -92,10 +92,10 @@ def _with_new_head(
 
     Args:
         trained: The trained model.
-        entry: The entry that it is of.
-        digest: SHA-256 of the file of its weights.
+        entry: Its entry.
+        digest: SHA-256 of its weights file.
         label_names: The labels of the new model.
-        arguments: Those of `from_architecture` that the trained model was built with.
+        arguments: The arguments of `from_architecture` that the trained model was built with.
     """
     model = _new(entry.recipe, label_names, {**trained.backbone_settings(), **arguments})
     new_layers = model.copy_backbone(trained)
@@ -106,7 +106,7 @@ def _with_new_head(
     }
     _log.warning(
         "%s: the trained backbone is kept, and the head is new for %d labels (layers: %s). "
-        "Train it by fit before use.",
+        "Train it with fit before use.",
         entry.name,
         len(label_names),
         ", ".join(new_layers),
@@ -114,9 +114,10 @@ def _with_new_head(
     return model
 
 
-def _own_labels(
+def _requested_labels(
     entry: registry.Entry, label_names: Sequence[str] | None, num_classes: int | None
 ) -> tuple[str, ...] | None:
+    """Return the labels that the user requests, or None for those of the data set."""
     if label_names is None and num_classes is None:
         return None
     if label_names is not None and num_classes is not None:
@@ -143,12 +144,12 @@ def _own_labels(
 def _arguments(
     entry: registry.Entry, preprocessing: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of `from_architecture` besides the labels."""
+    """Return the arguments of `from_architecture`, without the labels."""
     settings = entry.recipe.preprocessing
     for key in preprocessing:
         if key not in settings:
-            what = f"setting in `preprocessing` of {entry.name!r}"
-            raise ValueError(unknown(what, key, settings))
+            kind = f"setting in `preprocessing` of {entry.name!r}"
+            raise ValueError(unknown(kind, key, settings))
     return {
         **entry.recipe.model,
         **overrides,
@@ -168,13 +169,13 @@ def _load(
     weights: str | os.PathLike[str],
     overrides: Mapping[str, Any],
 ) -> str:
-    """Load an entry's own weights and assets, or those of a path.
+    """Load the weights and assets of an entry, or those at a path.
 
     Returns:
-        The SHA-256 of the file of weights.
+        The SHA-256 of the weights file.
     """
-    own = weights == "zoo"
-    path = entry.weights if own else pathlib.Path(weights)
+    from_zoo = weights == "zoo"
+    path = entry.weights if from_zoo else pathlib.Path(weights)
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.")
     for file in type(model).asset_files:
@@ -183,17 +184,17 @@ def _load(
                 f"The weights of {entry.name!r} need {file} beside them: there is no "
                 f"{path.with_name(file)}."
             )
-        if own:
+        if from_zoo:
             stem = pathlib.Path(file).stem
             _check_digest(path.with_name(file), entry.results[stem]["sha256"])
-    if own:
+    if from_zoo:
         _check_digest(path, entry.results["weights"]["sha256"])
     try:
         model.read_assets(path.parent)
     except ValueError as error:
         files = ", ".join(type(model).asset_files)
         raise WeightsError(f"{files} does not fit the model: {error}") from error
-    expected = entry.results["weights"]["parameters"] if own else model.network.count_params()
+    expected = entry.results["weights"]["parameters"] if from_zoo else model.network.count_params()
     try:
         if model.network.count_params() != expected:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""From finished runs to an entry's results, weights, card and the README's table."""
+"""Publish finished runs: update results, weights and card of an entry."""
 
 import json
 import os
@@ -13,24 +13,27 @@ from keras_attn.training.artifacts import WEIGHTS_FILE
 from keras_attn.training.checkpoint import sha256, write_text
 from keras_attn.zoo import cards, registry
 
-MAX_BYTES = 25_000_000
+MAX_BYTES = 25_000_000  # of a file that the package includes
 
 
 def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.Entry:
-    """Record runs of an entry, ship the weights best on validation data, write its card.
+    """Record runs of an entry, copy the best weights into it, and write its card.
 
-    A run replaces the recorded one of the same variant and seed. Runs of an earlier recipe are
-    dropped. Weights are taken from runs of the entry itself, not of variants, by the primary
-    metric of the task on the validation split.
+    A run replaces the recorded run of the same variant and seed. Runs of an earlier recipe are
+    dropped. The best weights are those of the run with the best primary metric on the validation
+    split, among runs of the entry itself, not of its variants.
 
     Args:
-        name: the entry.
-        folders: folders of runs, as written by `keras_attn.training.train`.
+        name: Name of the entry.
+        folders: Folders of runs, as written by `keras_attn.training.train`.
+
+    Returns:
+        The entry with its new results.
 
     Raises:
-        FileNotFoundError: a folder holds no finished run.
-        ValueError: a run was of another recipe or other data, its weights are not those
-            recorded, or they are too large to ship.
+        FileNotFoundError: A folder holds no finished run.
+        ValueError: A run has another recipe or data set; its weights do not match its record; or
+            they are too large.
     """
     entry = registry.describe(name)
     digest = entry.recipe.digest
@@ -43,25 +46,25 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
             raise ValueError(f"{folder}: the run is not of the recipe that {name!r} has now.")
         if record["data"]["name"] != entry.recipe.dataset:
             raise ValueError(
-                f"{folder}: the run is on the data {record['data']['name']!r}, and the entry "
-                f"{name!r} is of {entry.recipe.dataset!r}."
+                f"{folder}: the run was trained on the data set {record['data']['name']!r}, and "
+                f"the entry {name!r} is for {entry.recipe.dataset!r}."
             )
         key = (record["variant"], record["seed"])
         runs[key], sources[key] = record, folder / WEIGHTS_FILE
     best = _best([run for run in runs.values() if not run["variant"]], entry)
     if best is None:
-        raise ValueError(f"No run of {name!r} itself is given, only of its variants.")
+        raise ValueError(f"No run of {name!r} itself was passed or recorded, only of its variants.")
     source = sources.get(("", best["seed"]))
     target = entry.folder / WEIGHTS_FILE
     assets = {pathlib.Path(file).stem: file for file in asset_files(entry)}
     if source is not None:
-        _ship(source, target, best["weights_sha256"])
+        _copy_checked(source, target, best["weights_sha256"])
         for stem, file in assets.items():
-            _ship(source.with_name(file), entry.folder / file, best[f"{stem}_sha256"])
+            _copy_checked(source.with_name(file), entry.folder / file, best[f"{stem}_sha256"])
     elif not (target.is_file() and sha256(target) == best["weights_sha256"]):
         raise ValueError(
-            f"Of the runs of {name!r}, that of seed {best['seed']} is now the best on validation "
-            "data, and its weights are not those shipped. Give its folder as well."
+            f"The run of {name!r} with seed {best['seed']} is now the best on validation data, and "
+            "its weights are not those of the entry. Give its folder as well."
         )
     results = {
         "weights": {
@@ -86,12 +89,12 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
 
 
 def asset_files(entry: registry.Entry) -> tuple[str, ...]:
-    """Return the names of the files that come with an entry's weights."""
+    """Return the names of the asset files beside the weights of an entry."""
     return describe_task(entry.recipe.task).model_class().asset_files
 
 
 def _best(runs: Sequence[Run], entry: registry.Entry) -> Run | None:
-    """Return the run that is best on validation data by the primary metric of the task."""
+    """Return the run with the best primary metric on the validation split."""
     metric = describe_task(entry.recipe.task).primary_metric
     sign = 1 if metric.greater_is_better else -1
 
@@ -102,25 +105,25 @@ def _best(runs: Sequence[Run], entry: registry.Entry) -> Run | None:
 
 
 def stale_pages(*, write: bool) -> list[pathlib.Path]:
-    """The generated pages of the catalogue that are not what they should be.
+    """Return the paths of the generated pages that are out of date.
 
     Args:
-        write: bring them up to date.
+        write: Also update these pages.
 
     Raises:
-        RuntimeError: the package is installed, and there is no README to hold the table.
+        RuntimeError: The package is not in a checkout, so that there is no README to update.
     """
     catalogue = registry.catalogue()
     readme = catalogue.parent / "README.md"
     if not readme.is_file():
         raise RuntimeError(
-            f"The generated pages belong to a checkout, and {catalogue} is not in one. Run this "
-            "from the checkout's root: python -m keras_attn cards."
+            f"The generated pages are part of a checkout, and {catalogue} is not in one. Run this "
+            "in the root of a checkout: python -m keras_attn cards."
         )
     entries = [entry for entry in registry.entries() if entry.folder.parent == catalogue]
     pages = {entry.folder / "README.md": cards.card(entry) for entry in entries}
     pages[readme] = cards.in_page(readme.read_text(encoding="utf-8"), cards.table(entries))
-    stale = [path for path, text in pages.items() if not _holds(path, text)]
+    stale = [path for path, text in pages.items() if not _has_content(path, text)]
     if write:
         for path in stale:
             write_text(path, pages[path])
@@ -137,18 +140,19 @@ def _record(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _ship(source: pathlib.Path, target: pathlib.Path, digest: str) -> None:
+def _copy_checked(source: pathlib.Path, target: pathlib.Path, digest: str) -> None:
+    """Copy a file atomically, if it has the recorded SHA-256 and is small enough."""
     if sha256(source) != digest:
         raise ValueError(f"{source} is not the file that its record.json names.")
     if source.stat().st_size > MAX_BYTES:
         raise ValueError(
-            f"{source} has {source.stat().st_size:,} bytes; an entry's weights may have "
-            f"{MAX_BYTES:,}, so that the package carries them."
+            f"{source} has {source.stat().st_size:,} bytes; a file of an entry may have at most "
+            f"{MAX_BYTES:,}, because the package includes it."
         )
     partial = target.with_name(f"partial-{target.name}")
     shutil.copyfile(source, partial)
     partial.replace(target)
 
 
-def _holds(path: pathlib.Path, text: str) -> bool:
+def _has_content(path: pathlib.Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text

@@ -1,7 +1,7 @@
-"""The registry: one folder an entry, found by its name. Reads TOML and JSON alone.
+"""The registry of entries, one folder each. Reads TOML and JSON files only.
 
-An entry's folder holds `recipe.toml`, and once it is trained `results.json`, the weights
-that it names and a generated card, `README.md`.
+The folder of an entry holds `recipe.toml` and, once the entry is trained, `results.json`, the
+weights and a generated card, `README.md`.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ class Entry:
     """An entry of the zoo.
 
     Attributes:
-        name: `dataset_architecture`.
-        folder: where it lies.
+        name: Name of the form `dataset_architecture`.
+        folder: Folder of the entry.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Entry:
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """What it is made of and how it is trained."""
+        """The recipe: model, data and training."""
         return load_recipe(self.folder / "recipe.toml")
 
     @functools.cached_property
     def results(self) -> dict[str, Any]:
-        """`weights` and `runs` of `results.json`; empty where it was not trained yet."""
+        """The content of `results.json`: `weights`, `runs`, ...; empty if there is no such file."""
         path = self.folder / "results.json"
         if not path.is_file():
             return {}
@@ -53,15 +53,15 @@ class Entry:
 
     @property
     def pretrained(self) -> bool:
-        """Whether trained weights come with it."""
+        """Whether the entry has trained weights."""
         return "weights" in self.results
 
     @property
     def weights(self) -> pathlib.Path:
-        """The file of its weights.
+        """The path of the weights file.
 
         Raises:
-            ValueError: the entry has none.
+            ValueError: The entry has no trained weights.
         """
         if not self.pretrained:
             raise ValueError(
@@ -71,7 +71,7 @@ class Entry:
         return self.folder / self.results["weights"]["file"]
 
     def runs(self, variant: str = "") -> list[dict[str, Any]]:
-        """The recorded runs of a variant, or of the entry itself, by seed."""
+        """Return the recorded runs of a variant, or of the entry itself, sorted by seed."""
         runs = [run for run in self.results.get("runs", []) if run["variant"] == variant]
         return sorted(runs, key=lambda run: run["seed"])
 
@@ -79,15 +79,15 @@ class Entry:
 def list_models(
     pattern: str = "*", task: str | None = None, pretrained: bool | None = None
 ) -> list[str]:
-    """The names of entries, sorted.
+    """Return the names of entries, sorted.
 
     Args:
-        pattern: shell pattern that the name must match, such as `"cifar10_*"`.
-        task: only entries of this task, such as `"image_classification"`.
-        pretrained: only entries with (True) or without (False) trained weights.
+        pattern: Shell pattern that names must match, such as `"cifar10_*"`.
+        task: Return only entries for this task, such as `"image_classification"`.
+        pretrained: Return only entries with (True) or without (False) trained weights.
 
     Raises:
-        ValueError: no entry has that task.
+        ValueError: No task has that name.
 
     Example:
 
@@ -95,13 +95,12 @@ def list_models(
     >>> zoo.list("imdb_t*", pretrained=True)
     ['imdb_transformer']
     """
-    found = list(entries())
     tasks = list_tasks()
     if task is not None and task not in tasks:
         raise ValueError(unknown("task", task, tasks))
     return [
         entry.name
-        for entry in found
+        for entry in entries()
         if fnmatch.fnmatchcase(entry.name, pattern)
         and task in (None, entry.recipe.task)
         and pretrained in (None, entry.pretrained)
@@ -109,10 +108,10 @@ def list_models(
 
 
 def describe(name: str) -> Entry:
-    """The entry of a name: its recipe, its results and its runs.
+    """Return the entry with this name: its recipe, its results and its runs.
 
     Raises:
-        ValueError: no entry has that name; the message suggests near ones.
+        ValueError: No entry has that name; the message suggests similar names.
 
     Example:
 
@@ -126,45 +125,48 @@ def describe(name: str) -> Entry:
 
 
 def register(path: str | os.PathLike[str]) -> list[str]:
-    """Add a catalogue of your own: a folder of entries, or the folder of one.
+    """Register your own entries.
+
+    Args:
+        path: Folder of an entry, or a folder that holds folders of entries.
 
     Returns:
-        The names that were added.
+        The names of the entries, sorted.
 
     Raises:
-        FileNotFoundError: there is no `recipe.toml` in the folder or one level below.
-        ValueError: a name is taken, or is not of the form `dataset_architecture`.
+        FileNotFoundError: There is no `recipe.toml` in the folder or one level below.
+        ValueError: A name is taken, or is not of the form `dataset_architecture`.
     """
     path = pathlib.Path(path).expanduser().resolve()
-    found = _entries_in(path)
+    folders = _entries_in(path)
     if (path / "recipe.toml").is_file():
-        found = {path.name: path}
-    if not found:
+        folders = {path.name: path}
+    if not folders:
         raise FileNotFoundError(
             f"{path} is no catalogue: neither it nor a folder in it holds a recipe.toml."
         )
-    taken = _folders()
-    for name, folder in found.items():
+    known = _folders()
+    for name, folder in folders.items():
         if not NAME.fullmatch(name):
             raise ValueError(
-                f"{folder}: an entry's name is its folder's, in lower case with underscores, "
-                f"dataset_architecture. Received: {name!r}."
+                f"{folder}: the name of the folder is that of the entry, and must have the form "
+                f"dataset_architecture, in lower case with underscores. Received: {name!r}."
             )
-        if taken.get(name, folder) != folder:
-            raise ValueError(f"The name {name!r} of {folder} is taken by {taken[name]}.")
+        if known.get(name, folder) != folder:
+            raise ValueError(f"The name {name!r} of {folder} is taken by {known[name]}.")
         load_recipe(folder / "recipe.toml")
-    _registered.update(found)
-    return sorted(found)
+    _registered.update(folders)
+    return sorted(folders)
 
 
 def entries() -> Iterator[Entry]:
-    """All entries, by name."""
+    """Yield all entries, sorted by name."""
     for name, folder in sorted(_folders().items()):
         yield Entry(name, folder)
 
 
 def catalogue() -> pathlib.Path:
-    """The folder of the entries that come with the package."""
+    """Return the folder of the entries that the package includes."""
     package = pathlib.Path(str(importlib.resources.files("keras_attn")))
     installed = package / "zoo" / "entries"
     return installed if installed.is_dir() else package.parent / "zoo"
