@@ -21,5 +21,5 @@ def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
     names = [name for name in accepted if isinstance(name, str)]
     similar = difflib.get_close_matches(str(received), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
-    listed = ", ".join(map(repr, accepted)) or "none"
-    return f"Unknown {kind}: received {received!r}.{hint} Accepted: {listed}."
+    listing = ", ".join(map(repr, accepted)) or "none"
+    return f"Unknown {kind}: received {received!r}.{hint} Accepted: {listing}."

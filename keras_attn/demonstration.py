@@ -1,4 +1,4 @@
-"""The demo: the whole walk, from images to a served SavedModel, in a minute or two."""
+"""The demo: train, compare, export and serve a small model, in a minute or two."""
 
 import pathlib
 import time
@@ -16,21 +16,21 @@ ENTRY = "shapes_small_attention_cnn"
 
 
 def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
-    """Train an entry and its baseline without attention, compare, export, serve one answer.
+    """Train a model and its baseline without attention, compare them, and serve the model.
 
     Args:
-        folder: new folder for all that is made.
-        console: where to print.
+        folder: New or empty folder for all files of the demo.
+        console: Console to print to.
 
     Returns:
-        The test accuracy of both, and the answer that the SavedModel gave.
+        The test accuracy of both models, and one answer of the exported SavedModel.
 
     Raises:
-        FileExistsError: the folder exists and is not empty.
+        FileExistsError: The folder exists and is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(
-            f"The demo writes a new folder, and {str(folder)!r} is not empty. Remove it, or name "
+            f"The demo needs a new folder, and {str(folder)!r} is not empty. Remove it, or choose "
             "another: keras-attn demo --out DIR."
         )
     started = time.monotonic()
@@ -52,19 +52,19 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     test = dataset["test"]
     serving = runs["with attention"].model.export(folder / "serving" / "1")
     answer = serve(serving, test.images[:1])
-    truth = dataset.label_names[test.labels[0]]
+    label = dataset.label_names[test.labels[0]]
     console.print(
         f"[bold]Served[/] by plain TensorFlow from the SavedModel: {answer['label']} "
-        f"({answer['score']:.3f}); the truth is {truth}.\n"
+        f"({answer['score']:.3f}); the correct label is {label}.\n"
     )
-    _tell_where(folder, runs, serving, console)
+    _print_paths(folder, runs, serving, console)
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
     accuracies = {title: run.record["metrics"]["test"]["accuracy"] for title, run in runs.items()}
     return {"accuracy": accuracies, "answer": answer}
 
 
 def serve(path: pathlib.Path, images: Any) -> dict[str, Any]:
-    """Ask a SavedModel for the label and score of the first image, as a server would."""
+    """Return the label and score of the first image by a SavedModel, as a server would."""
     import tensorflow as tf
 
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
@@ -86,15 +86,15 @@ def _compare(runs: dict[str, Run], console: Console) -> None:
     console.print(table)
 
 
-def _tell_where(
+def _print_paths(
     folder: pathlib.Path, runs: dict[str, Run], serving: pathlib.Path, console: Console
 ) -> None:
-    places = {
+    paths = {
         "weights": runs["with attention"].folder / "model.weights.h5",
         "training log": runs["with attention"].folder / "log.csv",
         "record of the run": runs["with attention"].folder / "record.json",
         "SavedModel": serving,
         "everything": folder,
     }
-    for name, path in places.items():
+    for name, path in paths.items():
         console.print(f"  {name:<18} {path}", markup=False, highlight=False, soft_wrap=True)

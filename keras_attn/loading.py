@@ -1,4 +1,4 @@
-"""Loading saved models."""
+"""Load saved models."""
 
 import os
 import pathlib
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def load(path: str | os.PathLike[str]) -> "Task":
-    """Load a model that `save` of a task wrote into a `.keras` file.
+    """Load a task model from a `.keras` file that its `save` wrote.
 
-    It is `keras.saving.load_model` with all classes of this package registered: those of layers,
-    models and tasks register with Keras when they are imported.
+    Calls `keras.saving.load_model` after importing all layers, models and tasks of this package,
+    so that their classes are registered with Keras.
 
     Args:
-        path: The `.keras` file.
+        path: Path of the `.keras` file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str]) -> "Task":
     from keras_attn import layers, models, tasks
     from keras_attn.recipes import describe_task, list_tasks
 
-    del layers, models  # imported for their registration alone
+    del layers, models  # imported only to register their classes
     for name in list_tasks():
         describe_task(name).model_class()
     try:
@@ -52,8 +52,8 @@ def load(path: str | os.PathLike[str]) -> "Task":
         raise ValueError(f"{path} cannot be read as a Keras model: {reason}") from error
     if not isinstance(model, tasks.Task):
         raise ValueError(
-            f"{path} holds a {type(model).__name__}. It must be a task of this package, such as an "
-            "ImageClassifier, as its `save` writes it. Load other models with "
+            f"{path} holds a {type(model).__name__}. It must hold a task of this package, such as "
+            "an ImageClassifier, written by its `save`. Load other models with "
             "keras.saving.load_model."
         )
     return model

@@ -36,7 +36,7 @@ _settings = {"traceback": False}
 
 Catalogue = Annotated[
     list[pathlib.Path] | None,
-    typer.Option(help="Further folder of entries; may be given more than once."),
+    typer.Option(help="Further folder of entries; can be repeated."),
 ]
 Views = Annotated[
     int | None,
@@ -85,7 +85,7 @@ def list_entries(
     """List the entries of the zoo."""
     names = zoo.list(pattern, task=task, pretrained=pretrained)
     table = Table(box=rich.box.SIMPLE)
-    # A name that is cut cannot be used.
+    # Names are never truncated, so that they can be copied.
     table.add_column("entry", no_wrap=True, min_width=max(map(len, names), default=0))
     table.add_column("task", overflow="fold")
     table.add_column("parameters", no_wrap=True)
@@ -126,7 +126,7 @@ def predict(
     beam_size: BeamSize = None,
     weights: Weights = None,
 ) -> None:
-    """Answer inputs: label images or texts, or translate sentences."""
+    """Label images or texts, or translate sentences."""
     task, build = locate(name, weights)
     options = check_options(name, task, task.prediction_options, views=views, beam_size=beam_size)
     examples = read_inputs(name, task, inputs, file)
@@ -234,7 +234,7 @@ def write_cards(
 
 
 def main() -> None:
-    """Run the command line; expected errors end it with one message and status 1."""
+    """Run the command line. Expected errors are reported as one message and a nonzero status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()

@@ -1,4 +1,4 @@
-"""Options about data of `train` and `evaluate`, declared once."""
+"""Data options shared by `train` and `evaluate`."""
 
 import functools
 import inspect
@@ -56,15 +56,18 @@ def _declarations(
 
 
 OPTIONS = tuple(inspect.signature(_declarations).parameters)
-COMMON = ("delimiter", "encoding")  # options of every table
+COMMON = ("delimiter", "encoding")  # options that apply to every table
 
 
 def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options about data to a command, which takes them as one mapping, `table`.
+    """Add the data options to a command, which receives them as one dictionary, `table`.
 
     Args:
-        command: A function with a keyword argument `table: dict[str, Any]`: the options by name,
-            None where not given.
+        command: A function with a keyword argument `table: dict[str, Any]`: the data options by
+            name, with None for options that were not passed.
+
+    Returns:
+        A function whose signature has the data options in place of `table`, for Typer.
     """
     hints = typing.get_type_hints(_declarations, include_extras=True)
     shared = [
@@ -85,61 +88,67 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
 
     wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
-    del wrapper.__wrapped__  # whose signature Typer would read
+    del wrapper.__wrapped__  # Typer would read its signature
     return wrapper
 
 
 def check_table_options(
     name: str, task: TaskDescription, table: dict[str, Any], **further: Any
 ) -> None:
-    """Raise for options that do not apply.
+    """Raise if data options are passed that do not apply.
 
     Args:
         name: The entry, or the file of a model.
         task: Its task.
-        table: The options about data by name; None where not given.
-        **further: Further options that are for data of your own alone.
+        table: The data options by name; None for options that were not passed.
+        **further: Further options that need `--data`.
 
     Raises:
-        ValueError: An option is given without data, or for another task.
+        ValueError: An option is passed without `--data`, or is for another task.
     """
-    given = [key for key, value in {**table, **further}.items() if value is not None]
-    if "data" not in given:
-        if given:
-            raise ValueError(f"{_flags(given)}: only with --data, a table of your own.")
+    received = [key for key, value in {**table, **further}.items() if value is not None]
+    if "data" not in received:
+        if received:
+            raise ValueError(f"{_flags(received)}: only with --data, a table of your own.")
         return
     if task.table is None:
         raise ValueError(
-            f"--data is a table of texts, and {name} does {task.name}. For {task.examples} of your "
-            "own use `fit`, or keras_attn.training, from Python."
+            f"--data is a table of texts, and {name} does {task.name}. For your own "
+            f"{task.examples} use `fit`, or keras_attn.training, from Python."
         )
     accepted = ("data", *task.table.options, *COMMON, *further)
-    if foreign := [key for key in given if key not in accepted]:
+    if foreign := [key for key in received if key not in accepted]:
         raise ValueError(
-            f"{_flags(foreign)}: not for {name}, which does {task.name}. Options of its data: "
+            f"{_flags(foreign)}: not for {name}, which does {task.name}. Options for its data: "
             f"{_flags(task.table.options)}."
         )
 
 
-def check_alone(**options: Any) -> None:
-    """Raise for options about an entry's own data beside `--data`; None is one not given.
+def check_without_table(**options: Any) -> None:
+    """Raise if options about the data of an entry are combined with `--data`.
+
+    Args:
+        **options: These options by name; None for options that were not passed.
 
     Raises:
-        ValueError: One is given.
+        ValueError: An option is not None.
     """
-    if given := [key for key, value in options.items() if value is not None]:
+    if received := [key for key, value in options.items() if value is not None]:
         raise ValueError(
-            f"{_flags(given)}: for the data of an entry, and not for --data, of which all rows are "
-            "read. Give one or the other, not both."
+            f"{_flags(received)}: for the data of an entry, and not for --data, of which all rows "
+            "are read. Give one or the other, not both."
         )
 
 
 def read_table(task: TaskDescription, table: dict[str, Any]) -> Any:
-    r"""Read the user's table or parallel files, and print the account of it.
+    r"""Read the user's table or parallel files, and print a summary of the rows.
 
     Args:
-        task: The task, which has a `table`.
-        table: The options about data; a delimiter of `\t` is a tab.
+        task: The task; it must have a `table`.
+        table: The data options; the delimiter `\t` is a tab.
+
+    Returns:
+        The table, see `keras_attn.recipes.TableReader`.
     """
     assert task.table is not None
     options = {key: value for key, value in table.items() if value is not None}

@@ -10,8 +10,8 @@ from keras_attn import zoo
 from keras_attn.cli import output
 from keras_attn.cli.data_options import (
     DataDir,
-    check_alone,
     check_table_options,
+    check_without_table,
     read_table,
     with_data_options,
 )
@@ -31,9 +31,9 @@ def evaluate(
     *,
     table: dict[str, Any],
 ) -> None:
-    """Evaluate an entry on its own data, or a model on a table of yours."""
+    """Evaluate an entry on its own data, or a model on your own table."""
     if table["data"] is not None:
-        check_alone(split=split, data_dir=data_dir)
+        check_without_table(split=split, data_dir=data_dir)
         _evaluate_on_table(name, weights, table)
     elif name.endswith(SUFFIX):
         raise ValueError(

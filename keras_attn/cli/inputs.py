@@ -1,4 +1,4 @@
-"""The inputs of commands: image files, texts, lines of a file or of standard input."""
+"""Read the inputs of commands: image files, texts, lines of a file or of standard input."""
 
 import pathlib
 import sys
@@ -24,9 +24,15 @@ def read_inputs(
 ) -> list[str]:
     """Return the inputs of a command: paths of files, or texts.
 
+    Args:
+        name: The model, for messages.
+        task: Its task.
+        inputs: Inputs on the command line.
+        file: File of texts, or None.
+
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: There is no input, or input of two sources.
+        ValueError: There are no inputs, or inputs from two sources.
     """
     if task.reads == "texts":
         return read_texts(inputs or [], file)
@@ -36,16 +42,21 @@ def read_inputs(
 
 
 def read_texts(inputs: list[str], file: pathlib.Path | None) -> list[str]:
-    """Return the texts to answer: those given, or the lines of a file or of standard input.
+    """Return the texts on the command line, or the lines of a file or of standard input.
 
-    Every line is a text, also an empty one, so that answers stand beside the lines.
+    Every line is a text, including empty lines, so that answers match the lines of the file.
+
+    Args:
+        inputs: Texts on the command line.
+        file: File of texts, `STANDARD_INPUT`, or None; None reads standard input if there are no
+            texts on the command line.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: There are no texts, texts of two sources, or bytes that are not UTF-8.
+        ValueError: There are no texts, texts from two sources, or bytes that are not UTF-8.
     """
     if inputs and file is not None:
-        raise ValueError("Give texts, or a file of them by --file, not both.")
+        raise ValueError("Give texts, or a file of texts with --file, not both.")
     if inputs:
         return inputs
     if file is None and sys.stdin.isatty():
@@ -64,11 +75,11 @@ def read_texts(inputs: list[str], file: pathlib.Path | None) -> list[str]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"Line {line} of {source} is not UTF-8. Convert it first, such as by "
+            f"Line {line} of {source} is not UTF-8. Convert it first, for example with "
             "iconv -f latin1 -t utf-8."
         ) from error
-    if lines[-1] == "":  # what follows the end of the last line is not a line
+    if lines[-1] == "":  # nothing follows the last line break
         del lines[-1]
     if not any(map(str.strip, lines)):
-        raise ValueError(f"There are no texts in {source}; one per line is read.")
+        raise ValueError(f"There are no texts in {source}. It must hold one text per line.")
     return lines

@@ -1,4 +1,4 @@
-"""The model that a command names: an entry of the zoo, or a file of your own."""
+"""Locate the model of a command: an entry of the zoo, or a `.keras` file."""
 
 import pathlib
 from collections.abc import Callable
@@ -34,17 +34,17 @@ def locate(
 ) -> "tuple[TaskDescription, Callable[[], Task]]":
     """Return the task of a model, and a function that returns the model.
 
-    The recipe of an entry names its task, so that mistakes are reported before the weights are
-    read. A `.keras` file must be loaded to know it.
+    The task of an entry is known from its recipe, so that mistakes are reported before weights
+    are loaded. The task of a `.keras` file is known only after loading it.
 
     Args:
         name: An entry, or the path of a `.keras` file that `save` of a model wrote.
-        weights: Weights of an entry to use instead of its own.
+        weights: Weights file to use instead of the entry's own.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No entry has that name; the file is not such a model; or `weights` are
-            given for it. The function raises as `keras_attn.zoo.build`.
+        ValueError: No entry has that name; the file holds no task model; or `weights` are passed
+            for a file. The returned function raises the errors of `keras_attn.zoo.build`.
     """
     if not name.endswith(SUFFIX):
         task = describe_task(zoo.describe(name).recipe.task)
@@ -58,22 +58,22 @@ def locate(
 def check_options(
     name: str, task: TaskDescription, accepted: tuple[str, ...], **options: Any
 ) -> dict[str, Any]:
-    """Return the options that are given, if the task has them.
+    """Return the options that were passed, and raise if the task does not accept one.
 
     Args:
         name: The model, for messages.
         task: Its task.
-        accepted: The names of the options that the task has.
-        **options: The options by name; None where not given.
+        accepted: Names of the options that the task accepts.
+        **options: The options by name; None for options that were not passed.
 
     Raises:
-        ValueError: An option is given that the task does not have.
+        ValueError: An option is passed that the task does not accept.
     """
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
+    passed = {key: value for key, value in options.items() if value is not None}
+    for key in passed:
         if key not in accepted:
             raise ValueError(
                 f"--{key.replace('_', '-')} is not for {name}, which does {task.name}. Leave it "
                 "out."
             )
-    return given
+    return passed

@@ -1,4 +1,4 @@
-"""What commands print: tables of answers and metrics, and JSON lines."""
+"""Print the results of commands: tables of answers and metrics, and JSON lines."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from keras_attn.recipes import TaskDescription
 
-MAX_WIDTH = 40  # characters of a text in a table
+MAX_WIDTH = 40  # of a text in a table, in characters
 
 
 def print_answers(
@@ -29,17 +29,18 @@ def print_answers(
     table.add_column(task.example, no_wrap=width is not None, overflow="ellipsis", max_width=width)
     for title in titles:
         table.add_column(title)
-    for shown, row in zip(inputs, rows, strict=True):
-        text = shown.encode(errors="replace").decode()  # bytes of a shell that are not UTF-8
+    for example, row in zip(inputs, rows, strict=True):
+        # Arguments of a shell may hold bytes that are not UTF-8, which cannot be printed.
+        text = example.encode(errors="replace").decode()
         cells = (" ".join(text.split()), *(row.get(title, "") for title in titles))
-        table.add_row(*map(Text, cells))  # brackets in a text are not markup
+        table.add_row(*map(Text, cells))  # as `Text`: brackets are not markup
     rich.print(table)
 
 
 def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iterable[Any]) -> None:
-    """Print a JSON object a line for each answer."""
-    for shown, answer in zip(inputs, answers, strict=True):
-        typer.echo(json.dumps({**answer.to_dict(), task.example: shown}))
+    """Print a JSON object for each answer, one per line."""
+    for example, answer in zip(inputs, answers, strict=True):
+        typer.echo(json.dumps({**answer.to_dict(), task.example: example}))
 
 
 def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "split") -> None:
@@ -47,7 +48,7 @@ def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "spl
 
     Args:
         task: The task, which formats the metrics.
-        metrics: The metrics of each split, by its name.
+        metrics: The metrics of each split, by the name of the split.
         of: Title of the column of names.
     """
     rows = {split: task.metric_columns(values) for split, values in metrics.items()}
@@ -60,7 +61,7 @@ def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "spl
 
 @contextlib.contextmanager
 def warnings_as_lines(where: str = "") -> Iterator[None]:
-    """Print each `UserWarning` of a `with` block as one line of standard error, at its end.
+    """Print each `UserWarning` of a `with` block as one line on standard error, at its end.
 
     Args:
         where: Text that precedes each message.
@@ -73,5 +74,5 @@ def warnings_as_lines(where: str = "") -> Iterator[None]:
 
 
 def on_one_line(text: str) -> str:
-    """Return a text without line breaks, which would end its line of output."""
+    """Return a text without line breaks, so that it is printed on one line."""
     return re.sub(r"[\r\n]+", " ", text)

@@ -13,8 +13,8 @@ from keras_attn.cli import output
 from keras_attn.cli.data_options import (
     PANEL,
     DataDir,
-    check_alone,
     check_table_options,
+    check_without_table,
     read_table,
     with_data_options,
 )
@@ -101,7 +101,7 @@ def train(
     seed = recipe.training.seeds[0] if seed is None else seed
     check_table_options(name, task, table, validation=validation, test=test, epochs=epochs)
     if table["data"] is not None:
-        check_alone(data_dir=data_dir)
+        check_without_table(data_dir=data_dir)
         label = f"{table['data'].stem}-{label}"
         fractions = {"validation": validation, "test": test}
         recipe, dataset = _fit_to_table(recipe, task, table, fractions, epochs)
@@ -144,12 +144,12 @@ def _fit_to_table(
     fractions: dict[str, float | None],
     epochs: int | None,
 ) -> tuple[Recipe, "Dataset[Any]"]:
-    """Read and split a user's table, and fit the recipe to it; print what was done."""
+    """Read and split a user's table, adapt the recipe to it, and print what was done."""
     from keras_attn import training
 
     assert task.table is not None
-    given = {name: value for name, value in fractions.items() if value is not None}
-    dataset = task.table.split(read_table(task, table), **given)
+    options = {name: value for name, value in fractions.items() if value is not None}
+    dataset = task.table.split(read_table(task, table), **options)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     typer.echo(f"Split: {sizes}.")
     recipe, notes = training.fit_recipe(recipe, dataset, epochs)
@@ -159,24 +159,24 @@ def _fit_to_table(
 
 
 def leave(error: BaseException) -> None:
-    """End the process with the status of an error: 75 where the same command may resume."""
-    # By name: nothing here should wait for Keras, or fail where it is missing.
-    again = type(error).__name__ in ("InterruptedTrainingError", "WorkerLostError")
-    if not again and "TF_CONFIG" not in os.environ:
+    """Exit with the status of an error: 75 if the same command with --resume can continue."""
+    # Compared by name, because importing the classes would import Keras.
+    can_resume = type(error).__name__ in ("InterruptedTrainingError", "WorkerLostError")
+    if not can_resume and "TF_CONFIG" not in os.environ:
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(75 if again else 1)  # TensorFlow would wait for the other workers
+    os._exit(75 if can_resume else 1)  # at a normal exit TensorFlow waits for other workers
 
 
 def _launch(workers: int, strategy: str | None, folder: pathlib.Path) -> None:
-    """Run this command again as several workers."""
+    """Run this command again in several workers."""
     from keras_attn.training.launcher import launch
 
     if strategy not in (None, "multi_worker"):
         raise ValueError(
             f"--workers starts the workers of --strategy multi_worker. Received: {strategy!r}. "
-            "Leave one of the two out."
+            "Leave out one of the two options."
         )
     arguments = []
     remaining = iter(sys.argv[1:])

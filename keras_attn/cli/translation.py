@@ -1,4 +1,4 @@
-"""The command `keras-attn translate`: `predict` for translators, one line for each text."""
+"""The command `keras-attn translate`, which prints one line for each text."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ from keras_attn.cli.output import on_one_line, warnings_as_lines
 if TYPE_CHECKING:
     from keras_attn.tasks import Translation, Translator
 
-TEXTS_AT_A_TIME = 1_024  # texts whose translations are printed together
+CHUNK_SIZE = 1_024  # number of texts that are translated before their translations are printed
 TASK = "translation"
 
 
@@ -48,7 +48,7 @@ def translate(
     texts = read_texts(inputs or [], file)
     if alignments is not None and len(texts) != 1:
         raise ValueError(
-            f"--alignments is a picture of one text's translation. Received: {len(texts)} texts."
+            f"--alignments plots the translation of one text. Received: {len(texts)} texts."
         )
     model = _open_translator(name, weights)
     first = True
@@ -67,10 +67,11 @@ def translate(
 
 
 def _open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
-    """Return the model, if it translates.
+    """Load a model, and raise unless it is a translator.
 
     Raises:
-        FileNotFoundError, ValueError: As `locate`; or the model does something else.
+        FileNotFoundError: See `locate`.
+        ValueError: See `locate`; or the model is not a translator.
     """
     task, build = locate(name, weights)
     if task.name != TASK:
@@ -86,11 +87,11 @@ def _translations(
     model: "Translator", texts: list[str], beam_size: int, n_best: int
 ) -> Iterator[tuple[str, list["Translation"]]]:
     """Yield each text with its translations, best first."""
-    for start in range(0, len(texts), TEXTS_AT_A_TIME):
-        part = texts[start : start + TEXTS_AT_A_TIME]
+    for start in range(0, len(texts), CHUNK_SIZE):
+        chunk = texts[start : start + CHUNK_SIZE]
         with warnings_as_lines(f"from text {start} on: " if start else ""):
-            answers = model.translate(part, beam_size, n_best=n_best)
-        for text, best in zip(part, answers, strict=True):
+            answers = model.translate(chunk, beam_size, n_best=n_best)
+        for text, best in zip(chunk, answers, strict=True):
             yield text, best if n_best > 1 else [best]
 
 

@@ -175,7 +175,7 @@ def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, mo
         "translation_transformer", preprocessing={"max_length": 3}, vocabulary_size=300, **settings
     )
     model.adapt(SOURCES, SOURCES)
-    monkeypatch.setattr(translation, "TEXTS_AT_A_TIME", 2)
+    monkeypatch.setattr(translation, "CHUNK_SIZE", 2)
     texts = ["the", "now", ONE]
     found = list(translation._translations(model, texts, 1, 1))
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
