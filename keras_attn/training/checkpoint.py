@@ -96,7 +96,7 @@ class Checkpoints:
         """Write a checkpoint, and remove all but the last two.
 
         Raises:
-            OSError: The checkpoint could not be written. Earlier ones are intact.
+            OSError: The checkpoint could not be written. Earlier ones are not changed.
         """
         target = self.folder / f"{state.epoch:05d}-{state.step:07d}"
         partial = self.folder / PARTIAL
@@ -122,7 +122,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             names = self._names()
             previous = (
-                f"{self.folder / names[-1]} was written before and is intact"
+                f"{self.folder / names[-1]} was written before"
                 if names
                 else "There is no earlier checkpoint"
             )
