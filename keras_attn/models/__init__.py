@@ -41,7 +41,7 @@ from keras_attn.models.registry import (
 )
 from keras_attn.models.small_attention_cnn import SmallAttentionCNNConfig, build_small_attention_cnn
 from keras_attn.models.text_transformer import TextTransformerConfig, build_text_transformer
-from keras_attn.models.transfer import CopiedBackbone, build_with_new_head, copy_backbone
+from keras_attn.models.transfer import CopiedBackbone, copy_backbone
 from keras_attn.models.translation_transformer import (
     TranslationTransformer,
     TranslationTransformerConfig,
@@ -73,7 +73,6 @@ __all__ = [
     "build_small_attention_cnn",
     "build_text_transformer",
     "build_translation_transformer",
-    "build_with_new_head",
     "configure",
     "copy_backbone",
     "describe_architecture",

@@ -1,13 +1,11 @@
 """Transfer a trained backbone to a network for other classes."""
 
-import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 
 from keras_attn.models.parts import backbone
-from keras_attn.models.registry import build, describe_architecture
 
 
 class CopiedBackbone(NamedTuple):
@@ -70,44 +68,6 @@ def copy_backbone(source: keras.Model, target: keras.Model) -> CopiedBackbone:
     copied = {layer.name for layer, _ in pairs}
     fresh = [layer.name for layer in target.layers if layer.weights and layer.name not in copied]
     return CopiedBackbone(number, tuple(fresh))
-
-
-def build_with_new_head(
-    architecture: str, source: keras.Model, num_classes: int, **settings: Any
-) -> keras.Model:
-    """Build an architecture for another number of classes, with a trained backbone.
-
-    The log-count ratios of a text model stay those of the classes that its backbone was
-    trained for: the config field `ratio_classes` says how many there are.
-
-    Args:
-        architecture: A registered name of a classifier, see `list_architectures`.
-        source: The trained network, built from the same architecture and settings.
-        num_classes: Number of classes of the new network.
-        **settings: The settings that `source` was built with, except `num_classes`.
-
-    Returns:
-        A network with the backbone's weights copied, and a fresh head.
-
-    Raises:
-        ValueError: See `configure` and `copy_backbone`.
-
-    Example:
-
-    >>> from keras_attn import models
-    >>> trained = models.build("small_attention_cnn", filters=(8, 16))
-    >>> new = build_with_new_head("small_attention_cnn", trained, 3, filters=(8, 16))
-    >>> new.output.shape
-    (None, 3)
-    """
-    fields = {
-        field.name for field in dataclasses.fields(describe_architecture(architecture).config)
-    }
-    if "ratio_classes" in fields and settings.get("ratio_classes") is None:
-        settings = {**settings, "ratio_classes": source.output_shape[-1]}
-    target = build(architecture, num_classes=num_classes, **settings)
-    copy_backbone(source, target)
-    return target
 
 
 def _misfit(source: keras.layers.Layer, target: keras.layers.Layer) -> str | None:
