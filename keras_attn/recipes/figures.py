@@ -1,7 +1,7 @@
 """Format the figures of recorded runs for generated pages."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_attn.recipes.metrics import Metric
@@ -101,25 +101,31 @@ def figure(metric: Metric, runs: Sequence[Run], split: str, digits: int | None =
     return f"{mean}{metric.unit} ({seeds(runs)})"
 
 
-def results_table(metric: Metric, runs: Mapping[str, Sequence[Run]]) -> str:
-    """Return a Markdown table of a metric and the cost, of an entry and its variants.
+def results_table(
+    metric: Metric,
+    runs: Mapping[str, Sequence[Run]],
+    further: Mapping[str, Callable[[Sequence[Run]], str]] | None = None,
+) -> str:
+    """Return a Markdown table of a metric and the cost of the entry and of its variants.
 
     Args:
-        metric: The metric to show for the validation and the test split.
+        metric: The metric to show, of the validation and of the test split.
         runs: The runs of the entry itself, under `""`, and of each variant.
+        further: Further columns: functions from the runs of a row to a cell, by title.
     """
-    columns = (
-        f"| model | validation {metric.title} | test {metric.title} | parameters "
-        "| MFLOPs forward | TFLOPs training | minutes |"
-    )
-    lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
-    for variant, group in runs.items():
-        if group:
+    columns: dict[str, Callable[[Sequence[Run]], str]] = {
+        f"validation {metric.title}": lambda rows: figure(metric, rows, "validation"),
+        f"test {metric.title}": lambda rows: figure(metric, rows, "test"),
+        **(further or {}),
+    }
+    titles = ["model", *columns, "parameters", "MFLOPs forward", "TFLOPs training", "minutes"]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for variant, rows in runs.items():
+        if rows:
             cells = [
                 variant or "as published",
-                figure(metric, group, "validation"),
-                figure(metric, group, "test"),
-                *cost_cells(group),
+                *(column(rows) for column in columns.values()),
+                *cost_cells(rows),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -7,9 +7,8 @@ from typing import Any
 from keras_attn.recipes import Metric, Recipe, TaskDescription, TensorInfo
 from keras_attn.recipes.figures import (
     Run,
-    cost_cells,
-    figure,
     mean_and_deviation,
+    results_table,
     values_of,
 )
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
@@ -90,23 +89,9 @@ def _by_views(runs: Sequence[Run]) -> str:
 
 def _results(runs: Mapping[str, Sequence[Run]]) -> str:
     views = number_of_views(runs[""])
-    views_column = f"| test accuracy by {views} views " if views else ""
-    columns = (
-        f"| model | validation accuracy | test accuracy {views_column}| parameters "
-        "| MFLOPs forward | TFLOPs training | minutes |"
+    return results_table(
+        ACCURACY, runs, {f"test accuracy by {views} views": _by_views} if views else {}
     )
-    lines = [columns, "|---" * (columns.count("|") - 1) + "|"]
-    for variant, variant_runs in runs.items():
-        if variant_runs:
-            cells = [
-                variant or "as published",
-                figure(ACCURACY, variant_runs, "validation"),
-                figure(ACCURACY, variant_runs, "test"),
-                *([_by_views(variant_runs)] if number_of_views(variant_runs) else []),
-                *cost_cells(variant_runs),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
