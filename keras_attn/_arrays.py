@@ -1,6 +1,8 @@
-"""Conversion of what data frames hold, without importing any of their packages."""
+"""Conversion of lists and data frames into arrays, without importing any of their packages."""
 
 from typing import Any
+
+import numpy as np
 
 
 def as_array(values: Any) -> Any:
@@ -16,3 +18,14 @@ def as_array(values: Any) -> Any:
     """
     to_numpy = getattr(values, "to_numpy", None)
     return to_numpy() if callable(to_numpy) else values
+
+
+def to_array(values: Any) -> Any:
+    """Return lists, tuples and a data frame's column as arrays, and anything else unchanged.
+
+    Example:
+
+    >>> to_array([1, 2])
+    array([1, 2])
+    """
+    return np.asarray(values) if isinstance(values, list | tuple) else as_array(values)

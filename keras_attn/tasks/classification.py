@@ -7,10 +7,11 @@ import keras
 import numpy as np
 
 from keras_attn import models
+from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
-from keras_attn.tasks.task import Task, as_array
+from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
 
 
@@ -77,7 +78,7 @@ class ClassificationTask(Task):
         Raises:
             ValueError: A name is not one of the model's labels, or an index is out of range.
         """
-        y = as_array(y)
+        y = to_array(y)
         if not isinstance(y, np.ndarray):
             return y
         if y.dtype.kind in "USO":

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import keras
-import numpy as np
 
+from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._batches import PreprocessedBatches, as_tuple, is_dataset
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Task(keras.Model):
     - `description`: its `TaskDescription`.
     - `parts`: the names of the constructor arguments that are Keras objects, such as
       `("network",)`; they are saved and loaded with the model.
+    - `network`: an attribute with the network itself, whose parameters are counted.
     - `call(inputs, training)`, and `get_config()` if the constructor has arguments that are not
       in `parts`.
     - `from_architecture`: build the model from a registered architecture.
@@ -238,11 +240,11 @@ class Task(keras.Model):
             x: Arrays, lists or columns of pandas; never a data set.
             training: Whether the inputs are for `fit`.
         """
-        return as_array(x)
+        return to_array(x)
 
     def preprocess_targets(self, y: Any) -> Any:
         """Convert targets, such as label names, into arrays for the loss."""
-        return as_array(y)
+        return to_array(y)
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of a `tf.data.Dataset`, in a TensorFlow graph.
@@ -256,13 +258,22 @@ class Task(keras.Model):
             )
         return (x, *rest) if rest else x
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> Any:
         """Train on raw inputs, as `keras.Model.fit` does.
 
         Args:
             x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset` or
                 `keras.utils.PyDataset` of batches of inputs and targets.
             y: Targets, unless `x` is a data set.
+            batch_size: Examples per step, unless `x` is a data set; the default is 32.
+            epochs: Passes over the data.
             **kwargs: See `keras.Model.fit`.
 
         Returns:
@@ -273,22 +284,25 @@ class Task(keras.Model):
             parts = validation if isinstance(validation, tuple | list) else (validation,)
             kwargs["validation_data"] = self._preprocess(*parts)
         if kwargs.get("sample_weight") is not None:
-            kwargs["sample_weight"] = as_array(kwargs["sample_weight"])
+            kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
-        return super().fit(**self._fit_arguments(x, y, training=True), **kwargs)
+        arguments = self._fit_arguments(x, y, training=True)
+        return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
         """Return loss and metrics on raw inputs, as `keras.Model.evaluate` does; see `fit`."""
         if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has preprocessed them
-            return super().evaluate(x, y, **kwargs)
+            return super().evaluate(x, y, batch_size, **kwargs)
         if kwargs.get("sample_weight") is not None:
-            kwargs["sample_weight"] = as_array(kwargs["sample_weight"])
-        return super().evaluate(**self._fit_arguments(x, y), **kwargs)
+            kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
+        return super().evaluate(**self._fit_arguments(x, y), batch_size=batch_size, **kwargs)
 
-    def predict(self, x: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Return the outputs of the network for raw inputs, as `keras.Model.predict` does."""
-        return super().predict(self._preprocess(x), **kwargs)
+        return super().predict(self._preprocess(x), batch_size=batch_size, **kwargs)
 
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
         """Return the arguments `x` and `y` of Keras's `fit` and `evaluate`."""
@@ -300,17 +314,18 @@ class Task(keras.Model):
     def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return preprocessed inputs, with preprocessed targets and weights if there are any."""
         if hasattr(x, "element_spec"):
-            if not self._is_raw(x.element_spec):
+            # A distributed data set has no `map`: its elements must be what the network reads.
+            if not hasattr(x, "map") or not self._is_raw(x.element_spec):
                 return x
             return x.map(lambda *parts: self.preprocess_batch(*parts, training=training))
         if isinstance(x, keras.utils.PyDataset):
-            return _PreparedBatches(x, self, training)
+            return PreprocessedBatches(x, self, training)
         if not is_dataset(x):
             x = self.preprocess_inputs(x, training=training)
         if not rest:
             return x
         targets, *weights = rest
-        return (x, self.preprocess_targets(targets), *map(as_array, weights))
+        return (x, self.preprocess_targets(targets), *map(to_array, weights))
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return the batch `index` of a `PyDataset` in the form that the network is fitted on."""
@@ -428,73 +443,3 @@ class Task(keras.Model):
             for info in self.description.signature.inputs
         }
         return write_saved_model(filepath, self.serving_function(**options), self, **specs)
-
-
-class _PreparedBatches(keras.utils.PyDataset):
-    """The batches of another `PyDataset`, in the form that a task's network is fitted on.
-
-    Args:
-        batches: Batches of raw inputs, and what comes with them.
-        task: The task that prepares them.
-        training: Whether they are for `fit`.
-    """
-
-    def __init__(self, batches: keras.utils.PyDataset, task: Task, training: bool) -> None:
-        super().__init__(
-            workers=batches.workers,
-            use_multiprocessing=batches.use_multiprocessing,
-            max_queue_size=batches.max_queue_size,
-        )
-        self.batches, self.task, self.training = batches, task, training
-
-    @property
-    def num_batches(self) -> int | None:
-        """Number of batches, or None if the data set is infinite."""
-        return self.batches.num_batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> Any:
-        parts = as_tuple(self.batches[index])
-        return self.task._preprocess_item(index, *parts, training=self.training)
-
-    def on_epoch_end(self) -> None:
-        """Call `on_epoch_end` of the batches."""
-        self.batches.on_epoch_end()
-
-
-def is_dataset(x: Any) -> bool:
-    """Return whether `x` yields batches: a data set, a data loader or a generator."""
-    if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
-        return True
-    torch_loader = type(x).__module__.startswith("torch.utils.data")
-    distributed = type(x).__name__ == "DistributedDataset"
-    return torch_loader or distributed or hasattr(x, "__next__")
-
-
-def as_tuple(x: Any) -> tuple[Any, ...]:
-    """Return tuples unchanged, and wrap any other value in a tuple of one element."""
-    return x if isinstance(x, tuple) else (x,)
-
-
-def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
-    """Pad ids `(B, T, ...)` to an even length in batches of even index, an odd one in others.
-
-    Keras takes all batches of a `PyDataset` to be as long as the first two, if these are equally
-    long.
-
-    Example:
-
-    >>> [alternate_lengths(np.ones((1, 3)), index).shape for index in (0, 1)]
-    [(1, 4), (1, 3)]
-    """
-    missing = (ids.shape[1] + index) % 2
-    return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
-
-
-def as_array(values: Any) -> Any:
-    """Convert lists and columns of pandas into arrays; return any other value unchanged."""
-    if isinstance(values, list | tuple):
-        return np.asarray(values)
-    return values.to_numpy() if hasattr(values, "to_numpy") else values

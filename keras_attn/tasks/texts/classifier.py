@@ -14,6 +14,7 @@ from keras_attn._types import Tensor
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._batches import alternate_lengths, as_tuple, check_batched
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
     Classification,
@@ -22,7 +23,7 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.task import Task, alternate_lengths, as_tuple
+from keras_attn.tasks.task import Task
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
@@ -384,7 +385,10 @@ class TextClassifier(ClassificationTask):
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of strings into ids, and label names into indices."""
-        ids = self._ids(x, training) if _are_strings(x) else x
+        if _are_strings(x):
+            check_batched(x)
+            x = self._ids(x, training)
+        ids = x
         if not rest:
             return ids
         targets, *weights = rest

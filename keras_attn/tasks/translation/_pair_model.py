@@ -10,7 +10,8 @@ from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
-from keras_attn.tasks.task import Task, alternate_lengths
+from keras_attn.tasks._batches import alternate_lengths, check_batched
+from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
@@ -79,7 +80,14 @@ class PairModel(Task):
         target_ids = [ids[: self.max_length] for ids in targets]
         return EncodedPairs(source_ids, target_ids, START_ID, END_ID)
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> Any:
         """Train on pairs of strings or ids, as `keras.Model.fit` does.
 
         For lists of strings `batch_size` counts the tokens of a batch; the default is 2048. They
@@ -87,31 +95,32 @@ class PairModel(Task):
         `tf.data.Dataset` or `keras.utils.PyDataset` of `(sources, targets)` has its own batches.
         """
         if not _are_texts(x):
-            return super().fit(x, y, **kwargs)
-        epochs, first = kwargs.get("epochs", 1), kwargs.get("initial_epoch", 0)
+            return super().fit(x, y, batch_size, epochs, **kwargs)
         batches = PairBatches(
             self.encode(x, y),
-            kwargs.pop("batch_size", None) or BATCH_TOKENS,
+            batch_size or BATCH_TOKENS,
             seed=int(np.random.randint(2**31)),  # depends on `keras.utils.set_random_seed`
             epochs=epochs,
         )
+        start = kwargs.get("initial_epoch", 0) * batches.steps
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}
-        return super().fit(prepare_batches(batches, start=first * batches.steps), **kwargs)
+        return super().fit(prepare_batches(batches, start=start), epochs=epochs, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
         """Return loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate` does."""
-        if _are_texts(x):
-            kwargs.pop("batch_size", None)  # it does not change the result
-        return super().evaluate(x, y, **kwargs)
+        size = None if _are_texts(x) else batch_size  # for texts it does not change the result
+        return super().evaluate(x, y, size, **kwargs)
 
-    def predict(self, x: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Return the logits of ids, as `keras.Model.predict` does; for texts, see `translate`."""
         if _are_texts(x):
             raise TypeError(
                 "`predict` takes `{'source': ids, 'target': ids}`, see `encode`. For translations "
                 "of texts call `translate(texts)`."
             )
-        return super().predict(x, **kwargs)
+        return super().predict(x, batch_size, **kwargs)
 
     def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return pairs of strings as batches of ids, see `Task._preprocess`."""
@@ -138,6 +147,7 @@ class PairModel(Task):
         import tensorflow as tf
 
         (targets,) = rest
+        check_batched(x)
         ids = self.tokenizer(targets)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
         target = tf.concat([starts, ids], axis=1).to_tensor()

@@ -205,3 +205,22 @@ def test_answers_trace_the_network_once(views):
         model.logits(images[:size], views=views)
         model.classify(images[:size], views=views)
     assert len(traced) == first <= 2
+
+
+@pytest.mark.tensorflow
+def test_data_sets_of_floats_in_0_to_1_or_of_single_images_are_refused(model, resized):
+    import tensorflow as tf
+
+    scaled = tf.data.Dataset.from_tensor_slices((resized / 255, LABELS))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"values in 0\.\.255"):
+        model.evaluate(scaled.batch(3), verbose=0)
+    with pytest.raises(ValueError, match=r"dataset\.batch"):
+        model.evaluate(scaled, verbose=0)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_other_channels_are_refused_everywhere(model, channels):
+    images = np.zeros((2, 32, 32, channels), "uint8")
+    for use in (model.classify, model.logits, model.features, model.predict, model.evaluate):
+        with pytest.raises(ValueError, match="3 channels"):
+            use(images)

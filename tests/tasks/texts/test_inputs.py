@@ -111,3 +111,20 @@ def test_logits_probabilities_and_features_are_in_the_order_of_the_texts(model):
         np.testing.assert_allclose(row, model.features([text])[0], atol=1e-5)
     assert model.logits([]).shape == (0, 2)
     assert model.features([]).shape == (0, features.shape[1])
+
+
+def test_batch_size_and_epochs_may_be_positional_and_weights_a_list(model):
+    one = make()
+    one.adapt(TEXTS, NAMED)
+    history = one.fit(TEXTS, NAMED, 3, 2, sample_weight=[1.0] * len(TEXTS), verbose=0).history
+    assert len(history["loss"]) == 2
+    assert one.predict(NEW, 1, verbose=0).shape == (len(NEW), len(NAMES))
+    plain = model.evaluate(TEXTS, NAMED, 2, verbose=0)[0]
+    for weight in (1.0, 0.0):
+        weighted = model.evaluate(TEXTS, NAMED, 2, sample_weight=[weight] * len(TEXTS), verbose=0)
+        assert weighted[0] == pytest.approx(weight * plain, rel=1e-5)
+
+
+def test_texts_that_are_not_batched_are_refused(model):
+    with pytest.raises(ValueError, match=r"elements of shape \(\).*dataset\.batch"):
+        model.evaluate(tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)), verbose=0)

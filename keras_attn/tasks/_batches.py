@@ -1,0 +1,81 @@
+"""Batches that users pass to `fit`, `evaluate` and `predict` of a task."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.task import Task
+
+
+class PreprocessedBatches(keras.utils.PyDataset):
+    """A `PyDataset` that preprocesses the batches of another one.
+
+    Args:
+        batches: Batches of raw inputs, or of raw inputs with targets and weights.
+        task: The task that preprocesses them.
+        training: Whether they are for `fit`.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, task: "Task", training: bool) -> None:
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self.batches, self.task, self.training = batches, task, training
+
+    @property
+    def num_batches(self) -> int | None:
+        """Number of batches, or None if the data set is infinite."""
+        return self.batches.num_batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        parts = as_tuple(self.batches[index])
+        return self.task._preprocess_item(index, *parts, training=self.training)
+
+    def on_epoch_end(self) -> None:
+        """Call `on_epoch_end` of the batches."""
+        self.batches.on_epoch_end()
+
+
+def is_dataset(x: Any) -> bool:
+    """Return whether `x` yields batches: a data set, a data loader or a generator."""
+    if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
+        return True
+    torch_loader = type(x).__module__.startswith("torch.utils.data")
+    distributed = type(x).__name__ == "DistributedDataset"
+    return torch_loader or distributed or hasattr(x, "__next__")
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    """Return tuples unchanged, and wrap any other value in a tuple of one element."""
+    return x if isinstance(x, tuple) else (x,)
+
+
+def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
+    """Pad ids `(B, T, ...)` to an even length in batches of even index, an odd one in others.
+
+    Keras takes all batches of a `PyDataset` to be as long as the first two, if these are equally
+    long.
+
+    Example:
+
+    >>> [alternate_lengths(np.ones((1, 3)), index).shape for index in (0, 1)]
+    [(1, 4), (1, 3)]
+    """
+    missing = (ids.shape[1] + index) % 2
+    return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
+
+
+def check_batched(texts: Any) -> None:
+    """Raise ValueError unless a string tensor of a `tf.data.Dataset` is a batch `(B,)`."""
+    if texts.shape.rank not in (None, 1):
+        raise ValueError(
+            "A tf.data.Dataset must hold batches of texts, string tensors (batch,). Received: "
+            f"elements of shape {texts.shape}. Call dataset.batch(32) first."
+        )
