@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,3 +231,14 @@ def test_the_command_line_knows_it(published, command_line, finished, tmp_path):
     assert "--views is not for numbers_digit_network, which does digit_sum" in error
     assert "does not explain its answers" in run(*options, "explain", NAME, TEXTS[0], code=1)
     assert "digit_sum" in run(*options, "evaluate", NAME, "--data", "a.csv", code=1)
+
+
+def test_the_run_with_the_smallest_error_is_published(published, finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "worse")
+    record = json.loads((tmp_path / "worse" / "record.json").read_text())
+    record["seed"] = finished.record["seed"] + 1
+    record["metrics"]["validation"]["error"] += 1.0
+    (tmp_path / "worse" / "record.json").write_text(json.dumps(record))
+    entry = publishing.publish(NAME, [finished.folder, tmp_path / "worse"])
+    assert entry.results["weights"]["seed"] == finished.record["seed"]
+    assert len(entry.runs()) == 2
