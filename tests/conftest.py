@@ -14,7 +14,11 @@ SHARED = ROOT.parent / "shared" / "data"  # beside the repository, on some machi
 AS_PUBLISHED = ("multi30k", "fra-eng")  # read from the published files, without preparation
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     backend = keras.backend.backend()
     for item in items:
@@ -22,6 +26,8 @@ def pytest_collection_modifyitems(items):
             name = marker.args[0] if marker.args else "cifar10"
             if not _on_disk(pathlib.Path(folder).expanduser(), name):
                 item.add_marker(pytest.mark.skip(reason=f"{name} is not in {folder}"))
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="slow; runs with --slow"))
         if item.get_closest_marker("tensorflow") and backend != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"the backend is {backend}"))
 
