@@ -127,7 +127,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
     Args:
         name: A registered name, see `list_datasets`. Images: `"cifar10"`, `"cifar100"`,
             `"shapes"`. Texts: `"imdb"`, `"remarks"`. Translation: `"multi30k_en_de"` and
-            other pairs of `en` with `de`, `fr` or `cs`; `"tatoeba_en_fr"`, `"tatoeba_fr_en"`.
+            other pairs of `en` with `de`, `fr` or `cs`; `"tatoeba_en_fr"`, `"tatoeba_fr_en"`,
+            `"tatoeba_en_zh"`, `"tatoeba_zh_en"`.
         data_dir: Folder of TensorFlow Datasets; for CIFAR also a `.npz` file that
             `save_arrays` wrote; for translation also the folder of the published files. None
             means the environment's `TFDS_DATA_DIR`, or `~/tensorflow_datasets`. `shapes` and

@@ -1,10 +1,11 @@
-"""English-French sentence pairs of Tatoeba, as selected and published by ManyThings.org.
+"""English sentences of Tatoeba in French or Mandarin, as published by ManyThings.org.
 
-The file is at https://www.manythings.org/anki/ . Its sentences are from https://tatoeba.org,
-licensed under CC BY 2.0 (France). New editions replace it from time to time, under the same
-name.
+The files are at https://www.manythings.org/anki/ . Their sentences are from https://tatoeba.org,
+licensed under CC BY 2.0 (France). New editions replace them from time to time, under the same
+names.
 """
 
+import dataclasses
 import functools
 import hashlib
 import lzma
@@ -20,21 +21,44 @@ from keras_attn.datasets.pairs import PairSplit, make_pair_split, make_reference
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.splits import Dataset
 
-FOLDER = "fra-eng"
-LANGUAGES = ("en", "fr")
+URL = "https://www.manythings.org/anki/"
 HELD_OUT = 0.02  # fraction of the sources in each of validation and test
 
 
-def _unzip(path: pathlib.Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read("fra.txt")
+@dataclasses.dataclass(frozen=True)
+class _Edition:
+    """The file of pairs of English with one other language.
+
+    Attributes:
+        language: Name of the other language.
+        code: Its code in the names of the files.
+    """
+
+    language: str
+    code: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.code}-eng"
+
+    @property
+    def readers(self) -> dict[str, Callable[[pathlib.Path], bytes]]:
+        """Functions that read the file in each of its forms, by the name of the form."""
+        name = f"{self.code}.txt"
+
+        def unzip(path: pathlib.Path) -> bytes:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(name)
+
+        return {
+            f"{name}.xz": lambda path: lzma.decompress(path.read_bytes()),
+            name: lambda path: path.read_bytes(),
+            f"{self.folder}.zip": unzip,
+        }
 
 
-_READERS: dict[str, Callable[[pathlib.Path], bytes]] = {
-    "fra.txt.xz": lambda path: lzma.decompress(path.read_bytes()),
-    "fra.txt": lambda path: path.read_bytes(),
-    "fra-eng.zip": _unzip,
-}
+_EDITIONS = {"fr": _Edition("French", "fra"), "zh": _Edition("Mandarin", "cmn")}
+LANGUAGES = ("en", *_EDITIONS)
 
 _DAMAGE = (lzma.LZMAError, zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError)
 
@@ -44,7 +68,9 @@ Pairs = list[tuple[str, str]]
 def load_tatoeba(
     source: str, target: str, data_dir: str | os.PathLike[str] | None = None
 ) -> Dataset[PairSplit]:
-    """Open Tatoeba: short English and French sentences with their translations.
+    """Open Tatoeba: short English sentences with their translations into another language.
+
+    Mandarin sentences are in simplified or in traditional characters.
 
     Many sentences have several translations, or occur with and without a full stop. A split
     pair by pair would put test sentences into the training split. Here all pairs of a source,
@@ -56,11 +82,11 @@ def load_tatoeba(
     other direction.
 
     Args:
-        source: Language to translate from, `"en"` or `"fr"`.
-        target: Language to translate to, the other one.
-        data_dir: Folder of `fra.txt.xz`, `fra.txt` or `fra-eng.zip`, or a folder with one of
-            them in `fra-eng/`. None means the environment's `TFDS_DATA_DIR`, or
-            `~/tensorflow_datasets`.
+        source: Language to translate from: `"en"`, or `"fr"` or `"zh"`.
+        target: Language to translate to. One of the two is `"en"`.
+        data_dir: Folder of `fra.txt.xz`, `fra.txt` or `fra-eng.zip` (`cmn` for Mandarin), or a
+            folder with one of them in `fra-eng/`. None means the environment's
+            `TFDS_DATA_DIR`, or `~/tensorflow_datasets`.
 
     Returns:
         The split `"train"` with each distinct pair, and `"validation"` and `"test"`, about 2 %
@@ -68,8 +94,8 @@ def load_tatoeba(
         `references`.
 
     Raises:
-        ValueError: A language is unknown, or both are the same; or on access to a split, if
-            the file is damaged.
+        ValueError: A language is unknown, or not exactly one is English; or on access to a
+            split, if the file is damaged.
         DatasetNotFoundError: On access to a split, if the file is not on disk.
 
     Example:
@@ -80,15 +106,17 @@ def load_tatoeba(
     for language in (source, target):
         if language not in LANGUAGES:
             raise ValueError(unknown("language of Tatoeba's pairs", language, LANGUAGES))
-    if source == target:
+    if (source == "en") == (target == "en"):
         raise ValueError(
-            f"`source` and `target` must be two languages. Received: {source!r} for both."
+            "One of `source` and `target` must be 'en', and the other another language. "
+            f"Received: {source!r} and {target!r}."
         )
+    edition = _EDITIONS[target if source == "en" else source]
 
     @functools.cache
     def split() -> dict[str, Pairs]:
-        pairs = _read(_find(data_dir))
-        return split_by_source(pairs if source == "en" else [(fr, en) for en, fr in pairs])
+        pairs = _read(edition, _find(edition, data_dir))
+        return split_by_source(pairs if source == "en" else [(other, en) for en, other in pairs])
 
     readers: dict[str, Callable[[], PairSplit]] = {
         "train": functools.cache(lambda: make_pair_split(split()["train"], target)),
@@ -127,28 +155,29 @@ def split_by_source(pairs: Iterable[tuple[str, str]]) -> dict[str, Pairs]:
     return parts
 
 
-def _find(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
+def _find(edition: _Edition, data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     folder = tfds_folder(data_dir)
-    candidates = [folder / FOLDER] if data_dir is None else [folder, folder / FOLDER]
+    inside = folder / edition.folder
+    candidates = [inside] if data_dir is None else [folder, inside]
     for candidate in candidates:
-        for name in _READERS:
+        for name in edition.readers:
             if (candidate / name).is_file():
                 return candidate / name
     raise DatasetNotFoundError(
-        f"Tatoeba's English-French pairs are not on disk. Looked for {', '.join(_READERS)} in "
-        f"{' and '.join(map(str, candidates))}. Fetch fra-eng.zip from\n\n"
-        f"    https://www.manythings.org/anki/\n\ninto {folder / FOLDER}, or give the folder "
-        "that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)."
+        f"Tatoeba's English-{edition.language} pairs are not on disk. Looked for "
+        f"{', '.join(edition.readers)} in {' and '.join(map(str, candidates))}. Fetch "
+        f"{edition.folder}.zip from\n\n    {URL}\n\ninto {inside}, or give the folder that "
+        "holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)."
     )
 
 
-def _read(path: pathlib.Path) -> Pairs:
+def _read(edition: _Edition, path: pathlib.Path) -> Pairs:
     try:
-        content = _READERS[path.name](path).decode("utf-8")
+        content = edition.readers[path.name](path).decode("utf-8")
     except _DAMAGE as error:
         raise ValueError(
-            f"{path} is damaged, or is not the file of English-French pairs: {error}. "
-            "Fetch it again from https://www.manythings.org/anki/"
+            f"{path} is damaged, or is not the file of English-{edition.language} pairs: {error}. "
+            f"Fetch it again from {URL}"
         ) from error
     pairs = []
     for number, line in enumerate(content.removesuffix("\n").split("\n"), start=1):
@@ -156,14 +185,14 @@ def _read(path: pathlib.Path) -> Pairs:
         # Newer editions have a third field, the attribution.
         if len(fields) not in (2, 3) or not fields[0].strip() or not fields[1].strip():
             raise ValueError(
-                f"{path}: line {number} is not an English sentence, a tab and a French one. "
-                f"Received: {line[:80]!r}. Fetch the file from https://www.manythings.org/anki/"
+                f"{path}: line {number} is not an English sentence, a tab and one in "
+                f"{edition.language}. Received: {line[:80]!r}. Fetch the file from {URL}"
             )
         pairs.append((fields[0], fields[1]))
     return pairs
 
 
-for _source, _target in (("en", "fr"), ("fr", "en")):
+for _source, _target in (("en", "fr"), ("fr", "en"), ("en", "zh"), ("zh", "en")):
     register_dataset(f"tatoeba_{_source}_{_target}", task="translation", language=_target)(
         functools.partial(load_tatoeba, _source, _target)
     )

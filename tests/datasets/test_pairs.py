@@ -147,7 +147,7 @@ def test_no_pairs_are_a_split_too():
 @pytest.mark.parametrize(
     "name",
     [f"multi30k_{pair}" for pair in ("en_de", "de_en", "en_fr", "fr_en", "en_cs", "cs_en")]
-    + ["tatoeba_en_fr", "tatoeba_fr_en"],
+    + [f"tatoeba_{pair}" for pair in ("en_fr", "fr_en", "en_zh", "zh_en")],
 )
 def test_translations_are_loaded_by_name_without_labels(tmp_path, name):
     dataset = datasets.load(name, tmp_path)

@@ -90,7 +90,7 @@ def test_data_sets_are_listed_by_task(greetings):
     assert datasets.list_datasets("image_classification") == ["cifar10", "cifar100", "shapes"]
     pairs = datasets.list_datasets("translation")
     assert pairs == sorted(pairs)
-    assert len(pairs) == 8
+    assert len(pairs) == 10
     assert datasets.list_datasets("no_such_task") == []
     assert datasets.list_datasets() == sorted(
         ["imdb", "remarks", NAME, "cifar10", "cifar100", "shapes", *pairs]

@@ -1,4 +1,4 @@
-"""Tatoeba's English-French pairs: what is read, and that no source is in two splits."""
+"""Tatoeba's pairs: what is read, and that no source is in two splits."""
 
 import lzma
 import zipfile
@@ -158,7 +158,12 @@ def test_another_archive_is_no_file_of_pairs(tmp_path):
 
 @pytest.mark.parametrize(
     ("pair", "message"),
-    [(("en", "de"), "received 'de'.*Accepted: 'en', 'fr'"), (("fr", "fr"), "'fr' for both")],
+    [
+        (("en", "de"), "received 'de'.*Accepted: 'en', 'fr', 'zh'"),
+        (("en", "en"), "must be 'en', and the other"),
+        (("fr", "fr"), "must be 'en', and the other"),
+        (("fr", "zh"), "must be 'en', and the other"),
+    ],
 )
 def test_languages_that_there_are_not_are_refused(pair, message):
     with pytest.raises(ValueError, match=message):
@@ -177,3 +182,15 @@ def test_no_real_source_is_in_two_splits(direction):
     for name in ("validation", "test"):
         assert 0.018 < len(sources[name]) / whole < 0.022
     assert len(set(all_pairs(dataset))) == len(all_pairs(dataset)) > 160_000
+
+
+def test_mandarin_pairs_are_read_from_their_own_file(tmp_path):
+    pairs = [(f"This is number {n}.", f"这是第{n}号。") for n in range(300)]
+    write(tmp_path / "cmn-eng", "cmn.txt", as_lines(pairs, "\tCC-BY 2.0 (France)"))
+    there = datasets.load("tatoeba_en_zh", tmp_path)
+    assert sorted(all_pairs(there)) == sorted(pairs)
+    assert there["test"].target_language == "zh"
+    back = datasets.load("tatoeba_zh_en", tmp_path)
+    assert sorted(all_pairs(back)) == sorted((zh, en) for en, zh in pairs)
+    with pytest.raises(datasets.DatasetNotFoundError, match=r"English-Mandarin.*cmn-eng\.zip"):
+        len(datasets.load("tatoeba_en_zh", tmp_path / "elsewhere")["train"])
