@@ -15,7 +15,9 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         peak: The learning rate after the warm-up.
         warmup_steps: Number of warm-up steps. The first step is at `peak / warmup_steps`.
         total_steps: Number of training steps, warm-up included.
-        decay: Shape of the decay: `"linear"`, `"cosine"` or `"constant"`.
+        decay: Shape of the decay: `"linear"`, `"cosine"`, `"inverse_sqrt"` or `"constant"`.
+            `"inverse_sqrt"` is that of Vaswani et al. (arXiv:1706.03762), the square root of
+            `warmup_steps / step`, which does not depend on `total_steps`.
         final_fraction: The learning rate at step `total_steps`, which is the one after the last
             step, as a fraction of `peak`.
 
@@ -49,6 +51,9 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             remaining = 1.0 - progress
         elif self.decay == "cosine":
             remaining = (1.0 + ops.cos(math.pi * progress)) / 2
+        elif self.decay == "inverse_sqrt":
+            start = max(1.0, self.warmup_steps)
+            remaining = ops.sqrt(start / ops.maximum(step + 1.0, start))
         else:
             remaining = ops.ones_like(progress)
         rate = self.final_fraction + (1.0 - self.final_fraction) * remaining

@@ -115,7 +115,7 @@ class Schedule(Section):
     """
 
     warmup_epochs: NonNegative = 0.0
-    decay: Literal["linear", "cosine", "constant"] = "cosine"
+    decay: Literal["linear", "cosine", "inverse_sqrt", "constant"] = "cosine"
     final_fraction: Fraction = 0.0
 
 

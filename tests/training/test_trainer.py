@@ -344,3 +344,10 @@ def test_weight_decay_leaves_biases_and_normalizations_alone(small_recipe, archi
 def test_the_rate_warms_up_and_falls_over_the_epochs_of_the_recipe(small_recipe):
     rate = build_optimizer(small_recipe, 6).get_config()["learning_rate"]["config"]
     assert (rate["warmup_steps"], rate["total_steps"]) == (6, 18)
+
+
+def test_inverse_square_root_decay_continues_the_warm_up():
+    schedule = WarmupDecay(2.0, warmup_steps=4, total_steps=20, decay="inverse_sqrt")
+    rates = [float(schedule(step)) for step in (0, 3, 4, 15, 99)]
+    expected = [2 * min(n / 4, (4 / n) ** 0.5) for n in (1, 4, 5, 16, 100)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
