@@ -19,6 +19,11 @@ def compile_mode() -> bool | str:
     return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
+def needs_static_shapes() -> bool:
+    """Return whether functions are compiled for each shape of their inputs, as XLA does."""
+    return keras.backend.backend() == "jax"
+
+
 def compiled(
     function: Callable[..., Any],
     variables: Sequence[keras.Variable],

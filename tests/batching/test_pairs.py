@@ -162,3 +162,44 @@ def test_epochs_differ_in_who_is_together_and_in_what_order():
     assert sorted(lengths[0]) != lengths[0] != lengths[1]
     together = [{frozenset(map(bytes, batch)) for batch in epoch} for epoch in found]
     assert together[0] != together[1]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_batches_with_static_shapes_hold_every_pair_once_in_few_shapes(copies):
+    pairs = _pairs(2000)
+    batches = PairBatches(pairs, 500, seed=3, epochs=2, copies=copies, static_shapes=True)
+    every = [
+        (*source.tolist(), -1, *target.tolist(), 2)
+        for source, target in zip(pairs.sources, pairs.targets, strict=True)
+        for _ in range(copies)
+    ]
+    orders = []
+    for epoch in range(2):
+        rows, shapes, tokens = [], set(), []
+        for step in range(batches.steps):
+            inputs, outputs = batches[epoch * batches.steps + step]
+            assert inputs["source"].shape == inputs["target"].shape == outputs.shape
+            shapes.add(outputs.shape)
+            tokens.append(np.maximum(*((x > 0).sum(1) for x in inputs.values())).sum())
+            for source, predicted in zip(inputs["source"], outputs, strict=True):
+                if predicted.any():
+                    rows.append(
+                        (*source[source > 0].tolist(), -1, *predicted[predicted > 0].tolist())
+                    )
+                else:
+                    assert not source.any()
+        assert sorted(rows) == sorted(every)
+        assert len(shapes) == len({length for _, length in shapes}) <= 4
+        assert 0.7 * 500 * copies < np.mean(tokens) < 1.3 * 500 * copies
+        orders.append(rows)
+    assert orders[0] != orders[1]
+
+
+def test_static_shapes_of_few_pairs_and_of_one_long_pair():
+    assert PairBatches(_pairs(3), 10_000, seed=0, epochs=1, static_shapes=True).steps == 1
+    pairs = _pairs(300)
+    pairs.sources[7] = np.full(500, 5)
+    batches = PairBatches(pairs, 300, seed=0, epochs=1, static_shapes=True)
+    longest = max(batches[step][0]["source"].shape[1] for step in range(batches.steps))
+    assert longest == 512
+    assert sum((batches[step][1] > 0).any(1).sum() for step in range(batches.steps)) == 300

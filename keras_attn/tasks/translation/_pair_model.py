@@ -1,5 +1,6 @@
 """Base class of tasks that are trained on pairs of strings."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.models import TranslationModel
 from keras_attn.tasks._batches import alternate_lengths, check_batched
+from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.task import Task
-from keras_attn.tasks.translation._search import BATCH
+from keras_attn.tasks.translation._search import BATCH, STATIC_MULTIPLE
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import SubwordTokenizer, train_subwords
 
@@ -78,7 +80,10 @@ class PairModel(Task):
         """Return encoded pairs from ids without start and end, truncated to `max_length`."""
         source_ids = [np.append(ids[: self.max_length], END_ID) for ids in sources]
         target_ids = [ids[: self.max_length] for ids in targets]
-        return EncodedPairs(source_ids, target_ids, START_ID, END_ID)
+        pairs = EncodedPairs(source_ids, target_ids, START_ID, END_ID)
+        if needs_static_shapes():
+            return dataclasses.replace(pairs, length_multiple=STATIC_MULTIPLE)
+        return pairs
 
     def fit(
         self,
@@ -101,6 +106,7 @@ class PairModel(Task):
             batch_size or BATCH_TOKENS,
             seed=int(np.random.randint(2**31)),  # depends on `keras.utils.set_random_seed`
             epochs=epochs,
+            static_shapes=needs_static_shapes(),
         )
         start = kwargs.get("initial_epoch", 0) * batches.steps
         kwargs = {**kwargs, "steps_per_epoch": batches.steps, "shuffle": False}

@@ -13,12 +13,13 @@ from keras_attn._types import Tensor
 from keras_attn.batching import pad_rows
 from keras_attn.decoding import Hypotheses
 from keras_attn.models import TranslationModel
-from keras_attn.tasks.compilation import compiled
+from keras_attn.tasks.compilation import compiled, needs_static_shapes
 
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
 
 BATCH = 64  # sources
-MULTIPLE = 8  # lengths are padded to multiples, because some backends compile for each length
+MULTIPLE = 8  # lengths are padded to multiples of it
+STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
 EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
@@ -66,9 +67,8 @@ class Searches:
         order = np.argsort([len(ids) for ids in sources], kind="stable")
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            source, prefix = (
-                pad_rows([ids[row] for row in rows], MULTIPLE) for ids in (sources, prefixes)
-            )
+            source = _pad([sources[row] for row in rows], batch_size, STATIC_MULTIPLE)
+            prefix = _pad([prefixes[row] for row in rows], batch_size, MULTIPLE)
             if seed is not None:
                 self._seeds.state.assign([seed, start])
             hypotheses = self._compiled[key](source, prefix)
@@ -77,6 +77,20 @@ class Searches:
             for position, row in enumerate(rows):
                 results[row] = (ids[position], scores[position])
         return results
+
+
+def _pad(rows: list[np.ndarray], batch_size: int, multiple: int) -> np.ndarray:
+    """Return ids of a batch as an array, with few shapes where each shape is compiled anew.
+
+    Args:
+        rows: The ids of each row.
+        batch_size: Number of rows of a full batch.
+        multiple: Multiple to which the length is rounded up where shapes are static.
+    """
+    if not needs_static_shapes():
+        return pad_rows(rows, MULTIPLE)
+    count = min(1 << (len(rows) - 1).bit_length(), batch_size)  # a power of 2, or a full batch
+    return pad_rows([*rows, *[rows[0]] * (count - len(rows))], multiple)
 
 
 def search_batch(

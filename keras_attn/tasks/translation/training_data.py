@@ -12,6 +12,7 @@ from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, li
 from keras_attn.datasets import Dataset, PairSplit
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
+from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation.description import TranslationRecipe
@@ -79,6 +80,7 @@ class TranslationTrainingData(TrainingData):
             if recipe.subwords.dropout
         ]
         training = recipe.training
+        self.bleu_epochs = training.bleu_epochs
         self.objective = TranslationObjective(training.label_smoothing, training.r_drop)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
@@ -93,6 +95,7 @@ class TranslationTrainingData(TrainingData):
             seed=seed,
             epochs=epochs,
             copies=self.copies,
+            static_shapes=needs_static_shapes(),
         )
 
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
@@ -110,25 +113,28 @@ class TranslationTrainingData(TrainingData):
         return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        return [ValidationBleu(self.translator, self.validation)]
+        return [ValidationBleu(self.translator, self.validation, self.bleu_epochs)]
 
 
 class ValidationBleu(keras.callbacks.Callback):
-    """Callback that adds `val_bleu` to the logs of each epoch.
+    """Callback that adds `val_bleu` to the logs at the end of epochs.
 
     It is the cased BLEU of greedy translations, computed by sacreBLEU.
 
     Args:
         translator: The model that translates.
         split: The validation pairs.
+        every: Compute BLEU after every so many epochs.
     """
 
-    def __init__(self, translator: "Translator", split: PairSplit) -> None:
+    def __init__(self, translator: "Translator", split: PairSplit, every: int = 1) -> None:
         super().__init__()
-        self.translator, self.split = translator, split
+        self.translator, self.split, self.every = translator, split, every
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Translate the sources and add BLEU to the logs."""
+        if (epoch + 1) % self.every:
+            return
         answers = self.translator.translate(list(self.split.sources), beam_size=1)
         bleu = quality.corpus_bleu([answer.text for answer in answers], self.split)
         if logs is not None:
