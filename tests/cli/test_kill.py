@@ -14,7 +14,8 @@ from keras_attn.training.weights_files import values_sha256
 from tests.conftest import ROOT
 from tests.training.runs import checkpoints_in
 
-KILLS = int(os.environ.get("KERAS_ATTN_KILLS", "4"))  # the counts in the docs are of more
+KILLS = int(os.environ.get("KERAS_ATTN_KILLS", "3"))  # the counts in the docs are of more
+OPTIONS = ("--checkpoint-steps", "7")
 RECIPE = """
 task = "image_classification"
 description = "tiny"
@@ -65,23 +66,13 @@ def stage(folder, before):
     return "in training" if checkpoints_in(folder) != before else "before its first checkpoint"
 
 
-@pytest.mark.slow
-def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
-    (tmp_path / "zoo" / "shapes_tiny").mkdir(parents=True)
-    (tmp_path / "zoo" / "shapes_tiny" / "recipe.toml").write_text(RECIPE)
-    whole, folder = tmp_path / "whole", tmp_path / "Lauf, getötet"
-    started = time.monotonic()
-    finish(whole, "--checkpoint-steps", "7")
-    duration = time.monotonic() - started
-    seed = np.random.SeedSequence().entropy
-    print(f"seed {seed}; undisturbed: {duration:.0f} s")
-    random, stages = np.random.default_rng(seed), collections.Counter()
-    options = ("--checkpoint-steps", "7", "--auto-resume")
-    for kill in range(KILLS):
+def disturb(folder, kills, duration, random, stages):
+    """Start a run and kill it, again and again, until it is done or was killed `kills` times."""
+    while kills:
         before = checkpoints_in(folder)
-        process = start(folder, *options)
+        process = start(folder, *OPTIONS, "--auto-resume")
         deadline = time.monotonic() + random.uniform(0, duration)
-        if kill % 2:  # else most kills come while TensorFlow is imported
+        if kills % 2:  # else most kills come while TensorFlow is imported
             while checkpoints_in(folder) == before and process.poll() is None:
                 time.sleep(0.005)
             deadline = time.monotonic() + random.uniform(0, 0.5)
@@ -91,11 +82,12 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_was_not(tmp_pat
         _, errors = process.communicate()
         assert process.returncode in (-9, 0), errors[-3000:]
         if process.returncode == 0:
-            stages["after its end"] += 1
-            break
+            return
+        kills -= 1
         stages[stage(folder, before)] += 1
-    print(f"{stages.total()} kills: {dict(stages)}")
-    finish(folder, *options)
+
+
+def check_equal(folder, whole):
     for name in ("model.weights.h5", "best.weights.h5"):
         assert values_sha256(folder / name) == values_sha256(whole / name), name
     assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()
@@ -104,3 +96,22 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_was_not(tmp_pat
         assert record[key] == expected[key], key
     names = {path.name for path in folder.iterdir()}
     assert names == {path.name for path in whole.iterdir()}, "something was left behind"
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_at_random_moments_end_as_one_that_was_not(tmp_path):
+    (tmp_path / "zoo" / "shapes_tiny").mkdir(parents=True)
+    (tmp_path / "zoo" / "shapes_tiny" / "recipe.toml").write_text(RECIPE)
+    started = time.monotonic()
+    finish(tmp_path / "whole", *OPTIONS)
+    duration = time.monotonic() - started
+    seed = np.random.SeedSequence().entropy
+    print(f"seed {seed}; undisturbed: {duration:.0f} s")
+    random, stages, runs = np.random.default_rng(seed), collections.Counter(), 0
+    while stages.total() < KILLS:
+        runs += 1
+        folder = tmp_path / f"Lauf {runs}, getötet"
+        disturb(folder, KILLS - stages.total(), duration, random, stages)
+        finish(folder, *OPTIONS, "--auto-resume")
+        check_equal(folder, tmp_path / "whole")
+    print(f"{stages.total()} kills of {runs} runs: {dict(stages)}")

@@ -176,7 +176,7 @@ def test_two_writers_without_a_lock_leave_no_checkpoint_of_both(tmp_path):
     """As on a file system without locks: one may fail, and no checkpoint is a mixture."""
     command = [sys.executable, "-c", WRITE, str(tmp_path)]
     writers = [
-        subprocess.Popen([*command, number, "15"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, number, "6"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for number in ("1", "2")
     ]
     checked = 0

@@ -133,7 +133,7 @@ def test_a_checkpoint_of_another_model_is_refused(finished, tmp_path):
 def test_what_else_lies_among_the_checkpoints_is_let_be(tmp_path):
     from keras_attn.training.checkpoint import Checkpoints, Identity, State
 
-    checkpoints = Checkpoints(tmp_path, Identity("digest", "", 0, "data"))
+    checkpoints = Checkpoints(tmp_path, Identity("digest", "", 0, "data", {}, [], ""))
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.compile("sgd")
     checkpoints.save(model, State(epoch=1))

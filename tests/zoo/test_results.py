@@ -131,7 +131,7 @@ def test_a_changed_value_gives_a_card_or_a_message(data, entry):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=1000)
 @given(data=st.data())
 def test_many_changed_values_give_a_card_or_a_message(data, entry):
     check_card(data, entry)
