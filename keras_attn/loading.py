@@ -20,7 +20,8 @@ def load(path: str | os.PathLike[str]) -> "Task":
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read, or holds a model that is not a `Task`.
+        ValueError: The file cannot be read, holds a model that is not a `Task`, or holds weights
+            that are NaN or infinite.
 
     Example:
 
@@ -41,6 +42,7 @@ def load(path: str | os.PathLike[str]) -> "Task":
 
     from keras_attn import layers, models, tasks
     from keras_attn.recipes import describe_task, list_tasks
+    from keras_attn.tasks.finite import check_finite
 
     del layers, models  # imported only to register their classes
     for name in list_tasks():
@@ -56,4 +58,5 @@ def load(path: str | os.PathLike[str]) -> "Task":
             "an ImageClassifier, written by its `save`. Load other models with "
             "keras.saving.load_model."
         )
+    check_finite(model, path)
     return model

@@ -32,6 +32,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
+EXPECTED_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    RuntimeError,
+    ImportError,
+    KeyError,
+    MemoryError,
+)
 _settings = {"traceback": False}
 
 Catalogue = Annotated[
@@ -238,7 +247,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError, KeyError) as error:
+    except EXPECTED_ERRORS as error:
         if _settings["traceback"]:
             traceback.print_exc()
             training.leave(error)

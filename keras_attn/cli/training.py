@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_attn import zoo
+from keras_attn._files import replacing
 from keras_attn.cli import output
 from keras_attn.cli.data_options import (
     PANEL,
@@ -20,6 +21,7 @@ from keras_attn.cli.data_options import (
 )
 from keras_attn.cli.models import Entry
 from keras_attn.recipes import Recipe, TaskDescription, describe_task
+from keras_attn.training.interruption import handling_sigterm
 
 if TYPE_CHECKING:
     from keras_attn.datasets import Dataset
@@ -29,6 +31,7 @@ _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machine
 
 
 @with_data_options
+@handling_sigterm()
 def train(
     name: Entry,
     out: Annotated[
@@ -39,7 +42,8 @@ def train(
         str | None, typer.Option(help="Variant of the recipe, such as no_attention.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Random seed (default: the first of the recipe).")
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Random seed (default: the first of the recipe)."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the last checkpoint.")
@@ -92,8 +96,8 @@ def train(
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split.
 
-    On SIGTERM it writes a checkpoint and exits with status 75. If another worker is lost, it
-    exits with status 75 at once. The same command with --resume continues the run.
+    On SIGTERM it writes a checkpoint, if a step was completed, and exits with status 75. If another
+    worker is lost, it exits with status 75 at once. The same command with --auto-resume continues.
     """
     entry = zoo.describe(name)
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
@@ -133,7 +137,8 @@ def train(
     typer.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
         path = run.folder / MODEL_FILE
-        run.model.save(path)
+        with replacing(path) as partial:
+            run.model.save(partial)
         typer.echo(f'Use it: keras-attn predict {shlex.quote(str(path))} "a text"')
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import keras
 import pydantic
 
+from keras_attn._memory import naming_lack_of_memory
 from keras_attn._names import unknown
 
 Builder = Callable[[Any], keras.Model]
@@ -166,13 +167,19 @@ def build(architecture: str, **settings: Any) -> keras.Model:
 
     Raises:
         ValueError: See `configure`.
+        MemoryError: There is not enough memory for the weights.
 
     Example:
 
     >>> build("small_attention_cnn", attention="sigmoid", num_classes=3).output.shape
     (None, 3)
     """
-    return describe_architecture(architecture).build(configure(architecture, **settings))
+    info, config = describe_architecture(architecture), configure(architecture, **settings)
+    received = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    with naming_lack_of_memory(
+        f"the weights of {architecture!r}", f"Reduce its sizes. Received: {received}"
+    ):
+        return info.build(config)
 
 
 def _annotated_config(builder: Builder) -> Any:

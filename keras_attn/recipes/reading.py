@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 import pydantic
+import pydantic_core
 
 from keras_attn._names import unknown
 from keras_attn.recipes import tasks
@@ -38,13 +39,23 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
 
     Raises:
         FileNotFoundError: There is no such file.
-        RecipeError: The file is not TOML; or a key is unknown or missing, or has an impossible
-            value; the message lists all such keys.
+        RecipeError: The file is not TOML in UTF-8; or a key is unknown or missing, or has an
+            impossible value; the message lists all such keys.
     """
     path = pathlib.Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        # Editors on Windows begin a file with a byte order mark, which is not part of the text.
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            f"{path}: not a text in UTF-8: line {line} holds the byte "
+            f"{error.object[error.start]:#x} ({error.reason}). Save the file with the encoding "
+            "UTF-8."
+        ) from error
+    except RecursionError as error:
+        raise RecipeError(f"{path}: not a recipe: its values are nested too deeply.") from error
+    except ValueError as error:
         raise RecipeError(f"{path}: not a TOML file: {error}") from error
     return _parse(values, str(path))
 
@@ -56,9 +67,14 @@ def _parse(values: dict[str, Any], source: str) -> Recipe:
         raise RecipeError(f"{source}: task: {unknown('task', name, known)}")
     recipe_class = Recipe if name is None else tasks.describe_task(name).recipe
     try:
-        return recipe_class.model_validate(values)
+        recipe = recipe_class.model_validate(values)
+        recipe.digest  # noqa: B018 - raises for settings that cannot be recorded
     except pydantic.ValidationError as error:
         raise RecipeError(_explanation(recipe_class, source, error)) from error
+    except pydantic_core.PydanticSerializationError as error:
+        reason = str(error).partition("ValueError: ")[2] or str(error)
+        raise RecipeError(f"{source}: a setting cannot be recorded: {reason}.") from error
+    return recipe
 
 
 def _explanation(recipe_class: type[Recipe], source: str, error: pydantic.ValidationError) -> str:

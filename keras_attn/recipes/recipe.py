@@ -138,7 +138,7 @@ class Training(Section):
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0]
 
 
 WITHOUT_ATTENTION = "no_attention"  # by convention, the name of the baseline variant

@@ -4,6 +4,8 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from keras_attn._files import replacing
+
 
 def check_terms(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
     """Return terms as a tuple, if a file can hold them.
@@ -40,19 +42,23 @@ def check_terms(terms: Iterable[str], kind: str = "term") -> tuple[str, ...]:
 
 
 def write_terms(path: str | os.PathLike[str], terms: Iterable[str]) -> None:
-    """Write terms to a file, one per line."""
-    pathlib.Path(path).write_bytes("".join(f"{term}\n" for term in terms).encode("utf-8"))
+    """Write terms to a file, one per line, atomically."""
+    with replacing(pathlib.Path(path)) as partial:
+        partial.write_bytes("".join(f"{term}\n" for term in terms).encode("utf-8"))
 
 
-def read_terms(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, ...]:
+def read_terms(
+    path: str | os.PathLike[str], kind: str = "term", *, allow_none: bool = False
+) -> tuple[str, ...]:
     """Read a file that `write_terms` wrote.
 
     Args:
         path: The file.
         kind: What a term is called in messages.
+        allow_none: Whether an empty file is accepted, as models that were not adapted save it.
 
     Raises:
-        ValueError: The file does not exist, is not UTF-8, is cut short, or holds what
+        ValueError: The file does not exist, is empty, is not UTF-8, is cut short, or holds what
             `check_terms` refuses.
     """
     try:
@@ -66,6 +72,11 @@ def read_terms(path: str | os.PathLike[str], kind: str = "term") -> tuple[str, .
         lines = content.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{str(path)!r} holds no list of {kind}s: {error}.") from error
+    if not content and not allow_none:
+        raise ValueError(
+            f"{str(path)!r} is empty: it must hold the {kind}s of a model, one per line. Restore "
+            "the file, or save the model again."
+        )
     if lines.pop():
         raise ValueError(
             f"{str(path)!r} does not end with a line break: it may be cut short. If it is "

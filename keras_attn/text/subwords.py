@@ -218,7 +218,7 @@ class SubwordTokenizer(StringLayer):
 
     def load_assets(self, dir_path: str | pathlib.Path) -> None:
         """Read the pieces from a `.keras` file. Keras calls it on loading."""
-        self.read(pathlib.Path(dir_path) / FILE)
+        self.assign(read_terms(pathlib.Path(dir_path) / FILE, "piece", allow_none=True))
 
     def _name(self, token_id: int) -> str:
         if token_id >= FIRST_PIECE_ID:

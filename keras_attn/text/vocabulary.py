@@ -143,7 +143,7 @@ class Vocabulary(StringLayer):
 
     def load_assets(self, dir_path: str | pathlib.Path) -> None:
         """Read the terms from a `.keras` file. Keras calls it on loading."""
-        self.assign(read_terms(pathlib.Path(dir_path) / FILE))
+        self.assign(read_terms(pathlib.Path(dir_path) / FILE, allow_none=True))
 
     def assign(self, terms: Iterable[str]) -> None:
         """Replace the terms. Graphs that were traced before keep the old ones.

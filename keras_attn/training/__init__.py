@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
-    from keras_attn.training.callbacks import InterruptedTrainingError
     from keras_attn.training.checkpoint import CheckpointError
     from keras_attn.training.evaluation import evaluate, fit_recipe
+    from keras_attn.training.folder_lock import FolderInUseError
+    from keras_attn.training.interruption import InterruptedTrainingError
     from keras_attn.training.strategies import WorkerLostError
     from keras_attn.training.trainer import Run, train
 
@@ -17,7 +18,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "trainer": ["Run", "train"],
         "evaluation": ["evaluate", "fit_recipe"],
         "checkpoint": ["CheckpointError"],
-        "callbacks": ["InterruptedTrainingError"],
+        "folder_lock": ["FolderInUseError"],
+        "interruption": ["InterruptedTrainingError"],
         "strategies": ["WorkerLostError"],
     },
 )

@@ -1,15 +1,15 @@
 """Read and write the files of a trained model: its weights and its assets."""
 
-import hashlib
-import json
 import pathlib
+import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from keras_attn._files import read_json_object, sha256
 from keras_attn.tasks import Task
-from keras_attn.training.checkpoint import Identity, save_weights, sha256
+from keras_attn.training.identity import Identity
+from keras_attn.training.weights_files import has_digest, save_weights, values_sha256
 
 WEIGHTS_FILE = "model.weights.h5"
 
@@ -18,12 +18,16 @@ def save(model: Task, folder: pathlib.Path) -> dict[str, str]:
     """Write a trained model's weights and assets into a folder.
 
     Returns:
-        The SHA-256 of each file, under the keys of a record: `weights_sha256`, and the stem of
-        each asset, such as `vocabulary_sha256`.
+        Digests under the keys of a record: `weights_sha256`, see `values_sha256`; and the SHA-256
+        of each asset file, such as `vocabulary_sha256`.
     """
     save_weights(without_optimizer(model), folder / WEIGHTS_FILE)
     model.write_assets(folder)
-    return {key: sha256(folder / file) for key, file in _digest_keys(type(model).asset_files)}
+    assets = asset_keys(type(model).asset_files)
+    return {
+        "weights_sha256": values_sha256(folder / WEIGHTS_FILE),
+        **{key: sha256(folder / file) for key, file in assets.items()},
+    }
 
 
 def load(model: Task, folder: pathlib.Path) -> Task:
@@ -52,13 +56,11 @@ def without_optimizer(model: Task) -> Task:
 
 
 def weights_digest(model: Task) -> str:
-    """Return the SHA-256 of the names, shapes, dtypes and values of a model's weights."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        value = np.asarray(weight)
-        digest.update(f"{weight.path} {value.shape} {value.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+    """Return the `weights_sha256` that a record of this model would hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, WEIGHTS_FILE)
+        save_weights(without_optimizer(model), path)
+        return values_sha256(path)
 
 
 def finished_record(
@@ -66,22 +68,29 @@ def finished_record(
 ) -> dict[str, Any] | None:
     """Return the record of the run with this identity, or None if it has not finished.
 
-    A run whose weights or assets are missing or damaged counts as not finished.
+    A run whose record, weights or assets are missing or damaged counts as not finished. A warning
+    names a damaged record.
     """
     path = folder / "record.json"
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    recorded = Identity(
-        record["recipe_digest"], record["variant"], record["seed"], record["data"]["train_sha256"]
-    )
-    intact = all(
+    try:
+        record = read_json_object(path)
+        recorded = Identity.from_record(record)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error) if str(path) in str(error) else f"{path} is damaged: {error!r}."
+        warnings.warn(
+            f"{reason} The run counts as not finished, and is finished from its last checkpoint.",
+            stacklevel=2,
+        )
+        return None
+    intact = has_digest(folder / WEIGHTS_FILE, record.get("weights_sha256")) and all(
         (folder / file).is_file() and sha256(folder / file) == record.get(key)
-        for key, file in _digest_keys(asset_files)
+        for key, file in asset_keys(asset_files).items()
     )
-    return record if recorded == identity and intact else None
+    return record if intact and not recorded.differences(identity) else None
 
 
-def _digest_keys(asset_files: Sequence[str]) -> list[tuple[str, str]]:
-    assets = [(f"{pathlib.Path(file).stem}_sha256", file) for file in asset_files]
-    return [("weights_sha256", WEIGHTS_FILE), *assets]
+def asset_keys(asset_files: Sequence[str]) -> dict[str, str]:
+    """Return the asset files by the keys of their digests in a record."""
+    return {f"{pathlib.Path(file).stem}_sha256": file for file in asset_files}

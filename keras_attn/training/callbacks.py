@@ -5,36 +5,26 @@ import csv
 import io
 import math
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_attn.training.checkpoint import (
-    Checkpoints,
-    State,
-    metric_variables,
-    save_weights,
-    write_text,
-)
-
-INTERRUPTED = 75  # exit status of a run that a signal stopped: EX_TEMPFAIL, "try again"
-
-
-class InterruptedTrainingError(RuntimeError):
-    """Training stopped on SIGTERM, after a checkpoint; the message says how to resume."""
+from keras_attn._files import write_text
+from keras_attn.training.checkpoint import Checkpoints, State, metric_variables
+from keras_attn.training.interruption import StopRequest
+from keras_attn.training.weights_files import save_weights
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
     """Write checkpoints and `log.csv`, and stop training after a checkpoint on SIGTERM.
 
     A checkpoint is written at the end of each epoch, after every `every` steps within an epoch,
-    and on SIGTERM, between two steps. This callback must be the last one: once the checkpoint of
-    an epoch exists, all other callbacks have finished with that epoch.
+    and on SIGTERM, between two steps. SIGTERM is deferred from the end of a step until that step
+    is in a checkpoint. This callback must be the last one: once the checkpoint of an epoch exists,
+    all other callbacks have finished with that epoch.
 
     Args:
         checkpoints: Where to write checkpoints; the log is written beside them. With None nothing
@@ -42,6 +32,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         state: State of the run at the beginning.
         trained_weights: Context manager in which the model holds the weights being trained, not
             their moving averages.
+        stop: Whether SIGTERM was received.
         every: Steps between checkpoints within an epoch, or None.
         metrics: Whether checkpoints within an epoch save the state of the metrics. With several
             workers the state is distributed over them, and the chief cannot save it.
@@ -52,18 +43,17 @@ class SaveCheckpoints(keras.callbacks.Callback):
         checkpoints: Checkpoints | None,
         state: State,
         trained_weights: Callable[[], contextlib.AbstractContextManager[Any]],
+        stop: StopRequest,
         every: int | None = None,
         metrics: bool = True,
     ) -> None:
         super().__init__()
-        self.checkpoints, self.every = checkpoints, every
+        self.checkpoints, self.stop, self.every = checkpoints, stop, every
         self.trained_weights = trained_weights
         self.saves_metrics = metrics
         self.epoch, self.step = state.epoch, state.step
         self.history, self.segments = list(state.history), state.segments
         self.started = time.monotonic() - state.seconds
-        self._signalled = False
-        self._handler: Any = None
 
     @property
     def seconds(self) -> float:
@@ -71,25 +61,16 @@ class SaveCheckpoints(keras.callbacks.Callback):
         return time.monotonic() - self.started
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Install the handler of SIGTERM."""
-        # Python accepts signal handlers in the main thread only. A resumed run may call `fit`
-        # twice, and the handler that was installed before must not be overwritten.
-        main = threading.current_thread() is threading.main_thread()
-        if main and self._handler is None:
-            self._handler = signal.signal(signal.SIGTERM, self._signal)
-
-    def stop_listening(self) -> None:
-        """Restore the handler of SIGTERM that was installed before training."""
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
-            self._handler = None
+        """Defer SIGTERM on workers that are not the chief: the chief ends the job."""
+        self.stop.deferred = self.checkpoints is None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a checkpoint if one is due."""
+        self.stop.deferred = True
         self.step += 1
         if batch + 1 >= self.params["steps"]:
             return  # the last step: `on_epoch_end` writes the checkpoint
-        if self._signalled or (self.every and self.step % self.every == 0):
+        if self.stop.received or (self.every and self.step % self.every == 0):
             self._save(within_epoch=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -115,16 +96,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
                 segments=self.segments,
             )
             self.checkpoints.save(self.model, state)
-        # Only the chief stops by itself and ends the job: another worker may have received the
-        # signal at a different step.
-        if self._signalled and self.checkpoints is not None:
-            raise InterruptedTrainingError(
+            self.stop.message = (
                 f"Stopped by SIGTERM after epoch {self.epoch}, step {self.step}, and a checkpoint. "
                 "Run the same command with --resume to continue."
             )
-
-    def _signal(self, number: int, frame: Any) -> None:
-        self._signalled = True
+            # Only the chief stops by itself and ends the job: another worker may have received the
+            # signal at a different step.
+            self.stop.deferred = False
+            self.stop.check()
 
 
 class Restore(keras.callbacks.Callback):
@@ -216,12 +195,3 @@ def _sync(model: keras.Model) -> None:
     """Update the variables of a model: on JAX they are stale within an epoch."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
-
-
-@contextlib.contextmanager
-def handling_sigterm(checkpointing: SaveCheckpoints) -> Iterator[None]:
-    """Restore the handler of SIGTERM after training, also after an error."""
-    try:
-        yield
-    finally:
-        checkpointing.stop_listening()

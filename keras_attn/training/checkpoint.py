@@ -4,48 +4,36 @@ A checkpoint is a folder of two files: the values of all variables, including mo
 optimizer and random generators; and `state.json`, which holds the state of the run, the SHA-256
 of the values, and a checksum of itself. A checkpoint is written under a temporary name and renamed
 once it is complete and on disk. If the process is killed or the disk is full, the previous
-checkpoint remains valid.
+checkpoint remains valid. The SHA-256 is that of the bytes as they were written, and no two writers
+share a temporary name: a checkpoint that passes its checks is whole and of one run.
 """
 
 import dataclasses
-import errno
 import hashlib
 import json
-import math
 import os
 import pathlib
 import re
 import shutil
 import warnings
-from typing import Any
+from typing import Annotated, Any, BinaryIO
 
 import keras
 import numpy as np
+import pydantic
+from annotated_types import Ge
+
+from keras_attn._files import fsync, read_json_object, sha256
+from keras_attn.training.identity import Identity
 
 VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
 FOLDER, PARTIAL = "checkpoints", "partial"
 MAX_TO_KEEP = 2  # checkpoints
+_AFRESH = "Start afresh without --resume, in a new folder or after removing this one."
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used; the message says why, and what to do."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """Identity of a run: a run resumes only from checkpoints with the same identity.
-
-    Attributes:
-        digest: Digest of the recipe, see `Recipe.digest`.
-        variant: Variant of the recipe, or "".
-        seed: Seed of the run.
-        data: Fingerprint of the training split.
-    """
-
-    digest: str
-    variant: str
-    seed: int
-    data: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +50,8 @@ class State:
             in which the segment began. A run that was never interrupted has one segment.
     """
 
-    epoch: int = 0
-    step: int = 0
+    epoch: Annotated[int, Ge(0)] = 0
+    step: Annotated[int, Ge(0)] = 0
     seconds: float = 0.0
     metrics: list[Any] = dataclasses.field(default_factory=list)
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -99,28 +87,29 @@ class Checkpoints:
             OSError: The checkpoint could not be written. Earlier ones are not changed.
         """
         target = self.folder / f"{state.epoch:05d}-{state.step:07d}"
-        partial = self.folder / PARTIAL
+        partial = self.folder / f"{PARTIAL}-{os.getpid()}-{os.urandom(4).hex()}"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
+            self._remove_partial()
             partial.mkdir(parents=True)
             with (partial / VALUES_FILE).open("wb") as file:
+                writer = _HashingWriter(file)
                 for variable in _variables(model):
-                    np.save(file, np.array(variable))
+                    np.save(writer, np.array(variable))
             content = {
                 **dataclasses.asdict(self.identity),
                 **dataclasses.asdict(state),
-                "sha256": sha256(partial / VALUES_FILE),
+                "sha256": writer.digest.hexdigest(),
             }
             content["checksum"] = _checksum(content)
             (partial / STATE_FILE).write_text(json.dumps(content, indent=1) + "\n")
             for path in (partial / VALUES_FILE, partial / STATE_FILE, partial):
-                _fsync(path)
+                fsync(path)
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
-            _fsync(self.folder)
+            fsync(self.folder)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            names = self._names()
+            names = _names(self.folder)
             previous = (
                 f"{self.folder / names[-1]} was written before"
                 if names
@@ -131,13 +120,13 @@ class Checkpoints:
                 f"The checkpoint {target} could not be written: {error}. {previous}. Free disk "
                 "space, or correct the cause, and resume with --resume.",
             ) from error
-        for name in self._names()[:-MAX_TO_KEEP]:
+        for name in _names(self.folder)[:-MAX_TO_KEEP]:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
     def exist(self) -> bool:
         """Whether there is any checkpoint, intact or damaged."""
-        return bool(self._names())
+        return bool(_names(self.folder))
 
     def latest(self) -> tuple[State, pathlib.Path]:
         """Return the state and the values file of the last intact checkpoint.
@@ -148,56 +137,100 @@ class Checkpoints:
             CheckpointError: There is no checkpoint, all are damaged, or the last one belongs to
                 another run.
         """
-        remedy = "Start afresh without --resume, in a new folder or after removing this one."
-        names = self._names()
-        if not names:
-            raise CheckpointError(f"{self.folder.parent} holds no checkpoint to resume. {remedy}")
+        check_exists(self.folder.parent)
+        names = _names(self.folder)
         errors = []
         for name in reversed(names):
             try:
-                return self._read(self.folder / name, remedy)
+                return self._read(self.folder / name)
             except _DamagedError as error:
                 errors.append(str(error))
                 if len(errors) < len(names):
                     warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
-        raise CheckpointError(f"{' '.join(errors)} {remedy}")
+        raise CheckpointError(f"{' '.join(errors)} {_AFRESH}")
 
-    def _read(self, folder: pathlib.Path, remedy: str) -> tuple[State, pathlib.Path]:
+    def _read(self, folder: pathlib.Path) -> tuple[State, pathlib.Path]:
         try:
-            content = json.loads((folder / STATE_FILE).read_text())
-            checksum = content.pop("checksum")
-            if checksum != _checksum(content):
-                raise ValueError("its checksum does not match")
-            digest = content.pop("sha256")
-            identity = Identity(**{key: content.pop(key) for key in vars(self.identity)})
-            state = State(**content)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise _DamagedError(f"{folder / STATE_FILE} is damaged: {error}.") from error
-        differing = [
-            name for name, value in vars(self.identity).items() if getattr(identity, name) != value
-        ]
-        if differing:
-            raise CheckpointError(
-                f"The checkpoint in {folder} belongs to another run: its {', '.join(differing)} "
-                "differ(s) from the requested run (the digest of a recipe changes with any of its "
-                f"settings). {remedy}"
-            )
+            identity, state, digest = _parse(read_json_object(folder / STATE_FILE))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise _DamagedError(f"{folder / STATE_FILE} is damaged: {reason}.") from error
+        self._check_identity(identity, folder)
         values = folder / VALUES_FILE
         if not values.is_file() or sha256(values) != digest:
             raise _DamagedError(f"{values} is missing or damaged: its SHA-256 does not match.")
+        if identity.unrecorded:
+            warnings.warn(
+                f"The checkpoint in {folder} was written by an earlier version, and does not say "
+                f"which {', '.join(identity.unrecorded)} its run has. They are taken to be the "
+                "same.",
+                stacklevel=2,
+            )
         return state, values
 
-    def _names(self) -> list[str]:
-        """Return the names of the checkpoints, oldest first. Other files are ignored."""
-        if not self.folder.is_dir():
-            return []
-        pattern = re.compile(r"\d{5,}-\d{7,}")  # epoch and step
-        names = [p.name for p in self.folder.iterdir() if p.is_dir() and pattern.fullmatch(p.name)]
-        return sorted(names, key=lambda name: [int(number) for number in name.split("-")])
+    def _check_identity(self, identity: Identity, folder: pathlib.Path) -> None:
+        """Raise CheckpointError if a checkpoint belongs to another run."""
+        differences = identity.differences(self.identity)
+        if not differences:
+            return
+        shown = ""
+        if "label names" in differences:
+            shown = f" Label names: {identity.label_names} there, {self.identity.label_names} here."
+        raise CheckpointError(
+            f"The checkpoint in {folder} belongs to another run. These differ from the requested "
+            f"run: {', '.join(differences)}.{shown} Pass what the run was started with, or start "
+            "afresh in a new folder."
+        )
+
+    def _remove_partial(self) -> None:
+        """Remove what writers have left that were killed."""
+        for path in self.folder.glob(f"{PARTIAL}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check_exists(folder: pathlib.Path) -> None:
+    """Raise CheckpointError if the folder of a run holds no checkpoint."""
+    if not _names(folder / FOLDER):
+        raise CheckpointError(
+            f"{folder} holds no checkpoint to resume. Start the run without --resume, or with "
+            "--auto-resume, which starts a new run where there is no checkpoint."
+        )
+
+
+def _names(folder: pathlib.Path) -> list[str]:
+    """Return the names of the checkpoints in a folder, oldest first. Other files are ignored."""
+    if not folder.is_dir():
+        return []
+    pattern = re.compile(r"\d{5,}-\d{7,}")  # epoch and step
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    checkpoints = [name for name in names if pattern.fullmatch(name)]
+    return sorted(checkpoints, key=lambda name: [int(number) for number in name.split("-")])
 
 
 class _DamagedError(Exception):
     """A checkpoint is missing files, or its checksums do not match."""
+
+
+class _HashingWriter:
+    """A file to write whose `digest` is the SHA-256 of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._file.write(content)
+
+
+def _parse(content: dict[str, Any]) -> tuple[Identity, State, str]:
+    """Return the identity, the state and the digest of the values that `state.json` holds."""
+    checksum = content.pop("checksum")
+    if checksum != _checksum(content):
+        raise ValueError("its checksum does not match")
+    digest = content.pop("sha256")
+    identity = Identity.take_from(content)
+    return identity, pydantic.TypeAdapter(State).validate_python(content), digest
 
 
 def restore(model: keras.Model, path: pathlib.Path) -> None:
@@ -220,6 +253,8 @@ def restore(model: keras.Model, path: pathlib.Path) -> None:
                     f"{path} holds fewer than the {len(variables)} variables of this model. It "
                     "was written by other code: start afresh."
                 ) from error
+            except ValueError as error:
+                raise CheckpointError(f"{path} is damaged: {error} {_AFRESH}") from error
             if value.shape != tuple(variable.shape):
                 raise CheckpointError(
                     f"{path} does not fit: {variable.path} has shape {tuple(variable.shape)}, and "
@@ -245,45 +280,5 @@ def _variables(model: keras.Model) -> list[keras.Variable]:
     return [*others, *model.optimizer.variables]
 
 
-def save_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Write a `.weights.h5` file atomically.
-
-    Raises:
-        OSError: There is not enough disk space. This is checked first, because HDF5 may crash on
-            a full disk.
-    """
-    partial = path.with_name(f"partial-{path.name}")
-    needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in model.weights)
-    if shutil.disk_usage(path.parent).free < needed:
-        raise OSError(errno.ENOSPC, f"No room for {path}, which needs up to {needed:,} bytes.")
-    try:
-        model.save_weights(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a text file atomically: a reader sees the old content or the new one."""
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def sha256(path: pathlib.Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _fsync(path: pathlib.Path) -> None:
-    """Flush a file or folder to disk, so that it survives a crash of the machine."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

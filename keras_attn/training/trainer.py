@@ -4,26 +4,36 @@ import contextlib
 import dataclasses
 import functools
 import json
+import numbers
 import os
 import pathlib
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
 
 from keras_attn import datasets, models
+from keras_attn._files import write_text
+from keras_attn._memory import naming_lack_of_memory
 from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task, compile_mode, from_architecture
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
-from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints, handling_sigterm
-from keras_attn.training.checkpoint import Checkpoints, Identity, State
+from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints
+from keras_attn.training.checkpoint import Checkpoints, State
+from keras_attn.training.folder_lock import LOCK_FILE, owning
+from keras_attn.training.identity import Identity
+from keras_attn.training.interruption import StopRequest, handling_sigterm
 from keras_attn.training.learner import EvaluateAverages, Learner
 from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
 from keras_attn.training.strategies import Devices, Distribution
+from keras_attn.training.weights_files import non_finite
+
+_SMALLER = "Reduce training.batch_size, or the sizes in [model] of the recipe"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +70,9 @@ def train(
 ) -> Run:
     """Train a recipe's model with checkpoints, and evaluate it.
 
-    The validation split is evaluated after every epoch; the test split is read once, at the end,
-    and decides nothing.
+    The validation split is evaluated after every epoch, and the test split once, at the end: it
+    decides nothing. While the run is in progress it owns its folder, see
+    `keras_attn.training.folder_lock`.
 
     Args:
         recipe: What to train, see `keras_attn.recipes.load_recipe`.
@@ -70,7 +81,8 @@ def train(
         seed: Seed of the run; None is the first of the recipe.
         resume: Resume from the last checkpoint in `folder`; `"auto"` does if there is one, and
             starts afresh if not: for jobs that are restarted automatically. A run that has
-            finished is returned as it is.
+            finished is returned as it is. The recipe, the seed, every split of the data, the label
+            names and the initial model must be those that the run was started with.
         data_dir: See `keras_attn.datasets.load`.
         dataset: Use this data set in place of the recipe's.
         initial_model: A trained model of the same architecture whose preprocessing and backbone
@@ -91,39 +103,44 @@ def train(
 
     Raises:
         FileExistsError: `folder` holds files, and `resume` is false.
+        FolderInUseError: Another run in progress owns `folder`.
         CheckpointError: The checkpoints in `folder` are damaged or of another run.
-        InterruptedTrainingError: SIGTERM stopped it, after a checkpoint.
+        InterruptedTrainingError: SIGTERM stopped it; completed steps are in a checkpoint.
         WorkerLostError: Another worker is gone.
-        OSError: A checkpoint could not be written; the one before is whole.
+        OSError: The folder or a file in it could not be written; the last checkpoint is whole.
+        MemoryError: There is not enough memory for the model or a batch.
         DatasetNotFoundError: The data set is not on disk.
         RecipeError: The recipe has no such variant, or needs an `initial_model`.
         ValueError: No strategy has that name, or the replicas cannot share a batch equally.
     """
     _check_options(resume, checkpoint_steps)
-    distribution = strategies.distribution(strategy, devices)
-    folder = pathlib.Path(folder)
-    _check_folder(folder, resume, distribution)
-    _check_recipe(recipe, variant, initial_model)
-    recipe.check_replicas(distribution.replicas)
-    request = _Request(
-        recipe=recipe,
-        variant=variant,
-        seed=recipe.training.seeds[0] if seed is None else seed,
-        folder=folder,
-        dataset=datasets.load(recipe.dataset, data_dir) if dataset is None else dataset,
-        distribution=distribution,
-        initial_model=initial_model,
-    )
-    if resume and (record := request.finished_record()):
-        model = artifacts.load(request.new_model(), folder)
-        return Run(model, record if distribution.chief else {}, folder)
-    if tensorboard:
-        callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
-    session = _prepare(request, resume)
-    _fit(session, checkpoint_steps, callbacks, verbose)
-    if not distribution.chief:
-        return Run(session.learner.task, {}, folder)
-    return _record(session)
+    seed = recipe.training.seeds[0] if seed is None else _checked_seed(seed)
+    with handling_sigterm() as stop:
+        distribution = strategies.distribution(strategy, devices)
+        folder = pathlib.Path(folder)
+        _check_folder(folder, resume, distribution)
+        _check_recipe(recipe, variant, initial_model)
+        recipe.check_replicas(distribution.replicas)
+        request = _Request(
+            recipe=recipe,
+            variant=variant,
+            seed=seed,
+            folder=folder,
+            dataset=datasets.load(recipe.dataset, data_dir) if dataset is None else dataset,
+            distribution=distribution,
+            initial_model=initial_model,
+        )
+        if resume and (record := request.finished_record()):
+            model = artifacts.load(request.new_model(), folder)
+            return Run(model, record if distribution.chief else {}, folder)
+        if tensorboard:
+            callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
+        if resume is True:
+            checkpoint.check_exists(folder)
+        # Other workers of the job only read the folder.
+        with owning(folder) if distribution.chief else contextlib.nullcontext():
+            _check_folder(folder, resume, distribution)  # it may have been taken and left since
+            return _train(request, stop, resume, checkpoint_steps, callbacks, verbose)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,8 +158,21 @@ class _Request:
     @functools.cached_property
     def identity(self) -> Identity:
         """What tells the checkpoints of this run from those of another."""
-        data = self.dataset["train"].fingerprint
-        return Identity(self.recipe.digest, self.variant or "", self.seed, data)
+        initial = self.initial_model
+        return Identity(
+            digest=self.recipe.digest,
+            variant=self.variant or "",
+            seed=self.seed,
+            data=self.dataset["train"].fingerprint,
+            splits={name: self.dataset[name].fingerprint for name in self.evaluated_splits},
+            label_names=list(self.dataset.label_names),
+            initial="" if initial is None else artifacts.weights_digest(initial),
+        )
+
+    @property
+    def evaluated_splits(self) -> list[str]:
+        """The names of the splits that the run is evaluated on."""
+        return [name for name in self.dataset if name == "validation" or name.startswith("test")]
 
     def new_model(self) -> Task:
         """Return the recipe's model with fresh weights, for the labels of the data set."""
@@ -172,10 +202,30 @@ class _Session:
     seconds: float = 0.0  # of all segments, once it is trained
 
 
-def _prepare(request: _Request, resume: bool | Literal["auto"]) -> _Session:
-    """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
+def _train(
+    request: _Request,
+    stop: StopRequest,
+    resume: bool | Literal["auto"],
+    checkpoint_steps: int | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: int | str,
+) -> Run:
+    """Train a run that has not finished, in a folder that it owns."""
     checkpoints = Checkpoints(request.folder, request.identity)
-    resumes = checkpoints.exist if resume == "auto" else resume
+    resumes = checkpoints.exist if resume == "auto" else bool(resume)
+    if resumes:
+        stop.message = "Stopped by SIGTERM. Run the same command with --resume to continue."
+    with naming_lack_of_memory("training", _SMALLER):
+        session = _prepare(request, checkpoints, resumes)
+        _fit(session, stop, checkpoint_steps, callbacks, verbose)
+        stop.check()
+        if not request.distribution.chief:
+            return Run(session.learner.task, {}, request.folder)
+        return _record(session)
+
+
+def _prepare(request: _Request, checkpoints: Checkpoints, resumes: bool) -> _Session:
+    """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
     state, values = checkpoints.latest() if resumes else (State(), None)
     state = state.continued(provenance())
     distribution = request.distribution
@@ -230,6 +280,7 @@ def _compiled_learner(
 
 def _fit(
     session: _Session,
+    stop: StopRequest,
     checkpoint_steps: int | None,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int | str,
@@ -238,13 +289,12 @@ def _fit(
     learner, state, batches = session.learner, session.state, session.batches
     training, distribution = session.request.recipe.training, session.request.distribution
     steps = len(batches) // training.epochs
-    if distribution.chief:
-        session.request.folder.mkdir(parents=True, exist_ok=True)
     averages = EvaluateAverages() if training.ema else None
     checkpointing = SaveCheckpoints(
         session.checkpoints if distribution.chief else None,
         state,
         averages.trained_weights if averages else contextlib.nullcontext,
+        stop,
         every=checkpoint_steps,
         metrics=distribution.workers == 1,
     )
@@ -257,7 +307,7 @@ def _fit(
     validation = session.data.validation_batches(distribution.replicas)
     # An epoch under way has fewer steps, and is fitted by itself.
     ends = [state.epoch + 1, training.epochs] if state.step else [training.epochs]
-    with handling_sigterm(checkpointing), strategies.lost_workers_named(distribution):
+    with strategies.lost_workers_named(distribution):
         for end in ends:
             if checkpointing.epoch >= end:
                 continue
@@ -288,6 +338,12 @@ def _record(session: _Session) -> Run:
         model = artifacts.copy_into(request.new_model(), model, folder)
     finalized = model.finalize(data)
     digests = artifacts.save(model, folder)
+    if names := non_finite(folder / artifacts.WEIGHTS_FILE):
+        warnings.warn(
+            f"Training has diverged: {len(names)} arrays of the weights hold NaN or infinity. "
+            "Train again at a lower learning rate.",
+            stacklevel=3,
+        )
     cost = data.cost()
     seen = data.examples_per_epoch(recipe.training.batch_size) * recipe.training.epochs
     record = {
@@ -303,11 +359,10 @@ def _record(session: _Session) -> Run:
         **finalized,
         "metrics": {
             name: model.evaluate_split(request.dataset[name], **recipe.evaluation)
-            for name in request.dataset
-            if name == "validation" or name.startswith("test")
+            for name in request.evaluated_splits
         },
         **digests,
-        "data": {"name": request.dataset.name, "train_sha256": request.identity.data},
+        "data": {"name": request.dataset.name, **request.identity.data_record},
         "strategy": request.distribution.summary,
         **provenance(),
         "earlier_pieces": session.state.segments[:-1],
@@ -315,9 +370,9 @@ def _record(session: _Session) -> Run:
     if request.initial_model is not None:
         record["initial"] = {
             "entry": recipe.initial_entry,
-            "weights": artifacts.weights_digest(request.initial_model),
+            "weights_sha256": request.identity.initial,
         }
-    checkpoint.write_text(folder / "record.json", json.dumps(record, indent=2))
+    write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(model, record, folder)
 
 
@@ -357,11 +412,30 @@ def _check_options(resume: Any, checkpoint_steps: Any) -> None:
 
 
 def _check_folder(folder: pathlib.Path, resume: Any, distribution: Distribution) -> None:
-    if distribution.chief and not resume and folder.exists() and any(folder.iterdir()):
+    """Raise unless the chief can write a new run into the folder, or resume the run in it."""
+    if folder.is_symlink() and not folder.exists():
+        raise FileNotFoundError(f"The run's folder {str(folder)!r} is a link to nothing.")
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"The run's folder {str(folder)!r} is a file. Choose another folder."
+        )
+    if not distribution.chief:
+        return
+    if not resume and folder.exists() and any(p.name != LOCK_FILE for p in folder.iterdir()):
         raise FileExistsError(
             f"The run's folder {str(folder)!r} is not empty. Pass --resume to resume the run in "
             "it, or choose another folder."
         )
+
+
+def _checked_seed(seed: Any) -> int:
+    """Return a seed as an `int`, or raise ValueError."""
+    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not is_integer or not 0 <= int(seed) < 2**32:
+        raise ValueError(
+            f"`seed` must be an integer of at least 0 and below 2**32. Received: {seed!r}."
+        )
+    return int(seed)
 
 
 def _check_recipe(recipe: Recipe, variant: str | None, initial_model: Task | None) -> None:

@@ -1,6 +1,5 @@
 """Build the task model of an entry, with its weights."""
 
-import hashlib
 import logging
 import numbers
 import os
@@ -9,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_attn import datasets
+from keras_attn._files import sha256
 from keras_attn._names import unknown
 from keras_attn.recipes import Recipe
 from keras_attn.tasks import Task, from_architecture
 from keras_attn.tasks.classification import normalize_label_names
+from keras_attn.tasks.finite import check_finite
 from keras_attn.zoo import registry
 
 _log = logging.getLogger("keras_attn")
@@ -55,7 +56,8 @@ def build(
     Raises:
         ValueError: No entry has that name; a setting is unknown or impossible; or labels are
             passed for a task that has none.
-        WeightsError: The weights are missing, damaged, or do not fit the overrides.
+        WeightsError: The weights are missing, damaged, not finite, or do not fit the overrides.
+        MemoryError: There is not enough memory for the weights.
 
     Example:
 
@@ -185,8 +187,7 @@ def _load(
                 f"{path.with_name(file)}."
             )
         if from_zoo:
-            stem = pathlib.Path(file).stem
-            _check_digest(path.with_name(file), entry.results[stem]["sha256"])
+            _check_digest(path.with_name(file), _asset_digest(entry, file))
     if from_zoo:
         _check_digest(path, entry.results["weights"]["sha256"])
     try:
@@ -207,17 +208,27 @@ def _load(
             f"The weights {path} do not fit the model {entry.name!r} {reason}: {error}. Pass "
             "weights=None for fresh weights, or leave its settings as they are."
         ) from error
+    try:
+        check_finite(model, f"The weights file {path}")
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
     model._has_trained_weights = True
-    return _digest(path)
+    return sha256(path)
 
 
-def _digest(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _asset_digest(entry: registry.Entry, file: str) -> str:
+    """Return the SHA-256 of an asset file that `results.json` holds."""
+    stem = pathlib.Path(file).stem
+    if stem not in entry.results:
+        raise WeightsError(
+            f"{entry.folder / 'results.json'} has no entry {stem!r}, for the file {file} that the "
+            "weights need. Restore it (git checkout, or install the package again)."
+        )
+    return entry.results[stem]["sha256"]
 
 
 def _check_digest(path: pathlib.Path, expected: str) -> None:
-    received = _digest(path)
+    received = sha256(path)
     if received != expected:
         raise WeightsError(
             f"The file {path} is damaged: its SHA-256 is {received}, and results.json says "

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from keras_attn._files import replacing, sha256, write_text
 from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import Run
-from keras_attn.training.artifacts import WEIGHTS_FILE
-from keras_attn.training.checkpoint import sha256, write_text
+from keras_attn.training.artifacts import WEIGHTS_FILE, asset_keys
+from keras_attn.training.weights_files import has_digest, non_finite
 from keras_attn.zoo import cards, registry
+from keras_attn.zoo.results import read_record
 
 MAX_BYTES = 25_000_000  # of a file that the package includes
 
@@ -32,8 +34,8 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
 
     Raises:
         FileNotFoundError: A folder holds no finished run.
-        ValueError: A run has another recipe or data set; its weights do not match its record; or
-            they are too large.
+        ValueError: A run has another recipe or data set; its record is damaged; its weights do not
+            match its record, are not finite, or are too large.
     """
     entry = registry.describe(name)
     digest = entry.recipe.digest
@@ -41,7 +43,7 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     runs = {(run["variant"], run["seed"]): run for run in recorded}
     sources: dict[tuple[str, int], pathlib.Path] = {}
     for folder in map(pathlib.Path, folders):
-        record = _record(folder)
+        record = _record(folder, entry)
         if record["recipe_digest"] != digest:
             raise ValueError(f"{folder}: the run is not of the recipe that {name!r} has now.")
         if record["data"]["name"] != entry.recipe.dataset:
@@ -58,10 +60,17 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     target = entry.folder / WEIGHTS_FILE
     assets = {pathlib.Path(file).stem: file for file in asset_files(entry)}
     if source is not None:
-        _copy_checked(source, target, best["weights_sha256"])
+        if not has_digest(source, best["weights_sha256"]):
+            raise ValueError(f"{source} is not the file that its record.json names.")
+        if names := non_finite(source):
+            raise ValueError(f"{source} holds NaN or infinity in {names[0]}: training diverged.")
+        _copy(source, target)
         for stem, file in assets.items():
-            _copy_checked(source.with_name(file), entry.folder / file, best[f"{stem}_sha256"])
-    elif not (target.is_file() and sha256(target) == best["weights_sha256"]):
+            asset = source.with_name(file)
+            if not asset.is_file() or sha256(asset) != best[f"{stem}_sha256"]:
+                raise ValueError(f"{asset} is not the file that its record.json names.")
+            _copy(asset, entry.folder / file)
+    elif not has_digest(target, best["weights_sha256"]):
         raise ValueError(
             f"The run of {name!r} with seed {best['seed']} is now the best on validation data, and "
             "its weights are not those of the entry. Give its folder as well."
@@ -69,7 +78,8 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
     results = {
         "weights": {
             "file": WEIGHTS_FILE,
-            "sha256": best["weights_sha256"],
+            "sha256": sha256(target),  # of the file, which `zoo.build` checks
+            "values_sha256": best["weights_sha256"],
             "bytes": target.stat().st_size,
             "parameters": best["parameters"],
             "seed": best["seed"],
@@ -130,28 +140,29 @@ def stale_pages(*, write: bool) -> list[pathlib.Path]:
     return stale
 
 
-def _record(folder: pathlib.Path) -> dict[str, Any]:
+def _record(folder: pathlib.Path, entry: registry.Entry) -> dict[str, Any]:
     path = folder / "record.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"{folder} holds no finished run: there is no record.json. If training was "
             "interrupted, finish it with --resume."
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    record = read_record(path, describe_task(entry.recipe.task).primary_metric)
+    for key in ("weights_sha256", *asset_keys(asset_files(entry))):
+        if not isinstance(record.get(key), str):
+            raise ValueError(f"{path} is damaged: it has no {key}.")
+    return record
 
 
-def _copy_checked(source: pathlib.Path, target: pathlib.Path, digest: str) -> None:
-    """Copy a file atomically, if it has the recorded SHA-256 and is small enough."""
-    if sha256(source) != digest:
-        raise ValueError(f"{source} is not the file that its record.json names.")
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a file atomically, if it is small enough."""
     if source.stat().st_size > MAX_BYTES:
         raise ValueError(
             f"{source} has {source.stat().st_size:,} bytes; a file of an entry may have at most "
             f"{MAX_BYTES:,}, because the package includes it."
         )
-    partial = target.with_name(f"partial-{target.name}")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
+    with replacing(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _has_content(path: pathlib.Path, text: str) -> bool:

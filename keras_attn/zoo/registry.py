@@ -8,7 +8,6 @@ import dataclasses
 import fnmatch
 import functools
 import importlib.resources
-import json
 import os
 import pathlib
 import re
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_attn._names import unknown
-from keras_attn.recipes import Recipe, list_tasks, load_recipe
+from keras_attn.recipes import Recipe, describe_task, list_tasks, load_recipe
+from keras_attn.zoo.results import read_results
 
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 
@@ -42,14 +42,15 @@ class Entry:
 
     @functools.cached_property
     def results(self) -> dict[str, Any]:
-        """The content of `results.json`: `weights`, `runs`, ...; empty if there is no such file."""
+        """The content of `results.json`: `weights`, `runs`, ...; empty if there is no such file.
+
+        Raises:
+            ValueError: The file is damaged, or names files outside of its folder.
+        """
         path = self.folder / "results.json"
         if not path.is_file():
             return {}
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not valid JSON: {error}.") from error
+        return read_results(path, describe_task(self.recipe.task).primary_metric)
 
     @property
     def pretrained(self) -> bool:

@@ -129,3 +129,27 @@ def test_reading_a_recipe_needs_no_keras(tmp_path):
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert isinstance(load(tmp_path, GOOD), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (GOOD.replace("one line", "für").encode("latin-1"), r"not a text in UTF-8: line 3 .*0xfc"),
+        (GOOD.encode("utf-16"), r"not a text in UTF-8: line 1"),
+        (b"a = " + b"[" * 100_000, "nested too deeply"),
+        (GOOD.replace("[4, 8]", "[" * 300 + "]" * 300).encode(), "depth exceeded"),
+        (b"a = " + b"9" * 5_000, "not a TOML file"),
+        (b"a = \x00", "not a TOML file"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, content, match):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=rf"recipe\.toml: .*{match}"):
+        load_recipe(path)
+
+
+def test_the_byte_order_mark_of_windows_is_accepted(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(GOOD.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load_recipe(path) == load(tmp_path, GOOD)

@@ -276,3 +276,11 @@ def test_one_string_is_no_texts_and_no_folds_are_none():
         encoder.adapt("abc")
     with pytest.raises(ValueError, match="`num_folds` must be an integer of at least 1"):
         encoder.folds(["a"], 0)
+
+
+def test_an_empty_file_is_no_vocabulary(encoder, tmp_path):
+    (tmp_path / "vocabulary.txt").write_bytes(b"")
+    before = encoder.vocabularies[0].terms
+    with pytest.raises(ValueError, match=r"vocabulary\.txt' is empty"):
+        encoder.read(tmp_path / "vocabulary.txt")
+    assert encoder.vocabularies[0].terms == before

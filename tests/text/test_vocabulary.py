@@ -114,7 +114,8 @@ def test_without_terms_it_says_what_to_do(tmp_path):
             with pytest.raises(RuntimeError, match=r"has no terms\. Make it with terms"):
                 use(["a"])
     Vocabulary().write(tmp_path / "empty.txt")
-    assert Vocabulary.read(tmp_path / "empty.txt").terms == ()
+    with pytest.raises(ValueError, match=r"empty\.txt' is empty: .*one per line"):
+        Vocabulary.read(tmp_path / "empty.txt")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 def checkpoints_in(folder):
     """The checkpoints of a run, by name, what is not whole left out."""
     found = (folder / "checkpoints").glob("*/state.json")
-    return sorted(path.parent.name for path in found if path.parent.name != "partial")
+    names = (path.parent.name for path in found)
+    return sorted(name for name in names if not name.startswith("partial"))
 
 
 def weights_of(run):

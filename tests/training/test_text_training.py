@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets, recipes, training
+from keras_attn._files import sha256
 from keras_attn.tasks import from_architecture
 from keras_attn.tasks.texts import classifier
-from keras_attn.training.checkpoint import sha256
+from keras_attn.training.weights_files import values_sha256
 from tests.training.runs import weights_of
 
 pytestmark = pytest.mark.tensorflow
@@ -28,7 +29,7 @@ def test_a_run_leaves_its_vocabulary_and_a_record(finished, small_remarks):
     record = json.loads((finished.folder / "record.json").read_text())
     assert record == finished.record
     assert record["vocabulary_sha256"] == sha256(finished.folder / "vocabulary.txt")
-    assert record["weights_sha256"] == sha256(finished.folder / "model.weights.h5")
+    assert record["weights_sha256"] == values_sha256(finished.folder / "model.weights.h5")
     assert record["data"]["train_sha256"] == small_remarks["train"].fingerprint
     assert record["temperature"] == pytest.approx(float(finished.model.temperature))
     assert 0.02 <= record["temperature"] <= 50

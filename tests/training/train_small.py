@@ -10,7 +10,7 @@ import sys
 import keras
 
 from keras_attn import datasets, training
-from keras_attn.training.callbacks import INTERRUPTED
+from keras_attn.training.interruption import INTERRUPTED
 from tests import conftest
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_attn import datasets, training
 from keras_attn.recipes import parse_recipe
 from keras_attn.training import trainer
-from keras_attn.training.callbacks import INTERRUPTED
+from keras_attn.training.interruption import INTERRUPTED
 from tests.training.train_small import After
 
 IMAGES = {

@@ -12,10 +12,12 @@ import pytest
 
 import keras_attn
 from keras_attn import datasets, training, zoo
+from keras_attn._files import sha256
 from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import segments
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.tasks import from_architecture
+from keras_attn.training.weights_files import has_digest
 from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT
 
@@ -97,7 +99,7 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     metric = describe_task(entry.recipe.task).primary_metric
     assert metric.key == ("bleu" if translates else "accuracy")
     best = max(entry.runs(), key=lambda run: run["metrics"]["validation"][metric.key])
-    assert entry.results["weights"]["sha256"] == best["weights_sha256"]
+    assert has_digest(entry.folder / "model.weights.h5", best["weights_sha256"])
 
 
 def test_all_weights_together_fit_the_wheel():
@@ -372,7 +374,8 @@ def test_publishing_records_runs_and_ships_the_best(small_recipe, shapes, tmp_pa
     assert [run["seed"] for run in entry.runs()] == [0, 1]
     assert [run["seed"] for run in entry.runs("no_attention")] == [0]
     best = max(runs[:2], key=lambda run: run.record["metrics"]["validation"]["accuracy"])
-    assert entry.results["weights"]["sha256"] == best.record["weights_sha256"]
+    assert entry.results["weights"]["values_sha256"] == best.record["weights_sha256"]
+    assert entry.results["weights"]["sha256"] == sha256(folder / "model.weights.h5")
     np.testing.assert_array_equal(
         zoo.build("shapes_tiny").predict(shapes["test"].images, verbose=0),
         best.model.predict(shapes["test"].images, verbose=0),

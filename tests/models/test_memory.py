@@ -1,0 +1,31 @@
+"""Models that no machine can hold: one clear line."""
+
+import pytest
+
+from keras_attn import models
+from keras_attn._memory import naming_lack_of_memory
+
+
+@pytest.mark.tensorflow
+def test_weights_that_do_not_fit_into_memory_are_named():
+    # More than an address space holds, so that no machine tries.
+    with pytest.raises(MemoryError) as raised:
+        models.build("small_attention_cnn", filters=(10**13, 4))
+    assert str(raised.value) == (
+        "Not enough memory for the weights of 'small_attention_cnn': OOM when allocating tensor "
+        "with shape[3,3,3,10000000000000] and type float on "
+        "/job:localhost/replica:0/task:0/device:CPU:0 by allocator "
+        f"{str(raised.value).partition('allocator ')[2].partition('.')[0]}. Reduce its sizes. "
+        "Received: filters=(10000000000000, 4)."
+    )
+
+
+def test_other_errors_pass():
+    with pytest.raises(RuntimeError, match=r"^other$"), naming_lack_of_memory("it", "Wait"):
+        raise RuntimeError("other")
+    with (
+        pytest.raises(MemoryError, match=r"^Not enough memory for it: RESOURCE_EXHAUSTED: 9 GB. W"),
+        naming_lack_of_memory("training", "Wait"),
+        naming_lack_of_memory("it", "Wait"),
+    ):
+        raise RuntimeError("RESOURCE_EXHAUSTED: 9 GB.\nmore")

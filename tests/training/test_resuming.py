@@ -1,0 +1,249 @@
+"""What a run may be resumed with, and files of runs that are damaged or hostile."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_attn import datasets, training
+from keras_attn.training import checkpoint
+from keras_attn.training.checkpoint import Checkpoints, State
+from keras_attn.training.identity import Identity
+from tests.training.runs import weights_of
+
+
+@pytest.fixture
+def unfinished(finished, tmp_path):
+    """A copy of a run whose record is not written yet."""
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (tmp_path / "run" / "record.json").unlink()
+    return tmp_path / "run"
+
+
+def replaced(shapes, labels=None, **splits):
+    """The data set with other splits or label names."""
+    readers = {name: (lambda name=name: splits.get(name, shapes[name])) for name in shapes}
+    return datasets.Dataset(shapes.name, tuple(labels or shapes.label_names), readers)
+
+
+def rewrite_state(folder, change):
+    """Change `state.json` of every checkpoint, with a checksum that fits."""
+    for path in (folder / "checkpoints").glob("*/state.json"):
+        content = json.loads(path.read_text())
+        del content["checksum"]
+        change(content)
+        content["checksum"] = checkpoint._checksum(content)
+        path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda d: replaced(d, validation=d["test"]), "requested run: validation data. Pass what"),
+        (lambda d: replaced(d, test=d["test"].take(slice(0, 9))), "requested run: test data. Pass"),
+        (
+            lambda d: replaced(d, labels=d.label_names[::-1]),
+            r"label names. Label names: \['red', .* there, \['yellow', .* here",
+        ),
+        (lambda d: replaced(d, train=d["test"]), "requested run: training data. Pass"),
+    ],
+)
+@pytest.mark.parametrize("has_finished", [True, False])
+def test_a_run_is_not_resumed_with_other_data(
+    finished, unfinished, small_recipe, shapes, change, match, has_finished
+):
+    folder = finished.folder if has_finished else unfinished
+    with pytest.raises(training.CheckpointError, match=match):
+        training.train(small_recipe, folder, dataset=change(shapes), resume=True, verbose=0)
+
+
+def test_the_record_holds_the_fingerprints_of_all_that_is_compared(finished, shapes):
+    data = finished.record["data"]
+    for split in ("train", "validation", "test"):
+        assert data[f"{split}_sha256"] == shapes[split].fingerprint
+    assert data["label_names"] == list(shapes.label_names)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed_and_said_to_be_one(
+    finished, unfinished, small_recipe, shapes
+):
+    def drop(content):
+        for key in ("splits", "label_names", "initial"):
+            del content[key]
+
+    rewrite_state(unfinished, drop)
+    other = replaced(shapes, validation=shapes["test"])
+    with pytest.warns(
+        UserWarning,
+        match="earlier version, .* which validation and test data, label names, initial model",
+    ):
+        run = training.train(small_recipe, unfinished, dataset=other, resume=True, verbose=0)
+    for a, b in zip(weights_of(finished), weights_of(run), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_of_an_earlier_version_stays_finished(
+    finished, small_recipe, shapes, tmp_path
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    record = json.loads((folder / "record.json").read_text())
+    record["data"] = {"name": "shapes", "train_sha256": record["data"]["train_sha256"]}
+    # Version 0.1 recorded the SHA-256 of the file.
+    record["weights_sha256"] = checkpoint.sha256(folder / "model.weights.h5")
+    (folder / "record.json").write_text(json.dumps(record))
+    again = training.train(small_recipe, folder, dataset=shapes, resume=True, verbose=0)
+    assert again.record == record
+
+
+def test_identities_compare_the_initial_model():
+    one = Identity("a", "", 0, "b", {}, [], "weights")
+    assert one.differences(dataclasses.replace(one, initial="others")) == ["initial model"]
+    assert one.differences(dataclasses.replace(one, initial=None)) == []
+    assert one.differences(dataclasses.replace(one, splits={"test_2017": "c"})) == [
+        "test_2017 data"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[]", "must hold a JSON object"),
+        (b"{}", "KeyError.'data'"),
+        (b'{"data": 3}', "TypeError"),
+        (b'{"data": {"train_sha256": 1}, "initial": "x"}', "AttributeError"),
+        (b'{"data": "abc"}', "ValueError"),
+    ],
+)
+def test_a_damaged_record_is_named_and_written_again(unfinished, content, match):
+    from keras_attn.training import artifacts
+
+    (unfinished / "record.json").write_bytes(content)
+    with pytest.warns(UserWarning, match=rf"record\.json .*{match}.*counts as not finished"):
+        assert artifacts.finished_record(unfinished, Identity("a", "", 0, "b"), ()) is None
+
+
+def test_a_run_with_a_damaged_record_is_resumed(finished, unfinished, small_recipe, shapes):
+    (unfinished / "record.json").write_text('{"metrics": ')
+    with pytest.warns(UserWarning, match=r"record\.json is not valid JSON"):
+        run = training.train(small_recipe, unfinished, dataset=shapes, resume=True, verbose=0)
+    assert run.record["metrics"] == finished.record["metrics"]
+    assert json.loads((unfinished / "record.json").read_text()) == run.record
+
+
+HOSTILE_STATES = {
+    "nested": lambda path: path.write_bytes(b"[" * 100_000),
+    "a list": lambda path: path.write_text("[1, 2]"),
+    "no checksum": lambda path: path.write_text("{}"),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", HOSTILE_STATES)
+def test_a_hostile_state_falls_back_to_the_checkpoint_before(unfinished, damage):
+    identity = Identity.take_from(
+        json.loads(next((unfinished / "checkpoints").glob("*/state.json")).read_text())
+    )
+    HOSTILE_STATES[damage](unfinished / "checkpoints" / "00003-0000000" / "state.json")
+    with pytest.warns(UserWarning, match=r"00003-0000000.state\.json is damaged: .*before it"):
+        state, _ = Checkpoints(unfinished, identity).latest()
+    assert state.epoch == 2
+
+
+@pytest.mark.parametrize(
+    "values", [{"epoch": -1}, {"step": "x"}, {"history": {"a": 1}}, {"segments": 3}, {"epoch": 1e9}]
+)
+def test_a_state_of_impossible_values_is_refused(unfinished, values):
+    identity = Identity.take_from(
+        json.loads(next((unfinished / "checkpoints").glob("*/state.json")).read_text())
+    )
+    rewrite_state(unfinished, lambda content: content.update(values))
+    if values == {"epoch": 1e9}:
+        assert Checkpoints(unfinished, identity).latest()[0].epoch == 10**9
+        return
+    with (
+        pytest.warns(UserWarning, match="before it is used"),
+        pytest.raises(training.CheckpointError, match=next(iter(values))),
+    ):
+        Checkpoints(unfinished, identity).latest()
+
+
+def test_values_that_are_no_arrays_are_refused(unfinished, finished, small_recipe, shapes):
+    digests = []
+    for path in (unfinished / "checkpoints").glob("*/variables.npy"):
+        path.write_bytes(b"\x80\x04\x95 a pickle")
+        digests.append(checkpoint.sha256(path))
+    rewrite_state(unfinished, lambda content: content.update(sha256=digests[0]))
+    with pytest.raises(training.CheckpointError, match=r"variables\.npy is damaged"):
+        training.train(small_recipe, unfinished, dataset=shapes, resume=True, verbose=0)
+
+
+def test_a_folder_that_is_no_run_is_not_resumed(small_recipe, shapes, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_text("")
+    with pytest.raises(
+        training.CheckpointError, match=r"photos holds no checkpoint.*--auto-resume"
+    ):
+        training.train(small_recipe, tmp_path / "photos", dataset=shapes, resume=True)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.png"]
+
+
+def test_the_digest_is_that_of_what_was_to_be_written(finished, tmp_path, monkeypatch):
+    """Not of what a file holds when it is read again."""
+    written = pathlib.Path.open
+
+    def disturbed(path, mode="r", *arguments, **options):
+        if path.name == checkpoint.VALUES_FILE and mode == "wb":
+            (path.parent / "other").touch()
+        return written(path, mode, *arguments, **options)
+
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd")
+    monkeypatch.setattr(pathlib.Path, "open", disturbed)
+    identity = Identity("digest", "", 0, "data", {}, [], "")
+    checkpoints = Checkpoints(tmp_path, identity)
+    checkpoints.save(model, State(epoch=1))
+    state, values = checkpoints.latest()
+    assert state.epoch == 1
+    values.write_bytes(values.read_bytes() + b"x")
+    with pytest.raises(training.CheckpointError, match="SHA-256 does not match"):
+        checkpoints.latest()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "1"])
+def test_seeds_that_cannot_be_are_refused(small_recipe, tmp_path, seed):
+    with pytest.raises(ValueError, match=rf"`seed` must be an integer .*Received: {seed!r}"):
+        training.train(small_recipe, tmp_path / "run", seed=seed)
+
+
+def test_training_that_diverged_is_said_to_have(small_recipe, shapes, tmp_path):
+    optimizer = small_recipe.optimizer.model_copy(update={"learning_rate": 1e30})
+    recipe = small_recipe.model_copy(
+        update={
+            "optimizer": optimizer,
+            "training": small_recipe.training.model_copy(update={"epochs": 1}),
+            "schedule": small_recipe.schedule.model_copy(update={"warmup_epochs": 0.0}),
+        }
+    )
+    with pytest.warns(UserWarning, match="Training has diverged"):
+        run = training.train(recipe, tmp_path / "run", dataset=shapes, verbose=0)
+    run.model.save(tmp_path / "model.keras")
+    import keras_attn
+
+    with pytest.raises(ValueError, match=r"model\.keras holds values that are not finite"):
+        keras_attn.load(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"weights\.h5 holds values that are not finite .*lower"):
+        keras_attn.build(
+            "shapes_small_attention_cnn",
+            weights=run.folder / "model.weights.h5",
+            filters=(4, 8),
+            key_channels=4,
+        )
