@@ -1,5 +1,6 @@
 """Data sets of images, texts and translations: published ones, generated ones, and your own."""
 
+from keras_attn._label_names import label_name
 from keras_attn.datasets import cifar, imdb, multi30k, remarks, shapes, tatoeba  # register theirs
 from keras_attn.datasets._tfds import DatasetNotFoundError
 from keras_attn.datasets.cifar import save_arrays
@@ -39,6 +40,7 @@ __all__ = [
     "cut_validation",
     "decode_image",
     "describe_dataset",
+    "label_name",
     "list_datasets",
     "load",
     "read_pairs",
