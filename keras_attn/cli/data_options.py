@@ -4,8 +4,8 @@ import functools
 import inspect
 import pathlib
 import typing
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,7 +22,9 @@ def _declarations(
     data: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="Table of your own texts, or pairs of sentences: .csv, .tsv or .jsonl.", **PANEL
+            help="Your own data. For texts or pairs of sentences, a table: .csv, .tsv, .txt or "
+            ".jsonl. For images, a folder that holds a folder for each label.",
+            **PANEL,
         ),
     ] = None,
     data_target: Annotated[
@@ -32,31 +34,55 @@ def _declarations(
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of texts (default: text).", **PANEL)
+        str | None,
+        typer.Option(
+            help="Column of texts: its name, or its number, from 1 (default: text).", **PANEL
+        ),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Column of labels (default: label).", **PANEL)
+        str | None, typer.Option(help="Column of labels, likewise (default: label).", **PANEL)
     ] = None,
     source_column: Annotated[
         str | None,
-        typer.Option(help="Column of sentences to translate (default: source).", **PANEL),
+        typer.Option(help="Column of sentences to translate, likewise (default: source).", **PANEL),
     ] = None,
     target_column: Annotated[
-        str | None, typer.Option(help="Column of translations (default: target).", **PANEL)
+        str | None,
+        typer.Option(help="Column of translations, likewise (default: target).", **PANEL),
     ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(help="Field separator (default: from the file extension).", **PANEL),
     ] = None,
+    quoting: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether fields may be in quotes, as in CSV (default: yes; in files with tabs "
+            "only if all texts are).",
+            **PANEL,
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether the first row names the columns (default: unless both columns are "
+            "given by number).",
+            **PANEL,
+        ),
+    ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of the file (default: utf-8).", **PANEL)
+        str | None,
+        typer.Option(
+            help="Encoding of the file, such as gb18030 (default: utf-8, or by the byte order "
+            "mark).",
+            **PANEL,
+        ),
     ] = None,
 ) -> None:
     """Declare the options; `with_data_options` adds them to a command."""
 
 
 OPTIONS = tuple(inspect.signature(_declarations).parameters)
-COMMON = ("delimiter", "encoding")  # options that apply to every table
 
 
 def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -109,18 +135,18 @@ def check_table_options(
     received = [key for key, value in {**table, **further}.items() if value is not None]
     if "data" not in received:
         if received:
-            raise ValueError(f"{_flags(received)}: only with --data, a table of your own.")
+            raise ValueError(f"{_flags(received)}: only with --data, data of your own.")
         return
     if task.table is None:
         raise ValueError(
-            f"--data is a table of texts, and {name} does {task.name}. For your own "
+            f"--data is not for {name}: there is no reader of tables for {task.name}. For your own "
             f"{task.examples} use `fit`, or keras_attn.training, from Python."
         )
-    accepted = ("data", *task.table.options, *COMMON, *further)
+    accepted = ("data", *task.table.options, *further)
     if foreign := [key for key in received if key not in accepted]:
         raise ValueError(
             f"{_flags(foreign)}: not for {name}, which does {task.name}. Options for its data: "
-            f"{_flags(task.table.options)}."
+            f"{_flags(('data', *task.table.options))}."
         )
 
 
@@ -140,12 +166,13 @@ def check_without_table(**options: Any) -> None:
         )
 
 
-def read_table(task: TaskDescription, table: dict[str, Any]) -> Any:
-    r"""Read the user's table or parallel files, and print a summary of the rows.
+def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any:
+    r"""Read the user's table, parallel files or folder, and print a summary of the rows.
 
     Args:
         task: The task; it must have a `table`.
         table: The data options; the delimiter `\t` is a tab.
+        source: The recipe to train, or the recipe or model to evaluate.
 
     Returns:
         The table, see `keras_attn.recipes.TableReader`.
@@ -155,9 +182,88 @@ def read_table(task: TaskDescription, table: dict[str, Any]) -> Any:
     path = options.pop("data")
     if options.get("delimiter") == r"\t":
         options["delimiter"] = "\t"
-    content = task.table.read(path, **options)
+    content = task.table.read(path, **options, **task.table.read_options(source))
     typer.echo(str(content.account))
     return content
+
+
+class OwnSplit(NamedTuple):
+    """A validation or test split of a user's own data, as the options give it.
+
+    Attributes:
+        fraction: Fraction of the examples of `--data` that is cut off for it.
+        data: File or folder of the split.
+        target: File of translations, if `data` is a file of sentences.
+    """
+
+    fraction: float | None
+    data: pathlib.Path | None
+    target: pathlib.Path | None
+
+
+def split_options(splits: Mapping[str, OwnSplit]) -> dict[str, Any]:
+    """Return the values of the options of splits by name, for `check_table_options`."""
+    options: dict[str, Any] = {}
+    for name, split in splits.items():
+        options |= {
+            name: split.fraction,
+            f"{name}_data": split.data,
+            f"{name}_target": split.target,
+        }
+    return options
+
+
+def check_splits(
+    name: str, task: TaskDescription, table: dict[str, Any], splits: Mapping[str, OwnSplit]
+) -> None:
+    """Raise ValueError if the options of splits do not go together.
+
+    Args:
+        name: The entry.
+        task: Its task.
+        table: The data options by name.
+        splits: The options of the validation and test splits.
+    """
+    for part, split in splits.items():
+        if split.fraction is not None and split.data is not None:
+            raise ValueError(
+                f"--{part} is the fraction of --data to cut off, and --{part}-data the whole "
+                "split. Give one or the other, not both."
+            )
+        if split.target is not None and not _reads_two_files(task):
+            raise ValueError(f"--{part}-target: not for {name}, which does {task.name}.")
+        if split.target is not None and split.data is None:
+            raise ValueError(f"--{part}-target: only with --{part}-data, a file of sentences.")
+        if split.data is not None and (split.target is None) != (table["data_target"] is None):
+            raise ValueError(
+                f"--data and --{part}-data must have one format: either both are tables, or both "
+                f"are files of sentences, with --data-target and --{part}-target."
+            )
+
+
+def read_splits(
+    task: TaskDescription, table: dict[str, Any], splits: Mapping[str, OwnSplit], source: Any
+) -> dict[str, Any]:
+    """Return the options of `TableReader.split`: the fractions, or the tables that are read.
+
+    Args:
+        task: The task; it must have a `table`.
+        table: The data options, which also apply to the tables of splits.
+        splits: The options of the validation and test splits.
+        source: The recipe to train.
+    """
+    options: dict[str, Any] = {}
+    for name, split in splits.items():
+        if split.fraction is not None:
+            options[name] = split.fraction
+        if split.data is not None:
+            own = {**table, "data": split.data, "data_target": split.target}
+            options[f"{name}_data"] = read_table(task, own, source)
+    return options
+
+
+def _reads_two_files(task: TaskDescription) -> bool:
+    return task.table is not None and "data_target" in task.table.options
 
 
 def _flags(names: Sequence[str]) -> str:

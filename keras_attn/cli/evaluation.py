@@ -31,14 +31,14 @@ def evaluate(
     *,
     table: dict[str, Any],
 ) -> None:
-    """Evaluate an entry on its own data, or a model on your own table."""
+    """Evaluate an entry on its own data, or a model on your own data."""
     if table["data"] is not None:
         check_without_table(split=split, data_dir=data_dir)
         _evaluate_on_table(name, weights, table)
     elif name.endswith(SUFFIX):
         raise ValueError(
-            f"{name} has no data of its own. Give --data, a table of texts and labels, or of "
-            "sentences and translations. For images see keras_attn.training.evaluate."
+            f"{name} has no data of its own. Give --data: a table of texts and labels, or of "
+            "sentences and translations, or a folder with a folder of images for each label."
         )
     else:
         entry = zoo.describe(name)
@@ -65,7 +65,9 @@ def _evaluate_entry(
 def _evaluate_on_table(name: str, weights: pathlib.Path | None, table: dict[str, Any]) -> None:
     task, build = locate(name, weights)
     check_table_options(name, task, table)
-    content = read_table(task, table)
+    # An entry is built after its data is read, which then fails at once.
+    source = build() if name.endswith(SUFFIX) else zoo.describe(name).recipe
+    content = read_table(task, table, source)
     model = build()
     assert task.table is not None
     metrics = model.evaluate_split(task.table.examples(content, model))

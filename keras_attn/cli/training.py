@@ -14,9 +14,13 @@ from keras_attn.cli import output
 from keras_attn.cli.data_options import (
     PANEL,
     DataDir,
+    OwnSplit,
+    check_splits,
     check_table_options,
     check_without_table,
+    read_splits,
     read_table,
+    split_options,
     with_data_options,
 )
 from keras_attn.cli.models import Entry
@@ -81,11 +85,29 @@ def train(
     data_dir: DataDir = None,
     validation: Annotated[
         float | None,
-        typer.Option(help="Fraction of rows used for validation (default: 0.1).", **PANEL),
+        typer.Option(help="Fraction of examples used for validation (default: 0.1).", **PANEL),
     ] = None,
     test: Annotated[
         float | None,
-        typer.Option(help="Fraction of rows used for the final test (default: 0.1).", **PANEL),
+        typer.Option(
+            help="Fraction of examples used for the final test; 0 for none (default: 0.1).", **PANEL
+        ),
+    ] = None,
+    validation_data: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The validation split, in place of a fraction of --data.", **PANEL),
+    ] = None,
+    validation_target: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
+    ] = None,
+    test_data: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The test split, in place of a fraction of --data.", **PANEL),
+    ] = None,
+    test_target: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -103,12 +125,16 @@ def train(
     recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
     task = describe_task(recipe.task)
     seed = recipe.training.seeds[0] if seed is None else seed
-    check_table_options(name, task, table, validation=validation, test=test, epochs=epochs)
+    splits = {
+        "validation": OwnSplit(validation, validation_data, validation_target),
+        "test": OwnSplit(test, test_data, test_target),
+    }
+    check_table_options(name, task, table, **split_options(splits), epochs=epochs)
+    check_splits(name, task, table, splits)
     if table["data"] is not None:
         check_without_table(data_dir=data_dir)
-        label = f"{table['data'].stem}-{label}"
-        fractions = {"validation": validation, "test": test}
-        recipe, dataset = _fit_to_table(recipe, task, table, fractions, epochs)
+        label = f"{table['data'].resolve().stem}-{label}"
+        recipe, dataset = _fit_to_table(recipe, task, table, splits, epochs)
     folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
     if workers is not None:
         _launch(workers, strategy, folder)
@@ -139,22 +165,25 @@ def train(
         path = run.folder / MODEL_FILE
         with replacing(path) as partial:
             run.model.save(partial)
-        typer.echo(f'Use it: keras-attn predict {shlex.quote(str(path))} "a text"')
+        example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
+        typer.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
 
 
 def _fit_to_table(
     recipe: Recipe,
     task: TaskDescription,
     table: dict[str, Any],
-    fractions: dict[str, float | None],
+    splits: dict[str, OwnSplit],
     epochs: int | None,
 ) -> tuple[Recipe, "Dataset[Any]"]:
-    """Read and split a user's table, adapt the recipe to it, and print what was done."""
+    """Read and split a user's data, adapt the recipe to it, and print what was done."""
     from keras_attn import training
 
     assert task.table is not None
-    options = {name: value for name, value in fractions.items() if value is not None}
-    dataset = task.table.split(read_table(task, table), **options)
+    content = read_table(task, table, recipe)
+    options = read_splits(task, table, splits, recipe)
+    with output.warnings_as_lines():
+        dataset = task.table.split(content, **options)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     typer.echo(f"Split: {sizes}.")
     recipe, notes = training.fit_recipe(recipe, dataset, epochs)

@@ -1,16 +1,21 @@
 """Data sets of images, texts and translations: published ones, generated ones, and your own."""
 
+from keras_attn._label_names import label_name
 from keras_attn.datasets import cifar, imdb, multi30k, remarks, shapes, tatoeba  # register theirs
 from keras_attn.datasets._tfds import DatasetNotFoundError
 from keras_attn.datasets.cifar import save_arrays
 from keras_attn.datasets.files import (
     Account,
+    FolderAccount,
+    ImageTable,
     PairTable,
     TableAccount,
     TextTable,
     decode_image,
+    read_images,
     read_pairs,
     read_texts,
+    split_images,
     split_pairs,
     split_table,
 )
@@ -30,7 +35,9 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "DatasetNotFoundError",
+    "FolderAccount",
     "ImageSplit",
+    "ImageTable",
     "PairSplit",
     "PairTable",
     "TableAccount",
@@ -39,12 +46,15 @@ __all__ = [
     "cut_validation",
     "decode_image",
     "describe_dataset",
+    "label_name",
     "list_datasets",
     "load",
+    "read_images",
     "read_pairs",
     "read_texts",
     "register_dataset",
     "save_arrays",
+    "split_images",
     "split_pairs",
     "split_table",
     "unregister_dataset",

@@ -5,6 +5,7 @@ from keras_attn.recipes.reading import load_recipe, parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
 from keras_attn.recipes.signature import Signature, TensorInfo
 from keras_attn.recipes.tasks import (
+    TABLE_OPTIONS,
     TableReader,
     TaskDescription,
     describe_task,
@@ -14,6 +15,7 @@ from keras_attn.recipes.tasks import (
 )
 
 __all__ = [
+    "TABLE_OPTIONS",
     "Metric",
     "Recipe",
     "RecipeError",

@@ -27,11 +27,14 @@ BUILT_IN = {
 }
 
 
+TABLE_OPTIONS = ("delimiter", "quoting", "header", "encoding")  # of files with a row per example
+
+
 class TableReader(Protocol):
     """Reads examples of a task from a user's own files.
 
     Attributes:
-        options: Names of the command-line options that apply, besides those of every table.
+        options: Names of the command-line options that apply.
         hint: Description of the file for messages, such as "a table of texts and labels".
     """
 
@@ -41,11 +44,20 @@ class TableReader(Protocol):
     @property
     def hint(self) -> str: ...
 
+    def read_options(self, source: Any) -> dict[str, Any]:
+        """Return further options of `read` that a recipe, or a model, determines."""
+
     def read(self, path: pathlib.Path, **options: Any) -> Any:
         """Return a table with a `name` and an `account`, a printable summary of its rows."""
 
-    def split(self, table: Any, **fractions: Any) -> "Dataset[Any]":
-        """Return the table as a data set of `train`, `validation` and `test`."""
+    def split(self, table: Any, **options: Any) -> "Dataset[Any]":
+        """Return the table as a data set of `train`, `validation` and `test`.
+
+        Args:
+            table: The table.
+            **options: Those of `keras_attn.datasets.split_table`: the fractions `validation` and
+                `test`, or the tables `validation_data` and `test_data`.
+        """
 
     def examples(self, table: Any, model: Any) -> Any:
         """Return all rows of the table as one split, to evaluate a model on it."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_attn import models
 from keras_attn._arrays import to_array
+from keras_attn._label_names import label_lookup, label_name
 from keras_attn._types import Tensor
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
@@ -73,39 +74,76 @@ class ClassificationTask(Task):
         return {**super().get_config(), "label_names": list(self.label_names)}
 
     def preprocess_targets(self, y: Any) -> Any:
-        """Convert label names into indices; return indices and distributions unchanged.
+        """Convert label names, booleans and whole floats into indices.
+
+        Integers are indices already, and arrays of several axes may be distributions over the
+        classes: both are returned unchanged. Names are compared as
+        `keras_attn.datasets.label_name` writes them, so that "1.0" is the name "1".
 
         Raises:
-            ValueError: A name is not one of the model's labels, or an index is out of range.
+            ValueError: A name is not one of the model's labels, an index is out of range, or a
+                label is missing or a fraction.
         """
         y = to_array(y)
         if not isinstance(y, np.ndarray):
             return y
+        if y.dtype.kind == "O":
+            values = y.ravel().tolist()
+            strings = [isinstance(value, str | bytes) for value in values]
+            if any(strings) and not all(strings):
+                raise self._wrong_label(values[strings.index(False)], " among names")
+            if not any(strings):
+                missing = [value for value in values if label_name(value) == ""]
+                if missing:
+                    raise self._wrong_label(missing[0])
+                y = np.asarray(y.tolist())
         if y.dtype.kind in "USO":
-            index = {name: number for number, name in enumerate(self.label_names)}
-            names = [name.decode() if isinstance(name, bytes) else name for name in y.ravel()]
-            if not all(isinstance(name, str) for name in names):
-                return self._check_indices(np.asarray(y.tolist()))
-            if unknown := sorted({name for name in names if name not in index}):
-                raise ValueError(
-                    f"Labels must be names in {self.label_names}, or their indices. Received: "
-                    f"{str(unknown[0])!r}."
-                )
-            return np.array([index[name] for name in names], "int32").reshape(y.shape)
+            return self._name_indices(y)
         return self._check_indices(y)
 
-    def _check_indices(self, y: np.ndarray) -> np.ndarray:
-        if y.dtype.kind not in "iu":
-            return y  # distributions over the classes, for another loss
-        known = len(self.label_names)
-        wrong = y[(y < 0) | (y >= known)]
-        # Arrays of several axes may be distributions over the classes with integers 0 and 1.
-        if wrong.size and y.ndim < 2:
-            raise ValueError(
-                f"Labels must be integers from 0 to {known - 1}, the index of a name in "
-                f"{self.label_names}, or such names. Received: {wrong.flat[0]}."
+    def _name_indices(self, y: np.ndarray) -> np.ndarray:
+        """Return the indices of an array of names."""
+        indices = label_lookup(self.label_names)
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in y.ravel()]
+        rows = [indices.get(name, indices.get(label_name(name))) for name in names]
+        if None in rows:
+            raise self._wrong_label(
+                min(n for n, row in zip(names, rows, strict=True) if row is None)
             )
+        return np.array(rows, "int32").reshape(y.shape)
+
+    def _check_indices(self, y: np.ndarray) -> np.ndarray:
+        """Return numbers as indices, and raise ValueError if they cannot be."""
+        if y.ndim > 1:
+            # Arrays of several axes may be distributions over the classes, for another loss.
+            return y
+        if y.dtype.kind == "b":
+            indices = label_lookup(self.label_names)
+            named = "true" in indices and "false" in indices
+            return self._name_indices(y.astype(str)) if named else y.astype("int32")
+        if y.dtype.kind == "f":
+            wrong = y[~np.isfinite(y) | (y != np.floor(y))]
+            if wrong.size:
+                raise self._wrong_label(wrong.flat[0])
+            y = y.astype("int64")
+        if y.dtype.kind in "iu":
+            wrong = y[(y < 0) | (y >= len(self.label_names))]
+            if wrong.size:
+                raise self._wrong_label(wrong.flat[0])
         return y
+
+    def _wrong_label(self, label: Any, where: str = "") -> ValueError:
+        """Return the error for a label that is neither a name nor an index."""
+        shown = label if isinstance(label, np.generic) else repr(label)
+        hint = ""
+        if not isinstance(label, str | bytes) and label_name(label) == "":
+            hint = " A label is missing: leave out its row."
+        elif not isinstance(label, str) and label_name(label) in self.label_names:
+            hint = f" Integers are indices; give the name as a string: {label_name(label)!r}."
+        return ValueError(
+            f"Labels must be names in {self.label_names}, or their indices, integers from "
+            f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
+        )
 
     def label_indices(self, targets: Tensor) -> Tensor:
         """Convert a string tensor of label names into indices; return other tensors unchanged.
@@ -202,8 +240,9 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
     """Return label names as a tuple of different strings.
 
     Args:
-        label_names: Strings, or integers from 0 on in their order, which become `"0"`, `"1"`, ...;
-            a list, a tuple, an array such as `np.unique` returns, or a column of pandas.
+        label_names: Strings; whole numbers from 0 on in their order, which become `"0"`, `"1"`,
+            ...; or False and True, which become `"false"` and `"true"`. A list, a tuple, an array
+            such as `np.unique` returns, or a column of pandas.
 
     Raises:
         ValueError: They are something else, or a name stands in it twice.
@@ -212,19 +251,22 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
 
     >>> normalize_label_names(np.unique(["dog", "cat", "dog"]))
     ('cat', 'dog')
+    >>> normalize_label_names(np.unique([0.0, 1.0, 1.0]))
+    ('0', '1')
     """
     received = f"Received: {label_names!r}."
     if isinstance(label_names, str | bytes | set | frozenset | dict):
         raise ValueError(f"`label_names` must be a list of different names. {received}")
     values = label_names.tolist() if hasattr(label_names, "tolist") else list(label_names)
     names = [name.decode() if isinstance(name, bytes) else name for name in values]
-    if names and all(isinstance(name, int) and not isinstance(name, bool) for name in names):
+    if names and all(isinstance(name, int | float | np.number) for name in names):
+        # As indices, for numbers that are labels are indices; False and True are 0 and 1.
         if names != list(range(len(names))):
             raise ValueError(
-                "`label_names` that are integers must be 0, 1, 2, ... in this order, for integer "
+                "`label_names` that are numbers must be 0, 1, 2, ... in this order, for integer "
                 f"labels are indices. {received} Convert names and labels into strings."
             )
-        names = list(map(str, names))
+        names = list(map(label_name, names))
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"`label_names` must be strings. {received}")
     if len(set(names)) != len(names):

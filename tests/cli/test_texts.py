@@ -224,7 +224,7 @@ def test_an_image_model_of_ones_own(run, tmp_path):
     assert "images uint8" in run("export", tmp_path / "shapes.keras", tmp_path / "serving")
     assert "no image file 'a text'" in run("explain", tmp_path / "shapes.keras", "a text", code=1)
     message = run("evaluate", tmp_path / "shapes.keras", "--data", "mine.csv", code=1)
-    assert "shapes.keras does image_classification" in message
+    assert "from a folder that holds a folder for each label. 'mine.csv'" in message
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "jsonl"])
@@ -245,6 +245,26 @@ def test_other_delimiters_and_encodings(run, tmp_path):
     printed = run(*arguments, "--delimiter", ";", "--encoding", "latin-1")
     assert "45 kept" in printed
     assert "\u00e9t\u00e9" in (tmp_path / "run" / "vocabulary.txt").read_text(encoding="utf-8")
+
+
+def test_published_splits_without_a_header(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (("a", ROWS[:40]), ("b", ROWS[40:]), ("c", ROWS[38:])):
+        lines = "".join(f'{label}\t"{text}\n' for text, label in rows)
+        (tmp_path / f"{name}.txt").write_text(lines)
+    columns = ("--text-column", "2", "--label-column", "1")
+    arguments = ("train", NAME, "--data", "a.txt", "--epochs", "1", *columns)
+    given = ("--validation-data", "b.txt", "--test-data", "c.txt")
+    printed = run(*arguments, *given)
+    assert "a.txt: 40 rows read, 40 kept" in printed
+    assert "b.txt: 5 rows read, 5 kept" in printed
+    assert "Read as separated by tabs, without quoting, without a header" in printed
+    assert "Split: 40 train, 5 validation, 7 test." in printed
+    assert "7 of the 7 test texts also occur in the training or validation data" in run.err
+    printed = run(*arguments, "--test", "0", "--out", "other")
+    assert "Split: 36 train, 4 validation." in printed
+    assert set(read_record(tmp_path / "other")["metrics"]) == {"validation"}
+    assert "one or the other" in run(*arguments, *given, "--test", "0.1", code=1)
 
 
 def test_an_entry_is_trained_and_evaluated(run, tmp_path, monkeypatch):
@@ -291,10 +311,10 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
     ("arguments", "match"),
     [
         (("train", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
-        (("train", IMAGES, "--data", "absent.csv"), "does image_classification"),
+        (("train", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
         (("train", NAME, "--text-column", "x", "--epochs", "2"), "--text-column, --epochs: only"),
         (("evaluate", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
-        (("evaluate", IMAGES, "--data", "absent.csv"), "does image_classification"),
+        (("evaluate", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
         (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
         (("evaluate", NAME, "--data", "a.csv", "--data-target", "b"), "--data-target: not for"),
         (("evaluate", NAME, "--data", "a.csv", "--split", "test"), "--split: for the data of"),

@@ -338,6 +338,12 @@ def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is():
         (("train", NAME, "--data", "a.csv", "--label-column", "x"), "--label-column: not for"),
         (("train", TEXTS, "--data", "a.csv", "--data-target", "x"), "--data-target: not for"),
         (("train", NAME, "--data", "absent.tsv"), "absent.tsv"),
+        (("train", NAME, "--data", "a.tsv", "--test-target", "b"), "only with --test-data"),
+        (
+            ("train", NAME, "--data", "a.tsv", "--test-data", "a", "--test-target", "b"),
+            "must have one format",
+        ),
+        (("train", NAME, "--test-data", "a.tsv"), "--test-data: only with --data"),
         (("evaluate", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
         (("evaluate", NAME, "--data", "a.csv", "--text-column", "x"), "--text-column: not for"),
         (("evaluate", NAME, "--data", "absent.tsv"), "no table 'absent.tsv'"),

@@ -90,8 +90,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(write):
     assert len(datasets.read_texts(write(utf16, "wide.csv"), encoding="utf-16")) == 3
     marked = b"\xff\xfe" + as_csv(GOOD).encode("utf-16-le")
     assert len(datasets.read_texts(write(marked, "marked.csv"), encoding="utf-16-le")) == 3
-    with pytest.raises(ValueError, match="encoding='utf-16'"):
-        datasets.read_texts(write(utf16, "wide.csv"))
+    assert len(datasets.read_texts(write(utf16, "wide.csv"))) == 3
 
 
 def test_numbers_and_booleans_become_names(write):
@@ -132,7 +131,7 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
     assert "Examples: 'bad' 1, 'good' 2." in shown
     assert "'bad' has fewer than 2" in shown
     assert "2 exact duplicate (lines 9, 14)" in shown
-    assert len(shown.splitlines()) == 11
+    assert len(shown.splitlines()) == 12
 
 
 def test_only_the_first_lines_of_a_reason_are_shown(write):
@@ -182,11 +181,13 @@ def test_json_rows_that_are_not_utf8_are_skipped_and_counted(write):
 
 def test_more_than_a_hundredth_undecodable_is_another_encoding(write):
     content = as_csv([*many(150), ("café", "good"), ("thé", "good")]).encode("latin-1")
-    with pytest.raises(ValueError, match=r'2 of the 152 rows.*lines 152, 153.*"cp1252" or "latin'):
+    with pytest.raises(
+        ValueError, match=r'2 of the 152 rows.*lines 152, 153.*"cp1252": .café,good'
+    ):
         datasets.read_texts(write(content))
     table = datasets.read_texts(write(content), encoding="latin-1")
     assert table.texts[-2:] == ("café", "thé")
-    with pytest.raises(ValueError, match=r"header.*encoding='cp1252'"):
+    with pytest.raises(ValueError, match=r"header.*encoding=.cp1252"):
         datasets.read_texts(write("té,label\na,b\n".encode("latin-1")), text_column="té")
 
 
@@ -214,7 +215,7 @@ def test_a_quote_that_does_not_match_names_its_line(write, row, after, says):
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("mine.xlsx", "", {}, r"must end in one of \.csv, \.tsv, \.jsonl.*mine\.xlsx"),
+        ("mine.xlsx", "", {}, r"must end in one of \.csv, \.tsv, .*\.jsonl.*mine\.xlsx"),
         ("mine", as_csv(GOOD), {}, "must end in one of"),
         ("mine.csv", as_csv(GOOD), {"text_column": "txt"}, "'txt'. Did you mean 'text'.*'label'"),
         ("mine.csv", as_csv(GOOD), {"label_column": "lable"}, "Did you mean 'label'"),
@@ -225,20 +226,19 @@ def test_a_quote_that_does_not_match_names_its_line(write, row, after, says):
         ("mine.csv", "", {}, "is empty"),
         ("mine.jsonl", "\n\n", {}, "is empty"),
         ("mine.csv", as_csv([]), {}, "a header and no rows"),
-        ("mine.csv", as_csv(GOOD[::2]), {}, "two labels.*only the label 'good'"),
         ("mine.csv", as_csv([("", "a"), ("b", "")]), {}, "no row that can be used"),
         ("mine.csv", as_csv(GOOD), {"label_names": ("x", "y")}, "(?s)no row.*3 unknown label"),
         ("mine.csv", as_csv(GOOD), {"label_names": ("good", "good")}, "two or more different"),
         ("mine.csv", as_csv(GOOD), {"label_names": ("good",)}, "two or more different"),
         ("mine.csv", as_csv(GOOD), {"label_names": "good"}, "two or more different"),
-        ("mine.csv", as_csv(GOOD), {"label_names": (0, 1)}, "two or more different"),
+        ("mine.csv", as_csv(GOOD), {"label_names": (1, "1.0")}, "two or more different"),
         ("mine.csv", as_csv(GOOD), {"label_column": "text"}, "must be two columns"),
         ("mine.csv", as_csv(GOOD), {"delimiter": "||"}, r"one character.*'\|\|'"),
         ("mine.csv", as_csv(GOOD), {"delimiter": '"'}, "no quote and no line end"),
-        ("mine.jsonl", as_json(GOOD), {"delimiter": ","}, r"for \.csv and \.tsv"),
+        ("mine.jsonl", as_json(GOOD), {"delimiter": ","}, r"for \.csv, \.tsv and"),
         ("mine.csv", as_csv(GOOD), {"encoding": "utf-7-bit"}, "'latin-1'.*Received: 'utf-7-bit'"),
         ("mine.csv", as_csv(GOOD), {"encoding": "base64"}, "is not a text in base64"),
-        ("mine.csv", as_csv(GOOD).encode("utf-16-le"), {}, "or NUL.*'utf-16-le'"),
+        ("mine.csv", as_csv(GOOD).encode("utf-16-le"), {}, "is NUL.*'utf-16-le'"),
         ("mine.csv", b"a", {"encoding": "utf-16"}, "is not a text in utf-16"),
         ("mine.json", json.dumps([{"text": "a", "label": "b"}]), {}, "JSON array.*jq -c"),
         ("mine.jsonl", "one\ntwo\n", {}, "(?s)no row that can be used.*2 malformed"),
@@ -333,7 +333,7 @@ def test_too_few_examples_say_how_many_are_needed(counts, message):
         datasets.split_table(table_of(counts))
 
 
-@pytest.mark.parametrize("fractions", [(0, 0.1), (0.1, 0), (0.5, 0.5), (-0.1, 0.1), (2, 0.1)])
+@pytest.mark.parametrize("fractions", [(0, 0.1), (0.1, -0.1), (0.5, 0.5), (-0.1, 0.1), (2, 0.1)])
 def test_fractions_that_leave_a_split_empty_are_refused(fractions):
     with pytest.raises(ValueError, match="fractions above 0"):
         datasets.split_table(table_of({"a": 9, "b": 9}), validation=fractions[0], test=fractions[1])

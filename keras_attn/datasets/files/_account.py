@@ -2,28 +2,30 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-_MAX_LINES = 5  # line numbers that are kept for each reason
+_MAX_LINES = 5  # line numbers, or files, that are kept for each reason
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """The rows that were skipped for one reason.
+    """The rows, or files, that were skipped for one reason.
 
     Attributes:
         count: Number of rows.
-        lines: Numbers of the lines on which the first of them start, counted from 1.
+        lines: Numbers of the lines on which the first of them start, counted from 1; or the
+            first of the files.
     """
 
     count: int
-    lines: tuple[int, ...]
+    lines: tuple[int | str, ...]
 
 
-def tally(lines: Mapping[str, Sequence[int]]) -> dict[str, Skipped]:
+def tally(lines: Mapping[str, Sequence[int | str]]) -> dict[str, Skipped]:
     """Return the `Skipped` rows of each reason.
 
     Args:
-        lines: For each reason the numbers of the lines of skipped rows, in order.
+        lines: For each reason the numbers of the lines of skipped rows, or the files, in order.
 
     Example:
 
@@ -45,6 +47,7 @@ class Account:
         rows: Number of rows read, without the header and blank lines.
         kept: Number of rows kept. The others are in `skipped`.
         skipped: The skipped rows of each reason that occurred.
+        notes: Sentences on how the file was read, and on what in it looks wrong.
 
     Example:
 
@@ -58,20 +61,26 @@ class Account:
     rows: int
     kept: int
     skipped: Mapping[str, Skipped]
+    notes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+
+    _unit: ClassVar[str] = "rows"
+    _places: ClassVar[tuple[str, str]] = ("line ", "lines ")
 
     def __str__(self) -> str:
         skipped_rows = self.rows - self.kept
         lines = [
-            f"{self.path}: {self.rows:,} rows read, {self.kept:,} kept, {skipped_rows:,} skipped."
+            f"{self.path}: {self.rows:,} {self._unit} read, {self.kept:,} kept, "
+            f"{skipped_rows:,} skipped."
         ]
+        lines += self.notes
         lines += self._describe_kept()
         if self.skipped:
             lines.append("Skipped:")
         for reason, skipped in self.skipped.items():
             shown = ", ".join(map(str, skipped.lines))
             more = ", ..." if skipped.count > len(skipped.lines) else ""
-            word = "line" if skipped.count == 1 else "lines"
-            lines.append(f"  {skipped.count:,} {reason} ({word} {shown}{more})")
+            word = self._places[skipped.count > 1]
+            lines.append(f"  {skipped.count:,} {reason} ({word}{shown}{more})")
         return "\n".join(lines)
 
     def _describe_kept(self) -> list[str]:
@@ -88,6 +97,7 @@ class TableAccount(Account):
         kept: Number of rows kept. The others are in `skipped`.
         skipped: The skipped rows of each reason that occurred.
         examples: Number of rows kept of each label.
+        notes: Sentences on how the file was read, and on what in it looks wrong.
 
     Example:
 
@@ -115,3 +125,19 @@ class TableAccount(Account):
             rare = ", ".join(map(repr, self.rare))
             lines.append(f"Too few to learn or to measure: {rare} {verb} fewer than 2.")
         return lines
+
+
+class FolderAccount(TableAccount):
+    """The account of a folder of images, see `TableAccount`: of files in place of rows.
+
+    Example:
+
+    >>> print(FolderAccount("pets", 9, 8, {"hidden": Skipped(1, (".DS_Store",))}, {"cat": 8}))
+    pets: 9 files read, 8 kept, 1 skipped.
+    Examples: 'cat' 8.
+    Skipped:
+      1 hidden (.DS_Store)
+    """
+
+    _unit = "files"
+    _places = ("", "")

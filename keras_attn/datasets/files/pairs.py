@@ -8,16 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from keras_attn.datasets.files._account import Account, Skipped, tally
-from keras_attn.datasets.files._rows import (
-    EMPTY,
-    NO_LABEL,
-    Columns,
-    Row,
-    check_decodable,
-    parallel_rows,
-    read_rows,
+from keras_attn.datasets.files._rows import EMPTY, NO_LABEL, Columns, Format, Row
+from keras_attn.datasets.files._splitting import (
+    MIN_EXAMPLES,
+    combine_splits,
+    held_out_fractions,
+    held_out_sizes,
 )
-from keras_attn.datasets.files._splitting import MIN_EXAMPLES, check_fractions, held_out_sizes
+from keras_attn.datasets.files._tables import parallel_rows, read_rows
 from keras_attn.datasets.files.texts import DUPLICATE
 from keras_attn.datasets.pairs import (
     PairSplit,
@@ -77,10 +75,12 @@ def read_pairs(
     path: str | os.PathLike[str],
     second: str | os.PathLike[str] | None = None,
     *,
-    source_column: str = _COLUMNS[0],
-    target_column: str = _COLUMNS[1],
+    source_column: str | int = _COLUMNS[0],
+    target_column: str | int = _COLUMNS[1],
     delimiter: str | None = None,
-    encoding: str = "utf-8",
+    quoting: bool | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
 ) -> PairTable:
     r"""Read sentences and their translations, and report every row that is skipped.
 
@@ -93,13 +93,19 @@ def read_pairs(
     - it repeats an earlier row.
 
     Args:
-        path: A `.tsv` or `.csv` file with a header; a `.jsonl`, `.ndjson` or `.json` file with
-            one JSON object per line; or, with `second`, a plain file with a sentence per line.
+        path: A `.tsv`, `.txt` or `.csv` file; a `.jsonl`, `.ndjson` or `.json` file with one JSON
+            object per line; or, with `second`, a plain file with a sentence per line.
         second: Plain file with the translation of each line of `path`.
-        source_column: Name of the column, or JSON key, of the sentences to translate.
-        target_column: Name of the column, or JSON key, of the translations.
-        delimiter: Field separator; None means a comma in `.csv` and a tab in `.tsv`.
-        encoding: Encoding of the files; a byte order mark is accepted.
+        source_column: Column of the sentences to translate: its name, or JSON key; or its number,
+            counted from 1 as `cut` and `awk` do.
+        target_column: Column of the translations, likewise.
+        delimiter: Field separator; None means a comma in `.csv`, and a tab in `.tsv` and `.txt`.
+        quoting: Whether fields may be in quotes, and then hold delimiters and line breaks, as CSV
+            has it. None means yes, but in files with tabs only if all their texts are quoted:
+            most corpora with tabs hold quotes as they are. The account says what was assumed.
+        header: Whether the first row holds the names of the columns. None means yes, unless both
+            columns are given by number. If False, the columns are 1 and 2 unless they are given.
+        encoding: Encoding of the files. None means UTF-8, or what their byte order marks say.
 
     Returns:
         The pairs that were kept, with the account of all rows.
@@ -108,7 +114,7 @@ def read_pairs(
         FileNotFoundError: A file does not exist.
         ValueError: The suffix or a column is unknown, a quote is never closed, a file is
             empty, no row can be used, two files differ in their number of lines, plain files
-            come with columns or a delimiter, or more than 1 % of the rows cannot be decoded.
+            come with options for tables, or more than 1 % of the rows cannot be decoded.
 
     Example:
 
@@ -123,20 +129,20 @@ def read_pairs(
     {'empty source': Skipped(count=1, lines=(3,))}
     """
     path = pathlib.Path(path)
+    columns = Columns(source_column, target_column, ("source_column", "target_column"))
+    options = Format(delimiter, quoting, header, encoding)
     if second is None:
-        columns = Columns(source_column, target_column, ("source_column", "target_column"))
-        rows = read_rows(path, columns, delimiter, encoding)
+        if header is False and columns[:2] == _COLUMNS:
+            columns = columns._replace(text=1, label=2)
+        rows, notes = read_rows(path, columns, options)
         where = str(path)
     else:
         second = pathlib.Path(second)
-        _check_plain(path, second, (source_column, target_column), delimiter)
-        rows = parallel_rows(path, second, encoding)
+        _check_plain(path, second, columns, options)
+        rows, notes = parallel_rows(path, second, encoding)
         where = f"{path} and {second}"
-    if not rows:
-        raise ValueError(f"{where} has a header and no rows. A row for each pair must follow it.")
-    check_decodable(where, rows, encoding)
     kept, skipped = _select_pairs(rows)
-    account = Account(where, len(rows), len(kept), skipped)
+    account = Account(where, len(rows), len(kept), skipped, notes=notes)
     if not kept:
         raise ValueError(f"{where} has no row that can be used.\n{account}")
     sources, targets = (tuple(side) for side in zip(*kept, strict=True))
@@ -144,13 +150,17 @@ def read_pairs(
 
 
 def _check_plain(
-    path: pathlib.Path, second: pathlib.Path, columns: tuple[str, str], delimiter: str | None
+    path: pathlib.Path, second: pathlib.Path, columns: Columns, options: Format
 ) -> None:
-    if columns != _COLUMNS or delimiter is not None:
+    given = dict(zip(columns.arguments, columns[:2], strict=True)) | dataclasses.asdict(options)
+    defaults = dict(zip(columns.arguments, _COLUMNS, strict=True)) | dataclasses.asdict(
+        Format(encoding=options.encoding)
+    )
+    if others := {name: value for name, value in given.items() if value != defaults[name]}:
         raise ValueError(
-            "`source_column`, `target_column` and `delimiter` are of tables, and with `second` "
-            f"both files are plain, a sentence a line. Received: {columns} and {delimiter!r}. "
-            "Leave them out, or give one table."
+            f"{', '.join(f'`{name}`' for name in others)}: of tables, and with `second` both "
+            f"files are plain, a sentence a line. Received: "
+            f"{', '.join(map(repr, others.values()))}. Leave them out, or give one table."
         )
     if path == second:
         raise ValueError(
@@ -173,27 +183,39 @@ def _select_pairs(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], dict[str,
 
 
 def split_pairs(
-    table: PairTable, *, validation: float = 0.1, test: float = 0.1, seed: int = 0
+    table: PairTable,
+    *,
+    validation: float | None = None,
+    test: float | None = None,
+    validation_data: PairTable | None = None,
+    test_data: PairTable | None = None,
+    seed: int = 0,
 ) -> Dataset[PairSplit]:
-    """Cut a table into training, validation and test splits with disjoint sources.
+    """Return a table as a data set of training, validation and test splits.
 
-    Sources that differ only in spelling conventions are in the same split (see
+    What is not given as a table of its own is cut from `table`, with disjoint sources. Sources
+    that differ only in spelling conventions are in the same split (see
     `keras_attn.datasets.pairs.sentence_key`). The cut depends only on the set of sources, the
     fractions and `seed`, not on the order of the rows.
 
     Args:
         table: The table, see `read_pairs`.
-        validation: Fraction of the distinct sources in the validation split.
-        test: Fraction of the distinct sources in the test split.
+        validation: Fraction of the distinct sources in the validation split. [default: 0.1]
+        test: Fraction of the distinct sources in the test split; 0 for no test split.
+            [default: 0.1]
+        validation_data: The validation split, such as a published one, in place of a fraction.
+        test_data: The test split, likewise.
         seed: Integer that determines the cut.
 
     Returns:
         A data set with the name of the table. Its split `"train"` has a row for each pair, in
         the order of the table; `"validation"` and `"test"` have a row for each source, with
-        all its translations as `references`.
+        all its translations as `references`. If sources of `test_data` also occur in the other
+        splits, a warning says how many, and a split `"test_unseen"` holds the others.
 
     Raises:
-        ValueError: The fractions leave a split empty, or there are too few distinct sources.
+        ValueError: The fractions leave a split empty, a fraction is given beside data for the same
+            split, or there are too few distinct sources.
 
     Example:
 
@@ -203,11 +225,40 @@ def split_pairs(
     >>> {name: len(split) for name, split in split_pairs(table).items()}
     {'train': 16, 'validation': 2, 'test': 2}
     """
-    check_fractions(validation, test)
+    given = {"validation": validation_data, "test": test_data}
+    fractions = held_out_fractions(
+        validation, test, validation_data is not None, test_data is not None
+    )
+    parts = _cut_pairs(table, *fractions, seed)
+    splits = {
+        name: make_pair_split(pairs) if name == "train" else make_reference_split(pairs)
+        for name, pairs in parts.items()
+    }
+    for name, other in given.items():
+        if other is not None:
+            splits[name] = make_reference_split(other.pairs)
+    return combine_splits(
+        table.name,
+        (),
+        splits,
+        lambda split: [sentence_key(source) for source in split.sources],
+        [name for name, other in given.items() if other is not None],
+        "sources",
+    )
+
+
+def _cut_pairs(
+    table: PairTable, validation: float, test: float, seed: int
+) -> dict[str, list[tuple[str, str]]]:
+    """Return the pairs of each split that is cut from the table."""
     distinct = {sentence_key(source) for source in table.sources}
-    if len(distinct) < MIN_EXAMPLES:
+    fractions = {"train": 1.0, "validation": validation, "test": test}
+    parts: dict[str, list[tuple[str, str]]] = {
+        name: [] for name, fraction in fractions.items() if fraction > 0
+    }
+    if len(parts) > 1 and len(distinct) < MIN_EXAMPLES:
         raise ValueError(
-            f"Three splits need {MIN_EXAMPLES} different sources at least. Received: "
+            f"{len(parts)} splits need {MIN_EXAMPLES} different sources at least. Received: "
             f"{len(distinct)} in {len(table)} pairs. Add {MIN_EXAMPLES - len(distinct)} more."
         )
     ordered = sorted(
@@ -217,13 +268,6 @@ def split_pairs(
     split_of = dict.fromkeys(ordered, "train")
     split_of |= dict.fromkeys(ordered[:validation_size], "validation")
     split_of |= dict.fromkeys(ordered[validation_size : validation_size + test_size], "test")
-    parts: dict[str, list[tuple[str, str]]] = {"train": [], "validation": [], "test": []}
     for pair in table.pairs:
         parts[split_of[sentence_key(pair[0])]].append(pair)
-    splits = {
-        "train": make_pair_split(parts["train"]),
-        "validation": make_reference_split(parts["validation"]),
-        "test": make_reference_split(parts["test"]),
-    }
-    readers = {name: (lambda split=split: split) for name, split in splits.items()}
-    return Dataset(table.name, (), readers)
+    return parts

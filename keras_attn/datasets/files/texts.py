@@ -8,9 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_attn._label_names import label_name
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
-from keras_attn.datasets.files._rows import Columns, Row, check_decodable, read_rows
-from keras_attn.datasets.files._splitting import MIN_EXAMPLES, check_fractions, held_out_sizes
+from keras_attn.datasets.files._rows import Columns, Format, Row
+from keras_attn.datasets.files._splitting import (
+    check_labels,
+    combine_splits,
+    held_out_fractions,
+    stratified_rows,
+)
+from keras_attn.datasets.files._tables import read_rows
 from keras_attn.datasets.pairs import sentence_key
 from keras_attn.datasets.splits import Dataset, TextSplit
 
@@ -31,7 +38,7 @@ class TextTable:
         name: Name of the data set that `split_table` returns.
         texts: The texts.
         labels: The name of the label of each text.
-        label_names: The names of all labels.
+        label_names: The names of all labels; `read_texts` finds them in the file.
         account: The rows that were kept and skipped.
 
     Raises:
@@ -66,16 +73,19 @@ class TextTable:
 def read_texts(
     path: str | os.PathLike[str],
     *,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str | int = "text",
+    label_column: str | int = "label",
     delimiter: str | None = None,
-    encoding: str = "utf-8",
+    quoting: bool | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
     label_names: Sequence[str] | None = None,
 ) -> TextTable:
     r"""Read a table of labelled texts, and report every row that is skipped.
 
-    White space around texts and labels is removed. Labels are names: the JSON numbers 0 and 1
-    become `"0"` and `"1"`, and booleans `"true"` and `"false"`.
+    White space around texts and labels is removed. Labels are names, as
+    `keras_attn.datasets.label_name` writes them: 1, 1.0 and `"1.0"` are the label `"1"`, and true
+    and `"True"` are `"true"`.
 
     A row is skipped, and its line is reported, if
 
@@ -86,12 +96,18 @@ def read_texts(
     - its text also occurs with another label: all rows of that text are skipped.
 
     Args:
-        path: A `.csv` or `.tsv` file with a header; or a `.jsonl`, `.ndjson` or `.json` file
-            with one JSON object per line.
-        text_column: Name of the column, or JSON key, of the texts.
-        label_column: Name of the column, or JSON key, of the labels.
-        delimiter: Field separator; None means a comma in `.csv` and a tab in `.tsv`.
-        encoding: Encoding of the file; a byte order mark is accepted.
+        path: A `.csv`, `.tsv` or `.txt` file; or a `.jsonl`, `.ndjson` or `.json` file with one
+            JSON object per line.
+        text_column: Column of the texts: its name, or JSON key; or its number, counted from 1 as
+            `cut` and `awk` do.
+        label_column: Column of the labels, likewise.
+        delimiter: Field separator; None means a comma in `.csv`, and a tab in `.tsv` and `.txt`.
+        quoting: Whether fields may be in quotes, and then hold delimiters and line breaks, as CSV
+            has it. None means yes, but in files with tabs only if all their texts are quoted:
+            most corpora with tabs hold quotes as they are. The account says what was assumed.
+        header: Whether the first row holds the names of the columns. None means yes, unless both
+            columns are given by number.
+        encoding: Encoding of the file. None means UTF-8, or what its byte order mark says.
         label_names: The labels to keep, in the order of their indices; None means all labels
             of the file, sorted.
 
@@ -100,8 +116,8 @@ def read_texts(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: The suffix or a column is unknown, a quote is never closed, there are no
-            rows or fewer than two labels, or more than 1 % of the rows cannot be decoded.
+        ValueError: The suffix or a column is unknown, a quote is never closed, no row can be
+            used, or more than 1 % of the rows cannot be decoded.
 
     Example:
 
@@ -113,55 +129,76 @@ def read_texts(
     (('Lovely tea.', 'Cold soup.'), ('bad', 'good'))
     >>> table.account.skipped
     {'exact duplicate': Skipped(count=1, lines=(4,))}
+    >>> table.account.notes[0].partition(":")[0]
+    'Read as separated by commas, with quoting, with a header'
     """
     path = pathlib.Path(path)
-    names = None if label_names is None else _check_names(label_names)
-    rows = read_rows(path, Columns(text_column, label_column), delimiter, encoding)
-    if not rows:
-        raise ValueError(f"{path} has a header and no rows. A row for each text must follow it.")
-    check_decodable(path, rows, encoding)
+    names = None if label_names is None else check_names(label_names)
+    columns = Columns(text_column, label_column)
+    rows, notes = read_rows(path, columns, Format(delimiter, quoting, header, encoding))
     kept, skipped = _select_rows(rows, names)
     counts = Counter(row.label for row in kept)
-    all_names = names or tuple(sorted(counts))
+    all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
     examples = {name: counts[name] for name in all_names}
-    account = TableAccount(str(path), len(rows), len(kept), skipped, examples)
-    if len(counts) < 2:
-        content = f"only the label {next(iter(counts))!r}" if counts else "no row that can be used"
-        raise ValueError(
-            f"A classifier needs examples of two labels at least, and {path} has {content} in its "
-            f"columns {text_column!r} and {label_column!r}.\n{account}"
-        )
+    notes += _warn_of_header(kept, counts)
+    account = TableAccount(str(path), len(rows), len(kept), skipped, examples, notes=notes)
+    if not kept:
+        raise ValueError(f"{path} has no row that can be used.\n{account}")
     texts = tuple(row.text for row in kept)
     return TextTable(path.stem, texts, tuple(row.label for row in kept), all_names, account)
 
 
-def _check_names(label_names: Sequence[str]) -> tuple[str, ...]:
-    """Return `label_names` as a tuple, if they are two or more distinct strings."""
-    names = tuple(label_names)
-    strings = not isinstance(label_names, str) and all(isinstance(name, str) for name in names)
-    if not strings or len(set(names)) < max(2, len(names)):
+def check_names(label_names: Sequence[str]) -> dict[str, str]:
+    """Return label names by their spelling as `label_name` writes it.
+
+    Raises:
+        ValueError: They are not two or more different names.
+    """
+    received = f"Received: {label_names!r}."
+    if isinstance(label_names, str | bytes):
+        raise ValueError(f"`label_names` must be a list of two or more different names. {received}")
+    names = [
+        name if isinstance(name, str) else label_name(name)
+        for name in label_names
+        if not isinstance(name, list | tuple | dict | set)
+    ]
+    spellings = {label_name(name): str(name) for name in names}
+    if "" in spellings or len(spellings) < max(2, len(label_names)):
         raise ValueError(
-            "`label_names` must be two or more different strings, such as "
-            f"('negative', 'positive'). Received: {label_names!r}."
+            "`label_names` must be two or more different names, such as "
+            f"('negative', 'positive'); 1 and 1.0 are one name. {received}"
         )
-    return names
+    return spellings
+
+
+def _warn_of_header(kept: Sequence[Row], counts: Counter[str]) -> tuple[str, ...]:
+    """Return a note if the first row is likely a header that was read as an example."""
+    first = kept[0] if kept else None
+    if first is None or first.line != 1 or counts[first.label] > 1 or len(kept) <= len(counts):
+        return ()
+    return (
+        f"Line 1 alone has the label {first.label!r}. If it is a header, pass header=True "
+        "(--header).",
+    )
 
 
 def _select_rows(
-    rows: Sequence[Row], names: tuple[str, ...] | None
+    rows: Sequence[Row], names: dict[str, str] | None
 ) -> tuple[list[Row], dict[str, Skipped]]:
-    """Return the rows to keep, and the other rows by reason."""
+    """Return the rows to keep, with their labels by name, and the other rows by reason."""
     lines = defaultdict(list)
     valid = []
     labels_of = defaultdict(set)
     for row in rows:
+        label = label_name(row.label)
         if row.problem:
             lines[row.problem].append(row.line)
-        elif names is not None and row.label not in names:
+        elif names is not None and label not in names:
             lines[UNKNOWN_LABEL].append(row.line)
         else:
-            valid.append(row)
-            labels_of[sentence_key(row.text)].add(row.label)
+            label = label if names is None else names[label]
+            valid.append(dataclasses.replace(row, label=label))
+            labels_of[sentence_key(row.text)].add(label)
     kept = []
     seen: dict[str, str] = {}
     for row in valid:
@@ -177,26 +214,38 @@ def _select_rows(
 
 
 def split_table(
-    table: TextTable, *, validation: float = 0.1, test: float = 0.1, seed: int = 0
+    table: TextTable,
+    *,
+    validation: float | None = None,
+    test: float | None = None,
+    validation_data: TextTable | None = None,
+    test_data: TextTable | None = None,
+    seed: int = 0,
 ) -> Dataset[TextSplit]:
-    """Cut a table into training, validation and test splits, stratified by label.
+    """Return a table as a data set of training, validation and test splits.
 
-    Every label has an example in the training split; a label with three or more examples has
-    one in each split. The cut depends only on the table, the fractions and `seed`. Splits keep
-    the order of the table.
+    What is not given as a table of its own is cut from `table`, stratified by label: every label
+    has an example in the training split, and a label with enough examples has one in each split.
+    The cut depends only on the table, the fractions and `seed`. Splits keep the order of the
+    table.
 
     Args:
         table: The table, see `read_texts`.
-        validation: Fraction of the examples of each label in the validation split.
-        test: Fraction of the examples of each label in the test split.
+        validation: Fraction of the examples of each label in the validation split. [default: 0.1]
+        test: Fraction of the examples of each label in the test split; 0 for no test split.
+            [default: 0.1]
+        validation_data: The validation split, such as a published one, in place of a fraction.
+        test_data: The test split, likewise.
         seed: Integer that determines the cut.
 
     Returns:
         A data set with the name of the table and the splits `"train"`, `"validation"` and
-        `"test"`.
+        `"test"`. If texts of `test_data` also occur in the other splits, a warning says how many,
+        and a split `"test_unseen"` holds the others.
 
     Raises:
-        ValueError: The fractions leave a split empty, or there are too few examples.
+        ValueError: The fractions leave a split empty, a fraction is given beside data for the same
+            split, there are too few examples or labels, or given data has other labels.
 
     Example:
 
@@ -205,26 +254,37 @@ def split_table(
     >>> table = TextTable("mine", texts, ("bad", "good") * 10, ("bad", "good"), account)
     >>> {name: len(split) for name, split in split_table(table).items()}
     {'train': 16, 'validation': 2, 'test': 2}
+    >>> {name: len(split) for name, split in split_table(table, test=0).items()}
+    {'train': 18, 'validation': 2}
     """
-    check_fractions(validation, test)
-    labels = np.array([table.label_names.index(label) for label in table.labels], "int32")
-    counts = np.bincount(labels, minlength=1)
-    if len(table) < MIN_EXAMPLES or counts.max() < 3:
+    given = {"validation": validation_data, "test": test_data}
+    fractions = held_out_fractions(
+        validation, test, validation_data is not None, test_data is not None
+    )
+    if len(set(table.labels)) < 2:
         raise ValueError(
-            f"Three splits need {MIN_EXAMPLES} examples at least, and 3 or more of some label. "
-            f"Received: {len(table)} examples, {counts.max()} of the most frequent label. "
-            f"Label {max(MIN_EXAMPLES - len(table), 3 - counts.max())} more."
+            "A classifier needs examples of two labels at least, and the table has only the "
+            f"label {table.labels[0]!r}.\n{table.account}"
         )
-    random = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
-    for label in range(len(table.label_names)):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        validation_size, test_size = held_out_sizes(len(rows), validation, test)
-        held_out_size = validation_size + test_size
-        parts["validation"].append(rows[:validation_size])
-        parts["test"].append(rows[validation_size:held_out_size])
-        parts["train"].append(rows[held_out_size:])
-    whole = TextSplit(np.array(table.texts, dtype=object), labels)
-    splits = {name: whole.take(np.sort(np.concatenate(rows))) for name, rows in parts.items()}
-    readers = {name: (lambda split=split: split) for name, split in splits.items()}
-    return Dataset(table.name, table.label_names, readers)
+    whole = make_text_split(table, table.label_names)
+    rows = stratified_rows(whole.labels, len(table.label_names), *fractions, seed)
+    splits = {name: whole.take(part) for name, part in rows.items()}
+    for name, other in given.items():
+        if other is not None:
+            check_labels(f"{name}_data", other.labels, table.label_names)
+            splits[name] = make_text_split(other, table.label_names)
+    return combine_splits(
+        table.name,
+        table.label_names,
+        splits,
+        lambda split: [sentence_key(text) for text in split.texts],
+        [name for name, other in given.items() if other is not None],
+        "texts",
+    )
+
+
+def make_text_split(table: TextTable, label_names: Sequence[str]) -> TextSplit:
+    """Return all rows of a table, with labels as indices into `label_names`."""
+    index = {name: number for number, name in enumerate(label_names)}
+    labels = np.array([index[label] for label in table.labels], "int32")
+    return TextSplit(np.array(table.texts, dtype=object), labels)

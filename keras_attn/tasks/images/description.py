@@ -16,6 +16,7 @@ from keras_attn.recipes import (
 )
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
+from keras_attn.tasks.images.own_data import ImageFolderReader, fit_to_images
 
 
 class Augmentation(Section):
@@ -82,6 +83,10 @@ class ImageClassification(cards.ClassificationDescription):
     reads: ClassVar[Literal["texts", "files"]] = "files"
     prediction_options = ("views",)
     export_options = ("views",)
+    table = ImageFolderReader()
+
+    def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
+        return fit_to_images(recipe, train)
 
 
 DESCRIPTION: TaskDescription = register_task(ImageClassification())

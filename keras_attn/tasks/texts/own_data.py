@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_attn import datasets
-from keras_attn._names import unknown
-from keras_attn.recipes import Recipe, parse_recipe
+from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
+from keras_attn.tasks._own_labels import label_indices
 
 TEXTS_PER_COUNT = 5_000  # `min_count` is at most the number of training texts divided by this
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
@@ -17,16 +17,20 @@ STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training spli
 class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
-    options = ("text_column", "label_column")
+    options = ("text_column", "label_column", *TABLE_OPTIONS)
     hint = "a table of texts and labels"
+
+    def read_options(self, source: Any) -> dict[str, Any]:
+        """Return no options: texts are read alike for every model."""
+        return {}
 
     def read(self, path: pathlib.Path, **options: Any) -> datasets.TextTable:
         """Read a table."""
         return datasets.read_texts(path, **options)
 
-    def split(self, table: datasets.TextTable, **fractions: Any) -> datasets.Dataset[Any]:
+    def split(self, table: datasets.TextTable, **options: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_table`."""
-        return datasets.split_table(table, **fractions)
+        return datasets.split_table(table, **options)
 
     def examples(self, table: datasets.TextTable, model: Any) -> datasets.TextSplit:
         """Return all rows, with labels as indices into the model's label names.
@@ -34,16 +38,12 @@ class TextTableReader:
         Raises:
             ValueError: The table has a label that the model does not have.
         """
-        names = model.label_names
-        if others := [label for label in table.label_names if label not in names]:
-            first, *further = others
-            also = f" Also unknown: {', '.join(map(repr, further))}." if further else ""
-            raise ValueError(
-                f"{unknown(f'label in {table.account.path}', first, names)}{also} Use the "
-                "model's labels, or choose another column with --label-column."
-            )
-        labels = np.array([names.index(label) for label in table.labels], "int32")
-        return datasets.TextSplit(np.array(table.texts, dtype=object), labels)
+        return datasets.TextSplit(
+            np.array(table.texts, dtype=object),
+            label_indices(
+                table, model.label_names, ", or choose another column with --label-column"
+            ),
+        )
 
 
 def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, list[str]]:

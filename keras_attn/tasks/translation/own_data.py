@@ -7,7 +7,7 @@ from typing import Any
 from keras_attn import datasets
 from keras_attn._token_ids import FIRST_PIECE_ID
 from keras_attn.datasets.pairs import make_reference_split
-from keras_attn.recipes import Recipe, parse_recipe
+from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 
 # Less text supports fewer subwords (Sennrich and Zhang, arXiv:1905.11901). Their number is set
 # proportional to the square root of the text's length, like that of distinct words. For Multi30k
@@ -25,8 +25,12 @@ class PairTableReader:
     See `keras_attn.datasets.read_pairs`.
     """
 
-    options = ("data_target", "source_column", "target_column")
+    options = ("data_target", "source_column", "target_column", *TABLE_OPTIONS)
     hint = "a table of sentences and their translations"
+
+    def read_options(self, source: Any) -> dict[str, Any]:
+        """Return no options: sentences are read alike for every model."""
+        return {}
 
     def read(
         self, path: pathlib.Path, data_target: pathlib.Path | None = None, **options: Any
@@ -34,9 +38,9 @@ class PairTableReader:
         """Read a table, or a file of sources and a file of targets."""
         return datasets.read_pairs(path, data_target, **options)
 
-    def split(self, table: datasets.PairTable, **fractions: Any) -> datasets.Dataset[Any]:
+    def split(self, table: datasets.PairTable, **options: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_pairs`."""
-        return datasets.split_pairs(table, **fractions)
+        return datasets.split_pairs(table, **options)
 
     def examples(self, table: datasets.PairTable, model: Any) -> datasets.PairSplit:
         """Return all rows. Rows with the same source are merged, with several references."""

@@ -1,0 +1,69 @@
+"""Reading of tables with a JSON object per line."""
+
+import io
+import json
+import pathlib
+from typing import Any
+
+from keras_attn._label_names import label_name
+from keras_attn.datasets.files._delimited import find_column
+from keras_attn.datasets.files._rows import (
+    MALFORMED,
+    UNDECODABLE,
+    Columns,
+    Row,
+    Rows,
+    is_undecodable,
+    make_row,
+)
+
+
+def read_json_lines(path: pathlib.Path, content: str, columns: Columns) -> Rows:
+    """Read the rows of a table with a JSON object per line.
+
+    Raises:
+        ValueError: The file holds a JSON array, or no object has the key of a column.
+    """
+    names = []
+    for column, argument in zip(columns[:2], columns.arguments, strict=True):
+        if not isinstance(column, str):
+            raise ValueError(
+                f"`{argument}` must be a key of the JSON objects in {path}, as a string. "
+                f"Received: {column!r}."
+            )
+        names.append(column)
+    text, label = names
+    rows = []
+    keys: dict[str, None] = {}
+    # Like a text file, split only at \n, \r\n and \r.
+    for number, line in enumerate(io.StringIO(content, newline=None), start=1):
+        if not line.strip():
+            continue
+        if not keys and line.lstrip().startswith("["):
+            raise ValueError(
+                f"{path} holds a JSON array; one JSON object a line is read. Convert it, for "
+                f"example with: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+            )
+        if is_undecodable(line):
+            rows.append(Row(number, problem=UNDECODABLE))
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):  # not JSON, a number too long, a nest too deep
+            record = None
+        if not isinstance(record, dict):
+            rows.append(Row(number, problem=MALFORMED))
+            continue
+        keys.update(dict.fromkeys(record))
+        rows.append(_make_row(number, record.get(text), record.get(label)))
+    for name in names:
+        if keys and name not in keys:
+            find_column(path, list(keys), name, columns)
+    return Rows(rows, ())
+
+
+def _make_row(line: int, text: Any, label: Any) -> Row:
+    if isinstance(text, dict | list) or isinstance(label, dict | list):
+        return Row(line, problem=MALFORMED)
+    # An escape such as \u0000 gives an undecodable row.
+    return make_row(line, *(v if isinstance(v, str) else label_name(v) for v in (text, label)))

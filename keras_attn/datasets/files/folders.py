@@ -1,0 +1,356 @@
+"""Reading and splitting of your own images, in a folder for each label."""
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import math
+import os
+import pathlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_attn._label_names import label_name
+from keras_attn._validation import check_positive_integer
+from keras_attn.datasets.files._account import FolderAccount, tally
+from keras_attn.datasets.files._image_files import ImageFile, find_images, show_paths
+from keras_attn.datasets.files._splitting import (
+    check_labels,
+    combine_splits,
+    held_out_fractions,
+    stratified_rows,
+)
+from keras_attn.datasets.files.images import decode_image
+from keras_attn.datasets.files.texts import UNKNOWN_LABEL, check_names
+from keras_attn.datasets.splits import Dataset, ImageSplit
+
+UNREADABLE = "unreadable as an image"
+DUPLICATE = "duplicate (the same pixels as an earlier image of the label)"
+CONTRADICTORY = "contradictory (the same pixels with different labels; all of them)"
+_THREADS = 8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageTable:
+    """Distinct images of one size, each with the name of its label.
+
+    Attributes:
+        name: Name of the data set that `split_images` returns.
+        images: Uint8 array `(N, H, W, 3)`.
+        labels: The name of the label of each image.
+        label_names: The names of all labels.
+        paths: The file of each image, relative to the folder.
+        parts: The split that the folder of each image names: `"train"`, `"validation"`,
+            `"test"`, or an empty string for all of them if the folder has no splits.
+        account: The files that were kept and skipped.
+
+    Raises:
+        ValueError: The lengths differ, or a label is not in `label_names`.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: tuple[str, ...]
+    label_names: tuple[str, ...]
+    paths: tuple[str, ...]
+    parts: tuple[str, ...]
+    account: FolderAccount
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.images), len(self.labels), len(self.paths), len(self.parts)]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "A table needs one label, path and part an image. Received: "
+                f"{lengths[0]} images, {lengths[1]} labels, {lengths[2]} paths, {lengths[3]} parts."
+            )
+        if others := set(self.labels) - set(self.label_names):
+            raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def read_images(
+    folder: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int],
+    label_names: Sequence[str] | None = None,
+) -> ImageTable:
+    """Read a folder of images that holds a folder for each label, and report skipped files.
+
+    The folder may also hold `train`, `validation` (or `val`, `valid`, `dev`) and `test`, with a
+    folder for each label in each of them. Images may be in sub-folders of their label's folder.
+    Labels are the names of the folders, as `keras_attn.datasets.label_name` writes them.
+
+    A file is skipped, and reported, if
+
+    - it or a folder above it is hidden (its name starts with a dot);
+    - it is not a PNG, JPEG, GIF or BMP file by its suffix, or cannot be read as one;
+    - its pixels, as they are resized, are those of an earlier image of the label: a model cannot
+      distinguish the two, and one must not be trained on and the other tested on;
+    - its pixels are those of an image of another label: all of them are skipped.
+
+    Args:
+        folder: The folder.
+        image_size: Height and width to which images are resized, of the model's input.
+        label_names: The labels to keep, in the order of their indices; None means all labels of
+            the folder, sorted.
+
+    Returns:
+        The images that were kept, in the order of their paths, with the account of all files.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        ValueError: There are no folders of labels, folders of splits are beside others, the name
+            of a folder is not UTF-8, or no image can be used.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> root = pathlib.Path(tempfile.mkdtemp(), "pets")
+    >>> for label, gray in (("cat", 10), ("dog", 200)):
+    ...     (root / label).mkdir(parents=True)
+    ...     image = np.full((12, 16, 3), gray, "uint8")
+    ...     _ = (root / label / "1.png").write_bytes(tf.io.encode_png(image).numpy())
+    >>> table = read_images(root, image_size=(8, 8))
+    >>> table.images.shape, table.labels, table.paths
+    ((2, 8, 8, 3), ('cat', 'dog'), ('cat/1.png', 'dog/1.png'))
+    """
+    root = pathlib.Path(folder)
+    if not isinstance(image_size, tuple | list) or len(image_size) != 2:
+        raise ValueError(f"`image_size` must be (height, width). Received: {image_size!r}.")
+    for side in image_size:
+        check_positive_integer("image_size", side)
+    names = None if label_names is None else check_names(label_names)
+    files, skipped, folders = find_images(root)
+    label_of = {name: _label(name, root) for name in folders}
+    labels = [label_of[file.folder] for file in files]
+    read = _read_files([file.path for file in files], (image_size[0], image_size[1]))
+    problems = _problems(files, labels, [pixels for pixels, _ in read], names)
+    lines: dict[str, list[str]] = defaultdict(list, skipped)
+    shown = show_paths([file.path for file in files], root)
+    for path, problem in zip(shown, problems, strict=True):
+        if problem:
+            lines[problem].append(path)
+    kept = [index for index, problem in enumerate(problems) if problem is None]
+    counts = Counter(labels[index] if names is None else names[labels[index]] for index in kept)
+    all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
+    account = FolderAccount(
+        str(root),
+        len(files) + sum(map(len, skipped.values())),
+        len(kept),
+        tally(lines),
+        {name: counts[name] for name in all_names},
+        notes=(
+            *_describe_sizes([read[index][1] for index in kept], image_size),
+            *(_describe_empty(set(label_of.values()) - set(counts)) if names is None else ()),
+        ),
+    )
+    if not kept:
+        raise ValueError(f"{root} has no image that can be used.\n{account}")
+    return ImageTable(
+        name=root.resolve().name,
+        images=np.stack([pixels for index in kept if (pixels := read[index][0]) is not None]),
+        labels=tuple(labels[index] if names is None else names[labels[index]] for index in kept),
+        label_names=all_names,
+        paths=tuple(shown[index] for index in kept),
+        parts=tuple(files[index].part for index in kept),
+        account=account,
+    )
+
+
+def split_images(
+    table: ImageTable,
+    *,
+    validation: float | None = None,
+    test: float | None = None,
+    validation_data: ImageTable | None = None,
+    test_data: ImageTable | None = None,
+    seed: int = 0,
+) -> Dataset[ImageSplit]:
+    """Return a table as a data set of training, validation and test splits.
+
+    What is neither a folder of its own in the table nor given as a table is cut from the training
+    images, stratified by label: every label has an example in the training split, and a label
+    with enough examples has one in each split. The cut depends only on the table, the fractions
+    and `seed`.
+
+    Args:
+        table: The table, see `read_images`.
+        validation: Fraction of the examples of each label in the validation split. [default: 0.1]
+        test: Fraction of the examples of each label in the test split; 0 for no test split.
+            [default: 0.1]
+        validation_data: The validation split, in place of a fraction.
+        test_data: The test split, in place of a fraction.
+        seed: Integer that determines the cut.
+
+    Returns:
+        A data set with the name of the table and the splits `"train"`, `"validation"` and
+        `"test"`. If images of a given test split also occur in the other splits, a warning says
+        how many, and a split `"test_unseen"` holds the others.
+
+    Raises:
+        ValueError: The fractions leave a split empty, a split is given twice, there are too few
+            examples or labels, or given data has other labels or another size.
+
+    Example:
+
+    >>> images = np.zeros((20, 8, 8, 3), "uint8")
+    >>> paths = tuple(f"{number}.png" for number in range(20))
+    >>> account = FolderAccount("pets", 20, 20, {}, {"cat": 10, "dog": 10})
+    >>> labels = ("cat", "dog")
+    >>> table = ImageTable("pets", images, labels * 10, labels, paths, ("",) * 20, account)
+    >>> {name: len(split) for name, split in split_images(table, test=0.2).items()}
+    {'train': 14, 'validation': 2, 'test': 4}
+    """
+    given = {"validation": validation_data, "test": test_data}
+    parts = np.array(table.parts)
+    for name, other in given.items():
+        if other is not None and name in table.parts:
+            raise ValueError(
+                f"{table.account.path} has a folder for {name}, and `{name}_data` was given too. "
+                "Leave one out."
+            )
+    fractions = held_out_fractions(
+        validation, test, *(other is not None or name in parts for name, other in given.items())
+    )
+    train = np.flatnonzero((parts == "") | (parts == "train"))
+    train_labels = {table.labels[row] for row in train}
+    if len(train_labels) < 2:
+        raise ValueError(
+            "A classifier needs examples of two labels at least, and the training images have "
+            f"{len(train_labels)}.\n{table.account}"
+        )
+    whole = make_image_split(table, table.label_names)
+    rows = stratified_rows(whole.labels[train], len(table.label_names), *fractions, seed)
+    splits = {name: whole.take(train[part]) for name, part in rows.items()}
+    for name, other in given.items():
+        if other is not None:
+            splits[name] = _given_split(name, other, table)
+        elif name in parts:
+            own = np.flatnonzero(parts == name)
+            check_labels(name, (table.labels[row] for row in own), sorted(train_labels))
+            splits[name] = whole.take(own)
+    return combine_splits(
+        table.name,
+        table.label_names,
+        splits,
+        lambda split: [_digest(image) for image in split.images],
+        [name for name, other in given.items() if other is not None or name in parts],
+        "images",
+    )
+
+
+def make_image_split(table: ImageTable, label_names: Sequence[str]) -> ImageSplit:
+    """Return all images of a table, with labels as indices into `label_names`."""
+    index = {name: number for number, name in enumerate(label_names)}
+    return ImageSplit(table.images, np.array([index[label] for label in table.labels], "int32"))
+
+
+def _given_split(name: str, other: ImageTable, table: ImageTable) -> ImageSplit:
+    check_labels(f"{name}_data", other.labels, table.label_names)
+    if set(other.parts) != {""}:
+        raise ValueError(
+            f"`{name}_data` must hold folders of labels. Received: {other.account.path}, which "
+            "has folders of splits. Give the folder of one split."
+        )
+    if other.images.shape[1:] != table.images.shape[1:]:
+        raise ValueError(
+            f"`{name}_data` must have images of shape {table.images.shape[1:]}. Received: "
+            f"{other.images.shape[1:]}. Read both with the same `image_size`."
+        )
+    return make_image_split(other, table.label_names)
+
+
+def _label(folder: str, root: pathlib.Path) -> str:
+    try:
+        folder.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The names of labels must be UTF-8. Received: a folder {folder!r} in {root}. "
+            "Rename it."
+        ) from error
+    return label_name(folder)
+
+
+def _read_files(
+    paths: Sequence[pathlib.Path], size: tuple[int, int]
+) -> list[tuple[np.ndarray | None, tuple[int, int]]]:
+    """Return each image, resized, and its height and width; None for an unreadable file."""
+    if not paths:
+        return []
+    import tensorflow  # noqa: F401  # before the threads, which would import it at once
+
+    with concurrent.futures.ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
+        return list(threads.map(functools.partial(_read_file, size=size), paths))
+
+
+def _read_file(
+    path: pathlib.Path, size: tuple[int, int]
+) -> tuple[np.ndarray | None, tuple[int, int]]:
+    import tensorflow as tf
+
+    try:
+        image = decode_image(path)
+    except (ValueError, OSError):
+        return None, (0, 0)
+    shape = (image.shape[0], image.shape[1])
+    if shape == size:
+        return image, shape
+    resized = tf.image.resize(image, size, antialias=True).numpy()
+    return np.clip(np.round(resized), 0, 255).astype("uint8"), shape
+
+
+def _problems(
+    files: Sequence[ImageFile],
+    labels: Sequence[str],
+    images: Sequence[np.ndarray | None],
+    names: dict[str, str] | None,
+) -> list[str | None]:
+    """Return why each file is skipped, or None."""
+    problems: list[str | None] = []
+    labels_of: dict[tuple[str, bytes], set[str]] = defaultdict(set)
+    keys = []
+    for file, label, image in zip(files, labels, images, strict=True):
+        # Within a split; those that splits share are reported by `split_images`.
+        keys.append((file.part, b"" if image is None else _digest(image)))
+        if image is not None and (names is None or label in names):
+            labels_of[keys[-1]].add(label)
+    seen = set()
+    for key, label, image in zip(keys, labels, images, strict=True):
+        if image is None:
+            problems.append(UNREADABLE)
+        elif names is not None and label not in names:
+            problems.append(UNKNOWN_LABEL)
+        elif len(labels_of[key]) > 1:
+            problems.append(CONTRADICTORY)
+        else:
+            problems.append(DUPLICATE if key in seen else None)
+            seen.add(key)
+    return problems
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).data).digest()
+
+
+def _describe_sizes(
+    shapes: Sequence[tuple[int, int]], image_size: tuple[int, int]
+) -> tuple[str, ...]:
+    height, width = image_size
+    others = [shape for shape in shapes if shape != (height, width)]
+    if not others:
+        return ()
+    least, most = min(others, key=math.prod), max(others, key=math.prod)
+    sizes = " to ".join(f"{h}x{w}" for h, w in dict.fromkeys((least, most)))
+    return (f"{len(others):,} images are resized to {height}x{width}, from {sizes}.",)
+
+
+def _describe_empty(labels: set[str]) -> tuple[str, ...]:
+    if not labels:
+        return ()
+    return (f"Folders without a usable image, no labels: {', '.join(map(repr, sorted(labels)))}.",)

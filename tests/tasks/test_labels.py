@@ -1,0 +1,154 @@
+"""Labels are names: what a column, an array or a file holds finds its name or its index."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_attn import tasks
+from keras_attn._label_names import label_name
+from keras_attn.tasks.classification import normalize_label_names
+
+TEXTS = ["a fine film", "fine", "a dull film", "dull"]
+
+
+def classifier(label_names):
+    return tasks.from_architecture("ngram_attention", label_names, vocabulary_sizes=(50, 50))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A classifier with the label names "0" and "1"."""
+    return classifier(np.unique([0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (1, "1"), (1.0, "1"), ("1.0", "1"), ("1.000", "1"), (" 1 ", "1"), (np.float32(1), "1"),
+        (np.int64(7), "7"), (b"1.0", "1"), (-0.0, "0"), ("-0.0", "0"), ("-2.0", "-2"),
+        (0.5, "0.5"), (np.float32(0.1), "0.1"), ("1.10", "1.10"), ("1.", "1."), ("v1.0", "v1.0"),
+        (True, "true"), ("True", "true"), ("TRUE", "true"), (np.bool_(False), "false"),
+        ("cafe\u0301", "caf\u00e9"), ("好", "好"),
+        (None, ""), (float("nan"), ""), (np.float64("nan"), ""), (pd.NA, ""), (pd.NaT, ""),
+    ],
+)  # fmt: skip
+def test_equal_labels_have_equal_names(value, name):
+    assert label_name(value) == name
+    assert label_name(label_name(value)) == name
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 1, 0],
+        [0.0, 1.0, 1.0, 0.0],
+        ["0", "1", "1", "0"],
+        ["0.0", "1.0", "1", "0"],
+        [b"0", b"1", b"1", b"0"],
+        [False, True, True, False],
+        (0, 1, 1, 0),
+        np.array([0, 1, 1, 0], "uint8"),
+        np.array([0, 1, 1, 0], "float32"),
+        np.array([0, 1.0, 1, 0], object),
+        np.array(["0", "1.0", "1", "0"]),
+        pd.Series([0, 1, 1, 0]),
+        pd.Series([0.0, 1.0, 1.0, 0.0], index=[9, 8, 7, 6]),
+        pd.Series(["0.0", "1.0", "1.0", "0.0"]),
+        pd.Series([0, 1, 1, 0], dtype="Int64"),
+        pd.Series([0, 1, 1, 0], dtype="category"),
+        pd.Series(["0", "1", "1", "0"], dtype="string"),
+        pd.Series([False, True, True, False], dtype="boolean"),
+    ],
+)
+def test_whatever_holds_the_labels_0_and_1_gives_their_indices(digits, labels):
+    indices = digits.preprocess_targets(labels)
+    assert np.issubdtype(indices.dtype, np.integer)
+    assert indices.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "indices"),
+    [
+        (("true", "false"), [True, False], [0, 1]),
+        (("True", "False"), [True, False], [0, 1]),
+        (("no", "yes"), [False, True], [0, 1]),
+        (("1.0", "2.0"), ["2", "1.0"], [1, 0]),
+        (("1", "1.0"), ["1", "1.0"], [0, 1]),
+        (("cafe\u0301", "th\u00e9"), ["caf\u00e9", "the\u0301"], [0, 1]),
+    ],
+)
+def test_names_are_found_in_any_spelling(names, labels, indices):
+    assert classifier(names).preprocess_targets(labels).tolist() == indices
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 2], r"integers from 0 to 1\. Received: 2"),
+        ([0.0, 2.0], r"Received: 2"),
+        ([0, -1], r"Received: -1"),
+        ([0.0, 0.5], r"Received: 0\.5"),
+        ([0.0, float("nan")], r"Received: nan\. A label is missing: leave out its row"),
+        (["0", None], r"Received: None among names\. A label is missing"),
+        (pd.Series([0, pd.NA], dtype="Int64"), r"A label is missing"),
+        (np.array(["0", 1], object), r"Received: 1 among names.*the name as a string: '1'"),
+        (["0", "two"], r"Received: 'two'"),
+    ],
+)
+def test_labels_that_are_none_are_refused(digits, labels, message):
+    with pytest.raises(ValueError, match=f"Labels must be names in .*{message}"):
+        digits.preprocess_targets(labels)
+
+
+def test_an_integer_that_is_a_name_but_no_index_says_so():
+    with pytest.raises(ValueError, match="Integers are indices; give the name as a string: '5'"):
+        classifier(("1", "2", "3", "4", "5")).preprocess_targets([1, 5])
+
+
+def test_distributions_are_left_as_they_are(digits):
+    for labels in (np.array([[0.5, 0.5], [1, 0]]), np.array([[0, 1], [1, 0]])):
+        assert digits.preprocess_targets(labels) is labels
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (np.unique(["b", "a"]), ("a", "b")),
+        (np.unique([1, 0]), ("0", "1")),
+        (np.unique([1.0, 0.0]), ("0", "1")),
+        (np.unique([True, False]), ("false", "true")),
+        (np.unique(np.array(["b", "a"], object)), ("a", "b")),
+        (pd.Series([0, 1, 0]).unique(), ("0", "1")),
+        (pd.Index([0, 1]), ("0", "1")),
+        (np.unique([b"b", b"a"]), ("a", "b")),
+    ],
+)
+def test_label_names_are_strings(values, names):
+    found = normalize_label_names(values)
+    assert found == names
+    assert {type(name) for name in found} == {str}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("unique", "label"),
+    [([0, 1], "1"), ([0.0, 1.0], "1"), ([False, True], "true"), (["0", "1"], "1")],
+)
+def test_answers_are_json_and_saved_labels_are_strings(tmp_path, unique, label):
+    import tensorflow as tf
+
+    import keras_attn
+
+    model = classifier(np.unique(unique))
+    model.adapt(TEXTS, np.array([1, 1, 0, 0], "float64"))
+    answer = model.classify(TEXTS[0])
+    assert answer.label == label
+    assert json.loads(json.dumps(answer.to_dict()))["label"] == label
+    model.save(tmp_path / "model.keras")
+    assert keras_attn.load(tmp_path / "model.keras").classify(TEXTS[0]) == answer
+    if unique[0] is False or unique[0] == "0":
+        model.export(tmp_path / "serving")
+        serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
+        assert serve(texts=tf.constant(TEXTS[:1]))["label"].numpy().tolist() == [label.encode()]
