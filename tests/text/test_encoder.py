@@ -276,3 +276,22 @@ def test_one_string_is_no_texts_and_no_folds_are_none():
         encoder.adapt("abc")
     with pytest.raises(ValueError, match="`num_folds` must be an integer of at least 1"):
         encoder.folds(["a"], 0)
+
+
+def test_words_and_known_words_are_counted():
+    encoder = make(once=True)
+    ids = encoder.lookup(encoder.words(["so so GREAT", "", "bad!", "\u4e2d\u6587"]))
+    words, known = encoder.count_words(ids)
+    assert words.numpy().tolist() == [3, 0, 2, 2]
+    assert known.numpy().tolist() == [2, 0, 2, 0]
+    assert encoder.is_known(tf.constant(["so", "great"])).numpy().tolist() == [True, False]
+
+
+def test_a_configuration_of_version_0_1_keeps_its_rules():
+    config = make().get_config()
+    assert NGramEncoder.from_config(config).rules == 2
+    del config["rules"]
+    old = NGramEncoder.from_config(config)
+    assert old.rules == old.normalizer.rules == 1
+    text = "e\u0301 \u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"
+    assert b" ".join(old.words([text]).to_list()[0]).decode() == text
