@@ -59,6 +59,7 @@ COUNTS, WHO, VERBS = list(WORDS)[1:4], list(WORDS)[4:8], list(WORDS)[8:13]
 SOURCES = [f"the {count} {who} {verb} now" for count in COUNTS for who in WHO for verb in VERBS]
 PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOURCES]
 ONE = "the two dogs run now"
+SPELLING = "Targets keep their quotes, dashes and full-width forms."
 TOKENS = "BLEU of lower-cased tokens (en)"
 TITLES = {
     "BLEU": "bleu",
@@ -306,17 +307,24 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    vocabulary, batches = notes
+    vocabulary, batches, spelling = notes
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
+    assert spelling == SPELLING
+    assert fitted.subwords.fold_targets is False
 
 
-def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is():
+def test_on_as_many_pairs_as_its_own_a_recipe_changes_only_the_spelling_of_targets():
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
     pairs = pairs_of(29_000, 16)
-    assert training.fit_recipe(recipe, {"train": pairs}) == (recipe, [])
+    fitted, notes = training.fit_recipe(recipe, {"train": pairs})
+    assert notes == [SPELLING]
+    assert fitted.model_dump() == {
+        **recipe.model_dump(),
+        "subwords": {**recipe.subwords.model_dump(), "fold_targets": False},
+    }
     shorter, notes = training.fit_recipe(recipe, {"train": pairs}, epochs=5)
-    assert (shorter.training.epochs, notes) == (5, [])
+    assert (shorter.training.epochs, notes) == (5, [SPELLING])
 
 
 @pytest.mark.parametrize(

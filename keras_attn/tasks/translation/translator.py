@@ -52,6 +52,9 @@ class Translator(PairModel):
         min_count: Minimum number of occurrences of a pair of subwords that `adapt` merges.
         target_language: Code of the target language, such as `"fr"`, which selects the rules of
             tokenization for BLEU. None if it is not known.
+        fold_targets: Whether targets are normalized as sources are, with quotes, dashes and
+            full-width forms in ASCII. False keeps them as they are written, so that the model
+            learns to write them.
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
@@ -75,6 +78,7 @@ class Translator(PairModel):
         max_length: int = 256,
         min_count: int = 2,
         target_language: str | None = None,
+        fold_targets: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +89,7 @@ class Translator(PairModel):
         self.max_length = max_length
         self.min_count = min_count
         self.target_language = target_language
+        self.fold_targets = fold_targets
         self._searches = Searches(network)
         self._check_size(tokenizer)
         self.built = True
@@ -109,7 +114,7 @@ class Translator(PairModel):
         Args:
             architecture: A registered architecture for translation.
             label_names: Must be empty, because a translator has no labels.
-            preprocessing: `max_length`, `lowercase` and `min_count`.
+            preprocessing: `max_length`, `lowercase`, `min_count` and `fold_targets`.
             **settings: Settings of the architecture.
 
         Raises:
@@ -395,7 +400,13 @@ class Translator(PairModel):
             "max_length": self.max_length,
             "min_count": self.min_count,
             "target_language": self.target_language,
+            "fold_targets": self.fold_targets,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        # Version 0.1 folded targets, and did not save that.
+        return super().from_config({"fold_targets": True, **config}, custom_objects)
 
     def _search(
         self,
@@ -424,7 +435,7 @@ class Translator(PairModel):
         check_positive_integer("max_length", longest)
         prefix_ids = [np.zeros(0, "int32")] * len(texts)
         if any(text not in ("", b"") for text in prefixes):
-            prefix_ids = sentence_ids(self.tokenizer, prefixes)
+            prefix_ids = sentence_ids(self.tokenizer, prefixes, normalizer=self.target_normalizer)
         if (longest_prefix := max(map(len, prefix_ids), default=0)) > longest:
             raise ValueError(
                 f"A translation of at most {longest} subwords cannot begin with a prefix of "
