@@ -456,9 +456,11 @@ class Translator(PairModel):
         answers = [[Translation("", 0.0)] * count for _ in sources]
         translated = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
         scores = [float(score) for _, each in results for score in each]
-        best = [Translation(*pair) for pair in zip(translated, scores, strict=True)]
+        pairs = list(zip(translated, scores, strict=True))
         for position, row in enumerate(rows):
-            answers[row] = best[count * position : count * (position + 1)]
+            counts = self.tokenizer.count_characters(sources[row])
+            best = pairs[count * position : count * (position + 1)]
+            answers[row] = [Translation(*pair, *counts) for pair in best]
         return answers if count > 1 else [first for (first,) in answers]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
