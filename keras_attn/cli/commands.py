@@ -146,6 +146,7 @@ def predict(
         output.print_json_lines(task, examples, answers)
     else:
         output.print_answers(task, examples, answers, top)
+    output.print_coverage(answers)
 
 
 app.command()(translation.translate)
@@ -176,6 +177,7 @@ def explain(
         typer.echo(json.dumps(explanation.to_dict()))
     else:
         rich.print(explanation.to_rich())
+    output.print_coverage([getattr(explanation, "answer", None)])
     if html is not None:
         typer.echo(f"Written: {html}", err=as_json)
 

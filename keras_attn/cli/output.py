@@ -43,6 +43,14 @@ def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iter
         typer.echo(json.dumps({**answer.to_dict(), task.example: example}))
 
 
+def print_coverage(answers: list[Any], first: int = 1) -> None:
+    """Print a warning line on standard error for texts of which the model knows little."""
+    from keras_attn.tasks.coverage import coverage_warnings
+
+    for warning in coverage_warnings(answers, first):
+        typer.echo(f"warning: {warning}", err=True)
+
+
 def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "split") -> None:
     """Print a table with a row for each split.
 

@@ -9,7 +9,7 @@ import typer
 
 from keras_attn.cli.inputs import TextFile, read_texts
 from keras_attn.cli.models import Model, Weights, locate
-from keras_attn.cli.output import on_one_line, warnings_as_lines
+from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
 
 if TYPE_CHECKING:
     from keras_attn.tasks import Translation, Translator
@@ -91,6 +91,7 @@ def _translations(
         chunk = texts[start : start + CHUNK_SIZE]
         with warnings_as_lines(f"from text {start} on: " if start else ""):
             answers = model.translate(chunk, beam_size, n_best=n_best)
+        print_coverage(answers, start + 1)
         for text, best in zip(chunk, answers, strict=True):
             yield text, best if n_best > 1 else [best]
 

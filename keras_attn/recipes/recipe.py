@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 import pydantic_core
@@ -166,7 +167,11 @@ class Recipe(Section):
         variants: Changes to `model` by name, each trained for comparison.
         notes: Notes for readers of the card, in Markdown.
         initial_entry: Entry of the zoo whose trained backbone initializes the model.
+        former_settings: For each section and key whose default is not what the library did before
+            the key existed: what it did.
     """
+
+    former_settings: ClassVar[Mapping[tuple[str, str], Any]] = {}
 
     task: str
     description: str
@@ -215,6 +220,11 @@ class Recipe(Section):
         return {}
 
     @property
+    def fresh_preprocessing(self) -> dict[str, Any]:
+        """Settings of the preprocessing of a model with fresh weights, for a user's own data."""
+        return self.preprocessing
+
+    @property
     def evaluation(self) -> dict[str, Any]:
         """Further arguments of the task's `evaluate_split`."""
         return {}
@@ -239,12 +249,19 @@ class Recipe(Section):
         """SHA-256 of the settings of the recipe, without description, notes and seeds.
 
         Settings that equal their defaults are left out, so that runs recorded before a key
-        existed still match.
+        existed still match. For a key in `former_settings` it is the former setting instead.
         """
         values = self.model_dump(
             exclude={"description": True, "notes": True, "training": {"seeds"}},
             exclude_defaults=True,
         )
+        for (section, key), former in self.former_settings.items():
+            settings = values.pop(section, {})
+            settings.pop(key, None)
+            if (setting := getattr(getattr(self, section), key)) != former:
+                settings[key] = setting
+            if settings:
+                values[section] = settings
         sections = [
             key for key in values if key not in (*_KEYS_BEFORE_SECTIONS, *_KEYS_AFTER_SECTIONS)
         ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.images.explanation import ImageExplanation
     from keras_attn.tasks.images.plots import plot_attention
     from keras_attn.tasks.task import Answer, Explanation, Task
+    from keras_attn.tasks.texts.answers import TextClassification
     from keras_attn.tasks.texts.classifier import TextClassifier
     from keras_attn.tasks.texts.explanation import TextExplanation
     from keras_attn.tasks.training_data import Objective, TrainingData
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],
         "task": ["Answer", "Explanation", "Task"],
+        "texts.answers": ["TextClassification"],
         "texts.classifier": ["TextClassifier"],
         "texts.explanation": ["TextExplanation"],
         "training_data": ["Objective", "TrainingData"],

@@ -22,7 +22,8 @@ def from_architecture(
         label_names: The name of each class; empty for translation.
         preprocessing: Settings of the conversion of raw input into arrays: for text
             classification those of `keras_attn.text.NGramEncoder`; for translation `max_length`,
-            `lowercase` and `min_count`, see `Translator`. Image classification has none.
+            `lowercase`, `min_count` and `fold_targets`, see `Translator`. Image classification has
+            none.
         **settings: Settings of the architecture.
 
     Raises:

@@ -35,9 +35,14 @@ class Classification(NamedTuple):
 
     def to_columns(self, top: int = 3) -> dict[str, str]:
         """Return the label, its score and the `top - 1` next labels as cells of a table row."""
-        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[1:top]
-        also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
-        return {"label": self.label, "score": f"{self.score:.3f}", "also": also}
+        return label_columns(self, top)
+
+
+def label_columns(answer: Any, top: int) -> dict[str, str]:
+    """Return label, score and further labels of an answer as cells of a table row."""
+    ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[1:top]
+    also = ", ".join(f"{label} {score:.3f}" for label, score in ranked)
+    return {"label": answer.label, "score": f"{answer.score:.3f}", "also": also}
 
 
 class ClassificationTask(Task):

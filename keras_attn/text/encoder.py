@@ -13,6 +13,7 @@ from keras_attn._validation import check_integer_at_least
 from keras_attn.text._counting import document_frequencies
 from keras_attn.text._inputs import as_strings, iterate_batches
 from keras_attn.text._layer import StringLayer
+from keras_attn.text._rules import CURRENT, FIRST, Rules
 from keras_attn.text._term_files import read_terms, write_terms
 from keras_attn.text.normalization import Normalizer
 from keras_attn.text.truncation import check_head, keep_ends
@@ -44,6 +45,8 @@ class NGramEncoder(StringLayer):
             counts once (Wang and Manning, ACL 2012, find this better).
         min_count: The smallest number of texts in which an n-gram of a vocabulary occurs.
         lowercase: Whether to compare words in lower case.
+        rules: Version of the rules of `Normalizer` and `split_words`. Version 1 is that of models
+            saved by keras_attn 0.1.
 
     Call arguments:
         texts: String tensor `(B,)`, or a list, tuple, array or pandas column of str or bytes.
@@ -56,8 +59,8 @@ class NGramEncoder(StringLayer):
     Raises:
         RuntimeError: On a call, if there is no vocabulary yet.
         TypeError: An element of `texts` is not a string.
-        ValueError: A size is below 3, `max_length` or `min_count` is below 1, or `head` is
-            not between 0 and `max_length`.
+        ValueError: A size is below 3, `max_length` or `min_count` is below 1, `head` is not
+            between 0 and `max_length`, or `rules` is neither 1 nor 2.
 
     Example:
 
@@ -75,6 +78,7 @@ class NGramEncoder(StringLayer):
         once: bool = False,
         min_count: int = 1,
         lowercase: bool = True,
+        rules: Rules = CURRENT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,7 +96,8 @@ class NGramEncoder(StringLayer):
         self.once = once
         self.min_count = min_count
         self.lowercase = lowercase
-        self.normalizer = Normalizer(lowercase=lowercase)
+        self.rules = rules
+        self.normalizer = Normalizer(lowercase=lowercase, rules=rules)
         self.vocabularies = [Vocabulary(name=f"vocabulary_{order}") for order in self.orders]
         self.built = True
 
@@ -134,7 +139,7 @@ class NGramEncoder(StringLayer):
             texts: As in a call.
             whole: Whether to keep all words of a long text.
         """
-        words = split_words(self.normalizer(as_strings(texts, rank=1)))
+        words = split_words(self.normalizer(as_strings(texts, rank=1)), self.rules)
         return words if whole else keep_ends(words, self.max_length, self.head)
 
     def folds(self, texts: Any, num_folds: int) -> Tensor:
@@ -189,6 +194,25 @@ class NGramEncoder(StringLayer):
     def call(self, texts: Any) -> Tensor:
         return self.dense(self.lookup(self.words(texts)))
 
+    def is_known(self, words: Tensor) -> Tensor:
+        """Return whether each word is in the vocabulary: bool, of the shape of `words`."""
+        return self.vocabularies[0](words) != UNKNOWN_ID
+
+    def count_words(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the number of words of each text, and of those in the vocabulary.
+
+        Args:
+            ids: Ragged ids `(B, None, G)` from `lookup`.
+
+        Returns:
+            Two int32 tensors `(B,)`.
+        """
+        import tensorflow as tf
+
+        is_known = tf.cast(ids.values[:, 0] != UNKNOWN_ID, tf.int32)
+        known = tf.math.unsorted_segment_sum(is_known, ids.value_rowids(), ids.nrows())
+        return tf.cast(ids.row_lengths(), tf.int32), known
+
     def dense(self, ids: Tensor) -> Tensor:
         """Return ragged ids `(B, None, G)` as a dense tensor `(B, T, G)`, padded with 0.
 
@@ -213,7 +237,12 @@ class NGramEncoder(StringLayer):
             "once": self.once,
             "min_count": self.min_count,
             "lowercase": self.lowercase,
+            "rules": self.rules,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NGramEncoder":
+        return cls(**{"rules": FIRST, **config})  # version 0.1 saved no version of the rules
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write all vocabularies to one file: an n-gram per line, its words separated by spaces."""

@@ -8,6 +8,7 @@ import numpy as np
 from keras_attn._arrays import as_array
 from keras_attn._token_ids import FIRST_BYTE_ID, FIRST_PIECE_ID
 from keras_attn._validation import check_rate
+from keras_attn.text.normalization import Normalizer, split_spaces
 from keras_attn.text.subwords import MARKER, SubwordTokenizer
 
 # Segmentations of each word that are drawn per call, and shared by its occurrences.
@@ -29,6 +30,7 @@ class SubwordDropout:
         tokenizer: A tokenizer with pieces.
         texts: The texts: a list, an array or a pandas column of strings.
         rate: Probability at which a piece is skipped, in [0, 1).
+        normalizer: Normalization of the texts; None is that of the tokenizer.
 
     Raises:
         TypeError: A text is not a string.
@@ -45,18 +47,23 @@ class SubwordDropout:
     """
 
     def __init__(
-        self, tokenizer: SubwordTokenizer, texts: Sequence[str] | np.ndarray, rate: float
+        self,
+        tokenizer: SubwordTokenizer,
+        texts: Sequence[str] | np.ndarray,
+        rate: float,
+        normalizer: Normalizer | None = None,
     ) -> None:
         check_rate("rate", rate)
         self.rate = rate
         self._ids = {piece: FIRST_PIECE_ID + n for n, piece in enumerate(tokenizer.pieces)}
         self._max_piece_length = max(map(len, self._ids))
+        normalizer = normalizer or tokenizer.normalizer
         texts = as_array(texts)
         word_numbers: dict[str, int] = {}
         self._texts: list[np.ndarray] = []  # the numbers of the words of each text
         for start in range(0, len(texts), _BATCH_SIZE):
-            for text in tokenizer.normalizer(list(texts[start : start + _BATCH_SIZE])).numpy():
-                words = text.decode("utf-8").split()
+            for text in normalizer(list(texts[start : start + _BATCH_SIZE])).numpy():
+                words = split_spaces(text)
                 numbers = [word_numbers.setdefault(word, len(word_numbers)) for word in words]
                 self._texts.append(np.array(numbers, "int64"))
         self._words = [MARKER + word.replace(MARKER, _LITERAL_MARKER) for word in word_numbers]

@@ -1,20 +1,22 @@
 """Training of subword tokenizers by byte-pair encoding."""
 
 import collections
+import functools
 import re
+import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from keras_attn._token_ids import FIRST_PIECE_ID
 from keras_attn._validation import check_integer_at_least
 from keras_attn.text._inputs import iterate_batches
-from keras_attn.text.normalization import Normalizer
+from keras_attn.text.normalization import Normalizer, split_spaces
 from keras_attn.text.subwords import MARKER, SubwordTokenizer
 
 _BATCH_SIZE = 1024  # texts that are normalized together
 _MAX_REPETITIONS = 1024  # of a word in one fragment
 _MAX_PIECE_CHARACTERS = 24
-_RUNS = re.compile(r"[\w']+|[^\w']")
 
 
 def train_subwords(
@@ -23,6 +25,8 @@ def train_subwords(
     normalizer: Normalizer = Normalizer(lowercase=False),  # noqa: B008
     min_count: int = 2,
     split_punctuation: bool = False,
+    targets: Iterable[str] = (),
+    target_normalizer: Normalizer | None = None,
 ) -> SubwordTokenizer:
     """Train a tokenizer by byte-pair encoding (Sennrich et al., arXiv:1508.07909).
 
@@ -36,7 +40,10 @@ def train_subwords(
         normalizer: The normalizer of the tokenizer.
         min_count: How often a character, or a pair of pieces, must occur to become a piece.
         split_punctuation: Whether to prevent pieces with both letters or digits and
-            punctuation, such as `"man."`. Apostrophes count as letters.
+            punctuation, such as `"man."`. Apostrophes count as letters, and so do the marks of
+            Indic scripts, Thai and others.
+        targets: Further training texts, which are read after `texts`: translations of them.
+        target_normalizer: The normalizer of `targets`; None is that of the tokenizer.
 
     Returns:
         The trained tokenizer.
@@ -63,6 +70,7 @@ def train_subwords(
     check_integer_at_least(FIRST_PIECE_ID + 1, size=size)
     check_integer_at_least(1, min_count=min_count)
     words = _count_words(texts, normalizer)
+    words.update(_count_words(targets, target_normalizer or normalizer))
     characters = _frequent_characters(words, (size - FIRST_PIECE_ID + 1) // 2, min_count)
     if not characters:
         raise ValueError(
@@ -83,13 +91,26 @@ def train_subwords(
     return SubwordTokenizer(sorted(ids, key=ids.__getitem__), normalizer=normalizer)
 
 
-def _count_words(texts: Iterable[str], normalizer: Normalizer) -> dict[str, int]:
+def _count_words(texts: Iterable[str], normalizer: Normalizer) -> collections.Counter[str]:
     """Count each word, in the order of first occurrence."""
     counts: collections.Counter[str] = collections.Counter()
     for batch in iterate_batches(texts, _BATCH_SIZE):
         for text in normalizer(batch).numpy():
-            counts.update(text.decode("utf-8").split())
+            counts.update(split_spaces(text))
     return counts
+
+
+@functools.cache
+def _runs() -> re.Pattern[str]:
+    """Return a pattern of runs of letters, digits and marks, and of single other characters.
+
+    Python's own class of word characters has no marks: it would cut Thai and Hindi words at each
+    vowel sign.
+    """
+    codes = range(sys.maxunicode + 1)
+    marks = [chr(code) for code in codes if unicodedata.category(chr(code)).startswith("M")]
+    letters = rf"\w'{''.join(marks)}\u200c\u200d"
+    return re.compile(f"[{letters}]+|[^{letters}]")
 
 
 def _frequent_characters(words: dict[str, int], max_count: int, min_count: int) -> set[str]:
@@ -115,7 +136,7 @@ def _fragments(
         known = "".join(character if character in characters else " " for character in word)
         known = known.replace(MARKER, " ")
         if split_punctuation:
-            known = " ".join(_RUNS.findall(known))
+            known = " ".join(_runs().findall(known))
         text = f" {MARKER if MARKER in characters else ''}{known}"
         for start in range(0, count, _MAX_REPETITIONS):
             yield text * min(_MAX_REPETITIONS, count - start)

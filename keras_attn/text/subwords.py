@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_attn._token_ids import END_ID, FIRST_BYTE_ID, FIRST_PIECE_ID, PADDING_ID, START_ID
 from keras_attn._types import Tensor
@@ -102,12 +103,18 @@ class SubwordTokenizer(StringLayer):
     def call(self, texts: Any) -> Tensor:
         return self.tokenize(texts)
 
-    def tokenize(self, texts: Any) -> Tensor:
-        """Return the ids of texts, as a ragged int32 tensor `(B, None)`. A call does the same."""
+    def tokenize(self, texts: Any, normalizer: Normalizer | None = None) -> Tensor:
+        """Return the ids of texts, as a ragged int32 tensor `(B, None)`. A call does the same.
+
+        Args:
+            texts: As in a call.
+            normalizer: Another normalization than that of the tokenizer, such as one for targets.
+        """
         import tensorflow as tf
 
         self._check_has_pieces()
-        words = tf.strings.split(self.normalizer(as_strings(texts, rank=1)))
+        normalizer = self.normalizer if normalizer is None else normalizer
+        words = tf.strings.split(normalizer(as_strings(texts, rank=1)))
         tokens = self._compiled(words) if tf.executing_eagerly() else self._tokenize_rows(words)
         return tokens if self.max_length is None else tokens[:, : self.max_length]
 
@@ -144,6 +151,30 @@ class SubwordTokenizer(StringLayer):
         texts = tf.strings.strip(texts)  # a model may generate the space of a word, and no word
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
 
+    def count_characters(self, ids: Any) -> tuple[int, int]:
+        """Return the number of characters of a text, and of those that are in pieces.
+
+        The others are encoded as bytes. Spaces are not counted.
+
+        Args:
+            ids: Integers `(T,)`, the ids of one text.
+
+        Example:
+
+        >>> tokenizer = SubwordTokenizer(["▁", "a", "bc"])
+        >>> tokenizer.count_characters(tokenizer(["abc é"])[0])
+        (4, 3)
+        """
+        known = unknown = 0
+        for token_id in np.asarray(ids).tolist():
+            if token_id >= FIRST_PIECE_ID:
+                known += len(self._pieces[token_id - FIRST_PIECE_ID].removeprefix(MARKER))
+            elif token_id >= FIRST_BYTE_ID:
+                octet = token_id - FIRST_BYTE_ID
+                # Only the first byte of each character is counted; a space has one byte.
+                unknown += octet & 0xC0 != 0x80 and octet != ord(" ")
+        return known + unknown, known
+
     def token_strings(self, ids: Iterable[int]) -> list[str]:
         """Return a readable name of each id.
 
@@ -166,6 +197,10 @@ class SubwordTokenizer(StringLayer):
             "normalizer": dataclasses.asdict(self.normalizer),
             "max_length": self.max_length,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "SubwordTokenizer":
+        return cls(**{**config, "normalizer": Normalizer.from_config(config["normalizer"])})
 
     def assign(self, pieces: Iterable[str]) -> None:
         """Replace the pieces.

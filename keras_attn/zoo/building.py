@@ -71,7 +71,9 @@ def build(
     """
     entry = registry.describe(name)
     labels = _requested_labels(entry, label_names, num_classes)
-    arguments = _arguments(entry, preprocessing or {}, overrides)
+    recipe = entry.recipe
+    settings = recipe.preprocessing if weights is not None else recipe.fresh_preprocessing
+    arguments = _arguments(entry, settings, preprocessing or {}, overrides)
     dataset_labels = datasets.describe_dataset(entry.recipe.dataset).label_names
     if labels is None or labels == dataset_labels or weights is None:
         model = _new(entry.recipe, dataset_labels if labels is None else labels, arguments)
@@ -144,10 +146,12 @@ def _requested_labels(
 
 
 def _arguments(
-    entry: registry.Entry, preprocessing: Mapping[str, Any], overrides: Mapping[str, Any]
+    entry: registry.Entry,
+    settings: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the arguments of `from_architecture`, without the labels."""
-    settings = entry.recipe.preprocessing
     for key in preprocessing:
         if key not in settings:
             kind = f"setting in `preprocessing` of {entry.name!r}"

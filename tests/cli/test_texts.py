@@ -123,9 +123,28 @@ def test_json_lines_are_for_pipelines(own, run, tmp_path):
         assert answers[0]["label"] == "food"
         assert answers[3]["label"] == "weather"
         for answer in answers:
-            assert set(answer) == {"label", "score", "probabilities", "text"}
+            assert set(answer) == {
+                "label",
+                "score",
+                "probabilities",
+                "words",
+                "known_words",
+                "text",
+            }
             assert list(answer["probabilities"]) == sorted(TOPICS)
             assert answer["score"] == max(answer["probabilities"].values())
+
+
+def test_a_text_of_unknown_words_is_noted(own, run):
+    path = own[0] / "model.keras"
+    assert "3/3" in run("predict", path, "soup and bread")
+    assert "warning" not in run.err
+    printed = run("predict", path, "soup and bread", "\u4f60\u597d zzz", "--json")
+    assert json.loads(printed.splitlines()[1])["known_words"] == 0
+    warning = "the model knows 0 of 3 words. The answer says little about the text."
+    assert f"warning: text 2: {warning}" in run.err
+    assert "The model knows 0 of 3 words" in run("explain", path, "\u4f60\u597d zzz")
+    assert f"warning: {warning}" in run.err
 
 
 def test_a_pipe_is_read_where_no_text_is_given(own):

@@ -59,6 +59,8 @@ COUNTS, WHO, VERBS = list(WORDS)[1:4], list(WORDS)[4:8], list(WORDS)[8:13]
 SOURCES = [f"the {count} {who} {verb} now" for count in COUNTS for who in WHO for verb in VERBS]
 PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOURCES]
 ONE = "the two dogs run now"
+COVERAGE = ("characters", "known_characters")
+SPELLING = "Targets keep their quotes, dashes and full-width forms."
 TOKENS = "BLEU of lower-cased tokens (en)"
 TITLES = {
     "BLEU": "bleu",
@@ -157,16 +159,16 @@ def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
     assert len(groups) == 3
     answers = [json.loads(line) for line in run(*arguments, "--json").splitlines()]
     for text, group, answer in zip(texts, groups, answers, strict=True):
-        assert set(answer) == {"source", "text", "score", "n_best"}
+        assert set(answer) == {"source", "text", "score", *COVERAGE, "n_best"}
         assert answer["source"] == text
         first, second = answer["n_best"]
-        assert first == {"text": answer["text"], "score": answer["score"]}
+        assert first == {key: answer[key] for key in ("text", "score", *COVERAGE)}
         assert first["score"] >= second["score"]
         written = [f"{best['score']:.4f}\t{best['text']}" for best in answer["n_best"]]
         assert group.split("\n") == written
     assert answers[1]["text"] == ""
     alone = json.loads(run("translate", path, texts[0], "--beam-size", "3", "--json"))
-    assert alone == {key: answers[0][key] for key in ("source", "text", "score")}
+    assert alone == {key: answers[0][key] for key in ("source", "text", "score", *COVERAGE)}
 
 
 def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, monkeypatch):
@@ -195,7 +197,7 @@ def test_predict_translates_as_translate_does(own, run):
     for size in ("1", "3"):
         options = (path, *texts, "--beam-size", size)
         expected = [
-            {"text": answer["text"], "score": answer["score"], "sentence": answer["source"]}
+            {"sentence" if key == "source" else key: value for key, value in answer.items()}
             for answer in map(json.loads, run("translate", *options, "--json").splitlines())
         ]
         assert list(map(json.loads, run("predict", *options, "--json").splitlines())) == expected
@@ -203,6 +205,14 @@ def test_predict_translates_as_translate_does(own, run):
         for answer in expected[:2]:
             row = rf"{answer['sentence']} +{re.escape(answer['text'])} +{answer['score']:.3f}"
             assert re.search(row, printed)
+
+
+def test_a_sentence_of_unknown_characters_is_noted(own, run):
+    for command in ("predict", "translate"):
+        run(command, own[0] / "model.keras", ONE, "\u4f60\u597d the", "--beam-size", "1")
+        assert "warning" not in run.err or "text 1" not in run.err
+        run(command, own[0] / "model.keras", "\u4f60\u597d", "--beam-size", "1")
+        assert "warning: the model knows 0 of 2 characters." in run.err
 
 
 def test_a_sentence_that_is_cut_is_noted(own, run):
@@ -306,17 +316,24 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    vocabulary, batches = notes
+    vocabulary, batches, spelling = notes
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
+    assert spelling == SPELLING
+    assert fitted.subwords.fold_targets is False
 
 
-def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is():
+def test_on_as_many_pairs_as_its_own_a_recipe_changes_only_the_spelling_of_targets():
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
     pairs = pairs_of(29_000, 16)
-    assert training.fit_recipe(recipe, {"train": pairs}) == (recipe, [])
+    fitted, notes = training.fit_recipe(recipe, {"train": pairs})
+    assert notes == [SPELLING]
+    assert fitted.model_dump() == {
+        **recipe.model_dump(),
+        "subwords": {**recipe.subwords.model_dump(), "fold_targets": False},
+    }
     shorter, notes = training.fit_recipe(recipe, {"train": pairs}, epochs=5)
-    assert (shorter.training.epochs, notes) == (5, [])
+    assert (shorter.training.epochs, notes) == (5, [SPELLING])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ AWKWARD = [
     "a\x00b",
     "\u00e9 e\u0301",
     "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f \U0001f44d\U0001f3fd",
+    "e\u0301\u0323 \u1112\u1161\u11ab \u0e17\u0e35\u0e48\u0e19\u0e35 \u1780\u17d2\u179a",
+    "co\u00adop \u200fab\u2060c \u202eh\u0331H\u0331 &lt;\u0338 &amp\u037e",
     "\u6211\u559c\u6b22\u8fd9\u90e8\u7535\u5f71\u3002",
     "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
     "\uff21\uff22\uff43\uff01 \uff06amp;lt;",

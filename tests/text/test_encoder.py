@@ -284,3 +284,22 @@ def test_an_empty_file_is_no_vocabulary(encoder, tmp_path):
     with pytest.raises(ValueError, match=r"vocabulary\.txt' is empty"):
         encoder.read(tmp_path / "vocabulary.txt")
     assert encoder.vocabularies[0].terms == before
+
+
+def test_words_and_known_words_are_counted():
+    encoder = make(once=True)
+    ids = encoder.lookup(encoder.words(["so so GREAT", "", "bad!", "\u4e2d\u6587"]))
+    words, known = encoder.count_words(ids)
+    assert words.numpy().tolist() == [3, 0, 2, 2]
+    assert known.numpy().tolist() == [2, 0, 2, 0]
+    assert encoder.is_known(tf.constant(["so", "great"])).numpy().tolist() == [True, False]
+
+
+def test_a_configuration_of_version_0_1_keeps_its_rules():
+    config = make().get_config()
+    assert NGramEncoder.from_config(config).rules == 2
+    del config["rules"]
+    old = NGramEncoder.from_config(config)
+    assert old.rules == old.normalizer.rules == 1
+    text = "e\u0301 \u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"
+    assert b" ".join(old.words([text]).to_list()[0]).decode() == text

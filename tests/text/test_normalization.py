@@ -40,10 +40,28 @@ def normalized(text, **fields):
         ("&amp;amp;amp;quot;", '"'),
         ("&eacute; & &; AT&T", "&eacute; & &; at&t"),
         ("\uff06\uff41\uff4d\uff50\uff1b", "&"),
+        ("co\u00adop\u2060er\u200eate \u200f\u05d0\u061c\u202b!\u202c\u2069", "cooperate \u05d0!"),
+        ("\u0645\u06cc\u200c\u062e\u0648", "\u0645\u06cc\u200c\u062e\u0648"),
+        ("\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
+        ("H\u0331 \u1e96 J\u030c \u01f0", "\u1e96 \u1e96 \u01f0 \u01f0"),
+        ("&lt;\u0338 &amp\u037e <br\u226f", "\u226e & \u226f"),
     ],
 )
 def test_one_spelling(text, expected):
     assert normalized(text) == expected
+
+
+def test_what_is_written_is_spelled_as_it_was():
+    text = (
+        "\uff1f\uff0c\uff01 \u201cWell\u2026\u201d \u2014 50\u202f\u20ac\u3000l\u2019\u00e9t\u00e9"
+    )
+    normalizer = Normalizer(lowercase=False, html=False, fold=False)
+    assert normalizer(f" {text}\t\x00\u2028\n").numpy().decode() == text
+    assert normalizer("a\r\n\x85b  c").numpy().decode() == "a b c"
+
+
+def test_version_0_1_keeps_what_is_invisible():
+    assert normalized("co\u00adop \uff21", rules=1) == "co\u00adop a"
 
 
 def test_what_is_switched_off_stays():

@@ -257,3 +257,34 @@ def test_what_is_rarely_seen_together_is_no_piece():
     pieces = train_subwords(["ab", "a", "b"], size=300, min_count=2).pieces
     assert "\u2581a" in pieces
     assert "\u2581ab" not in pieces
+
+
+def test_characters_and_known_characters_are_counted(tokenizer):
+    ids = tokenizer(["abba \u6f22\u6f22", "", "\u00e9\U0001f600 a", "the \u2581"])
+    counts = [tokenizer.count_characters(row) for row in ids]
+    assert counts == [(6, 6), (0, 0), (3, 1), (4, 3)]
+
+
+def test_a_configuration_of_version_0_1_keeps_its_rules(tokenizer):
+    config = tokenizer.get_config()
+    assert SubwordTokenizer.from_config(config).normalizer == tokenizer.normalizer
+    del config["normalizer"]["rules"], config["normalizer"]["fold"]
+    assert SubwordTokenizer.from_config(config).normalizer == Normalizer(lowercase=False, rules=1)
+
+
+def test_pieces_of_targets_as_they_are_written():
+    written = Normalizer(lowercase=False, html=False, fold=False)
+    read = Normalizer(lowercase=False, html=False)
+    texts, targets = ["a\uff1f"] * 4, ["a\uff1f\u3000b\u202f\u2019"] * 4
+    tokenizer = train_subwords(texts, 300, read, targets=targets, target_normalizer=written)
+    assert "?" in tokenizer.pieces
+    assert {"\uff1f", "\u3000", "\u202f"} <= set("".join(tokenizer.pieces))
+    ids = tokenizer.tokenize(targets[:1], written)
+    assert tokenizer.detokenize(ids).numpy()[0].decode() == targets[0]
+    assert tokenizer.count_characters(ids[0])[1] == len(targets[0])
+
+
+def test_vowel_signs_do_not_part_words():
+    text = "\u0939\u093f\u0928\u094d\u0926\u0940 \u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"
+    tokenizer = train_subwords([text] * 4, 300, split_punctuation=True)
+    assert [len(tokenizer([word])[0]) for word in text.split()] == [1, 1]

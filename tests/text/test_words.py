@@ -31,11 +31,37 @@ def words(text):
         ("\U0001f44d\U0001f3fd!", ["\U0001f44d\U0001f3fd", "!"]),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", None),
         ("\ufffd", ["\ufffd"]),
+        (
+            "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48 ok",
+            ["\u0e17\u0e35\u0e48", "\u0e19\u0e35\u0e48", "ok"],
+        ),  # Thai
+        ("\u0e1b\u0e352566\u0e1b \u0e51\u0e52", ["\u0e1b\u0e35", "2566", "\u0e1b", "\u0e51\u0e52"]),
+        ("\u0ea5\u0eb2\u0ea7", ["\u0ea5", "\u0eb2", "\u0ea7"]),  # Lao
+        (
+            "\u1781\u17d2\u1798\u17c2\u179a\u17d4",
+            ["\u1781\u17d2\u1798\u17c2", "\u179a", "\u17d4"],
+        ),  # Khmer
+        (
+            "\u1019\u103c\u1014\u103a\u1019\u102c \u1019\u1039\u1019",  # Burmese
+            ["\u1019\u103c", "\u1014\u103a", "\u1019\u102c", "\u1019\u1039\u1019"],
+        ),
+        ("\u845b\U000e0100\u57ce", ["\u845b\U000e0100", "\u57ce"]),
         ("\u00e9" * 70, ["\u00e9" * 64]),
     ],
 )
 def test_words(text, expected):
     assert words(text) == ([text] if expected is None else expected)
+
+
+def test_version_0_1_takes_a_thai_sentence_as_a_word():
+    text = "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48 \u6f22\u5b57"
+    assert [word.decode() for word in split_words([text], rules=1).to_list()[0]] == [
+        "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48",
+        "\u6f22",
+        "\u5b57",
+    ]
+    with pytest.raises(ValueError, match="`rules` must be 2"):
+        split_words([text], rules=0)
 
 
 def test_nothing_but_spaces_and_long_runs_is_lost():

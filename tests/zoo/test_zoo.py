@@ -88,6 +88,12 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         assert run["metrics"]["test"]["examples"] >= least
 
 
+def test_a_recipe_of_targets_as_written_is_not_the_one_that_folded_them():
+    recipe = zoo.describe("multi30k_en_de_transformer").recipe
+    subwords = recipe.subwords.model_copy(update={"fold_targets": False})
+    assert recipe.model_copy(update={"subwords": subwords}).digest != recipe.digest
+
+
 @every_trained_entry
 def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     entry = zoo.describe(name)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn.tasks.coverage import is_little_known
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -21,6 +23,7 @@ TITLES = {
     "gradient_times_input": "gradient times input",
     "attention": "attention",
 }
+MAX_UNKNOWN = 200  # characters of the list of unknown words
 TOP = 8  # number of words in the table for terminals
 
 
@@ -42,7 +45,8 @@ def terminal(explanation: Explanation) -> "RenderableType":
     )
     if explanation.attention is not None:
         legend.append("; ").append("looked at", _rgb(ATTENTION))
-    lines += [legend, Text(_agreement(explanation), style="dim")]
+    lines += [legend, Text(_coverage(explanation), style=_coverage_style(explanation))]
+    lines.append(Text(_agreement(explanation), style="dim"))
     if explanation.tokens:
         lines.append(_top_words(explanation))
     return Group(*lines)
@@ -80,7 +84,8 @@ def html(explanation: Explanation) -> str:
         f'<table style="border-collapse:collapse;color:inherit;background:inherit">\n'
         + "\n".join(rows)
         + f'\n</table>\n<div style="font-size:12px">{legend} '
-        f"{markup.escape(repr(explanation.label))}. {markup.escape(_agreement(explanation))}</div>"
+        f"{markup.escape(repr(explanation.label))}. {_html_coverage(explanation)} "
+        f"{markup.escape(_agreement(explanation))}</div>"
         "\n</div>"
     )
 
@@ -103,7 +108,39 @@ def _heading(explanation: Explanation) -> str:
     return heading
 
 
+def _coverage(explanation: Explanation) -> str:
+    """Return a sentence on the known words, and a list of the unknown ones."""
+    answer = explanation.answer
+    unknown = [
+        token
+        for token, known in zip(explanation.tokens, explanation.known, strict=True)
+        if not known
+    ]
+    listed = " ".join(dict.fromkeys(unknown))
+    if len(listed) > MAX_UNKNOWN:
+        listed = listed[:MAX_UNKNOWN] + "..."
+    sentence = f"The model knows {answer.known_words} of {answer.words} words"
+    sentence += f"; not: {listed}" if unknown else ""
+    if is_little_known(answer.known_words, answer.words):
+        sentence += ". The answer says little about this text"
+    return f"{sentence}."
+
+
+def _coverage_style(explanation: Explanation) -> str:
+    answer = explanation.answer
+    return "bold yellow" if is_little_known(answer.known_words, answer.words) else "dim"
+
+
+def _html_coverage(explanation: Explanation) -> str:
+    answer = explanation.answer
+    sentence = markup.escape(_coverage(explanation))
+    little = is_little_known(answer.known_words, answer.words)
+    return f"<b>{sentence}</b>" if little else sentence
+
+
 def _agreement(explanation: Explanation) -> str:
+    if all(value is None for value in explanation.agreement.values()):
+        return "The methods are not compared: too few words are known, or none has an effect."
     shares = [
         f"{TITLES[name]} {'-' if value is None else f'{value:.2f}'}"
         for name, value in explanation.agreement.items()

@@ -17,13 +17,12 @@ from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks._batches import alternate_lengths, as_tuple, check_batched
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
-    Classification,
     ClassificationTask,
-    classification_answers,
     cross_entropy,
     serving_outputs,
 )
 from keras_attn.tasks.task import Task
+from keras_attn.tasks.texts.answers import TextClassification, text_answers
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
@@ -309,16 +308,16 @@ class TextClassifier(ClassificationTask):
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of them
         self, texts: str | bytes, *, batch_size: int = BATCH
-    ) -> Classification: ...
+    ) -> TextClassification: ...
 
     @overload
     def classify(
         self, texts: Sequence[str] | np.ndarray, *, batch_size: int = BATCH
-    ) -> list[Classification]: ...
+    ) -> list[TextClassification]: ...
 
     def classify(
         self, texts: Any, *, batch_size: int = BATCH
-    ) -> Classification | list[Classification]:
+    ) -> TextClassification | list[TextClassification]:
         """Classify texts of any length.
 
         Args:
@@ -327,7 +326,8 @@ class TextClassifier(ClassificationTask):
             batch_size: Number of texts in a batch.
 
         Returns:
-            A `Classification` for a single text, a list of them for several texts.
+            A `TextClassification` for a single text, a list of them for several texts. It says how
+            many of the words are known.
 
         Raises:
             TypeError: An element of `texts` is not a string.
@@ -336,12 +336,17 @@ class TextClassifier(ClassificationTask):
             return self.answers([texts])[0]
         return self.answers(_as_list(texts), batch_size=batch_size)
 
-    def answers(self, inputs: Sequence[Any], *, batch_size: int = BATCH) -> list[Classification]:
+    def answers(
+        self, inputs: Sequence[Any], *, batch_size: int = BATCH
+    ) -> list[TextClassification]:
         """Return the answer for each text, see `classify`."""
-        answers = []
+        answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
-            logits = self.predict_on_batch(self.encoder(list(inputs[start : start + batch_size])))
-            answers += classification_answers(self.label_names, softmax(logits))
+            words = self.encoder.words(list(inputs[start : start + batch_size]))
+            ids = self.encoder.lookup(words)
+            counts = (count.numpy() for count in self.encoder.count_words(ids))
+            logits = self.predict_on_batch(self.encoder.dense(ids))
+            answers += text_answers(self.label_names, softmax(logits), *counts)
         return answers
 
     def explain(self, text: str, label: str | None = None) -> TextExplanation:
@@ -408,7 +413,11 @@ class TextClassifier(ClassificationTask):
         import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
-            return serving_outputs(self.label_names, tf.nn.softmax(self(texts, training=False)))
+            ids = self.encoder.lookup(self.encoder.words(texts))
+            words, known_words = self.encoder.count_words(ids)
+            probabilities = tf.nn.softmax(self(self.encoder.dense(ids), training=False))
+            outputs = serving_outputs(self.label_names, probabilities)
+            return {**outputs, "words": words, "known_words": known_words}
 
         return serve
 

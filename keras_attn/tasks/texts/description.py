@@ -47,7 +47,7 @@ class TextRecipe(Recipe):
         return self.text.model_dump()
 
 
-class TextClassification(cards.ClassificationDescription):
+class TextClassificationDescription(cards.ClassificationDescription):
     """Classification of a text as one of a set of labels."""
 
     name = "text_classification"
@@ -56,7 +56,11 @@ class TextClassification(cards.ClassificationDescription):
     recipe: ClassVar[type[Recipe]] = TextRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "texts in UTF-8"),),
-        cards.OUTPUTS,
+        (
+            *cards.OUTPUTS,
+            TensorInfo("words", "int32", ("B",), "number of words that are read"),
+            TensorInfo("known_words", "int32", ("B",), "how many of them are in the vocabulary"),
+        ),
     )
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
     table = TextTableReader()
@@ -65,4 +69,4 @@ class TextClassification(cards.ClassificationDescription):
         return fit_to_texts(recipe, train)
 
 
-DESCRIPTION: TaskDescription = register_task(TextClassification())
+DESCRIPTION: TaskDescription = register_task(TextClassificationDescription())

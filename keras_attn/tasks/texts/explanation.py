@@ -17,8 +17,8 @@ from keras_attn import models
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
-from keras_attn.tasks.classification import Classification
 from keras_attn.tasks.texts import _rendering
+from keras_attn.tasks.texts.answers import TextClassification
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.texts.classifier import TextClassifier
 
 ROWS = 32  # texts in a batch of leave-one-out
+MIN_RANKED = 3  # words of which a rank correlation is reported
 
 # Traced functions by classifier. An attribute of the classifier would become part of its exports.
 _traced: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
@@ -53,36 +54,45 @@ class TextExplanation:
             features and summed over them.
         leave_one_out: Float array `(T,)`, the label's log-odds minus those of the text without
             the word. Positive where the word is evidence for the label.
+        known: For each word, whether it is in the vocabulary.
     """
 
     label: str
-    answer: Classification
+    answer: TextClassification
     tokens: tuple[str, ...]
     attention: np.ndarray | None
     gradient_times_input: np.ndarray
     leave_one_out: np.ndarray
+    known: tuple[bool, ...]
 
     @property
     def agreement(self) -> dict[str, float | None]:
         """Spearman's rank correlation with the absolute value of `leave_one_out`.
 
-        It is computed for `attention` and for the absolute value of `gradient_times_input`. It is
-        None if there is no attention, or if either array is constant.
+        It is computed for `attention` and for the absolute value of `gradient_times_input`, over
+        the known words. It is None if there is no attention, if either array is constant, or if
+        fewer than `MIN_RANKED` words are known: an order of one or two words says nothing.
         """
-        effect = np.abs(self.leave_one_out)
+        known = np.array(self.known, bool)
+        effect = np.abs(self.leave_one_out)[known]
+        methods = {
+            "attention": self.attention,
+            "gradient_times_input": np.abs(self.gradient_times_input),
+        }
         return {
-            "attention": None
-            if self.attention is None
-            else rank_correlation(self.attention, effect),
-            "gradient_times_input": rank_correlation(np.abs(self.gradient_times_input), effect),
+            name: None
+            if values is None or known.sum() < MIN_RANKED
+            else rank_correlation(values[known], effect)
+            for name, values in methods.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as a dictionary that can be written as JSON."""
         return {
             "label": self.label,
-            "answer": self.answer._asdict(),
+            "answer": self.answer.to_dict(),
             "tokens": list(self.tokens),
+            "known": list(self.known),
             "attention": None if self.attention is None else self.attention.tolist(),
             "gradient_times_input": self.gradient_times_input.tolist(),
             "leave_one_out": self.leave_one_out.tolist(),
@@ -119,9 +129,9 @@ def explain_text(
     words = classifier.encoder.words([text]).values
     tokens = tuple(word.decode() for word in words.numpy())
     attention, gradient = _attention_and_gradient(classifier, words, index)
-    return TextExplanation(
-        label, answer, tokens, attention, gradient, _leave_one_out(classifier, words, index)
-    )
+    effect = _leave_one_out(classifier, words, index)
+    known = tuple(classifier.encoder.is_known(words).numpy().tolist())
+    return TextExplanation(label, answer, tokens, attention, gradient, effect, known)
 
 
 def over_words(weights: np.ndarray) -> np.ndarray:

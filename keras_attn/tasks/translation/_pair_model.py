@@ -16,7 +16,7 @@ from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH, STATIC_MULTIPLE
 from keras_attn.tasks.translation._sentences import sentence_ids
-from keras_attn.text import SubwordTokenizer, train_subwords
+from keras_attn.text import Normalizer, SubwordTokenizer, train_subwords
 
 Texts = Sequence[str] | np.ndarray
 
@@ -30,6 +30,14 @@ class PairModel(Task):
     tokenizer: SubwordTokenizer
     max_length: int
     min_count: int
+    fold_targets: bool
+
+    @property
+    def target_normalizer(self) -> Normalizer:
+        """The normalization of targets: that of sources, but spelled as they are written."""
+        if self.fold_targets:
+            return self.tokenizer.normalizer
+        return dataclasses.replace(self.tokenizer.normalizer, fold=False)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         return self.network(inputs, training=training)
@@ -48,11 +56,13 @@ class PairModel(Task):
         """
         self._check_adaptable()
         trained = train_subwords(
-            [*_as_list(sources), *_as_list(targets)],
+            sources,
             self.network.config.vocabulary_size,
             self.tokenizer.normalizer,
             min_count=self.min_count,
             split_punctuation=True,
+            targets=targets,
+            target_normalizer=self.target_normalizer,
         )
         self.tokenizer.assign(trained.pieces)
 
@@ -74,7 +84,11 @@ class PairModel(Task):
                 "There must be one target for each source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
-        return self.paired(self._ids(_as_list(sources)), self._ids(_as_list(targets)))
+        source_ids = self._ids(_as_list(sources))
+        target_ids = sentence_ids(
+            self.tokenizer, _as_list(targets), self.max_length, normalizer=self.target_normalizer
+        )
+        return self.paired(source_ids, target_ids)
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
         """Return encoded pairs from ids without start and end, truncated to `max_length`."""
@@ -154,7 +168,7 @@ class PairModel(Task):
 
         (targets,) = rest
         check_batched(x)
-        ids = self.tokenizer(targets)[:, : self.max_length]
+        ids = self.tokenizer.tokenize(targets, self.target_normalizer)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
         target = tf.concat([starts, ids], axis=1).to_tensor()
         predicted = tf.concat([ids, ends], axis=1).to_tensor()

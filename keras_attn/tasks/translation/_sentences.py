@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn.batching import pad_rows
-from keras_attn.text import SubwordTokenizer
+from keras_attn.text import Normalizer, SubwordTokenizer
 
 BATCH = 256  # texts that are tokenized in one call
 
@@ -17,11 +17,20 @@ def sentence_ids(
     texts: Sequence[Any] | np.ndarray,
     max_length: int | None = None,
     warn: bool = False,
+    normalizer: Normalizer | None = None,
 ) -> list[np.ndarray]:
-    """Return the ids of each text, truncated to `max_length`, with a warning if `warn` is set."""
+    """Return the ids of each text, truncated to `max_length`, with a warning if `warn` is set.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: The texts.
+        max_length: Maximum number of ids of a text; None is no limit.
+        warn: Whether to warn if a text is truncated.
+        normalizer: Normalization of the texts; None is that of the tokenizer.
+    """
     rows: list[np.ndarray] = []
     for start in range(0, len(texts), BATCH):
-        ids = tokenizer(list(texts[start : start + BATCH]))
+        ids = tokenizer.tokenize(list(texts[start : start + BATCH]), normalizer)
         rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
     if max_length is None:
         return rows

@@ -22,18 +22,34 @@ class Translation(NamedTuple):
         text: The translated text.
         score: Log-probability of the translation in nats, including its end token; 0 for the
             empty translation of a text without words.
+        characters: Number of characters that are read of the source, without spaces.
+        known_characters: Number of those that are in subwords of the model. The others it reads
+            as bytes, and knows nothing about them.
     """
 
     text: str
     score: float
+    characters: int = 0
+    known_characters: int = 0
+
+    @property
+    def coverage(self) -> tuple[int, int, str] | None:
+        """The number of known characters, of all, and what they are called; None without any."""
+        if not self.characters:
+            return None
+        return self.known_characters, self.characters, "characters"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the translation as a dictionary that can be written as JSON."""
         return self._asdict()
 
     def to_columns(self, top: int = 1) -> dict[str, str]:
-        """Return text and score as cells of a table row."""
-        return {"translation": self.text, "score": f"{self.score:.3f}"}
+        """Return text, score and the known characters as cells of a table row."""
+        return {
+            "translation": self.text,
+            "score": f"{self.score:.3f}",
+            "known": f"{self.known_characters}/{self.characters}",
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -28,6 +28,8 @@ class Subwords(Section):
         max_length: Maximum number of subwords that are read of a sentence.
         lowercase: Whether sources and targets are converted to lower case.
         min_count: Minimum number of occurrences of a pair of subwords that is merged.
+        fold_targets: Whether quotes, dashes and full-width forms of targets are converted into
+            ASCII, as those of sources are. With False, the model learns to write them.
         dropout: Rate at which merges are skipped in training, see
             `keras_attn.text.SubwordDropout`.
     """
@@ -35,6 +37,7 @@ class Subwords(Section):
     max_length: Count = 256
     lowercase: bool = False
     min_count: Count = 2
+    fold_targets: bool = False
     dropout: Fraction = 0.0
 
 
@@ -55,6 +58,8 @@ class TranslationTraining(Training):
 class TranslationRecipe(Recipe):
     """A recipe with settings of the tokenizer, see `keras_attn.recipes.Recipe`."""
 
+    former_settings: ClassVar[Mapping[tuple[str, str], Any]] = {("subwords", "fold_targets"): True}
+
     subwords: Subwords = Subwords()
     training: TranslationTraining
 
@@ -62,6 +67,11 @@ class TranslationRecipe(Recipe):
     def preprocessing(self) -> dict[str, Any]:
         """Settings of the translator and its tokenizer."""
         return self.subwords.model_dump(exclude={"dropout"})
+
+    @property
+    def fresh_preprocessing(self) -> dict[str, Any]:
+        """The settings of `preprocessing`, with targets as they are written."""
+        return {**self.preprocessing, "fold_targets": False}
 
     def check_replicas(self, replicas: int) -> None:
         """Raise ValueError for R-Drop on several replicas. Any batch size, in tokens, is valid."""

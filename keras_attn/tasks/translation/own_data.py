@@ -48,7 +48,7 @@ class PairTableReader:
 
 
 def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, list[str]]:
-    """Lower the vocabulary size and batch size of a recipe for less text.
+    """Lower the vocabulary size and batch size of a recipe for less text; keep targets as written.
 
     Args:
         recipe: The recipe of an entry for translation.
@@ -80,4 +80,7 @@ def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, lis
             f"For about {tokens:,} training tokens, batches of {before} make few steps; they are "
             f"lowered to {batch_size}."
         )
+    if values["subwords"]["fold_targets"]:
+        values["subwords"]["fold_targets"] = False
+        notes.append("Targets keep their quotes, dashes and full-width forms.")
     return parse_recipe(values), notes

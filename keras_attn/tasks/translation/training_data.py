@@ -75,8 +75,11 @@ class TranslationTrainingData(TrainingData):
         self.train = translator.encode(train.sources, train.targets)
         self.validation_pairs = translator.encode(self.validation.sources, self.validation.targets)
         self.subword_dropout = [
-            SubwordDropout(translator.tokenizer, texts, recipe.subwords.dropout)
-            for texts in (train.sources, train.targets)
+            SubwordDropout(translator.tokenizer, texts, recipe.subwords.dropout, normalizer)
+            for texts, normalizer in (
+                (train.sources, translator.tokenizer.normalizer),
+                (train.targets, translator.target_normalizer),
+            )
             if recipe.subwords.dropout
         ]
         training = recipe.training

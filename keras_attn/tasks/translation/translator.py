@@ -52,6 +52,9 @@ class Translator(PairModel):
         min_count: Minimum number of occurrences of a pair of subwords that `adapt` merges.
         target_language: Code of the target language, such as `"fr"`, which selects the rules of
             tokenization for BLEU. None if it is not known.
+        fold_targets: Whether targets are normalized as sources are, with quotes, dashes and
+            full-width forms in ASCII. False keeps them as they are written, so that the model
+            learns to write them.
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
@@ -75,6 +78,7 @@ class Translator(PairModel):
         max_length: int = 256,
         min_count: int = 2,
         target_language: str | None = None,
+        fold_targets: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +89,7 @@ class Translator(PairModel):
         self.max_length = max_length
         self.min_count = min_count
         self.target_language = target_language
+        self.fold_targets = fold_targets
         self._searches = Searches(network)
         self._check_size(tokenizer)
         self.built = True
@@ -109,7 +114,7 @@ class Translator(PairModel):
         Args:
             architecture: A registered architecture for translation.
             label_names: Must be empty, because a translator has no labels.
-            preprocessing: `max_length`, `lowercase` and `min_count`.
+            preprocessing: `max_length`, `lowercase`, `min_count` and `fold_targets`.
             **settings: Settings of the architecture.
 
         Raises:
@@ -395,7 +400,13 @@ class Translator(PairModel):
             "max_length": self.max_length,
             "min_count": self.min_count,
             "target_language": self.target_language,
+            "fold_targets": self.fold_targets,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        # Version 0.1 folded targets, and did not save that.
+        return super().from_config({"fold_targets": True, **config}, custom_objects)
 
     def _search(
         self,
@@ -424,7 +435,7 @@ class Translator(PairModel):
         check_positive_integer("max_length", longest)
         prefix_ids = [np.zeros(0, "int32")] * len(texts)
         if any(text not in ("", b"") for text in prefixes):
-            prefix_ids = sentence_ids(self.tokenizer, prefixes)
+            prefix_ids = sentence_ids(self.tokenizer, prefixes, normalizer=self.target_normalizer)
         if (longest_prefix := max(map(len, prefix_ids), default=0)) > longest:
             raise ValueError(
                 f"A translation of at most {longest} subwords cannot begin with a prefix of "
@@ -445,9 +456,11 @@ class Translator(PairModel):
         answers = [[Translation("", 0.0)] * count for _ in sources]
         translated = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
         scores = [float(score) for _, each in results for score in each]
-        best = [Translation(*pair) for pair in zip(translated, scores, strict=True)]
+        pairs = list(zip(translated, scores, strict=True))
         for position, row in enumerate(rows):
-            answers[row] = best[count * position : count * (position + 1)]
+            counts = self.tokenizer.count_characters(sources[row])
+            best = pairs[count * position : count * (position + 1)]
+            answers[row] = [Translation(*pair, *counts) for pair in best]
         return answers if count > 1 else [first for (first,) in answers]
 
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import unicodedata
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_attn.tasks import (
     fit_temperature,
     from_architecture,
 )
+from keras_attn.tasks.coverage import coverage_warnings
 from keras_attn.text import NGramEncoder
 from tests.conftest import ROOT
 from tests.tasks.small_classifiers import LABELS, NAMES, NEW, SIZES, SMALL, TEXTS, make
@@ -294,13 +296,15 @@ def test_an_export_answers_the_same_without_keras(served, name):
     folder, models, batches = served
     for index, batch in enumerate(batches):
         answers = np.load(folder / name / f"answers-{index}.npz")
-        assert set(answers) == {"label", "score", "probabilities"}
+        assert set(answers) == {"label", "score", "probabilities", "words", "known_words"}
         assert answers["probabilities"].shape == (len(batch), 2)
         assert np.isfinite(answers["probabilities"]).all()
         for at, expected in enumerate(models[name].classify(batch)):
             received = answers["probabilities"][at]
             np.testing.assert_allclose(received, list(expected.probabilities.values()), atol=1e-5)
             assert answers["score"][at] == pytest.approx(expected.score, abs=1e-5)
+            assert answers["words"][at] == expected.words
+            assert answers["known_words"][at] == expected.known_words
             if abs(received[0] - received[1]) > 1e-4:  # and no tie
                 assert answers["label"][at] == expected.label
     assert len(set(answers["label"].tolist())) == 2 or name != "ngram_attention"
@@ -312,3 +316,48 @@ def test_export_refuses_what_it_does_not_do(classifier, tmp_path):
     with pytest.raises(RuntimeError, match="no vocabulary yet"):
         make().export(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_spellings_that_unicode_calls_equal_have_equal_answers(tmp_path):
+    names = ("bad", "good")
+    words = ("caf\u00e9", "na\u00efve", "\u0439\u043e\u0434", "vi\u1ec7t", "\ud55c\uad6d", "\u1f82")
+    sizes = {"vocabulary_sizes": (60, 60)}
+    model = from_architecture("ngram_attention", names, **sizes)
+    model.adapt([f"{word} film" for word in words], [0, 1, 0, 1, 0, 1])
+    texts = [f"{word}, {word}!" for word in words]
+    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
+    answers = model.classify(texts)
+    assert model.classify(decomposed) == answers
+    assert [answer.known_words for answer in answers] == [2] * len(words)
+    served = tf.saved_model.load(str(model.export(tmp_path / "model")))
+    scores = [served.serve(tf.constant(each))["probabilities"] for each in (texts, decomposed)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_a_thai_sentence_has_words():
+    good, bad = "\u0e14\u0e35\u0e21\u0e32\u0e01", "\u0e41\u0e22\u0e48\u0e21\u0e32\u0e01"
+    begins = [
+        "\u0e2d\u0e32\u0e2b\u0e32\u0e23",
+        "\u0e2b\u0e19\u0e31\u0e07",
+        "\u0e23\u0e49\u0e32\u0e19",
+    ]
+    texts = [f"{begin}{end}" for begin in begins for end in (bad, good)]
+    model = from_architecture("ngram_attention", ("bad", "good"), vocabulary_sizes=(60, 60))
+    model.adapt(texts, [0, 1] * 3)
+    answers = model.classify(["\u0e1a\u0e23\u0e34\u0e01\u0e32\u0e23" + end for end in (bad, good)])
+    assert [answer.label for answer in answers] == ["bad", "good"]
+    assert all(answer.words > answer.known_words > 2 for answer in answers)
+
+
+def test_an_answer_says_how_many_words_are_known(classifier):
+    known, unknown, empty = classifier.classify(["a fine film", "\u8fd9\u90e8 zzz", ""])
+    assert (known.words, known.known_words) == (3, 3)
+    assert unknown.coverage == (0, 3, "words")
+    assert (empty.words, empty.known_words) == (0, 0)
+    assert unknown.to_dict()["known_words"] == 0
+    assert unknown.to_columns()["known"] == "0/3"
+    assert coverage_warnings([known]) == []
+    assert coverage_warnings([known, unknown]) == [
+        "text 2: the model knows 0 of 3 words. The answer says little about the text."
+    ]
+    assert coverage_warnings([unknown] * 9)[5:] == ["the same holds for 4 more of 9 texts."]

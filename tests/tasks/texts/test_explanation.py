@@ -307,10 +307,13 @@ def test_the_dictionary_goes_through_json(model):
 
 def test_agreement_is_the_rank_correlation_with_the_size_of_the_effect(model):
     explanation = model.explain(TEXT)
-    sizes = np.abs(explanation.leave_one_out)
+    assert explanation.known == tuple(token != "not" for token in explanation.tokens)
+    known = np.array(explanation.known)
+    sizes = np.abs(explanation.leave_one_out[known])
+    gradient = np.abs(explanation.gradient_times_input[known])
     assert explanation.agreement == {
-        "attention": rank_correlation(explanation.attention, sizes),
-        "gradient_times_input": rank_correlation(np.abs(explanation.gradient_times_input), sizes),
+        "attention": rank_correlation(explanation.attention[known], sizes),
+        "gradient_times_input": rank_correlation(gradient, sizes),
     }
 
 
@@ -365,3 +368,17 @@ def printed(explanation, **options):
     with console.capture() as capture:
         console.print(explanation)
     return capture.get()
+
+
+def test_unknown_words_are_named_and_nothing_is_claimed_of_one_sign():
+    model = make()
+    explanation = model.explain("\u8fd9\u90e8\u7535\u5f71 ,")
+    assert explanation.known == (False,) * 4 + (True,)
+    assert explanation.agreement == {"attention": None, "gradient_times_input": None}
+    assert explanation.to_dict()["answer"]["known_words"] == 1
+    console = Console(width=100, record=True)
+    console.print(explanation)
+    for shown in (console.export_text(), explanation.to_html()):
+        assert "The model knows 1 of 5 words; not: \u8fd9 \u90e8" in shown
+        assert "Rank correlation" not in shown
+        assert "The answer says little about this text." in shown

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import tasks
+from keras_attn import tasks, zoo
 from keras_attn.batching import PairBatches
 from keras_attn.datasets import PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.tasks.coverage import coverage_warnings
 from keras_attn.tasks.translation._search import BATCH, search_batch
 from tests.conftest import ROOT
 
@@ -131,7 +132,7 @@ def test_impossible_searches_are_refused(fitted, tmp_path, arguments, message):
 def test_odd_texts_are_answered_and_spoil_nothing(fitted):
     found = fitted.translate([*ODD, SOURCES[0]])
     assert found[-1].text == TARGETS[0]
-    assert found[0] == found[1] == ("", 0.0)
+    assert found[0] == found[1] == ("", 0.0, 0, 0)
     assert all(isinstance(t.text, str) and t.score <= 0.0 for t in found)
     assert all(t.text == t.text.strip() for t in found)
     of_bytes = fitted.translate([text.encode("utf-8", "surrogatepass") for text in ODD])
@@ -380,3 +381,63 @@ def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room
 
     assert lengths(np.zeros((2, 0), "int32")) == [2 * 2 + 8 + 1, 2 * 4 + 8 + 1]
     assert lengths(np.full((2, 20), 9, "int32")) == [21, 21]
+
+
+def test_what_is_written_is_spelled_as_targets_are(tmp_path):
+    import tensorflow as tf
+
+    sources = ["good\uff1f", "bad\uff01", "yes\uff0c ok"] * 4
+    targets = ["\u597d\uff1f", "\u574f\uff01", "\u662f\uff0c\u300c\u2026\u300d"] * 4
+    keras.utils.set_random_seed(0)
+    model = tasks.from_architecture("translation_transformer", vocabulary_size=330, **TINY)
+    model.adapt(sources, targets)
+    pairs = model.encode(sources[:3], targets[:3])
+    written = model.tokenizer.detokenize(
+        tf.ragged.constant([ids.tolist() for ids in pairs.targets])
+    )
+    assert [text.decode() for text in written.numpy()] == targets[:3]
+    assert model.tokenizer.detokenize(pairs.sources[0][None, :-1]).numpy()[0] == b"good?"
+    batch, _ = model.preprocess_batch(tf.constant(sources[:3]), tf.constant(targets[:3]))
+    assert batch["target"].numpy()[0].tolist()[1:][: len(pairs.targets[0])] == list(
+        pairs.targets[0]
+    )
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=SequenceCrossentropy())
+    model.fit(sources, targets, epochs=30, verbose=0)
+    assert model.translate(sources[0]).text == targets[0]
+    assert model.translate(sources[0], prefix="\u597d\uff1f").text.startswith("\u597d\uff1f")
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").target_normalizer.fold is False
+
+
+def test_decomposed_sources_and_targets_are_the_same_pairs(fitted):
+    pairs = [
+        ("d\u00f6g \ud55c", "\u00e9t\u00e9"),
+        ("do\u0308g \u1112\u1161\u11ab", "e\u0301te\u0301"),
+    ]
+    encoded = fitted.encode(*zip(*pairs, strict=True))
+    for rows in (encoded.sources, encoded.targets):
+        np.testing.assert_array_equal(*rows)
+
+
+def test_a_translator_of_version_0_1_folds_its_targets(fitted):
+    config = fitted.get_config()
+    assert Translator.from_config(config).fold_targets is False
+    del config["fold_targets"]
+    assert Translator.from_config(config).fold_targets is True
+
+
+def test_entries_fold_targets_and_models_with_fresh_weights_do_not():
+    name = "multi30k_en_de_transformer"
+    assert zoo.build(name).fold_targets is True
+    assert zoo.build(name, weights=None).fold_targets is False
+
+
+def test_an_answer_says_how_many_characters_are_known(fitted):
+    known, unknown, empty = fitted.translate(["a dog .", "\u6211 dog \U0001f600!", ""])
+    assert (known.characters, known.known_characters) == (5, 5)
+    assert (unknown.characters, unknown.known_characters) == (6, 3)
+    assert (empty.characters, empty.coverage) == (0, None)
+    best = fitted.translate("\u6211", beam_size=2, n_best=2)
+    assert coverage_warnings([best]) == [
+        "the model knows 0 of 1 characters. The answer says little about the text."
+    ]
