@@ -19,6 +19,7 @@ from keras_attn.datasets.files._rows import (
 )
 from keras_attn.datasets.files._splitting import MIN_EXAMPLES, check_fractions, held_out_sizes
 from keras_attn.datasets.files.texts import DUPLICATE
+from keras_attn.datasets.languages import check_language, guess_language
 from keras_attn.datasets.pairs import (
     PairSplit,
     make_pair_split,
@@ -43,17 +44,21 @@ class PairTable:
         sources: The sentences.
         targets: The translation of each sentence.
         account: The rows that were kept and skipped.
+        target_language: Code of the language of the targets, such as `"zh"`, or None if it is
+            not known.
 
     Raises:
-        ValueError: The lengths differ, or a pair occurs twice.
+        ValueError: The lengths differ, a pair occurs twice, or `target_language` is not a code.
     """
 
     name: str
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     account: Account
+    target_language: str | None = None
 
     def __post_init__(self) -> None:
+        check_language("target_language", self.target_language)
         if len(self.sources) != len(self.targets):
             raise ValueError(
                 "A table needs one target a source. Received: "
@@ -81,6 +86,7 @@ def read_pairs(
     target_column: str = _COLUMNS[1],
     delimiter: str | None = None,
     encoding: str = "utf-8",
+    target_language: str | None = None,
 ) -> PairTable:
     r"""Read sentences and their translations, and report every row that is skipped.
 
@@ -100,6 +106,9 @@ def read_pairs(
         target_column: Name of the column, or JSON key, of the translations.
         delimiter: Field separator; None means a comma in `.csv` and a tab in `.tsv`.
         encoding: Encoding of the files; a byte order mark is accepted.
+        target_language: Code of the language of the translations, such as `"zh"`, which selects
+            the tokenizer of BLEU. None takes that which the script of the translations shows, see
+            `keras_attn.datasets.languages.guess_language`.
 
     Returns:
         The pairs that were kept, with the account of all rows.
@@ -122,6 +131,7 @@ def read_pairs(
     >>> table.account.skipped
     {'empty source': Skipped(count=1, lines=(3,))}
     """
+    check_language("target_language", target_language)
     path = pathlib.Path(path)
     if second is None:
         columns = Columns(source_column, target_column, ("source_column", "target_column"))
@@ -140,7 +150,8 @@ def read_pairs(
     if not kept:
         raise ValueError(f"{where} has no row that can be used.\n{account}")
     sources, targets = (tuple(side) for side in zip(*kept, strict=True))
-    return PairTable(path.stem, sources, targets, account)
+    language = target_language or guess_language(targets)
+    return PairTable(path.stem, sources, targets, account, language)
 
 
 def _check_plain(
@@ -221,9 +232,9 @@ def split_pairs(
     for pair in table.pairs:
         parts[split_of[sentence_key(pair[0])]].append(pair)
     splits = {
-        "train": make_pair_split(parts["train"]),
-        "validation": make_reference_split(parts["validation"]),
-        "test": make_reference_split(parts["test"]),
+        "train": make_pair_split(parts["train"], table.target_language),
+        "validation": make_reference_split(parts["validation"], table.target_language),
+        "test": make_reference_split(parts["test"], table.target_language),
     }
     readers = {name: (lambda split=split: split) for name, split in splits.items()}
-    return Dataset(table.name, (), readers)
+    return Dataset(table.name, (), readers, table.target_language)

@@ -10,6 +10,7 @@ import numpy as np
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
+from keras_attn.datasets.languages import guess_language
 from keras_attn.models import TranslationModel
 from keras_attn.tasks._batches import alternate_lengths, check_batched
 from keras_attn.tasks.compilation import needs_static_shapes
@@ -40,6 +41,7 @@ class PairModel(ItemLossModel, Task):
     tokenizer: SubwordTokenizer
     max_length: int
     min_count: int
+    target_language: str | None
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         return self.network(inputs, training=training)
@@ -68,6 +70,10 @@ class PairModel(ItemLossModel, Task):
             split_punctuation=True,
         )
         self.tokenizer.assign(trained.pieces)
+        self.target_language = self.target_language or guess_language(
+            text if isinstance(text, str) else text.decode("utf-8", "replace")
+            for text in _as_list(targets)
+        )
 
     def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
         """Return pairs of texts as ids, for repeated passes over them.

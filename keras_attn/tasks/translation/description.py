@@ -102,6 +102,9 @@ class TranslationDescription(TaskDescription):
     def summary(self, metrics: Mapping[str, Any]) -> str:
         return ", ".join(f"{value} {title}" for title, value in _card.scores(metrics).items())
 
+    def metric_notes(self, metrics: Mapping[str, Any]) -> list[str]:
+        return _card.notes(metrics)
+
     def test_figure(self, runs: Sequence[Run]) -> str:
         return _card.bleu_figure(runs, "test")
 

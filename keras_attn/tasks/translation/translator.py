@@ -51,7 +51,8 @@ class Translator(PairModel):
             truncated.
         min_count: Minimum number of occurrences of a pair of subwords that `adapt` merges.
         target_language: Code of the target language, such as `"fr"`, which selects the rules of
-            tokenization for BLEU. None if it is not known.
+            tokenization for BLEU. None if it is not known; `adapt` sets it if the script of the
+            targets shows it, as that of Chinese does.
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
@@ -122,7 +123,7 @@ class Translator(PairModel):
         network = models.build(architecture, **settings)
         return cls(network, SubwordTokenizer(normalizer=normalizer), **options)
 
-    def use_dataset_info(self, info: DatasetInfo) -> None:
+    def use_dataset_info(self, info: DatasetInfo | Dataset[Any]) -> None:
         """Set the target language from the description of a data set."""
         self.target_language = info.language
 
