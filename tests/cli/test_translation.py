@@ -175,7 +175,7 @@ def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, mo
     model.adapt(SOURCES, SOURCES)
     monkeypatch.setattr(translation, "CHUNK_SIZE", 2)
     texts = ["the", "now", ONE]
-    found = list(translation._translations(model, texts, 1, 1))
+    found = list(translation._translations(model, texts, 1, 1, {}))
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
     assert line.startswith("warning: from text 2 on: ")
     with pytest.warns(UserWarning, match="subwords"):
@@ -235,6 +235,27 @@ def test_a_picture_of_an_alignment(own, run, tmp_path):
     printed = run("translate", path, ONE, "--beam-size", "1", "--alignments", picture)
     assert len(printed.splitlines()) == 1
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    (first, *_) = run("translate", path, ONE, "--beam-size", "2").split()
+    options = ("--beam-size", "2", "--banned-word", first, "--banned-word", "x")
+    options = (*options, "--min-length", "3", "--no-repeat-ngram-size", "2")
+    restricted = run("translate", path, ONE, *options).removesuffix("\n")
+    assert first not in restricted.split()
+    run("export", path, tmp_path / "serving", *options)
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
+    assert serve(texts=tf.constant([ONE]))["text"].numpy()[0].decode() == restricted
+    # This model has learned to copy nothing, and says so.
+    plain = run("translate", path, "the dogs {x}", "--beam-size", "1")
+    for options in (("--copy",), ("--keep", "dogs")):
+        assert run("translate", path, "the dogs {x}", "--beam-size", "1", *options) == plain
+        assert "copies no stand-in for " in run.err
+    assert "'{x}'" in run.err
+    assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
 
 
 def test_the_language_of_a_table_is_said(own, run, tmp_path):

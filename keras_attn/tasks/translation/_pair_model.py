@@ -78,6 +78,9 @@ class PairModel(ItemLossModel, Task):
     def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
         """Return pairs of texts as ids, for repeated passes over them.
 
+        Warns:
+            UserWarning: A text has more than `max_length` subwords; the rest is not read.
+
         Raises:
             TypeError: `sources` or `targets` is not a list or array of strings.
             ValueError: The numbers of sources and targets differ.
@@ -93,7 +96,8 @@ class PairModel(ItemLossModel, Task):
                 "There must be one target for each source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
-        return self.paired(self._ids(_as_list(sources)), self._ids(_as_list(targets)))
+        rest = "not read, and not scored as a target"
+        return self.paired(*(self._ids(_as_list(side), rest) for side in (sources, targets)))
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
         """Return encoded pairs from ids without start and end, truncated to `max_length`."""
@@ -192,8 +196,8 @@ class PairModel(ItemLossModel, Task):
         ids = self.tokenizer(sources)[:, : self.max_length]
         return tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
 
-    def _ids(self, texts: Texts, warn: bool = False) -> list[np.ndarray]:
-        return sentence_ids(self.tokenizer, texts, self.max_length, warn)
+    def _ids(self, texts: Texts, consequence: str = "") -> list[np.ndarray]:
+        return sentence_ids(self.tokenizer, texts, self.max_length, consequence)
 
 
 def _check_unweighted(arguments: dict[str, Any]) -> None:

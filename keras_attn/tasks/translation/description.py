@@ -89,7 +89,13 @@ class TranslationDescription(TaskDescription):
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'
     prediction_options = ("beam_size",)
-    export_options = ("beam_size", "length_penalty")
+    export_options = (
+        "beam_size",
+        "length_penalty",
+        "min_length",
+        "no_repeat_ngram_size",
+        "banned_words",
+    )
     table = PairTableReader()
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
