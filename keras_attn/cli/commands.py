@@ -189,12 +189,18 @@ def export(
         pathlib.Path, typer.Argument(metavar="FOLDER", help="New folder, such as serving/1.")
     ],
     beam_size: BeamSize = None,
+    min_length: translation.MinLength = None,
+    no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
+    banned_word: translation.BannedWords = None,
     views: Views = None,
     weights: Weights = None,
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
     task, build = locate(name, weights)
-    options = check_options(name, task, task.export_options, views=views, beam_size=beam_size)
+    search = translation.search_options(min_length, no_repeat_ngram_size, banned_word)
+    options = check_options(
+        name, task, task.export_options, views=views, beam_size=beam_size, **search
+    )
     path = build().export(folder, **options)
     typer.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
 

@@ -50,6 +50,14 @@ def _declarations(
         str | None,
         typer.Option(help="Column of translations, likewise (default: target).", **PANEL),
     ] = None,
+    target_language: Annotated[
+        str | None,
+        typer.Option(
+            help="Code of the language of the translations, such as zh, by whose rules BLEU finds "
+            "words (default: by the script).",
+            **PANEL,
+        ),
+    ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(help="Field separator (default: from the file extension).", **PANEL),

@@ -64,6 +64,9 @@ def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "spl
     table = Table(of, *columns, box=box.SIMPLE)
     for split, cells in rows.items():
         table.add_row(Text(split), *(cells.get(column, "") for column in columns))
+    notes = [note for values in metrics.values() for note in task.metric_notes(values)]
+    for note in dict.fromkeys(notes):
+        typer.echo(note)
     rich.print(table)
 
 

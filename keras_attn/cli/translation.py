@@ -14,6 +14,18 @@ from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
 if TYPE_CHECKING:
     from keras_attn.tasks import Translation, Translator
 
+MinLength = Annotated[
+    int | None, typer.Option(min=0, help="For translation: minimum number of subwords.")
+]
+NoRepeatNgramSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="For translation: no sequence of so many subwords occurs twice."),
+]
+BannedWords = Annotated[
+    list[str] | None,
+    typer.Option(help="For translation: word that is not written; can be repeated."),
+]
+
 CHUNK_SIZE = 1_024  # number of texts that are translated before their translations are printed
 TASK = "translation"
 
@@ -28,6 +40,19 @@ def translate(
     n_best: Annotated[
         int, typer.Option(min=1, help="Number of translations of each text, with their scores.")
     ] = 1,
+    min_length: MinLength = None,
+    no_repeat_ngram_size: NoRepeatNgramSize = None,
+    banned_word: BannedWords = None,
+    copy: Annotated[
+        bool,
+        typer.Option(
+            "--copy", help="Copy numbers, URLs, e-mail addresses and placeholders as they are."
+        ),
+    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Also copy this string, such as a name; can be repeated."),
+    ] = None,
     alignments: Annotated[
         pathlib.Path | None,
         typer.Option(
@@ -50,9 +75,13 @@ def translate(
         raise ValueError(
             f"--alignments plots the translation of one text. Received: {len(texts)} texts."
         )
+    options = {
+        **search_options(min_length, no_repeat_ngram_size, banned_word),
+        "copy": keep or copy,
+    }
     model = _open_translator(name, weights)
     first = True
-    for text, translations in _translations(model, texts, beam_size, n_best):
+    for text, translations in _translations(model, texts, beam_size, n_best, options):
         if as_json:
             typer.echo(json.dumps(_as_dict(text, translations)))
         elif n_best == 1:
@@ -64,6 +93,18 @@ def translate(
             model.explain(text, translations[0].text).plot().savefig(alignments)
             typer.echo(f"Written: {alignments}", err=True)
         first = False
+
+
+def search_options(
+    min_length: int | None, no_repeat_ngram_size: int | None, banned_word: list[str] | None
+) -> dict[str, Any]:
+    """Return the options of a search that were passed, as arguments of `Translator.translate`."""
+    options = {
+        "min_length": min_length,
+        "no_repeat_ngram_size": no_repeat_ngram_size,
+        "banned_words": banned_word or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
@@ -84,13 +125,13 @@ def _open_translator(name: str, weights: pathlib.Path | None) -> "Translator":
 
 
 def _translations(
-    model: "Translator", texts: list[str], beam_size: int, n_best: int
+    model: "Translator", texts: list[str], beam_size: int, n_best: int, options: dict[str, Any]
 ) -> Iterator[tuple[str, list["Translation"]]]:
     """Yield each text with its translations, best first."""
     for start in range(0, len(texts), CHUNK_SIZE):
         chunk = texts[start : start + CHUNK_SIZE]
         with warnings_as_lines(f"from text {start} on: " if start else ""):
-            answers = model.translate(chunk, beam_size, n_best=n_best)
+            answers = model.translate(chunk, beam_size, n_best=n_best, **options)
         print_coverage(answers, start + 1)
         for text, best in zip(chunk, answers, strict=True):
             yield text, best if n_best > 1 else [best]

@@ -102,7 +102,7 @@ def load_multi30k(
         for split in SPLITS
         if is_translated(split, source) and is_translated(split, target)
     }
-    return Dataset(f"{NAME}_{source}_{target}", (), readers)
+    return Dataset(f"{NAME}_{source}_{target}", (), readers, target)
 
 
 def is_translated(split: str, language: str) -> bool:

@@ -239,6 +239,7 @@ class Dataset(Mapping[str, SplitT], Generic[SplitT]):
         name: The name by which `keras_attn.datasets.load` opens the data set.
         label_names: The name of each label; empty if targets are texts.
         readers: For each split a function that reads it.
+        language: Code of the language of target texts, such as `"de"`, or None.
 
     Raises:
         KeyError: On access, if there is no such split.
@@ -254,6 +255,7 @@ class Dataset(Mapping[str, SplitT], Generic[SplitT]):
     name: str
     label_names: tuple[str, ...]
     readers: Mapping[str, Callable[[], SplitT]]
+    language: str | None = None
 
     def __getitem__(self, split: str) -> SplitT:
         if split not in self.readers:

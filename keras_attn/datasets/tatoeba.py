@@ -123,7 +123,7 @@ def load_tatoeba(
         "validation": functools.cache(lambda: make_reference_split(split()["validation"], target)),
         "test": functools.cache(lambda: make_reference_split(split()["test"], target)),
     }
-    return Dataset(f"tatoeba_{source}_{target}", (), readers)
+    return Dataset(f"tatoeba_{source}_{target}", (), readers, target)
 
 
 def split_by_source(pairs: Iterable[tuple[str, str]]) -> dict[str, Pairs]:

@@ -7,6 +7,7 @@ from keras_attn import _lazy
 if TYPE_CHECKING:
     from keras_attn.decoding.beams import beam_search
     from keras_attn.decoding.hypotheses import Hypotheses
+    from keras_attn.decoding.restrictions import Automaton
     from keras_attn.decoding.rollouts import greedy, sample
     from keras_attn.decoding.step_model import StepModel
 
@@ -15,6 +16,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     {
         "beams": ["beam_search"],
         "hypotheses": ["Hypotheses"],
+        "restrictions": ["Automaton"],
         "rollouts": ["greedy", "sample"],
         "step_model": ["StepModel"],
     },

@@ -9,6 +9,7 @@ from keras import ops
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn.decoding._top_k import stable_top_k, top_k
+from keras_attn.decoding.restrictions import Restrictions, States
 from keras_attn.ops import gather_beams
 
 Constraints = dict[str, Tensor]  # see `Rules.constraints`
@@ -25,6 +26,7 @@ class Rules:
         limits: int32 `(B,)`, largest number of tokens before the end token of each row.
         forced: int32 `(B, length)`, the token required at each position, `padding_id` where any
             is allowed; None without a prefix.
+        restrictions: tokens that depend on those before them. Required tokens are exempt.
     """
 
     length: int | Tensor
@@ -34,6 +36,7 @@ class Rules:
     length_penalty: float
     limits: Tensor
     forced: Tensor | None
+    restrictions: Restrictions = dataclasses.field(default_factory=Restrictions)
 
     @property
     def constraints(self) -> Constraints:
@@ -52,12 +55,16 @@ class Rules:
         """The number of rows."""
         return ops.shape(self.limits)[0]
 
-    def best(self, logits: Tensor, index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def best(
+        self, logits: Tensor, index: Tensor, count: int, ids: Tensor, states: States
+    ) -> tuple[Tensor, Tensor]:
         """Return the likeliest allowed tokens after position `index`.
 
         Args:
             logits: float tensor `(B, K, V)`.
             index: int32 scalar.
+            ids: int32 `(B, K, length)`, the sequences so far.
+            states: their states, see `Restrictions`.
             count: number of tokens; fewer are returned if the vocabulary is smaller.
 
         Returns:
@@ -70,8 +77,14 @@ class Rules:
         count = min(count, vocabulary)
         rows = ops.reshape(ops.cast(logits, "float32"), (-1, vocabulary))
         excluded = {self.start_id, self.padding_id}
-        values, tokens = top_k(rows, min(count + len(excluded), vocabulary))
-        top, log_top = values[:, :1], _top_log_probability(rows, values, tokens)
+        banned, candidates = self._banned(ids, states, index, vocabulary), rows
+        if banned is not None:
+            candidates = ops.where(ops.reshape(banned, (-1, vocabulary)), -float("inf"), rows)
+        values, tokens = top_k(candidates, min(count + len(excluded), vocabulary))
+        if banned is None:
+            log_total = values[:, :1] - _top_log_probability(rows, values, tokens)
+        else:
+            log_total = ops.logsumexp(rows, axis=-1, keepdims=True)
         for token in excluded:
             values = ops.where(tokens == token, -float("inf"), values)
         values, order = stable_top_k(values, count)  # moves the excluded ones to the end
@@ -85,17 +98,21 @@ class Rules:
         values = ops.where(is_required, first_value, values)
         tokens = ops.where(is_required, required, tokens)
 
-        is_finite = ops.isfinite(log_top)  # False with a NaN, +inf, or nothing but -inf
-        log_probabilities = ops.where(is_finite, values + (log_top - top), -float("inf"))
+        is_finite = ops.isfinite(log_total)  # False with a NaN, +inf, or nothing but -inf
+        log_probabilities = ops.where(is_finite, values - log_total, -float("inf"))
         shape = (-1, beams, count)
         return ops.reshape(tokens, shape), ops.reshape(log_probabilities, shape)
 
-    def choices(self, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def choices(
+        self, logits: Tensor, index: Tensor, ids: Tensor, states: States
+    ) -> tuple[Tensor, Tensor]:
         """Return the logits of all tokens after position `index`, for sampling.
 
         Args:
             logits: float tensor `(B, K, V)`.
             index: int32 scalar.
+            ids: int32 `(B, K, length)`, the sequences so far.
+            states: their states, see `Restrictions`.
 
         Returns:
             A pair: logits, float32 `(B, K, V)`, `-inf` for tokens that are not allowed; and
@@ -105,7 +122,13 @@ class Rules:
         logits = ops.cast(logits, "float32")
         log_total = ops.logsumexp(logits, axis=-1)
         is_finite = ops.isfinite(log_total)  # False with a NaN, +inf, or nothing but -inf
-        allowed = ops.logical_and(self._allowed(index, logits.shape[-1]), is_finite[..., None])
+        allowed = self._allowed(index, logits.shape[-1])
+        banned = self._banned(ids, states, index, logits.shape[-1])
+        if banned is not None:
+            is_free = (self._required(index) == self.padding_id)[:, None, None]
+            banned = ops.logical_and(banned, is_free)
+            allowed = ops.logical_and(allowed, ops.logical_not(banned))
+        allowed = ops.logical_and(allowed, is_finite[..., None])
         return ops.where(allowed, logits, -float("inf")), ops.where(is_finite, log_total, 0.0)
 
     def score(self, log_probability: Tensor, tokens: Tensor) -> Tensor:
@@ -123,6 +146,12 @@ class Rules:
         free = ops.logical_and(tokens != self.start_id, tokens != self.padding_id)
         required = self._required(index)[:, None]
         return ops.where(required == self.padding_id, free, tokens == required)[:, None]
+
+    def _banned(self, ids: Tensor, states: States, index: Tensor, vocabulary: int) -> Tensor | None:
+        """Return the tokens that restrictions ban, bool `(B, K, V)`; None without restrictions."""
+        if not self.restrictions:
+            return None
+        return self.restrictions.banned(ids, states, index, self.limits, self.end_id, vocabulary)
 
     def _required(self, index: Tensor) -> Tensor:
         """Return int32 `(B,)`, the token required at position `index`, or `padding_id`."""
@@ -168,6 +197,7 @@ def make_rules(
     length_penalty: float,
     prefix: Tensor | None,
     row_max_length: Tensor | None,
+    restrictions: Restrictions = Restrictions(),  # noqa: B008
 ) -> Rules:
     """Return the rules for the rows of a state; see `beam_search` for the arguments.
 
@@ -200,7 +230,7 @@ def make_rules(
         forced = ops.concatenate([prefix, free], axis=1)[:, :length]
         prefix_lengths = ops.sum(ops.cast(forced != padding_id, "int32"), axis=1)
         limits = ops.minimum(ops.maximum(limits, prefix_lengths), max_length)
-    return Rules(length, start_id, end_id, padding_id, length_penalty, limits, forced)
+    return Rules(length, start_id, end_id, padding_id, length_penalty, limits, forced, restrictions)
 
 
 def check_arguments(max_length: int | Tensor, length_penalty: float, **counts: int) -> None:

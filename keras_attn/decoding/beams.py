@@ -9,6 +9,12 @@ from keras_attn.decoding._loop import while_rows
 from keras_attn.decoding._rules import Constraints, Rules, check_arguments, make_rules
 from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding.hypotheses import Hypotheses
+from keras_attn.decoding.restrictions import (
+    Automaton,
+    Restrictions,
+    States,
+    check_restrictions,
+)
 from keras_attn.decoding.rollouts import greedy
 from keras_attn.decoding.step_model import State, StepModel
 from keras_attn.ops import gather_beams
@@ -27,6 +33,9 @@ def beam_search(
     num_return: int = 1,
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram_size: int | None = None,
+    automaton: Automaton | None = None,
 ) -> Hypotheses:
     """Search for the token sequences of the highest scores with `num_beams` beams.
 
@@ -54,6 +63,12 @@ def beam_search(
             by `padding_id`. Their log-probabilities count.
         row_max_length: int32 `(B,)`, lowers `max_length` of each row, to no less than its
             prefix, so that its result does not depend on the other rows.
+        min_length: smallest number of tokens before the end token, prefix included. The largest
+            number of a row comes first.
+        no_repeat_ngram_size: no n-gram of this size occurs twice in a sequence, except within
+            the prefix.
+        automaton: bans tokens by those before them, see `Automaton`. A row for which nothing is
+            left to choose has no hypothesis.
 
     Returns:
         `Hypotheses` with `n` sequences per row.
@@ -96,9 +111,18 @@ def beam_search(
         "row_max_length": row_max_length,
     }
     if num_beams == 1:
-        return greedy(model, source, **shared)
+        return greedy(
+            model,
+            source,
+            min_length=min_length,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            automaton=automaton,
+            **shared,
+        )
+    check_restrictions(min_length, no_repeat_ngram_size, max_length)
+    restrictions = Restrictions(min_length, no_repeat_ngram_size, automaton)
     state = model.start(source, num_beams, max_length + 1)
-    rules = make_rules(state, **shared)
+    rules = make_rules(state, restrictions=restrictions, **shared)
     return _search(model, state, rules, num_beams, num_return)[0]
 
 
@@ -108,6 +132,7 @@ class _Beams(NamedTuple):
     last: Tensor  # int32 (B, K), their last tokens
     ids: Tensor  # int32 (B, K, length)
     log_probabilities: Tensor  # float32 (B, K)
+    states: States
 
 
 class _Rows(NamedTuple):
@@ -140,11 +165,13 @@ def _search(
         incomplete, order = stable_top_k(incomplete, num_beams)
         last, sequences, parents = gather_beams((tokens, sequences, parents), order)
         state = model.reorder(state, parents)
+        states = rules.restrictions.advance(gather_beams(beams.states, parents), last)
         # The largest score that a beam can reach: all further tokens have probability 1, and the
         # penalty is the largest.
         bound = rules.score(incomplete[:, 0], rules.limits + 1)
         finished = ops.logical_or(finished, bound <= best.scores[:, -1])
-        return _Rows(constraints, finished, _Beams(last, sequences, incomplete), best, state)
+        beams = _Beams(last, sequences, incomplete, states)
+        return _Rows(constraints, finished, beams, best, state)
 
     rows = _Rows(
         batch_rules.constraints,
@@ -171,7 +198,7 @@ def _continuations(
     them are not the end token, since each beam has one continuation that ends.
     """
     num_beams = beams.last.shape[1]
-    tokens, log_probabilities = rules.best(logits, index, 2 * num_beams)
+    tokens, log_probabilities = rules.best(logits, index, 2 * num_beams, beams.ids, beams.states)
     log_probabilities = beams.log_probabilities[..., None] + log_probabilities
     width = tokens.shape[2]
     flat = (-1, num_beams * width)
@@ -205,6 +232,7 @@ def _initial_beams(rules: Rules, num_beams: int) -> _Beams:
         ops.full(shape, rules.start_id, dtype="int32"),
         ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),
         ops.broadcast_to(ops.cast(first, "float32"), shape),
+        rules.restrictions.start(shape),
     )
 
 

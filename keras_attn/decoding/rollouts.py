@@ -18,12 +18,18 @@ from keras_attn.decoding._rules import (
 from keras_attn.decoding._top_k import stable_top_k
 from keras_attn.decoding._top_k import top_k as largest
 from keras_attn.decoding.hypotheses import Hypotheses
+from keras_attn.decoding.restrictions import (
+    Automaton,
+    Restrictions,
+    States,
+    check_restrictions,
+)
 from keras_attn.decoding.step_model import State, StepModel
 from keras_attn.ops import gather_beams
 
-# From rules, constraints, logits (B, K, V) and the index of the step to the next tokens, int32
-# (B, K), and their log-probabilities, float32 (B, K).
-Choose = Callable[[Rules, Constraints, Tensor, Tensor], tuple[Tensor, Tensor]]
+# From rules, rows, logits (B, K, V) and the index of the step to the next tokens, int32 (B, K), and
+# their log-probabilities, float32 (B, K).
+Choose = Callable[[Rules, "_Rows", Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def greedy(
@@ -37,6 +43,9 @@ def greedy(
     length_penalty: float = 1.0,
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram_size: int | None = None,
+    automaton: Automaton | None = None,
 ) -> Hypotheses:
     """Extend each sequence by the likeliest token until that is the end token.
 
@@ -45,6 +54,7 @@ def greedy(
     Example: see `StepModel`.
     """
     check_arguments(max_length, length_penalty)
+    check_restrictions(min_length, no_repeat_ngram_size, max_length)
     state = model.start(source, 1, max_length + 1)
     rules = make_rules(
         state,
@@ -55,6 +65,7 @@ def greedy(
         length_penalty=length_penalty,
         prefix=prefix,
         row_max_length=row_max_length,
+        restrictions=Restrictions(min_length, no_repeat_ngram_size, automaton),
     )
     return _roll_out(model, state, rules, 1, _likeliest)[0]
 
@@ -75,6 +86,9 @@ def sample(
     num_return: int = 1,
     prefix: Tensor | None = None,
     row_max_length: Tensor | None = None,
+    min_length: int = 0,
+    no_repeat_ngram_size: int | None = None,
+    automaton: Automaton | None = None,
 ) -> Hypotheses:
     """Sample each token from the model's distribution, `num_return` sequences per row.
 
@@ -99,6 +113,9 @@ def sample(
         num_return: number of sequences to draw for each row.
         prefix: see `beam_search`.
         row_max_length: see `beam_search`.
+        min_length: see `beam_search`.
+        no_repeat_ngram_size: see `beam_search`.
+        automaton: see `beam_search`.
 
     Returns:
         `Hypotheses` with `num_return` sequences per row.
@@ -120,6 +137,7 @@ def sample(
     (1, 1, 10)
     """
     check_arguments(max_length, length_penalty, num_return=num_return)
+    check_restrictions(min_length, no_repeat_ngram_size, max_length)
     check_filters(temperature, top_k, top_p)
     if seed is None:
         raise ValueError(
@@ -136,15 +154,14 @@ def sample(
         length_penalty=length_penalty,
         prefix=prefix,
         row_max_length=row_max_length,
+        restrictions=Restrictions(min_length, no_repeat_ngram_size, automaton),
     )
     # One number per token, drawn before the loop: dropping rows then changes no draw.
     uniform = keras.random.uniform((rules.batch_size, num_return, rules.length), seed=seed)
 
-    def draw(
-        rules: Rules, constraints: Constraints, logits: Tensor, index: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        choices, log_total = rules.choices(logits, index)
-        number = ops.reshape(ops.take(constraints["uniform"], index, axis=2), (-1, 1))
+    def draw(rules: Rules, rows: _Rows, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        choices, log_total = rules.choices(logits, index, rows.ids, rows.states)
+        number = ops.reshape(ops.take(rows.constraints["uniform"], index, axis=2), (-1, 1))
         choices = ops.reshape(choices, (-1, logits.shape[-1]))
         if top_k is None and top_p is None:
             tokens = _draw(choices / temperature, number, None)
@@ -177,10 +194,8 @@ def _draw(logits: Tensor, number: Tensor, top_p: float | None) -> Tensor:
     return ops.cast(position, "int32")[:, None]
 
 
-def _likeliest(
-    rules: Rules, constraints: Constraints, logits: Tensor, index: Tensor
-) -> tuple[Tensor, Tensor]:
-    tokens, log_probabilities = rules.best(logits, index, 1)
+def _likeliest(rules: Rules, rows: "_Rows", logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    tokens, log_probabilities = rules.best(logits, index, 1, rows.ids, rows.states)
     return tokens[..., 0], log_probabilities[..., 0]
 
 
@@ -192,6 +207,7 @@ class _Rows(NamedTuple):
     last: Tensor  # int32 (B, K), the last tokens
     ids: Tensor  # int32 (B, K, length)
     log_probabilities: Tensor  # float32 (B, K)
+    states: States
     state: State
 
 
@@ -212,14 +228,21 @@ def _roll_out(
     def body(index: Tensor, rows: _Rows) -> _Rows:
         rules, ended = batch_rules.for_rows(rows.constraints), rows.ended
         logits, state = model.step(rows.last, rows.state, index)
-        tokens, log_probability = choose(rules, rows.constraints, logits, index)
+        tokens, log_probability = choose(rules, rows, logits, index)
         total = rows.log_probabilities
         total = ops.where(ended, total, total + log_probability)
         ids = rules.write(rows.ids, ops.where(ended, rules.padding_id, tokens), index)
         ends_now = ops.logical_or(tokens == rules.end_id, total == -float("inf"))
         ended = ops.logical_or(ended, ends_now)
         last = ops.where(ended, rules.end_id, tokens)
-        return rows._replace(ended=ended, last=last, ids=ids, log_probabilities=total, state=state)
+        return rows._replace(
+            ended=ended,
+            last=last,
+            ids=ids,
+            log_probabilities=total,
+            states=rules.restrictions.advance(rows.states, tokens),
+            state=state,
+        )
 
     shape = (batch_rules.batch_size, count)
     rows = _Rows(
@@ -228,6 +251,7 @@ def _roll_out(
         last=ops.full(shape, batch_rules.start_id, dtype="int32"),
         ids=ops.full((*shape, batch_rules.length), batch_rules.padding_id, dtype="int32"),
         log_probabilities=ops.zeros(shape, "float32"),
+        states=batch_rules.restrictions.start(shape),
         state=state,
     )
     (ids, log_probabilities), steps = while_rows(

@@ -113,6 +113,10 @@ class TaskDescription:
         shown = self.metrics or (self.primary_metric,)
         return {m.title: m.format(metrics[m.key]) for m in shown if metrics.get(m.key) is not None}
 
+    def metric_notes(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Return lines that `evaluate` prints with the metrics, such as how they are defined."""
+        return []
+
     def summary(self, metrics: Mapping[str, Any]) -> str:
         """Return the main figures of a split in a few words, for `keras-attn evaluate`."""
         return self.primary_metric.format(metrics[self.primary_metric.key])

@@ -183,8 +183,11 @@ class Task(keras.Model):
             ValueError: A file is missing, damaged or does not fit the model.
         """
 
-    def use_dataset_info(self, info: "DatasetInfo") -> None:
-        """Set attributes from the description of a data set, such as the target language."""
+    def use_dataset_info(self, info: "DatasetInfo | Dataset[Any]") -> None:
+        """Set attributes from the description of a data set, such as the target language.
+
+        It is called for models that are trained, or have been trained, on that data set.
+        """
 
     # Training
 

@@ -33,11 +33,6 @@ class Objective:
         self.loss, self.metric, self.one_hot = loss, metric, one_hot
         self.greater_is_better = greater_is_better
 
-    @property
-    def is_divided_by_replicas(self) -> bool:
-        """Whether Keras divides the loss by the number of replicas."""
-        return self.loss.reduction is not None
-
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of items that the loss of a batch is averaged over, as float32."""
         return ops.cast(ops.shape(targets)[0], "float32")

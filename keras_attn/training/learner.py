@@ -8,10 +8,11 @@ import keras
 from keras import ops
 
 from keras_attn._types import Tensor
+from keras_attn.tasks.item_loss import ItemLossModel
 from keras_attn.tasks.training_data import Objective
 
 
-class Learner(keras.Model):
+class Learner(ItemLossModel):
     """A model that applies augmentation before a task, and computes the loss of the objective.
 
     The weights are those of `task`, which is saved after training. With `ema_decay` the learner
@@ -106,34 +107,15 @@ class Learner(keras.Model):
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
                 y = layer.mix_targets(y)
-        loss = super().compute_loss(
+        return super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        if training:
-            return self._share(loss + self.objective.penalty(y, y_pred), y)
-        # To log the loss, Keras multiplies it by the number of replicas, because it assumes that
-        # the loss was divided by that number.
-        return loss if self.objective.is_divided_by_replicas else loss / self.replicas
 
-    @property
-    def replicas(self) -> int:
-        """Number of replicas of the model; 1 without a strategy."""
-        strategy = getattr(self, "distribute_strategy", None)
-        return 1 if strategy is None else strategy.num_replicas_in_sync
+    def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:
+        return self.objective.size(y)
 
-    def _share(self, loss: Tensor, y: Tensor) -> Tensor:
-        """Return the contribution of this replica to the mean loss over the whole batch."""
-        if self.replicas == 1:
-            return loss
-        import tensorflow as tf
-
-        own = self.objective.size(y)
-        if self.objective.is_divided_by_replicas:
-            # Keras has divided the mean by the number of replicas, which is right only if all
-            # replicas have the same number of rows. Undo it.
-            loss = loss * self.replicas
-        total = tf.distribute.get_replica_context().all_reduce("SUM", own)
-        return loss * ops.cast(own / ops.maximum(total, 1.0), loss.dtype)
+    def loss_penalty(self, y: Tensor, y_pred: Tensor) -> Tensor | float:
+        return self.objective.penalty(y, y_pred)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         # Keras 3.15 builds the metrics from the mean of a distributed batch, which is defined only

@@ -176,12 +176,14 @@ class _Request:
 
     def new_model(self) -> Task:
         """Return the recipe's model with fresh weights, for the labels of the data set."""
-        return from_architecture(
+        model = from_architecture(
             self.recipe.architecture,
             self.dataset.label_names,
             preprocessing=self.recipe.preprocessing,
             **self.recipe.settings(self.variant),
         )
+        model.use_dataset_info(self.dataset)
+        return model
 
     def finished_record(self) -> dict[str, Any] | None:
         """Return the record of this run, if it has finished."""

@@ -164,9 +164,7 @@ def _arguments(
 
 
 def _new(recipe: Recipe, label_names: Sequence[str], arguments: Mapping[str, Any]) -> Task:
-    model = from_architecture(recipe.architecture, label_names, **arguments)
-    model.use_dataset_info(datasets.describe_dataset(recipe.dataset))
-    return model
+    return from_architecture(recipe.architecture, label_names, **arguments)
 
 
 def _load(
@@ -217,6 +215,7 @@ def _load(
     except ValueError as error:
         raise WeightsError(str(error)) from error
     model._has_trained_weights = True
+    model.use_dataset_info(datasets.describe_dataset(entry.recipe.dataset))
     return sha256(path)
 
 

@@ -61,12 +61,8 @@ PAIRS = [(text, " ".join(WORDS[word] for word in text.split())) for text in SOUR
 ONE = "the two dogs run now"
 COVERAGE = ("characters", "known_characters")
 SPELLING = "Targets keep their quotes, dashes and full-width forms."
-TOKENS = "BLEU of lower-cased tokens (en)"
-TITLES = {
-    "BLEU": "bleu",
-    "chrF": "chrf",
-    TOKENS: "bleu_lowercased_tokens",
-}
+TITLES = {"BLEU": "bleu", "chrF": "chrf"}
+TOKENS = "BLEU of lower-cased tokens (fr)"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,6 +118,8 @@ def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
     assert "The card says" not in printed
     metrics = read_record(own[0])["metrics"]["test"]
     told = figures(printed)
+    assert metrics["target_language"] is None
+    assert not any("tokens" in title for title in told)  # no language has been said
     assert told["data"] == "mine"
     assert told["examples"] == "6"
     for title, key in TITLES.items():
@@ -179,7 +177,7 @@ def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, mo
     model.adapt(SOURCES, SOURCES)
     monkeypatch.setattr(translation, "CHUNK_SIZE", 2)
     texts = ["the", "now", ONE]
-    found = list(translation._translations(model, texts, 1, 1))
+    found = list(translation._translations(model, texts, 1, 1, {}))
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
     assert line.startswith("warning: from text 2 on: ")
     with pytest.warns(UserWarning, match="subwords"):
@@ -249,6 +247,38 @@ def test_a_picture_of_an_alignment(own, run, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
+    path = own[0] / "model.keras"
+    (first, *_) = run("translate", path, ONE, "--beam-size", "2").split()
+    options = ("--beam-size", "2", "--banned-word", first, "--banned-word", "x")
+    options = (*options, "--min-length", "3", "--no-repeat-ngram-size", "2")
+    restricted = run("translate", path, ONE, *options).removesuffix("\n")
+    assert first not in restricted.split()
+    run("export", path, tmp_path / "serving", *options)
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
+    assert serve(texts=tf.constant([ONE]))["text"].numpy()[0].decode() == restricted
+    # This model has learned to copy nothing, and says so.
+    plain = run("translate", path, "the dogs {x}", "--beam-size", "1")
+    for options in (("--copy",), ("--keep", "dogs")):
+        assert run("translate", path, "the dogs {x}", "--beam-size", "1", *options) == plain
+        assert "copies no stand-in for " in run.err
+    assert "'{x}'" in run.err
+    assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
+
+
+def test_the_language_of_a_table_is_said(own, run, tmp_path):
+    rows = [("the two dogs run now", "你好吗你好"), ("the one dog runs now", "我很好谢谢")]
+    table = write_table(tmp_path / "mine.tsv", rows, ("source", "target"))
+    for options, rules in (((), "tok:zh"), (("--target-language", "th"), "tok:char")):
+        printed = run("evaluate", own[0] / "model.keras", "--data", table, *options)
+        assert f"|{rules}|" in printed.replace("\n", "")
+        assert "lower-cased" not in printed
+    arguments = ("evaluate", own[0] / "model.keras", "--data", table, "--target-language", "Thai!")
+    assert "`target_language` must be the code of a language" in run(*arguments, code=1)
+
+
 def test_export_serves_translations(own, run, tmp_path):
     path = own[0] / "model.keras"
     printed = run("export", path, tmp_path / "serving", "--beam-size", "2")
@@ -271,11 +301,13 @@ def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path,
     write_sides(tmp_path, PAIRS, "a.en", "b.fr")
     monkeypatch.chdir(tmp_path)
     arguments = ("train", name, "--data", "a.en", "--data-target", "b.fr", "--out", "run")
-    printed = run(*arguments, "--validation", "0.2", "--test", "0.2")
+    options = ("--validation", "0.2", "--test", "0.2", "--target-language", "fr")
+    printed = run(*arguments, *options)
     assert "a.en and b.fr: 60 rows read, 60 kept, 0 skipped." in printed
     assert "Split: 36 train, 12 validation, 12 test." in printed
     # From here on the pairs stand for the entry's data, and the run for one of its recipe.
-    small = datasets.split_pairs(datasets.read_pairs("a.en", "b.fr"), validation=0.2, test=0.2)
+    table = datasets.read_pairs("a.en", "b.fr", target_language="fr")
+    small = datasets.split_pairs(table, validation=0.2, test=0.2)
     monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: small)
     record = read_record(tmp_path / "run")
     record["recipe_digest"] = zoo.describe(name).recipe.digest
@@ -284,17 +316,17 @@ def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path,
     run("publish", name, "run")
     printed = run("evaluate", name)
     told, said = figures(printed), printed.partition("The card says ")[2]
-    for title, key in TITLES.items():
+    for title, key in {**TITLES, TOKENS: "bleu_lowercased_tokens"}.items():
         figure = f"{record['metrics']['test'][key]:.2f}"
         assert told[title] == figure
         assert figure in said
     assert "for these weights (seed 0)" in said
     assert told.pop("split") == "test"
-    # The same pairs from two files give the same, but for the rules of the entry's language.
+    assert record["metrics"]["test"]["bleu_signature"] in printed.replace("\n", "")
+    # The same pairs from two files give the same.
     rows = zip(small["test"].sources, small["test"].targets, strict=True)
     source, target = write_sides(tmp_path, rows, "c.en", "d.fr")
     printed = run("evaluate", name, "--data", source, "--data-target", target)
-    told["BLEU of lower-cased tokens (fr)"] = told.pop(TOKENS)
     assert figures(printed) == {"data": "c", **told}
     assert "The card says" not in printed
 

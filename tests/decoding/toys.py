@@ -85,15 +85,21 @@ def greedy_tokens(model, row, max_length):
     return (*tokens, END)
 
 
-def beam_hypotheses(model, row, num_beams, max_length, length_penalty=1.0):
-    """Beam search in plain Python: the complete hypotheses of one row, best first."""
+def beam_hypotheses(
+    model, row, num_beams, max_length, length_penalty=1.0, is_allowed=lambda tokens, token: True
+):
+    """Beam search in plain Python: the complete hypotheses of one row, best first.
+
+    `is_allowed` is asked of each token after the tokens before it.
+    """
     live, complete = [(0.0, ())], []
     for length in range(max_length + 1):
         continuations = []
         for log_probability, tokens in live:
             logits = model.log_probabilities(row, tokens)
             for token in range(len(logits)):
-                if token not in (PAD, START) and (length < max_length or token == END):
+                within = length < max_length or token == END
+                if token not in (PAD, START) and within and is_allowed(tokens, token):
                     total = log_probability + logits[token]
                     continuations.append((total, (*tokens, token)))
         continuations.sort(key=lambda pair: -pair[0])

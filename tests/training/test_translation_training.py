@@ -1,6 +1,7 @@
 """A recipe of translation, trained for a moment: resumed, recorded, measured."""
 
 import csv
+import dataclasses
 import json
 
 import keras
@@ -30,7 +31,7 @@ def _split(rows: range) -> datasets.PairSplit:
 def dataset():
     splits = {"train": range(60), "validation": range(60, 70), "test": range(70, 80)}
     readers = {name: (lambda rows=rows: _split(rows)) for name, rows in splits.items()}
-    return datasets.Dataset("multi30k_en_fr", (), {**readers, "test_coco": readers["test"]})
+    return datasets.Dataset("multi30k_en_fr", (), {**readers, "test_coco": readers["test"]}, "fr")
 
 
 def _recipe(**changes) -> Recipe:
@@ -131,7 +132,8 @@ def test_bleu_counts_what_sacrebleu_counts():
     assert quality.corpus_chrf(perfect, split)["chrf"] == pytest.approx(100.0)
     lower = [text.lower() for text in perfect]
     assert quality.corpus_bleu(lower, split)["bleu"] < 100.0
-    assert quality.lowercased_token_bleu(lower, split) == pytest.approx(100.0)
+    cut = quality.lowercased_token_bleu(lower, dataclasses.replace(split, target_language="fr"))
+    assert cut == {"bleu_lowercased_tokens": pytest.approx(100.0), "token_language": "fr"}
     assert quality.references(split) == [
         ["The dog runs in the park .", "L'homme mange ."],
         ["A dog is running .", None],
@@ -141,11 +143,13 @@ def test_bleu_counts_what_sacrebleu_counts():
 def test_tokens_are_cut_by_the_rules_of_the_language():
     targets, written = np.array(["C'est l'homme qui dort ici."], object), ["la homme qui dort ici."]
     scores = {}
-    for language in ("fr", "en", None):
+    for language in ("fr", "en"):
         split = datasets.PairSplit(targets, targets, target_language=language).take([0])
-        assert quality.token_language(split) == (language or "en")
-        scores[language] = quality.lowercased_token_bleu(written, split)
-    assert scores["fr"] > scores["en"] == scores[None]  # "homme" is a token in French alone
+        found = quality.lowercased_token_bleu(written, split)
+        assert found["token_language"] == language
+        scores[language] = found["bleu_lowercased_tokens"]
+    assert scores["fr"] > scores["en"]  # "homme" is a token in French alone
+    assert quality.lowercased_token_bleu(written, datasets.PairSplit(targets, targets)) == {}
 
 
 @pytest.mark.parametrize(

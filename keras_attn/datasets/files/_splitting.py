@@ -125,6 +125,7 @@ def combine_splits(
     keys: Callable[[SplitT], Sequence[Hashable]],
     given: Iterable[str],
     examples: str,
+    language: str | None = None,
 ) -> Dataset[SplitT]:
     """Return a data set of splits, with a warning about examples that occur in two of them.
 
@@ -139,6 +140,7 @@ def combine_splits(
         keys: Function of a split that returns a key for each row; equal keys are one example.
         given: The names of the splits that come from files of their own.
         examples: Noun for examples, in the plural.
+        language: Code of the language of target texts.
     """
     known = set(keys(splits["train"]))
     for split in ("validation", "test"):
@@ -161,4 +163,4 @@ def combine_splits(
     order = ("train", "validation", "test", "test_unseen")
     ordered = {part: splits[part] for part in order if part in splits}
     readers = {part: (lambda split=split: split) for part, split in ordered.items()}
-    return Dataset(name, label_names, readers)
+    return Dataset(name, label_names, readers, language)

@@ -17,6 +17,7 @@ from keras_attn.datasets.files._splitting import (
 )
 from keras_attn.datasets.files._tables import parallel_rows, read_rows
 from keras_attn.datasets.files.texts import DUPLICATE
+from keras_attn.datasets.languages import check_language, guess_language
 from keras_attn.datasets.pairs import (
     PairSplit,
     make_pair_split,
@@ -41,17 +42,21 @@ class PairTable:
         sources: The sentences.
         targets: The translation of each sentence.
         account: The rows that were kept and skipped.
+        target_language: Code of the language of the targets, such as `"zh"`, or None if it is
+            not known.
 
     Raises:
-        ValueError: The lengths differ, or a pair occurs twice.
+        ValueError: The lengths differ, a pair occurs twice, or `target_language` is not a code.
     """
 
     name: str
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     account: Account
+    target_language: str | None = None
 
     def __post_init__(self) -> None:
+        check_language("target_language", self.target_language)
         if len(self.sources) != len(self.targets):
             raise ValueError(
                 "A table needs one target a source. Received: "
@@ -81,6 +86,7 @@ def read_pairs(
     quoting: bool | None = None,
     header: bool | None = None,
     encoding: str | None = None,
+    target_language: str | None = None,
 ) -> PairTable:
     r"""Read sentences and their translations, and report every row that is skipped.
 
@@ -106,6 +112,9 @@ def read_pairs(
         header: Whether the first row holds the names of the columns. None means yes, unless both
             columns are given by number. If False, the columns are 1 and 2 unless they are given.
         encoding: Encoding of the files. None means UTF-8, or what their byte order marks say.
+        target_language: Code of the language of the translations, such as `"zh"`, which selects
+            the tokenizer of BLEU. None takes that which the script of the translations shows, see
+            `keras_attn.datasets.languages.guess_language`.
 
     Returns:
         The pairs that were kept, with the account of all rows.
@@ -128,6 +137,7 @@ def read_pairs(
     >>> table.account.skipped
     {'empty source': Skipped(count=1, lines=(3,))}
     """
+    check_language("target_language", target_language)
     path = pathlib.Path(path)
     columns = Columns(source_column, target_column, ("source_column", "target_column"))
     options = Format(delimiter, quoting, header, encoding)
@@ -146,7 +156,8 @@ def read_pairs(
     if not kept:
         raise ValueError(f"{where} has no row that can be used.\n{account}")
     sources, targets = (tuple(side) for side in zip(*kept, strict=True))
-    return PairTable(path.stem, sources, targets, account)
+    language = target_language or guess_language(targets)
+    return PairTable(path.stem, sources, targets, account, language)
 
 
 def _check_plain(
@@ -231,12 +242,13 @@ def split_pairs(
     )
     parts = _cut_pairs(table, *fractions, seed)
     splits = {
-        name: make_pair_split(pairs) if name == "train" else make_reference_split(pairs)
+        name: make(pairs, table.target_language)
         for name, pairs in parts.items()
+        for make in (make_pair_split if name == "train" else make_reference_split,)
     }
     for name, other in given.items():
         if other is not None:
-            splits[name] = make_reference_split(other.pairs)
+            splits[name] = make_reference_split(other.pairs, table.target_language)
     return combine_splits(
         table.name,
         (),
@@ -244,6 +256,7 @@ def split_pairs(
         lambda split: [sentence_key(source) for source in split.sources],
         [name for name, other in given.items() if other is not None],
         "sources",
+        table.target_language,
     )
 
 

@@ -9,15 +9,21 @@ from keras_attn.recipes.figures import Run, mean_and_deviation, minutes, seeds
 
 Metrics = Mapping[str, Any]
 
+TOKEN_BLEU = "bleu_lowercased_tokens"  # missing if the target language has no rules of Moses
+
 
 def scores(metrics: Metrics) -> dict[str, str]:
     """Return BLEU and chrF of a split by title."""
-    lowercased = f"BLEU of lower-cased tokens ({metrics['token_language']})"
-    return {
-        "BLEU": f"{metrics['bleu']:.2f}",
-        "chrF": f"{metrics['chrf']:.2f}",
-        lowercased: f"{metrics['bleu_lowercased_tokens']:.2f}",
-    }
+    figures = {"BLEU": f"{metrics['bleu']:.2f}", "chrF": f"{metrics['chrf']:.2f}"}
+    if TOKEN_BLEU in metrics:
+        title = f"BLEU of lower-cased tokens ({metrics['token_language']})"
+        figures[title] = f"{metrics[TOKEN_BLEU]:.2f}"
+    return figures
+
+
+def notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Return sacreBLEU's signatures, which say how a text was tokenized."""
+    return [f"BLEU {metrics['bleu_signature']}", f"chrF {metrics['chrf_signature']}"]
 
 
 def bleu_figure(runs: Sequence[Run], split: str) -> str:
@@ -58,10 +64,13 @@ def _introduction(recipe: Recipe, variants: Mapping[str, Sequence[Run]]) -> str:
 
 
 def _quality(recipe: Recipe, variants: Mapping[str, Sequence[Run]]) -> str:
+    columns = ("chrf", TOKEN_BLEU) if _have_token_bleu(variants) else ("chrf",)
     lines = [
         "| model | split | sentences | BLEU | chrF | BLEU of lower-cased Moses tokens |",
         "|---|---|---|---|---|---|",
     ]
+    if TOKEN_BLEU not in columns:
+        lines = [line.rsplit("|", 2)[0] + "|" for line in lines]
     titles = datasets.describe_dataset(recipe.dataset).split_titles
     for variant, runs in variants.items():
         for split in runs[0]["metrics"]:
@@ -71,7 +80,7 @@ def _quality(recipe: Recipe, variants: Mapping[str, Sequence[Run]]) -> str:
                 f"{split} ({titles[split]})" if split in titles else split,
                 f"{metrics[0]['examples']:,}",
                 _bleu(metrics),
-                *(_mean(metrics, key) for key in ("chrf", "bleu_lowercased_tokens")),
+                *(_mean(metrics, key) for key in columns),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -89,15 +98,23 @@ def _mean(metrics: Sequence[Metrics], key: str) -> str:
     return mean_and_deviation([values[key] for values in metrics], ".1f")
 
 
+def _have_token_bleu(variants: Mapping[str, Sequence[Run]]) -> bool:
+    runs = [run for some in variants.values() for run in some]
+    return all(TOKEN_BLEU in metrics for metrics in _metrics(runs))
+
+
 def _signatures(runs: Sequence[Run]) -> str:
     parts = [
         f"{name} {' and '.join(f'`{signature}`' for signature in signatures)}"
         for name, key in (("BLEU", "bleu_signature"), ("chrF", "chrf_signature"))
         if (signatures := sorted({metrics[key] for metrics in _metrics(runs)}))
     ]
+    sentence = f"BLEU and chrF are sacreBLEU's, cased: {', '.join(parts)}."
+    if not _have_token_bleu({"": runs}):
+        return sentence
     return (
-        f"BLEU and chrF are sacreBLEU's, cased: {', '.join(parts)}. The last column is of "
-        "lower-cased tokens, as older papers report it, and higher for that alone."
+        f"{sentence} The last column is of lower-cased tokens, as older papers report it, and "
+        "higher for that alone."
     )
 
 

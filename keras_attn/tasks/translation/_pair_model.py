@@ -10,26 +10,38 @@ import numpy as np
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
+from keras_attn.datasets.languages import guess_language
 from keras_attn.models import TranslationModel
 from keras_attn.tasks._batches import alternate_lengths, check_batched
 from keras_attn.tasks.compilation import needs_static_shapes
+from keras_attn.tasks.item_loss import ItemLossModel
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH, STATIC_MULTIPLE
 from keras_attn.tasks.translation._sentences import sentence_ids
+from keras_attn.tasks.translation.sequence_loss import token_weights
 from keras_attn.text import Normalizer, SubwordTokenizer, train_subwords
 
 Texts = Sequence[str] | np.ndarray
 
+_WEIGHTS = (
+    "Weights of pairs are not accepted there: pass a `tf.data.Dataset` or `keras.utils.PyDataset` "
+    "of batches (sources, targets, weights)."
+)
 BATCH_TOKENS = 2048  # default number of tokens in a training batch
 
 
-class PairModel(Task):
-    """A network with subwords. `fit` and `evaluate` take pairs of strings."""
+class PairModel(ItemLossModel, Task):
+    """A network with subwords. `fit` and `evaluate` take pairs of strings.
+
+    The loss of `fit`, `evaluate` and callbacks is the mean over the target tokens of all batches,
+    their end tokens included.
+    """
 
     network: TranslationModel
     tokenizer: SubwordTokenizer
     max_length: int
     min_count: int
+    target_language: str | None
     fold_targets: bool
 
     @property
@@ -44,6 +56,9 @@ class PairModel(Task):
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         return self.network.compute_output_spec(inputs, training=training)
+
+    def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:
+        return keras.ops.sum(token_weights(y, sample_weight))
 
     def adapt(self, sources: Texts, targets: Texts) -> None:
         """Learn subwords, which are shared by sources and targets.
@@ -65,9 +80,16 @@ class PairModel(Task):
             target_normalizer=self.target_normalizer,
         )
         self.tokenizer.assign(trained.pieces)
+        self.target_language = self.target_language or guess_language(
+            text if isinstance(text, str) else text.decode("utf-8", "replace")
+            for text in _as_list(targets)
+        )
 
     def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
         """Return pairs of texts as ids, for repeated passes over them.
+
+        Warns:
+            UserWarning: A text has more than `max_length` subwords; the rest is not read.
 
         Raises:
             TypeError: `sources` or `targets` is not a list or array of strings.
@@ -84,11 +106,11 @@ class PairModel(Task):
                 "There must be one target for each source. Received: "
                 f"{len(sources)} sources, {len(targets)} targets."
             )
-        source_ids = self._ids(_as_list(sources))
-        target_ids = sentence_ids(
-            self.tokenizer, _as_list(targets), self.max_length, normalizer=self.target_normalizer
+        rest = "not read, and not scored as a target"
+        return self.paired(
+            self._ids(_as_list(sources), rest),
+            self._ids(_as_list(targets), rest, self.target_normalizer),
         )
-        return self.paired(source_ids, target_ids)
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
         """Return encoded pairs from ids without start and end, truncated to `max_length`."""
@@ -115,6 +137,7 @@ class PairModel(Task):
         """
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
+        _check_unweighted(kwargs)
         batches = PairBatches(
             self.encode(x, y),
             batch_size or BATCH_TOKENS,
@@ -130,7 +153,10 @@ class PairModel(Task):
         self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
         """Return loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate` does."""
-        size = None if _are_texts(x) else batch_size  # for texts it does not change the result
+        size = batch_size
+        if _are_texts(x):
+            _check_unweighted(kwargs)
+            size = None  # it does not change the result
         return super().evaluate(x, y, size, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
@@ -147,7 +173,7 @@ class PairModel(Task):
         if not _are_texts(x):
             return super()._preprocess(x, *rest, training=training)
         if len(rest) > 1:
-            raise ValueError("Pairs of texts are (sources, targets); weights are not accepted.")
+            raise ValueError(f"Lists of texts are (sources, targets). {_WEIGHTS}")
         pairs = self.encode(x, *(rest or (None,)))
         return prepare_batches(EvaluationBatches(pairs, BATCH))
 
@@ -155,9 +181,11 @@ class PairModel(Task):
         """Return a batch of pairs of strings as ids; ids as they are."""
         if isinstance(x, dict):
             return (x, *rest) if rest else x
-        pairs = self.encode(x, *(rest or (None,)))
+        targets, *weights = rest or (None,)
+        pairs = self.encode(x, targets)
         batch = pairs.batch(np.arange(len(pairs)), multiple=1)
-        return keras.tree.map_structure(lambda ids: alternate_lengths(ids, index), batch)
+        batch = keras.tree.map_structure(lambda ids: alternate_lengths(ids, index), batch)
+        return (*batch, *map(np.asarray, weights))
 
     def _is_raw(self, spec: Any) -> bool:
         return isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"
@@ -166,13 +194,13 @@ class PairModel(Task):
         """Convert a batch of sources and targets, as strings, into ids."""
         import tensorflow as tf
 
-        (targets,) = rest
+        targets, *weights = rest
         check_batched(x)
         ids = self.tokenizer.tokenize(targets, self.target_normalizer)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
         target = tf.concat([starts, ids], axis=1).to_tensor()
         predicted = tf.concat([ids, ends], axis=1).to_tensor()
-        return {"source": self.source_ids(x), "target": target}, predicted
+        return {"source": self.source_ids(x), "target": target}, predicted, *weights
 
     def source_ids(self, sources: Tensor) -> Tensor:
         """Convert a string tensor `(B,)` into source ids, in a TensorFlow graph."""
@@ -181,8 +209,16 @@ class PairModel(Task):
         ids = self.tokenizer(sources)[:, : self.max_length]
         return tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
 
-    def _ids(self, texts: Texts, warn: bool = False) -> list[np.ndarray]:
-        return sentence_ids(self.tokenizer, texts, self.max_length, warn)
+    def _ids(
+        self, texts: Texts, consequence: str = "", normalizer: Normalizer | None = None
+    ) -> list[np.ndarray]:
+        return sentence_ids(self.tokenizer, texts, self.max_length, consequence, normalizer)
+
+
+def _check_unweighted(arguments: dict[str, Any]) -> None:
+    """Raise ValueError for weights of lists of texts, which `fit` batches anew."""
+    if arguments.get("sample_weight") is not None:
+        raise ValueError(f"`sample_weight` was passed with lists of texts. {_WEIGHTS}")
 
 
 def _are_texts(x: Any) -> bool:

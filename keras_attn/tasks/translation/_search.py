@@ -11,15 +11,18 @@ from keras import ops
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import pad_rows
-from keras_attn.decoding import Hypotheses
+from keras_attn.decoding import Automaton, Hypotheses
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.compilation import compiled, needs_static_shapes
+from keras_attn.tasks.translation._banned_words import ban_words
+from keras_attn.text import Normalizer, SubwordTokenizer
 
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
 
 BATCH = 64  # sources
 MULTIPLE = 8  # lengths are padded to multiples of it
 STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
+MAX_COMPILED = 32  # compiled searches that are kept, one for each setting
 EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
@@ -34,6 +37,7 @@ class Searches:
         self.network = network
         self._seeds = keras.random.SeedGenerator(0)
         self._compiled: dict[tuple, Callable[..., Hypotheses]] = {}
+        self._automata: dict[tuple, Automaton] = {}
 
     def __call__(
         self,
@@ -60,6 +64,8 @@ class Searches:
             settings = {**settings, "seed": self._seeds}
         key = (search, max_length, *settings.items())
         if key not in self._compiled:
+            while len(self._compiled) >= MAX_COMPILED:
+                del self._compiled[next(iter(self._compiled))]
             variables = [*self.network.variables, self._seeds.state]
             run = functools.partial(search_batch, self.network, search, settings, max_length)
             self._compiled[key] = compiled(run, variables, (None, None), (None, None))
@@ -77,6 +83,18 @@ class Searches:
             for position, row in enumerate(rows):
                 results[row] = (ids[position], scores[position])
         return results
+
+    def automaton(
+        self, words: tuple[str, ...], tokenizer: SubwordTokenizer, normalizer: Normalizer
+    ) -> Automaton:
+        """Return the automaton that bans words, the same object for the same words."""
+        key = (words, tokenizer.pieces, normalizer)
+        if key not in self._automata:
+            while len(self._automata) >= MAX_COMPILED:
+                del self._automata[next(iter(self._automata))]
+            size = self.network.config.vocabulary_size
+            self._automata[key] = ban_words(words, tokenizer, size, normalizer)
+        return self._automata[key]
 
 
 def _pad(rows: list[np.ndarray], batch_size: int, multiple: int) -> np.ndarray:
@@ -107,8 +125,9 @@ def search_batch(
     """
     prefix = prefix[:, :max_length]  # the rest is padding
     lengths = ops.sum(ops.cast(network.padding_mask(source), "int32"), axis=1)
-    limits = ops.minimum(2 * lengths + EXTRA_TOKENS, max_length)
-    steps = 2 * ops.shape(source)[1] + EXTRA_TOKENS + ops.shape(prefix)[1]
+    min_length = settings.get("min_length", 0)
+    limits = ops.minimum(ops.maximum(2 * lengths + EXTRA_TOKENS, min_length), max_length)
+    steps = 2 * ops.shape(source)[1] + EXTRA_TOKENS + ops.shape(prefix)[1] + min_length
     return search(
         network,
         source,

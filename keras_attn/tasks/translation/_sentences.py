@@ -16,16 +16,16 @@ def sentence_ids(
     tokenizer: SubwordTokenizer,
     texts: Sequence[Any] | np.ndarray,
     max_length: int | None = None,
-    warn: bool = False,
+    consequence: str = "",
     normalizer: Normalizer | None = None,
 ) -> list[np.ndarray]:
-    """Return the ids of each text, truncated to `max_length`, with a warning if `warn` is set.
+    """Return the ids of each text, truncated to `max_length`.
 
     Args:
         tokenizer: The tokenizer.
         texts: The texts.
         max_length: Maximum number of ids of a text; None is no limit.
-        warn: Whether to warn if a text is truncated.
+        consequence: What becomes of the rest of a text, for a warning; "" does not warn.
         normalizer: Normalization of the texts; None is that of the tokenizer.
     """
     rows: list[np.ndarray] = []
@@ -35,11 +35,11 @@ def sentence_ids(
     if max_length is None:
         return rows
     long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
-    if warn and long:
+    if consequence and long:
         warnings.warn(
             f"The first {max_length} subwords of a text are read. {len(long)} of {len(rows)} "
             f"text(s) have more, such as number {long[0]} with {len(rows[long[0]])}: the rest of "
-            "it is not translated. Split long texts into sentences.",
+            f"it is {consequence}. Split long texts into sentences.",
             stacklevel=4,
         )
     return [ids[:max_length] for ids in rows]

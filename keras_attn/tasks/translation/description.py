@@ -99,7 +99,13 @@ class TranslationDescription(TaskDescription):
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'
     prediction_options = ("beam_size",)
-    export_options = ("beam_size", "length_penalty")
+    export_options = (
+        "beam_size",
+        "length_penalty",
+        "min_length",
+        "no_repeat_ngram_size",
+        "banned_words",
+    )
     table = PairTableReader()
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -111,6 +117,9 @@ class TranslationDescription(TaskDescription):
 
     def summary(self, metrics: Mapping[str, Any]) -> str:
         return ", ".join(f"{value} {title}" for title, value in _card.scores(metrics).items())
+
+    def metric_notes(self, metrics: Mapping[str, Any]) -> list[str]:
+        return _card.notes(metrics)
 
     def test_figure(self, runs: Sequence[Run]) -> str:
         return _card.bleu_figure(runs, "test")

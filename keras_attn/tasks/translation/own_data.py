@@ -25,7 +25,7 @@ class PairTableReader:
     See `keras_attn.datasets.read_pairs`.
     """
 
-    options = ("data_target", "source_column", "target_column", *TABLE_OPTIONS)
+    options = ("data_target", "source_column", "target_column", "target_language", *TABLE_OPTIONS)
     hint = "a table of sentences and their translations"
 
     def read_options(self, source: Any) -> dict[str, Any]:
@@ -44,7 +44,8 @@ class PairTableReader:
 
     def examples(self, table: datasets.PairTable, model: Any) -> datasets.PairSplit:
         """Return all rows. Rows with the same source are merged, with several references."""
-        return make_reference_split(table.pairs, getattr(model, "target_language", None))
+        language = table.target_language or getattr(model, "target_language", None)
+        return make_reference_split(table.pairs, language)
 
 
 def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, list[str]]:

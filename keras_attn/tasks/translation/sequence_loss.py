@@ -21,6 +21,8 @@ class SequenceCrossentropy(keras.losses.Loss):
     Call arguments:
         y_true: Ids `(B, T)`. Id 0 is padding, and is ignored.
         y_pred: Logits `(B, T, V)`.
+        sample_weight: Weights of rows `(B,)` or of tokens `(B, T)`; the mean is then the sum of
+            the weighted losses over the sum of the weights.
 
     Returns:
         A float32 scalar; 0 if all tokens are padding.
@@ -41,9 +43,15 @@ class SequenceCrossentropy(keras.losses.Loss):
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        mask, losses = token_losses(y_true, y_pred, self.label_smoothing)
-        return ops.sum(losses) / ops.maximum(ops.sum(mask), 1.0)
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+        # Keras multiplies what `call` returns by the weights, and that is a mean already.
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        return self.call(y_true, y_pred, sample_weight)
+
+    def call(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+        _, losses = token_losses(y_true, y_pred, self.label_smoothing)
+        weights = token_weights(y_true, sample_weight)
+        return _divide(ops.sum(weights * losses), ops.sum(weights))
 
     def get_config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing, "name": self.name}
@@ -67,17 +75,46 @@ class TokenAccuracy(keras.metrics.Mean):
         self._direction = "up"
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        mask = ops.not_equal(y_true, PADDING_ID)
+        weights = token_weights(y_true, sample_weight)
         correct = ops.equal(
             ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32")
         )
         # Flatten, because Keras averages over the other axes of each row first, which would give
         # tokens of long rows less weight.
-        correct, mask = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (correct, mask))
-        super().update_state(correct, sample_weight=mask)
+        correct, weights = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (correct, weights))
+        super().update_state(correct, sample_weight=weights)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
+
+
+def token_weights(y_true: Tensor, sample_weight: Any = None) -> Tensor:
+    """Return the weight of each token, float32 `(B, T)`: 0 for padding, else that of its row.
+
+    Args:
+        y_true: Ids `(B, T)`, with padding 0.
+        sample_weight: Weights of rows `(B,)` or `(B, 1)`, or of tokens `(B, T)`; None is 1.
+
+    Raises:
+        ValueError: `sample_weight` has another shape.
+    """
+    weights = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
+    if sample_weight is None:
+        return weights
+    sample_weight = ops.cast(sample_weight, "float32")
+    if len(sample_weight.shape) == 1:
+        sample_weight = sample_weight[:, None]
+    if len(sample_weight.shape) != 2:
+        raise ValueError(
+            "`sample_weight` must have a weight for each row, shape (B,), or for each token, "
+            f"(B, T). Received: shape {tuple(sample_weight.shape)}."
+        )
+    return weights * sample_weight
+
+
+def _divide(total: Tensor, size: Tensor) -> Tensor:
+    """Return `total / size`, or 0 where the size is 0. Weights may be small, and sum to below 1."""
+    return ops.where(size > 0.0, total / ops.where(size > 0.0, size, 1.0), 0.0)
 
 
 def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:

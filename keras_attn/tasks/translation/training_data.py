@@ -1,5 +1,6 @@
 """Training and validation pairs of a training run."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -71,6 +72,7 @@ class TranslationTrainingData(TrainingData):
         assert isinstance(recipe, TranslationRecipe)
         quality.check_packages()
         train, self.validation = dataset["train"], dataset["validation"]
+        quality.check_references(self.validation)
         self.translator, self.copies = translator, 2 if recipe.training.r_drop else 1
         self.train = translator.encode(train.sources, train.targets)
         self.validation_pairs = translator.encode(self.validation.sources, self.validation.targets)
@@ -122,7 +124,8 @@ class TranslationTrainingData(TrainingData):
 class ValidationBleu(keras.callbacks.Callback):
     """Callback that adds `val_bleu` to the logs at the end of epochs.
 
-    It is the cased BLEU of greedy translations, computed by sacreBLEU.
+    It is the cased BLEU of greedy translations, computed by sacreBLEU with the tokenizer for the
+    target language.
 
     Args:
         translator: The model that translates.
@@ -139,6 +142,8 @@ class ValidationBleu(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         answers = self.translator.translate(list(self.split.sources), beam_size=1)
-        bleu = quality.corpus_bleu([answer.text for answer in answers], self.split)
+        language = quality.target_language(self.split, self.translator.target_language)
+        split = dataclasses.replace(self.split, target_language=language)
+        bleu = quality.corpus_bleu([answer.text for answer in answers], split)
         if logs is not None:
             logs["val_bleu"] = bleu["bleu"]

@@ -3,25 +3,23 @@
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, overload
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._token_ids import END_ID
 from keras_attn._validation import check_positive_integer
 from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
-from keras_attn.decoding import beam_search, sample
-from keras_attn.decoding._rules import check_filters, check_length_penalty
+from keras_attn.decoding import beam_search
 from keras_attn.models import TranslationModel
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.translation import quality
-from keras_attn.tasks.translation._pair_model import PairModel, Texts
-from keras_attn.tasks.translation._search import BATCH, Search, Searches, search_batch
-from keras_attn.tasks.translation._sentences import sentence_ids, sentence_texts
-from keras_attn.tasks.translation.answers import END, Alignment, Translation
+from keras_attn.tasks.translation._pair_model import Texts
+from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
+from keras_attn.tasks.translation._search_model import SearchModel, beam_settings
+from keras_attn.tasks.translation.answers import END, Alignment
 from keras_attn.tasks.translation.description import DESCRIPTION
 from keras_attn.tasks.translation.sequence_loss import (
     SequenceCrossentropy,
@@ -35,7 +33,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Translator(PairModel):
+class Translator(SearchModel):
     """A network with subwords that translates sentences.
 
     It is a `keras.Model`: `fit` and `evaluate` take sources and targets, as two lists, arrays or
@@ -51,7 +49,8 @@ class Translator(PairModel):
             truncated.
         min_count: Minimum number of occurrences of a pair of subwords that `adapt` merges.
         target_language: Code of the target language, such as `"fr"`, which selects the rules of
-            tokenization for BLEU. None if it is not known.
+            tokenization for BLEU. None if it is not known; `adapt` sets it if the script of the
+            targets shows it, as that of Chinese does.
         fold_targets: Whether targets are normalized as sources are, with quotes, dashes and
             full-width forms in ASCII. False keeps them as they are written, so that the model
             learns to write them.
@@ -127,7 +126,7 @@ class Translator(PairModel):
         network = models.build(architecture, **settings)
         return cls(network, SubwordTokenizer(normalizer=normalizer), **options)
 
-    def use_dataset_info(self, info: DatasetInfo) -> None:
+    def use_dataset_info(self, info: DatasetInfo | Dataset[Any]) -> None:
         """Set the target language from the description of a data set."""
         self.target_language = info.language
 
@@ -142,134 +141,10 @@ class Translator(PairModel):
         """
         return quality.evaluate_translations(self, split)
 
-    @overload
-    def translate(  # type: ignore[overload-overlap]  # a str is a sequence of them
-        self,
-        texts: str | bytes,
-        beam_size: int = 4,
-        *,
-        n_best: Literal[1] = 1,
-        length_penalty: float = 1.0,
-        prefix: str = "",
-        max_length: int | None = None,
-        batch_size: int = BATCH,
-    ) -> Translation: ...
-
-    @overload
-    def translate(
-        self,
-        texts: Texts,
-        beam_size: int = 4,
-        *,
-        n_best: Literal[1] = 1,
-        length_penalty: float = 1.0,
-        prefix: str | Texts = "",
-        max_length: int | None = None,
-        batch_size: int = BATCH,
-    ) -> list[Translation]: ...
-
-    @overload
-    def translate(
-        self,
-        texts: str | bytes | Texts,
-        beam_size: int = 4,
-        *,
-        n_best: int,
-        length_penalty: float = 1.0,
-        prefix: str | Texts = "",
-        max_length: int | None = None,
-        batch_size: int = BATCH,
-    ) -> Any: ...
-
-    def translate(
-        self,
-        texts: str | bytes | Texts,
-        beam_size: int = 4,
-        *,
-        n_best: int = 1,
-        length_penalty: float = 1.0,
-        prefix: str | Texts = "",
-        max_length: int | None = None,
-        batch_size: int = BATCH,
-    ) -> Any:
-        """Translate one or several texts by beam search.
-
-        The translation of a text without words is empty. A translation of a text of `n` subwords
-        has at most `2 * n + 10` subwords.
-
-        Args:
-            texts: A string, or a list, array or column of pandas of strings.
-            beam_size: Number of beams. 1 is greedy search.
-            n_best: Number of translations to return for each text, at most `beam_size`.
-            length_penalty: With 0, translations are ranked by log-probability. Larger values
-                favor longer translations, see `keras_attn.decoding.Hypotheses`.
-            prefix: Text that every translation must begin with; or a list with one for each text.
-            max_length: Maximum number of subwords of a translation. None is the translator's
-                `max_length`.
-            batch_size: Number of texts in a batch. Texts of similar length are batched together.
-
-        Returns:
-            A `Translation` for a single text, a list of them for several texts. If `n_best` is
-            above 1, each `Translation` is replaced by a list of them, best first.
-
-        Raises:
-            TypeError: An element of `texts` is not a string.
-            ValueError: A number is out of range, the numbers of prefixes and texts differ, or a
-                prefix has more than `max_length` subwords.
-
-        Warns:
-            UserWarning: A text has more than `max_length` subwords; the rest is not translated.
-        """
-        settings = _beam_settings(beam_size, n_best, length_penalty)
-        return self._search(beam_search, settings, texts, prefix, max_length, None, batch_size)
-
-    def sample(
-        self,
-        texts: str | Texts,
-        n: int = 1,
-        *,
-        seed: int,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        prefix: str | Texts = "",
-        max_length: int | None = None,
-        batch_size: int = BATCH,
-    ) -> Any:
-        """Sample translations from the model's distribution.
-
-        Args:
-            texts: A string, or a list, array or column of pandas of strings.
-            n: Number of translations to sample for each text.
-            seed: Integer from 0. The same seed and texts give the same translations.
-            temperature: See `keras_attn.decoding.sample`.
-            top_k: See `keras_attn.decoding.sample`.
-            top_p: See `keras_attn.decoding.sample`.
-            prefix: See `translate`.
-            max_length: See `translate`.
-            batch_size: See `translate`.
-
-        Returns:
-            The same as `translate` returns, with `n` in place of `n_best`. Scores are those at
-            temperature 1.
-
-        Raises:
-            TypeError, ValueError: See `translate`.
-        """
-        check_positive_integer("n", n)
-        check_filters(temperature, top_k, top_p)
-        settings = {
-            "num_return": n,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-        }
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-            raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: {seed!r}.")
-        return self._search(sample, settings, texts, prefix, max_length, seed, batch_size)
-
     def score(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> np.ndarray:
         """Return the log-probabilities of translations in nats, float32 `(N,)`, in input order.
+
+        That of an empty translation is the log-probability of its end token.
 
         Args:
             sources: Sources, as for `fit`.
@@ -311,17 +186,6 @@ class Translator(PairModel):
                 logits[row] = values[: len(pairs.targets[row]) + 1]
         return logits
 
-    def answers(
-        self,
-        inputs: Sequence[Any],
-        *,
-        beam_size: int = 4,
-        n_best: int = 1,
-        batch_size: int = BATCH,
-    ) -> list[Any]:
-        """Return the translation of each text, or `n_best` of them, see `translate`."""
-        return self.translate(list(inputs), beam_size, n_best=n_best, batch_size=batch_size)
-
     def explain(self, text: str, target: str | None = None) -> Alignment:
         """Return the attention of each target subword to the source subwords.
 
@@ -353,7 +217,12 @@ class Translator(PairModel):
         )
 
     def serving_function(
-        self, beam_size: int = 4, length_penalty: float = 1.0
+        self,
+        beam_size: int = 4,
+        length_penalty: float = 1.0,
+        min_length: int = 0,
+        no_repeat_ngram_size: int | None = None,
+        banned_words: Sequence[str] = (),
     ) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from sentences to translations with scores.
 
@@ -363,8 +232,12 @@ class Translator(PairModel):
         Args:
             beam_size: Number of beams. 1 is greedy search.
             length_penalty: See `translate`.
+            min_length: See `translate`.
+            no_repeat_ngram_size: See `translate`.
+            banned_words: See `translate`.
         """
-        settings = _beam_settings(beam_size, 1, length_penalty)
+        settings = beam_settings(beam_size, 1, length_penalty)
+        settings |= self._restrictions(min_length, no_repeat_ngram_size, banned_words, None)
         import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
@@ -408,61 +281,6 @@ class Translator(PairModel):
         # Version 0.1 folded targets, and did not save that.
         return super().from_config({"fold_targets": True, **config}, custom_objects)
 
-    def _search(
-        self,
-        search: Search,
-        settings: dict[str, Any],
-        texts: Any,
-        prefix: str | Texts,
-        max_length: int | None,
-        seed: int | None,
-        batch_size: int,
-    ) -> Any:
-        """Return `num_return` translations of each text, or of a single text."""
-        check_positive_integer("batch_size", batch_size)
-        if isinstance(texts, str | bytes):
-            arguments = (prefix, max_length, seed, batch_size)
-            return self._search(search, settings, [texts], *arguments)[0]
-        if hasattr(texts, "to_numpy"):  # a column of pandas
-            texts = list(texts.to_numpy())
-        prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
-        if len(prefixes) != len(texts):
-            raise ValueError(
-                "There must be one prefix for all texts, or one for each. Received: "
-                f"{len(prefixes)} prefixes, {len(texts)} texts."
-            )
-        longest = self.max_length if max_length is None else max_length
-        check_positive_integer("max_length", longest)
-        prefix_ids = [np.zeros(0, "int32")] * len(texts)
-        if any(text not in ("", b"") for text in prefixes):
-            prefix_ids = sentence_ids(self.tokenizer, prefixes, normalizer=self.target_normalizer)
-        if (longest_prefix := max(map(len, prefix_ids), default=0)) > longest:
-            raise ValueError(
-                f"A translation of at most {longest} subwords cannot begin with a prefix of "
-                f"{longest_prefix}. Shorten `prefix`, or raise `max_length`."
-            )
-        sources = self._ids(texts, warn=True)
-        rows = [row for row, ids in enumerate(sources) if len(ids)]
-        results = self._searches(
-            search,
-            settings,
-            longest,
-            [np.append(sources[row], END_ID) for row in rows],
-            [prefix_ids[row] for row in rows],
-            seed,
-            batch_size,
-        )
-        count = settings["num_return"]
-        answers = [[Translation("", 0.0)] * count for _ in sources]
-        translated = sentence_texts(self.tokenizer, [ids for each, _ in results for ids in each])
-        scores = [float(score) for _, each in results for score in each]
-        pairs = list(zip(translated, scores, strict=True))
-        for position, row in enumerate(rows):
-            counts = self.tokenizer.count_characters(sources[row])
-            best = pairs[count * position : count * (position + 1)]
-            answers[row] = [Translation(*pair, *counts) for pair in best]
-        return answers if count > 1 else [first for (first,) in answers]
-
     def _check_size(self, tokenizer: SubwordTokenizer) -> None:
         vocabulary_size = self.network.config.vocabulary_size
         if tokenizer.size > vocabulary_size:
@@ -470,16 +288,3 @@ class Translator(PairModel):
                 "The tokenizer must not have more ids than the network embeds. Received: a "
                 f"tokenizer of {tokenizer.size} ids, a network of {vocabulary_size}."
             )
-
-
-def _beam_settings(beam_size: int, n_best: int, length_penalty: float) -> dict[str, Any]:
-    """Return the arguments of `beam_search`, checked under the names that users pass."""
-    check_positive_integer("beam_size", beam_size)
-    check_positive_integer("n_best", n_best)
-    if n_best > beam_size:
-        raise ValueError(
-            f"`n_best` must be at most `beam_size` = {beam_size}. Received: {n_best}. Search with "
-            "more beams."
-        )
-    check_length_penalty(length_penalty)
-    return {"num_beams": beam_size, "num_return": n_best, "length_penalty": length_penalty}
