@@ -62,8 +62,12 @@ def _next_tokens(translator: "Translator", split: PairSplit) -> tuple[float, flo
 def corpus_bleu(
     translations: Sequence[str], split: PairSplit, bootstrap: int = 0
 ) -> dict[str, Any]:
-    """Return `bleu`, its signature and, with `bootstrap`, its interval (Post, W18-6319)."""
-    metric = _sacrebleu().BLEU()
+    """Return `bleu`, its signature and, with `bootstrap`, its interval (Post, W18-6319).
+
+    sacreBLEU tokenizes by the rules that it has for the target language of the split: characters
+    for Chinese, which has no spaces between words, and `13a` for most others.
+    """
+    metric = _sacrebleu().BLEU(trg_lang=split.target_language or "")
     arguments = {"n_bootstrap": bootstrap} if bootstrap else {}
     score = metric.corpus_score(translations, references(split), **arguments)
     result: dict[str, Any] = {"bleu": score.score, "bleu_signature": str(metric.get_signature())}
