@@ -15,7 +15,7 @@ AS_PUBLISHED = ("multi30k", "fra-eng")  # read from the published files, without
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--slow", action="store_true", help="Also run the tests marked slow.")
 
 
 def pytest_collection_modifyitems(config, items):

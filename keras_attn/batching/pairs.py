@@ -1,7 +1,6 @@
 """Encoded pairs of texts, and training batches of them with about as many tokens each."""
 
 import dataclasses
-import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +15,8 @@ from keras_attn.batching.padding import pad_rows, round_up
 
 # Lengths are rounded up to a multiple, so that graphs are compiled for few lengths.
 LENGTH_MULTIPLE = 4
-STATIC_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # of batches with static shapes
+# Lengths of batches with static shapes; above the last, its multiples.
+STATIC_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
@@ -217,7 +217,7 @@ class _Bucket:
     batches: int
     length: int
 
-    @functools.cached_property
+    @property
     def rows(self) -> int:
         """Number of rows of its batches."""
         return math.ceil((self.stop - self.start) / self.batches)

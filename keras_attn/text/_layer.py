@@ -12,4 +12,6 @@ class StringLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self._convert_input_args = False  # Keras would cast strings to the layer's dtype
         self._allow_non_tensor_positional_args = True  # str, lists and arrays of str
-        self.supports_jit = False  # XLA has no strings
+        # XLA has no strings. Keras compiles no step of a model with a layer that says so, though on
+        # other backends no step can contain this layer: it runs before, in TensorFlow.
+        self.supports_jit = keras.backend.backend() != "tensorflow"

@@ -140,6 +140,15 @@ def test_bleu_counts_what_sacrebleu_counts():
     ]
 
 
+def test_bleu_of_chinese_counts_characters():
+    targets = np.array(["汤姆昨天在图书馆说谎了。", "我认识他的妹妹。"], object)
+    split = datasets.PairSplit(np.array(["a", "b"], object), targets, target_language="zh")
+    perfect = quality.corpus_bleu(list(targets), split)
+    assert perfect["bleu"] == pytest.approx(100.0)
+    assert "tok:zh" in perfect["bleu_signature"]
+    assert 50.0 < quality.corpus_bleu(["汤姆昨天在图书馆说谎。", targets[1]], split)["bleu"] < 100.0
+
+
 def test_tokens_are_cut_by_the_rules_of_the_language():
     targets, written = np.array(["C'est l'homme qui dort ici."], object), ["la homme qui dort ici."]
     scores = {}
@@ -198,6 +207,29 @@ def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, 
     assert len((run.folder / "log.csv").read_text().splitlines()) == 1 + epochs
     schedule = counted.model.optimizer.get_config()["learning_rate"]["config"]
     assert counted.seen == schedule["total_steps"]
+
+
+def test_bleu_is_computed_after_every_few_epochs_and_after_the_last(dataset, tmp_path):
+    settings = {"epochs": 3, "bleu_epochs": 2, "batch_size": 1000}
+    run = training.train(_recipe(training=settings), tmp_path / "run", dataset=dataset, verbose=0)
+    with (run.folder / "log.csv").open() as file:
+        computed = [row["val_bleu"] != "" for row in csv.DictReader(file)]
+    assert computed == [False, True, True]
+
+
+def test_steps_are_compiled_and_not_run_operation_by_operation(dataset, tmp_path, monkeypatch):
+    shapes = []
+    compute_loss = Learner.compute_loss
+
+    def count(self, x=None, y=None, *args, training=True, **kwargs):
+        if training:
+            shapes.append(y.shape)
+        return compute_loss(self, x, y, *args, training=training, **kwargs)
+
+    monkeypatch.setattr(Learner, "compute_loss", count)
+    recipe = _recipe(subwords={}, training={"epochs": 5, "bleu_epochs": 5, "batch_size": 100})
+    training.train(recipe, tmp_path / "run", dataset=dataset, verbose=0)
+    assert 1 <= len(shapes) <= 3  # of 5 epochs with several steps each
 
 
 def test_a_run_reads_what_its_recipe_says(whole, dataset):

@@ -118,12 +118,14 @@ def test_weights_give_the_accuracy_that_is_recorded(name):
     _check_accuracy(name)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", zoo.list("cifar10_*", pretrained=True))
 def test_weights_give_the_accuracy_that_is_recorded_on_real_data(name):
     _check_accuracy(name)
 
 
+@pytest.mark.slow
 @pytest.mark.data("cifar100")
 @pytest.mark.parametrize("name", zoo.list("cifar100_*", pretrained=True))
 def test_weights_give_the_accuracy_that_is_recorded_on_a_hundred_classes(name):
@@ -167,6 +169,7 @@ def test_the_baseline_of_the_attention_net_costs_as_much():
     assert without == pytest.approx(with_, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.data("imdb_reviews")
 @pytest.mark.parametrize("name", zoo.list("imdb_*", pretrained=True))
 def test_weights_give_the_accuracy_that_is_recorded_on_real_texts(name):

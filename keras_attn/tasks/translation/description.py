@@ -48,7 +48,8 @@ class TranslationTraining(Training):
         r_drop: Weight of the divergence between the predictions for two copies of each pair,
             which differ by dropout, see `keras_attn.tasks.divergence_of_copies`. With 0, batches
             have one copy of each pair.
-        bleu_epochs: Number of epochs between two computations of validation BLEU.
+        bleu_epochs: Compute BLEU on the validation split after every so many epochs, and after
+            the last one.
     """
 
     r_drop: NonNegative = 0.0

@@ -85,7 +85,7 @@ class TranslationTrainingData(TrainingData):
             if recipe.subwords.dropout
         ]
         training = recipe.training
-        self.bleu_epochs = training.bleu_epochs
+        self.bleu_epochs, self.epochs = training.bleu_epochs, training.epochs
         self.objective = TranslationObjective(training.label_smoothing, training.r_drop)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
@@ -118,7 +118,7 @@ class TranslationTrainingData(TrainingData):
         return Cost(parameters=network.count_params(), flops=network.flops(*lengths))
 
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        return [ValidationBleu(self.translator, self.validation, self.bleu_epochs)]
+        return [ValidationBleu(self.translator, self.validation, self.bleu_epochs, self.epochs)]
 
 
 class ValidationBleu(keras.callbacks.Callback):
@@ -131,15 +131,18 @@ class ValidationBleu(keras.callbacks.Callback):
         translator: The model that translates.
         split: The validation pairs.
         every: Compute BLEU after every so many epochs.
+        epochs: Number of epochs of the run. BLEU is also computed after the last one.
     """
 
-    def __init__(self, translator: "Translator", split: PairSplit, every: int = 1) -> None:
+    def __init__(self, translator: "Translator", split: PairSplit, every: int, epochs: int) -> None:
         super().__init__()
-        self.translator, self.split, self.every = translator, split, every
+        self.translator, self.split = translator, split
+        self.every, self.epochs = every, epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Translate the sources and add BLEU to the logs."""
-        if (epoch + 1) % self.every:
+        done = epoch + 1
+        if done % self.every and done != self.epochs:
             return
         answers = self.translator.translate(list(self.split.sources), beam_size=1)
         language = quality.target_language(self.split, self.translator.target_language)
