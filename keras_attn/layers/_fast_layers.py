@@ -24,7 +24,8 @@ class HeadsDense(keras.layers.EinsumDense):
             size of the output to map heads to features, `(B, T, heads, size)` to
             `(B, T, features)`.
         use_bias: whether to add a bias.
-        name, dtype, kernel_initializer, bias_initializer: see `keras.layers.EinsumDense`.
+        **settings: initializers, regularizers, constraints, name and dtype, see
+            `keras.layers.EinsumDense`.
     """
 
     def __init__(
@@ -34,20 +35,14 @@ class HeadsDense(keras.layers.EinsumDense):
         *,
         features: int | None = None,
         use_bias: bool,
-        name: str | None = None,
-        dtype: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        **settings: Any,
     ) -> None:
         to_heads = features is None
         super().__init__(
             "btd,dnh->btnh" if to_heads else "btnh,nhd->btd",
             output_shape=(None, heads, size) if to_heads else (None, features),
             bias_axes=("nh" if to_heads else "d") if use_bias else None,
-            name=name,
-            dtype=dtype,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
+            **settings,
         )
         self.contracted_axes = 1 if to_heads else 2
         self.supports_masking = True  # or Keras warns that it destroys the input's mask

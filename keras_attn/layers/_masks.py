@@ -1,15 +1,12 @@
 """Select, check and combine the mask arguments of attention layers."""
 
-import keras
-import numpy as np
 from keras import ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._types import Tensors
 from keras_attn.ops import combine
 from keras_attn.ops import padding_mask as expand_padding_mask
-
-_BIAS_HINT = "; pass values to add to the scores as `bias=` to `keras_attn.ops.attention`"
+from keras_attn.ops._mask_values import BIAS_HINT, check_mask_values
 
 
 def combine_masks(
@@ -61,17 +58,69 @@ def select_padding_mask(
     return keras_mask
 
 
+def select_key_mask(
+    name: str,
+    padding_mask: Tensor | None,
+    cache: Tensors | None,
+    key: tuple[Tensor | None, Tensor | None],
+    value: tuple[Tensor, Tensor | None],
+) -> Tensor | None:
+    """Return the mask of the keys from `padding_mask`, `key_mask` and `value_mask`.
+
+    With several explicit masks, a key must be allowed by all of them. Masks that Keras filled in
+    count only where none is explicit.
+
+    Args:
+        name: name of the layer, for error messages.
+        padding_mask: the call argument.
+        cache: the call argument.
+        key: the call arguments `key` and `key_mask`.
+        value: the call arguments `value` and `value_mask`.
+
+    Raises:
+        ValueError: an explicit mask has a wrong shape or wrong values; or see
+            `select_padding_mask`.
+    """
+    explicit = {"padding_mask": padding_mask}
+    for argument, (inputs, mask) in {"key_mask": key, "value_mask": value}.items():
+        explicit[argument] = None if is_implicit(mask, inputs) else mask
+    given = {argument: mask for argument, mask in explicit.items() if mask is not None}
+    if not given:
+        implicit = [key[1]] if value[1] is key[1] else [key[1], value[1]]
+        select_padding_mask(name, None, cache, *implicit)
+        for mask in implicit:
+            check_mask_values(owner=name, padding_mask=mask)
+        return combine(*implicit)
+    if len(given) == 1 and padding_mask is not None:
+        return padding_mask  # checked by `combine_masks`
+    for argument, mask in given.items():
+        check_sequence_mask(name, argument, "keys", mask)
+    return combine(*(ops.cast(mask, "bool") for mask in given.values()))
+
+
+def is_implicit(mask: Tensor | None, inputs: Tensor | None) -> bool:
+    """Return whether a mask is None or the one that Keras attached to the inputs."""
+    return mask is None or mask is getattr(inputs, "_keras_mask", None)
+
+
+def check_sequence_mask(name: str, argument: str, axis: str, mask: Tensor) -> None:
+    """Raise ValueError unless a mask has shape `(batch, axis)` and the values of a mask."""
+    check_mask_values(owner=name, **{argument: mask})
+    if len(mask.shape) != 2:
+        raise ValueError(
+            f"{name}: `{argument}` must have shape (batch, {axis}). Received: shape "
+            f"{tuple(mask.shape)}. A mask with axes of queries and keys is an `attention_mask`: "
+            "pass it as that."
+        )
+
+
 def check_masks(
     name: str, num_heads: int, padding_mask: Tensor | None, attention_mask: Tensor | None
 ) -> None:
     """Raise ValueError if a mask has a wrong shape, or holds values to add to the scores."""
-    check_mask_values(name, padding_mask=padding_mask, attention_mask=attention_mask)
-    if padding_mask is not None and len(padding_mask.shape) != 2:
-        raise ValueError(
-            f"{name}: `padding_mask` must have shape (batch, keys). Received: shape "
-            f"{tuple(padding_mask.shape)}. A mask with an axis of queries is an "
-            "`attention_mask`: pass it as that."
-        )
+    check_mask_values(owner=name, attention_mask=attention_mask, bias_hint=BIAS_HINT)
+    if padding_mask is not None:
+        check_sequence_mask(name, "padding_mask", "keys", padding_mask)
     if attention_mask is None:
         return
     shape = tuple(attention_mask.shape)
@@ -82,46 +131,3 @@ def check_masks(
         f"queries, keys), with 1 or {num_heads} heads. Received: shape {shape}. A (batch, keys) "
         "mask is a `padding_mask`: pass it as that."
     )
-
-
-def check_mask_values(name: str, **masks: Tensor | None) -> None:
-    """Raise ValueError if a mask holds values other than True and False, 1 and 0.
-
-    An additive mask of 0 and -1e9, cast to boolean, would exclude exactly the keys that it
-    means to keep. Boolean and integer masks pass without a look at their values. A float mask
-    passes in eager code if all its values are 0 or 1; in a graph its values cannot be read,
-    and it is refused. Keras's own implicit masks are boolean.
-
-    Args:
-        name: name of the layer, for error messages.
-        **masks: masks by the name of their argument.
-    """
-    for argument, mask in masks.items():
-        if mask is None:
-            continue
-        dtype = keras.backend.standardize_dtype(mask.dtype)
-        if not dtype.startswith(("float", "bfloat")):
-            continue
-        values = _eager_values(mask)
-        if values is None:
-            received = f"a symbolic {dtype} tensor, whose values cannot be checked"
-        elif np.isin(values, (0.0, 1.0)).all():
-            continue
-        else:
-            received = f"{dtype} values from {values.min():g} to {values.max():g}"
-        raise ValueError(
-            f"{name}: `{argument}` must be boolean (True = attend) or integer; in eager code also "
-            f"float, of values 0 and 1. Received: {received}. Cast a mask of 0 and 1 to boolean"
-            + _BIAS_HINT * (argument == "attention_mask")
-            + "."
-        )
-
-
-def _eager_values(mask: Tensor) -> np.ndarray | None:
-    """Return the values of a mask as float32, or None if it is symbolic."""
-    if isinstance(mask, keras.KerasTensor):
-        return None
-    try:
-        return ops.convert_to_numpy(mask).astype("float32")
-    except (NotImplementedError, TypeError, RuntimeError):  # one of each backend, in its graphs
-        return None

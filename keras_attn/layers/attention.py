@@ -6,7 +6,8 @@ import keras
 from keras import initializers, ops
 
 from keras_attn._types import Tensor
-from keras_attn.layers._masks import check_masks, combine_masks
+from keras_attn.layers._attention_layer import AttentionLayer
+from keras_attn.layers._masks import check_masks, combine_masks, select_key_mask
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -21,7 +22,7 @@ SCORES = ("scaled_dot", "dot", "additive", "bilinear", "cosine")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class Attention(keras.layers.Layer):
+class Attention(AttentionLayer):
     """Single-head attention with one of five scores.
 
     The score of a query `q` and a key `k`, before division by `temperature`, is
@@ -147,8 +148,9 @@ class Attention(keras.layers.Layer):
         key_mask: Tensor | None = None,  # Keras passes its implicit masks as these two
         value_mask: Tensor | None = None,
     ) -> Any:
-        if padding_mask is None:
-            padding_mask = key_mask if key_mask is not None else value_mask
+        padding_mask = select_key_mask(
+            self.name, padding_mask, None, (key, key_mask), (value, value_mask)
+        )
         return self.attend(
             query,
             self.project_keys(value if key is None else key),

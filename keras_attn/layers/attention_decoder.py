@@ -7,6 +7,7 @@ import keras
 from keras import initializers, ops
 
 from keras_attn._types import Tensor
+from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._masks import check_masks
 from keras_attn.layers._sublayers import (
     PACKAGE,
@@ -29,7 +30,7 @@ _PLAIN_ARGUMENTS = (
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class AttentionDecoder(keras.layers.Layer):
+class AttentionDecoder(AttentionLayer):
     """Recurrent decoder with attention over a memory, such as an encoder's outputs.
 
     With the cell's state `s`, the context `c` (the output of the attention), and the input `x`,

@@ -7,7 +7,7 @@ import keras
 from keras import initializers, ops
 
 from keras_attn._types import Tensor
-from keras_attn.layers._masks import check_mask_values
+from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -18,12 +18,13 @@ from keras_attn.layers._sublayers import (
 from keras_attn.ops import IMPLEMENTATIONS, attention, normalizers
 from keras_attn.ops import padding_mask as expand_padding_mask
 from keras_attn.ops._arguments import sizes_match
+from keras_attn.ops._mask_values import check_mask_values
 
 SCORES = ("scaled_dot", "additive", "uniform")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(AttentionLayer):
     """Pool all positions by attention with learned queries.
 
     Multi-head attention whose queries are weights (Lee et al., arXiv:1810.00825; the
@@ -267,7 +268,7 @@ class AttentionPooling(keras.layers.Layer):
         return expand_padding_mask(ops.reshape(padding_mask, (batch, math.prod(spatial))))
 
     def _check_padding_mask(self, inputs_shape: Any, padding_mask: Any) -> None:
-        check_mask_values(self.name, padding_mask=padding_mask)
+        check_mask_values(owner=self.name, padding_mask=padding_mask)
         shape, positions = padding_mask.shape, inputs_shape[:-1]
         fits = len(shape) == len(positions)
         if not fits or not all(map(sizes_match, shape, positions)):

@@ -3,9 +3,10 @@
 from typing import Any, Self
 
 import keras
-from keras import initializers, ops
+from keras import constraints, initializers, ops, regularizers
 
 from keras_attn._types import Tensor
+from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._cache import (
     check_cache,
     new_positions_start,
@@ -13,8 +14,19 @@ from keras_attn.layers._cache import (
     updated_length,
 )
 from keras_attn.layers._fast_layers import HeadsDense
-from keras_attn.layers._from_keras import converted_arguments, projections
-from keras_attn.layers._masks import check_masks, combine_masks, select_padding_mask
+from keras_attn.layers._from_keras import (
+    check_output_shape,
+    converted_arguments,
+    projections,
+    refuse_keras_arguments,
+)
+from keras_attn.layers._masks import (
+    check_masks,
+    check_sequence_mask,
+    combine_masks,
+    is_implicit,
+    select_key_mask,
+)
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -39,12 +51,14 @@ POSITIONS = (None, "rotary", "alibi", "relative")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(AttentionLayer):
     """Multi-head attention (Vaswani et al., arXiv:1706.03762), self and cross.
 
-    Arguments, their order and the shapes of the variables are those of
-    `keras.layers.MultiHeadAttention`, so that weights copy over (see `from_keras`).
-    Differences: the padding mask is an argument of its own; a query that may attend to no key
+    Names of arguments and shapes of variables are those of `keras.layers.MultiHeadAttention`, so
+    that weights copy over (see `from_keras`). Its `sliding_window` is `window` here, its
+    `flash_attention` is `implementation`; `attention_axes` other than the length, `use_gate`, and
+    an `output_shape` of several axes are refused.
+    Other differences: the padding mask is an argument of its own; a query that may attend to no key
     gives exactly 0 before the output projection, on every path; long sequences stream, with
     memory linear in the length; no argument is accepted and then ignored.
 
@@ -58,7 +72,7 @@ class MultiHeadAttention(keras.layers.Layer):
         value_dim: size of each head for values; None is `key_dim`.
         dropout: dropout rate of attention weights.
         use_bias: whether the projections have biases.
-        output_shape: size of the output's last axis; None is that of the query.
+        output_shape: size of the output's last axis, or a tuple of it; None is that of the query.
         normalizer: `"softmax"` or another of `keras_attn.ops.NORMALIZERS`.
         num_kv_heads: number of heads of keys and values, `K`, a divisor of `num_heads`; None is
             `num_heads`, 1 is multi-query attention (Ainslie et al., arXiv:2305.13245).
@@ -73,6 +87,11 @@ class MultiHeadAttention(keras.layers.Layer):
         implementation: path of the attention, one of `keras_attn.ops.IMPLEMENTATIONS`, see
             `keras_attn.ops.attention`. In graphs of unknown lengths `"auto"` builds two paths,
             and `"full"` one, which suits sequences that are always short.
+        kernel_regularizer: regularizer of the projections' kernels.
+        bias_regularizer: regularizer of the projections' biases.
+        activity_regularizer: regularizer of the projections' outputs, as in the Keras layer.
+        kernel_constraint: constraint of the projections' kernels.
+        bias_constraint: constraint of the projections' biases.
 
     Call arguments:
         query: float tensor `(B, T, D)`.
@@ -93,6 +112,10 @@ class MultiHeadAttention(keras.layers.Layer):
             returned cache, `(B, length)`.
         cache_index: number of positions in a cache of fixed size, an integer or integer
             scalar; or `"end"` for a growing cache, which is returned longer by `T`.
+        query_mask: `(B, T)`, False at queries that attend to nothing. The mask that Keras
+            attached to `query` is not used as this: the output carries it.
+        key_mask, value_mask: `(B, S)`, as `padding_mask`; with several of them, a key must be
+            allowed by all.
 
     Returns:
         Tensor `(B, T, output_shape)`; then the weights before dropout, `(B, N, T, S)`, with
@@ -117,7 +140,7 @@ class MultiHeadAttention(keras.layers.Layer):
         value_dim: int | None = None,
         dropout: float = 0.0,
         use_bias: bool = True,
-        output_shape: int | None = None,
+        output_shape: int | tuple[int] | None = None,
         normalizer: str = "softmax",
         num_kv_heads: int | None = None,
         qk_norm: bool = False,
@@ -127,10 +150,16 @@ class MultiHeadAttention(keras.layers.Layer):
         bias_initializer: Any = "zeros",
         seed: int | None = None,
         implementation: str = "auto",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**refuse_keras_arguments(type(self).__name__, kwargs))
         self.supports_masking = True
+        output_shape = check_output_shape(type(self).__name__, output_shape)
         value_dim = key_dim if value_dim is None else value_dim
         num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         check_positive_integers(
@@ -142,13 +171,13 @@ class MultiHeadAttention(keras.layers.Layer):
         )
         if num_heads % num_kv_heads:
             raise ValueError(
-                "MultiHeadAttention: `num_kv_heads` must divide `num_heads`. Received: "
+                f"{type(self).__name__}: `num_kv_heads` must divide `num_heads`. Received: "
                 f"num_kv_heads={num_kv_heads}, num_heads={num_heads}."
             )
         check_choice(self, POSITIONS, position=position)
         if position == "rotary" and key_dim % 2:
             raise ValueError(
-                'MultiHeadAttention: position="rotary" needs an even `key_dim`. Received: '
+                f'{type(self).__name__}: position="rotary" needs an even `key_dim`. Received: '
                 f"key_dim={key_dim}."
             )
         if output_shape is not None:
@@ -171,6 +200,12 @@ class MultiHeadAttention(keras.layers.Layer):
         self.window = window
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        # Keras would apply an `activity_regularizer` of this layer to its output as well.
+        self.projection_activity_regularizer = regularizers.get(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.seed = seed
         self.implementation = implementation
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
@@ -212,13 +247,17 @@ class MultiHeadAttention(keras.layers.Layer):
         use_causal_mask: bool | None = None,
         cache: Tensors | None = None,
         cache_index: int | Tensor | str | None = None,
-        key_mask: Tensor | None = None,  # Keras passes its implicit masks as these two
+        query_mask: Tensor | None = None,  # Keras passes its implicit masks as these three
+        key_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
     ) -> Any:
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
-        padding_mask = select_padding_mask(self.name, padding_mask, cache, key_mask, value_mask)
+        keys_and_mask, values_and_mask = (key, key_mask), (value, value_mask)
         settings: dict[str, Any] = {
-            "padding_mask": padding_mask,
+            "query_mask": None if is_implicit(query_mask, query) else query_mask,
+            "padding_mask": select_key_mask(
+                self.name, padding_mask, cache, keys_and_mask, values_and_mask
+            ),
             "attention_mask": attention_mask,
             "use_causal_mask": cache is not None if use_causal_mask is None else use_causal_mask,
             "return_attention_scores": return_attention_scores,
@@ -229,7 +268,9 @@ class MultiHeadAttention(keras.layers.Layer):
             return self._attend(query, keys, values, **settings)
         start = new_positions_start(cache, cache_index)
         cache = update_cache(cache, cache_index, self.project(value, key, start))
-        attended = self.attend(query, cache, q_offset=start, **settings)
+        attended = self._attend(
+            query, cache["key"], cache["value"], q_offset=start, heads_first=True, **settings
+        )
         return (*attended, cache) if return_attention_scores else (attended, cache)
 
     def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Tensors:
@@ -324,6 +365,7 @@ class MultiHeadAttention(keras.layers.Layer):
         use_causal_mask: bool,
         return_attention_scores: bool,
         training: bool | None,
+        query_mask: Tensor | None = None,
         q_offset: int | Tensor = 0,
         heads_first: bool = False,
     ) -> Any:
@@ -345,10 +387,15 @@ class MultiHeadAttention(keras.layers.Layer):
             return_weights=return_attention_scores,
             heads_first=heads_first,
         )
-        if not return_attention_scores:
-            return self.output_dense(attended)
-        output, scores = attended
-        return self.output_dense(output), scores
+        output, scores = attended if return_attention_scores else (attended, None)
+        if query_mask is not None:
+            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
+            query_mask = ops.cast(query_mask, "bool")
+            output = ops.where(query_mask[:, :, None, None], output, 0.0)
+            if return_attention_scores:
+                scores = ops.where(query_mask[:, None, :, None], scores, 0.0)
+        output = self.output_dense(output)
+        return (output, scores) if return_attention_scores else output
 
     def compute_output_shape(
         self, query_shape: Any, value_shape: Any, key_shape: Any = None
@@ -367,10 +414,16 @@ class MultiHeadAttention(keras.layers.Layer):
         use_causal_mask: bool | None = None,
         cache: Any = None,
         cache_index: Any = None,
+        query_mask: Any = None,
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
         check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        for argument, mask in {"key_mask": key_mask, "value_mask": value_mask}.items():
+            if mask is not None:
+                check_sequence_mask(self.name, argument, "keys", mask)
+        if not is_implicit(query_mask, query):
+            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         shape = self.compute_output_shape(query.shape, value.shape)
         results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
@@ -404,6 +457,11 @@ class MultiHeadAttention(keras.layers.Layer):
             "window": self.window,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.projection_activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
             "seed": self.seed,
             "implementation": self.implementation,
         }
@@ -414,7 +472,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
         Raises:
             ValueError: `layer` uses an option that this layer does not have (`attention_axes`,
-                `use_gate`, an output of several axes, regularizers, constraints).
+                `use_gate`, an output of several axes).
         """
         ours = cls(**converted_arguments(layer))
         if layer.built:
@@ -446,6 +504,11 @@ class MultiHeadAttention(keras.layers.Layer):
         return {
             "kernel_initializer": clone_initializer(self.kernel_initializer),
             "bias_initializer": clone_initializer(self.bias_initializer),
+            "kernel_regularizer": self.kernel_regularizer,
+            "bias_regularizer": self.bias_regularizer,
+            "activity_regularizer": self.projection_activity_regularizer,
+            "kernel_constraint": self.kernel_constraint,
+            "bias_constraint": self.bias_constraint,
             "dtype": self.dtype_policy,
         }
 

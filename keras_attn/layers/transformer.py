@@ -85,6 +85,7 @@ class TransformerEncoderBlock(TransformerBlock):
         inputs_mask: Tensor | None = None,
     ) -> Any:
         padding_mask = select_padding_mask(self.name, padding_mask, cache, mask, inputs_mask)
+        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
 
         def attend(x: Tensor) -> Any:
             return self.attention(
@@ -116,6 +117,7 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Any = None,
         inputs_mask: Any = None,
     ) -> Any:
+        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
         return self.attention.compute_output_spec(
             inputs,
             inputs,
@@ -210,6 +212,7 @@ class TransformerDecoderBlock(TransformerBlock):
     ) -> Any:
         self._check_memory(memory, projected_memory)
         padding_mask = select_padding_mask(self.name, padding_mask, cache, inputs_mask)
+        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
         if memory_padding_mask is None:
             memory_padding_mask = memory_mask
         shared: dict[str, Any] = {
@@ -264,6 +267,7 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Any = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
+        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
         check_masks(self.cross_attention.name, self.num_heads, memory_padding_mask, None)
         spec = self.attention.compute_output_spec(
             inputs,

@@ -150,12 +150,22 @@ def configure(architecture: str, **settings: Any) -> Any:
         for problem in error.errors():
             key = ".".join(map(str, problem["loc"]))
             if problem["type"] == "unexpected_keyword_argument":
-                lines.append(f"  {unknown('setting', key, accepted)}")
+                lines.append(f"  {unknown('setting', key, accepted)}{_renamed(key, accepted)}")
             elif problem["type"] == "value_error":
                 lines.append(f"  {problem['ctx']['error']}")
             else:
                 lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
         raise ValueError("\n".join(lines)) from error
+
+
+def _renamed(key: str, accepted: list[str]) -> str:
+    """Return the name of a setting that other libraries call `key`, as a sentence."""
+    names = {"classes": "num_classes", "image_shape": "image_size", "input_shape": "image_size"}
+    name = names.get(key)
+    if name not in accepted:
+        return ""
+    resized = "; `keras_attn.tasks.ImageClassifier` resizes images of any size to it"
+    return f" Pass {name!r}{resized * (name == 'image_size')}."
 
 
 def build(architecture: str, **settings: Any) -> keras.Model:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_attn._validation import check_positive_integer, check_rate
+from keras_attn.ops._mask_values import check_mask_values
 from keras_attn.ops._types import Size, Tensor
 from keras_attn.ops.layout import swap_heads
 
@@ -82,12 +83,14 @@ def convert_mask(mask: Tensor | None, scores_shape: tuple) -> Tensor | None:
     """Return the mask as a boolean tensor.
 
     Raises:
-        ValueError: the mask does not broadcast to `scores_shape`, `(B, N, T, S)`.
+        ValueError: the mask does not broadcast to `scores_shape`, `(B, N, T, S)`, or may hold
+            values to add to the scores.
     """
     if mask is None:
         return None
     mask = ops.convert_to_tensor(mask)
     _check_broadcasts("mask", mask.shape, scores_shape)
+    check_mask_values(mask=mask, bias_hint="; pass values to add to the scores as `bias=`")
     return ops.cast(mask, "bool")
 
 

@@ -227,7 +227,7 @@ def max_block_sides(
         return chunk_size, chunk_size
     max_scores = minimum(
         MAX_SCORES_PER_HEAD,
-        maximum(MAX_SCORES_BANDED if is_banded else MAX_SCORES, heads) // heads,
+        maximum(MAX_SCORES_BANDED if is_banded else MAX_SCORES, heads) // maximum(heads, 1),
     )
     max_keys = minimum(MAX_KEYS_BANDED if is_banded else MAX_KEYS, maximum(keys, 1))
     max_queries = clip(max_scores // max_keys, MIN_SIDE, MAX_QUERIES)

@@ -14,8 +14,9 @@ from keras import ops
 from keras_attn.ops._blocks import Axis, Band, PairBlocks, PositionalBlocks, pad_end
 from keras_attn.ops._loops import fori_loop
 from keras_attn.ops._matmul import matmul
-from keras_attn.ops._scores import add_bias, mask_scores
+from keras_attn.ops._scores import add_bias, bias_mask, mask_scores
 from keras_attn.ops._types import Size, Tensor
+from keras_attn.ops.masks import combine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,18 +79,20 @@ class ScoreBlocks:
             zeros: zeros `(B, K, R, 1)`, the shape of the result.
         """
         zeros_by_head = self.ungroup(zeros)
-        if self.mask is None:
+        if self.mask is None and self.bias is None:
             return ops.reshape(zeros_by_head + self.band.count_keys(i), ops.shape(zeros))
-        body = functools.partial(self._add_key_count, i, self.mask)
+        body = functools.partial(self._add_key_count, i)
         (count,) = self.loop_over_keys(i, body, (zeros_by_head,))
         return ops.reshape(count, ops.shape(zeros))
 
-    def _add_key_count(
-        self, i: Size, mask: PairBlocks, j: Size, carry: tuple, is_border: bool
-    ) -> tuple:
+    def _add_key_count(self, i: Size, j: Size, carry: tuple, is_border: bool) -> tuple:
         band = self.band.mask(i, j) if is_border else ops.ones((1, self.band.keys.size), "bool")
-        allowed = ops.cast(ops.logical_and(mask.block(i, j), band), "float32")
-        return (carry[0] + ops.sum(allowed, axis=-1, keepdims=True),)
+        allowed = combine(
+            band,
+            None if self.mask is None else self.mask.block(i, j),
+            None if self.bias is None else bias_mask(self.bias.block(i, j)),
+        )
+        return (carry[0] + ops.sum(ops.cast(allowed, "float32"), axis=-1, keepdims=True),)
 
     def dropout_factors(self, i: Size, j: Size, query: Tensor, key: Tensor) -> Tensor | None:
         """Return the factors `(B, K, R, C)` of dropout, or None without dropout.

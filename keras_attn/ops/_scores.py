@@ -1,5 +1,7 @@
 """Masking of attention scores, shared by the normalizers and by every implementation."""
 
+import math
+
 from keras import ops
 
 from keras_attn.ops._matmul import softmax_few_rows
@@ -30,6 +32,11 @@ def add_bias(scores: Tensor, bias: Tensor) -> Tensor:
 def bias_mask(bias: Tensor) -> Tensor:
     """Return the boolean mask of the keys that a bias does not exclude."""
     return ops.cast(bias, "float32") > FLOOR / 2
+
+
+def maximum_of_rows(scores: Tensor) -> Tensor:
+    """Return the maximum `(..., 1)` over the last axis; an empty batch or row is no error."""
+    return ops.max(scores, axis=-1, keepdims=True, initial=-math.inf)
 
 
 def zero_masked_rows(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attn._names import unknown
+from keras_attn._names import suggest_names, unknown
 from keras_attn.ops import chunked, full, native, normalizers
 from keras_attn.ops._arguments import (
     AttentionCall,
@@ -36,6 +36,14 @@ TOTAL_CROSSOVER = 2**28
 MAX_UNKNOWN_BATCH = 1024  # batch size that is assumed where it is not static
 
 
+@suggest_names(
+    use_causal_mask="`is_causal`",
+    attention_mask="`mask`",
+    attn_mask="`mask` (True = attend), or `bias` for values to add to the scores",
+    sliding_window="`window`",
+    return_attention_scores="`return_weights`",
+    flash_attention="`implementation`",
+)
 def attention(
     query: Tensor,
     key: Tensor,
@@ -59,20 +67,20 @@ def attention(
 
     Scores, normalization and the weighted sum are computed in float32 whatever the dtype of
     the inputs, and the query is scaled before the product, so that float16 does not overflow.
-    A query that may attend to nothing gives exactly 0.
+    A query that may attend to nothing gives exactly 0, and an empty batch an empty output.
 
     Args:
         query: float tensor `(B, T, N, H)`.
         key: float tensor `(B, S, K, H)`. With `K < N` (grouped or multi-query attention) query
             head `n` uses key head `n // (N // K)`.
         value: float tensor `(B, S, K, V)`.
-        mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`, True = attend; numbers are
-            cast to boolean (pass a mask of 0 and -inf as `bias`). A padding mask is
-            `(B, 1, 1, S)`, see `keras_attn.ops.padding_mask`.
+        mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`, True = attend. Boolean or
+            integer; in eager code also float, of 0 and 1 alone (pass a mask of 0 and -inf as
+            `bias`). A padding mask is `(B, 1, 1, S)`, see `keras_attn.ops.padding_mask`.
         bias: float tensor of rank 4 that broadcasts to `(B, N, T, S)`, added to the scaled
-            scores. Or a function without trainable parameters, from integer positions `(t,)` of
-            queries and `(s,)` of keys to the bias `(1, N, t, s)`; the streaming path calls it
-            for one block at a time.
+            scores; -inf excludes a key as a mask does. Or a function without trainable
+            parameters, from integer positions `(t,)` of queries and `(s,)` of keys to the bias
+            `(1, N, t, s)`; the streaming path calls it for one block at a time.
         scale: factor on the scores; None is `1 / sqrt(H)`.
         is_causal: attend only to keys up to and including the query's own position.
         window: attend only to near keys: with `is_causal`, to `window` keys, the query's own
@@ -102,8 +110,10 @@ def attention(
         the weights `(B, N, T, S)`.
 
     Raises:
-        ValueError: shapes that do not fit one another, an unknown name, a rate outside [0, 1),
-            dropout without a seed, or an implementation that does not support the arguments.
+        ValueError: shapes that do not fit one another, a mask of other values than 0 and 1, an
+            unknown name, a rate outside [0, 1), dropout without a seed, or an implementation that
+            does not support the arguments.
+        TypeError: an argument has its name in another library; the message names ours.
 
     Example:
 

@@ -14,7 +14,7 @@ from keras_attn.ops._arguments import (
     sizes_match,
 )
 from keras_attn.ops._matmul import matmul_few_rows
-from keras_attn.ops._scores import add_bias, bias_mask, zero_masked_rows
+from keras_attn.ops._scores import add_bias, bias_mask, mask_scores, zero_masked_rows
 from keras_attn.ops._types import Tensor
 from keras_attn.ops.layout import swap_heads
 from keras_attn.ops.normalizers import Normalizer
@@ -26,9 +26,6 @@ MAX_EINSUM_SCORES = 2**16
 def full_attention(call: AttentionCall, return_weights: bool = False) -> Any:
     """Compute attention as `keras_attn.ops.attention` defines it, from all `T x S` scores."""
     scores = _scores(call)
-    bias = _bias(call)
-    if bias is not None:
-        scores = add_bias(scores, bias)
     band = masks.band_mask(
         ops.shape(call.query)[1],
         call.key_length,
@@ -37,12 +34,14 @@ def full_attention(call: AttentionCall, return_weights: bool = False) -> Any:
         q_offset=call.q_offset,
     )
     mask = masks.combine(call.mask, band)
+    scores = scores if mask is None else mask_scores(scores, mask)
+    bias = _bias(call)
+    if bias is not None:  # a bias of -inf excludes a key as well
+        scores, mask = add_bias(scores, bias), masks.combine(mask, bias_mask(bias))
     weights, dropped = _weights(scores, mask, call.normalizer, call.dropout, call.seed)
-    # A row that only the bias empties has to give 0 as well.
-    row_mask = mask if bias is None else masks.combine(mask, bias_mask(bias))
-    output = _weighted_sum(dropped, call.value, row_mask, call.heads_first)
+    output = _weighted_sum(dropped, call.value, mask, call.heads_first)
     if return_weights:
-        return output, _weights_to_return(weights, row_mask, call.value)
+        return output, _weights_to_return(weights, mask, call.value)
     return output
 
 
@@ -59,7 +58,7 @@ def attend(
     """Compute attention from scores of any origin (additive, bilinear, ...).
 
     Args:
-        scores: float tensor `(B, N, T, S)`.
+        scores: float tensor `(B, N, T, S)`, finite; exclude keys by `mask`, not by -inf.
         value: float tensor `(B, S, K, V)`, `K` dividing `N`.
         mask: tensor of rank 4 that broadcasts to `(B, N, T, S)`, True = attend.
         normalizer: see `attention`.
@@ -99,6 +98,8 @@ def attend(
         )
     check_dropout(dropout, seed)
     mask = convert_mask(mask, scores.shape)
+    scores = ops.cast(scores, "float32")
+    scores = scores if mask is None else mask_scores(scores, mask)
     weights, dropped = _weights(scores, mask, normalize, dropout, seed)
     output = _weighted_sum(dropped, value, mask)
     return (output, _weights_to_return(weights, mask, value)) if return_weights else output
@@ -128,8 +129,12 @@ def _bias(call: AttentionCall) -> Tensor | None:
 def _weights(
     scores: Tensor, mask: Tensor | None, normalizer: Normalizer, dropout: float, seed: Any
 ) -> tuple[Tensor, Tensor]:
-    """Return the float32 weights before and after dropout; fully masked rows are arbitrary."""
-    weights = normalizer.weights(ops.cast(scores, "float32"), mask)
+    """Return the float32 weights before and after dropout; fully masked rows are arbitrary.
+
+    Those rows are set to 0 in the output, which is smaller than the weights. Scores are float32,
+    near -1e30 where the mask is False.
+    """
+    weights = normalizer.formula(scores, mask)
     return weights, keras.random.dropout(weights, dropout, seed=seed) if dropout else weights
 
 

@@ -31,7 +31,8 @@ def swap_heads(x: Tensor) -> Tensor:
     batch, a, b, size = ops.shape(x)
     if is_one(a) or is_one(b):  # the order of the elements does not change
         return reshape(x, (batch, b, a, size))
-    is_short = isinstance(a, int) and isinstance(b, int) and max(a, b) <= MAX_SHORT_LENGTH
+    is_static = isinstance(a, int) and isinstance(b, int)
+    is_short = is_static and min(a, b) > 0 and max(a, b) <= MAX_SHORT_LENGTH
     if not is_short or keras.backend.backend() != "tensorflow":
         return ops.transpose(x, (0, 2, 1, 3))
     parts = ops.split(reshape(x, (batch, 1, a, b * size)), b, axis=3)

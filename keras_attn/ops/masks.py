@@ -7,6 +7,7 @@ does not vary keeps size 1: a padding mask is never expanded to `T x S`.
 from keras import ops
 
 from keras_attn.ops._arguments import check_window
+from keras_attn.ops._mask_values import check_mask_values
 from keras_attn.ops._types import Size, Tensor
 
 
@@ -14,14 +15,14 @@ def padding_mask(mask: Tensor) -> Tensor:
     """Convert a `(B, S)` padding mask into an attention mask.
 
     Args:
-        mask: tensor `(B, S)`, True for a token and False for padding; numbers are cast to
-            boolean.
+        mask: tensor `(B, S)`, True for a token and False for padding; boolean, or numbers as
+            in `attention`.
 
     Returns:
         Boolean tensor `(B, 1, 1, S)`.
 
     Raises:
-        ValueError: `mask` is not of rank 2.
+        ValueError: `mask` is not of rank 2, or holds values other than 0 and 1.
 
     Example:
 
@@ -29,11 +30,13 @@ def padding_mask(mask: Tensor) -> Tensor:
     >>> tuple(padding_mask(np.array([[1, 1, 0]])).shape)
     (1, 1, 1, 3)
     """
+    mask = ops.convert_to_tensor(mask)
     if len(mask.shape) != 2:
         raise ValueError(
             "`mask` must have shape (batch, keys), True for a token and False for padding. "
             f"Received: shape {tuple(mask.shape)}."
         )
+    check_mask_values(mask=mask)
     return ops.cast(mask, "bool")[:, None, None, :]
 
 

@@ -61,7 +61,8 @@ def native_attention(call: AttentionCall) -> Tensor:
         attn_mask=attn_mask,
         is_causal=call.is_causal,
         scale=call.scale,
-        enable_gqa=query.shape[1] != key.shape[1],
+        # While a graph is recorded, as for ONNX, the comparison gives a tensor.
+        enable_gqa=bool(query.shape[1] != key.shape[1]),
     )
     output = output if has_keys is None else ops.where(has_keys, output, 0.0)
     return ops.cast(swap_heads(output), call.value.dtype)

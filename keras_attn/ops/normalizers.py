@@ -15,10 +15,12 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import keras
 from keras import ops
 
 from keras_attn._names import unknown
 from keras_attn.ops import _scores
+from keras_attn.ops._mask_values import check_mask_values
 from keras_attn.ops._types import Tensor
 from keras_attn.ops.streaming import (
     NormalizedSigmoidRule,
@@ -40,7 +42,8 @@ class Normalizer:
     Args:
         name: value of the `normalizer` argument that selects it.
         formula: function from scores `(..., S)` and the mask to weights `(..., S)`. Scores of
-            masked positions are near -1e30 already; the mask is for formulas that count keys.
+            masked positions are near -1e30 already; the mask is for formulas that count keys. In
+            `attention` it is False also where a bias of -inf excludes a key.
             Fully masked rows may have any finite weights: `__call__` sets them to 0.
         paper: reference for the formula.
         streaming: rule for weights from blocks of scores; None if the formula needs whole
@@ -54,15 +57,12 @@ class Normalizer:
 
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the weights, with the shape of `scores`."""
-        return _scores.zero_masked_rows(self.weights(scores, mask), mask)
-
-    def weights(self, scores: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the weights, with arbitrary values in fully masked rows.
-
-        The full path sets those rows to 0 in the output, which is smaller than the weights.
-        """
-        scores = scores if mask is None else _scores.mask_scores(scores, mask)
-        return self.formula(scores, mask)
+        if mask is None:
+            return self.formula(scores, None)
+        check_mask_values(mask=mask)
+        mask = ops.cast(mask, "bool")
+        weights = self.formula(_scores.mask_scores(scores, mask), mask)
+        return _scores.zero_masked_rows(weights, mask)
 
 
 NORMALIZERS: dict[str, Normalizer] = {}
@@ -168,7 +168,7 @@ def softmax1(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     The added 1 acts as a key of score 0 and value 0: weights sum to less than 1, and to
     nearly 0 where every score is very negative (Miller, "Attention is off by one", 2023).
     """
-    maximum = ops.stop_gradient(ops.maximum(ops.max(scores, axis=-1, keepdims=True), 0.0))
+    maximum = ops.stop_gradient(ops.maximum(_scores.maximum_of_rows(scores), 0.0))
     exponentials = ops.exp(scores - maximum)
     return exponentials / (ops.exp(-maximum) + ops.sum(exponentials, axis=-1, keepdims=True))
 
@@ -182,13 +182,19 @@ def sigmoid(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     sequence length. Counting only unmasked keys makes the weights independent of padding, and
     of the unused end of a decoding cache.
     """
-    count = scores.shape[-1]
-    if count is None:
-        count = ops.sum(ops.ones_like(scores), axis=-1, keepdims=True)
+    count = _number_of_keys(scores)
     if mask is not None:
         unmasked = ops.sum(ops.cast(mask, scores.dtype), axis=-1, keepdims=True)
-        count = unmasked * count if mask.shape[-1] == 1 else unmasked
-    return ops.sigmoid(scores - ops.log(ops.maximum(ops.cast(count, scores.dtype), 1.0)))
+        # A mask that is broadcast along the keys has one value for all of them.
+        count = unmasked * (count / ops.maximum(_number_of_keys(mask), 1.0))
+    return ops.sigmoid(scores - ops.log(ops.maximum(count, 1.0)))
+
+
+def _number_of_keys(x: Tensor) -> Tensor:
+    """Return the size of the last axis, a float32 tensor that broadcasts to `x`."""
+    if x.shape[-1] is None and isinstance(x, keras.KerasTensor):  # its shape is known later
+        return ops.sum(ops.cast(ops.ones_like(x), "float32"), axis=-1, keepdims=True)
+    return ops.cast(ops.shape(x)[-1], "float32")
 
 
 @register_normalizer(paper="Chorowski et al., arXiv:1506.07503", streaming=NormalizedSigmoidRule())
@@ -229,7 +235,7 @@ def _project_to_simplex(scores: Tensor, power: int) -> Tensor:
     differentiated: it leaves the threshold in place and has the derivative of the implicit
     function, so that no custom gradient is needed.
     """
-    shifted = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
+    shifted = scores - ops.stop_gradient(_scores.maximum_of_rows(scores))
     threshold, constant = -1.0, ops.stop_gradient(shifted)
     for _ in range(NEWTON_STEPS):
         threshold = _newton_step(constant, threshold, power)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from keras import ops
 
-from keras_attn.ops._scores import FLOOR, softmax
+from keras_attn.ops._scores import FLOOR, maximum_of_rows, softmax
 from keras_attn.ops._types import Tensor
 
 
@@ -199,8 +199,8 @@ def _log_sum_exp(scores: Tensor, weights: Tensor) -> Tensor:
     """
 
     def maxima(num_keys: int | None) -> tuple[Tensor, Tensor]:
-        return tuple(ops.max(x[..., :num_keys], axis=-1, keepdims=True) for x in (scores, weights))
+        return tuple(maximum_of_rows(x[..., :num_keys]) for x in (scores, weights))
 
     first = maxima(64)
-    score, weight = ops.cond(ops.min(first[1]) > 1e-20, lambda: first, lambda: maxima(None))
+    score, weight = ops.cond(ops.all(first[1] > 1e-20), lambda: first, lambda: maxima(None))
     return score - ops.log(weight)

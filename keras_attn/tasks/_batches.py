@@ -72,6 +72,26 @@ def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
     return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
 
 
+def check_first_batch(model: keras.Model, x: Any, batch_size: int | None) -> None:
+    """Raise ValueError if replicas cannot share the first batch of arrays equally.
+
+    Keras builds the variables of the optimizer from the first batch, and fails there with a
+    message about `AddN`.
+    """
+    if keras.backend.backend() != "tensorflow" or x is None or is_dataset(x):
+        return
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    examples = len(keras.tree.flatten(x)[0])
+    first = min(32 if batch_size is None else batch_size, examples)
+    if first % replicas:
+        raise ValueError(
+            f"`fit` on {replicas} replicas needs a first batch that they share equally. Received: "
+            f"{examples} examples and batch_size={batch_size}, the first batch is {first}. "
+            f"Pass a `batch_size` that is a multiple of {replicas} and at most the number of "
+            "examples."
+        )
+
+
 def check_batched(texts: Any) -> None:
     """Raise ValueError unless a string tensor of a `tf.data.Dataset` is a batch `(B,)`."""
     if texts.shape.rank not in (None, 1):

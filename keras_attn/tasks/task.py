@@ -12,7 +12,7 @@ from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import PreprocessedBatches, as_tuple, is_dataset
+from keras_attn.tasks._batches import PreprocessedBatches, as_tuple, check_first_batch, is_dataset
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -291,6 +291,7 @@ class Task(keras.Model):
         if hasattr(x, "element_spec"):
             kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
         arguments = self._fit_arguments(x, y, training=True)
+        check_first_batch(self, arguments["x"], batch_size)
         return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def evaluate(

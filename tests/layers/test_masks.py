@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attn import layers
-from keras_attn.layers._masks import check_mask_values
+from keras_attn.ops._mask_values import check_mask_values
 
 B, T, D = 2, 4, 6
 RANDOM = np.random.default_rng(0)
@@ -53,6 +53,14 @@ def test_masks_of_0_and_1_equal_boolean_ones(name, argument, dtype):
 
 
 @every_mask
+def test_masks_may_be_lists(name, argument):
+    make, inputs = LAYERS[name]
+    layer, mask = make(), mask_for(argument)
+    expected = array(layer(*inputs, **{argument: mask}))
+    np.testing.assert_array_equal(array(layer(*inputs, **{argument: mask.tolist()})), expected)
+
+
+@every_mask
 def test_additive_masks_are_refused(name, argument):
     make, inputs = LAYERS[name]
     additive = np.where(mask_for(argument), 0.0, -1e9).astype("float32")
@@ -87,9 +95,9 @@ def test_float_masks_of_graphs_are_refused(name, argument):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_narrow_float_masks_are_checked(dtype):
     mask = ops.cast(MASK, dtype)
-    check_mask_values("layer", padding_mask=mask, attention_mask=None)
+    check_mask_values(owner="layer", padding_mask=mask, attention_mask=None)
     with pytest.raises(ValueError, match=f"layer: `padding_mask`.*{dtype} values from -9 to 0"):
-        check_mask_values("layer", padding_mask=(mask - 1) * 9)
+        check_mask_values(owner="layer", padding_mask=(mask - 1) * 9)
 
 
 @pytest.mark.parametrize("name", ["Attention", "Attention additive", "MultiHeadAttention"])

@@ -74,10 +74,8 @@ def test_window_equals_keras_where_it_has_one():
 
 
 def test_from_keras_refuses_what_has_no_equal():
-    with pytest.raises(ValueError, match="kernel_regularizer"):
-        MultiHeadAttention.from_keras(
-            keras.layers.MultiHeadAttention(2, 3, kernel_regularizer="l2")
-        )
+    with pytest.raises(ValueError, match=r"from_keras.*attention_axes"):
+        MultiHeadAttention.from_keras(keras.layers.MultiHeadAttention(2, 3, attention_axes=(1, 2)))
 
 
 def test_two_blocks_do_not_see_padded_positions():

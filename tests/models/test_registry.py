@@ -94,6 +94,14 @@ def test_an_unknown_architecture_suggests_a_near_one():
         models.build("attention-net")
 
 
+@pytest.mark.parametrize("name", ["compact_transformer", "attention_net", "small_attention_cnn"])
+def test_a_setting_of_keras_is_answered_by_the_one_that_does_it(name):
+    with pytest.raises(ValueError, match="received 'input_shape'") as error:
+        models.build(name, input_shape=(64, 64, 3))
+    assert "logit_scale" not in str(error.value).split("Accepted")[0]
+    assert "Pass 'image_size'; `keras_attn.tasks.ImageClassifier` resizes" in str(error.value)
+
+
 @pytest.mark.parametrize("name", models.list_architectures())
 def test_a_wrong_normalizer_is_answered_by_the_accepted_values(name):
     without = [] if "transl" in name else ["none"]

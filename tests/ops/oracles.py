@@ -102,6 +102,7 @@ def attention(
     scores *= 1.0 / np.sqrt(size) if scale is None else scale
     scores += 0.0 if bias is None else np.asarray(bias, "float64")
     allowed = np.broadcast_to(True if mask is None else np.asarray(mask, bool), shape)
+    allowed = allowed & np.isfinite(scores)  # a bias of -inf excludes a key
     weights = normalize(normalizer, scores, allowed & band(queries, keys, **band_arguments))
     for b, n, t in np.ndindex(batch, heads, queries):
         output[b, t, n] = weights[b, n, t] @ value[b, :, own[n]]

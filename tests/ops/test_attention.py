@@ -82,7 +82,113 @@ def test_every_shape_of_mask_equals_the_oracle(shape):
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
 def test_a_mask_of_numbers_means_nonzero(dtype):
     mask = oracles.random_mask(B, 1, T, S)
-    assert_equals_oracle(*oracles.inputs(), mask=mask.astype(dtype) * 3)
+    number = 1 if dtype == "float32" else 3
+    assert_equals_oracle(*oracles.inputs(), mask=mask.astype(dtype) * number)
+
+
+@every_path
+@pytest.mark.parametrize("normalizer", list(STREAMING_NORMALIZERS))
+@pytest.mark.parametrize("shape", [(B, N, T, S), (B, 1, 1, S), (1, 1, T, S)], ids=str)
+def test_a_bias_of_minus_infinity_excludes_keys_as_a_mask_does(normalizer, path, shape):
+    tensors, mask = oracles.inputs(), oracles.random_mask(*shape)
+    bias = np.where(mask, np.float32(0.3), -np.inf)
+    masked = {"mask": mask, "bias": np.full(shape, 0.3, "float32")}
+
+    def output(query, **arguments):
+        return attention(query, *tensors[1:], normalizer=normalizer, **path, **arguments)
+
+    def gradient(**arguments):
+        return oracles.gradient(lambda q: ops.sum(output(q, **arguments) ** 2), tensors[0])
+
+    expected = oracles.attention(*tensors, normalizer=normalizer, **masked)[0]
+    np.testing.assert_allclose(oracles.numpy(output(tensors[0], bias=bias)), expected, atol=1e-5)
+    np.testing.assert_allclose(gradient(bias=bias), gradient(**masked), atol=1e-5)
+
+
+@every_path
+def test_a_function_that_excludes_keys_by_its_bias_does_as_a_mask(path):
+    def bias(queries, keys):
+        return ops.where(keys[None, None, None] % 2 == 0, 0.0, -np.inf)
+
+    zeros, value = np.zeros((1, 1, 1, 2), "float32"), np.ones((1, 4, 1, 1), "float32")
+    keys = np.zeros((1, 4, 1, 2), "float32")
+    output = attention(zeros, keys, value, bias=bias, normalizer="sigmoid", **path)
+    # Two keys: sigmoid(0 - log 2) is a third for each.
+    np.testing.assert_allclose(oracles.numpy(output), 2 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mask", "received"),
+    [
+        (np.array([0.0, -1e9], "float32"), "float32 values from -1e\\+09 to 0"),
+        (np.array([0.0, -np.inf], "float32"), "float32 values from -inf to 0"),
+        (np.array([0, -10000], "int32"), "int32 values from -10000 to 0"),
+    ],
+    ids=str,
+)
+def test_masks_of_values_to_add_are_refused(mask, received):
+    query, key, value = (np.zeros((1, 2, 1, 3), "float32") for _ in range(3))
+    message = f"`mask` must be boolean.*Received: {received}.*pass values to add.*`bias=`"
+    with pytest.raises(ValueError, match=message):
+        attention(query, key, value, mask=mask[None, None, None])
+    with pytest.raises(ValueError, match=message):
+        attend(np.zeros((1, 1, 2, 2), "float32"), value, mask[None, None, None])
+    for check in (padding_mask, lambda x: NORMALIZERS["softmax"](np.zeros((1, 2), "float32"), x)):
+        with pytest.raises(ValueError, match=f"Received: {received}"):
+            check(mask[None])
+
+
+@pytest.mark.parametrize("sizes", [(0, T, S), (B, 0, S), (B, T, 0), (0, 0, 0)], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [{}, {"mask": True}, {"bias": True}, {"is_causal": True, "window": 2}], ids=str
+)
+@every_path
+@every_normalizer
+def test_empty_inputs_give_empty_or_zero_outputs_and_gradients(normalizer, path, arguments, sizes):
+    if path and normalizer not in STREAMING_NORMALIZERS:
+        pytest.skip("it does not stream")
+    batch, queries, keys = sizes
+    tensors = oracles.inputs(2, keys, queries, batch)
+    shape = (batch, 1, 1, keys)
+    values = {"mask": np.ones(shape, bool), "bias": np.zeros(shape, "float32")}
+    settings = {name: values.get(name, value) for name, value in arguments.items()}
+
+    def output(query):
+        return attention(query, *tensors[1:], normalizer=normalizer, **path, **settings)
+
+    result = oracles.numpy(output(tensors[0]))
+    assert result.shape == (batch, queries, N, tensors[2].shape[-1])
+    assert not result.any()
+    gradient = oracles.gradient(lambda query: ops.sum(output(query)), tensors[0])
+    assert gradient.shape == tensors[0].shape
+    assert not gradient.any()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("normalizer", ["softmax", "softmax1", "sparsemax"])
+def test_a_graph_of_unknown_sizes_takes_empty_inputs(normalizer, jit_compile):
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec([None, None, heads, size]) for heads, size in ((N, 6), (2, 6), (2, 7))]
+    graph = tf.function(
+        lambda *inputs: attention(*inputs, normalizer=normalizer, is_causal=True),
+        input_signature=specs,
+        jit_compile=jit_compile,
+    )
+    for batch, queries, keys in ((0, T, S), (B, 0, S), (B, T, 0)):
+        output = oracles.numpy(graph(*oracles.inputs(2, keys, queries, batch)))
+        assert output.shape == (batch, queries, N, 7)
+        assert not output.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("use_causal_mask", "is_causal"), ("attention_mask", "mask"), ("sliding_window", "window")],
+)
+def test_names_of_other_libraries_are_refused_with_ours(name, ours):
+    with pytest.raises(TypeError, match=f"unknown argument `{name}`. Pass `{ours}`"):
+        attention(*oracles.inputs(), **{name: None})
 
 
 @pytest.mark.parametrize("arguments", BANDS, ids=str)

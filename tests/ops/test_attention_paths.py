@@ -143,10 +143,10 @@ def test_eager_equals_jax_jit(normalizer):
 
 def symbolic(masked, **arguments):
     query, key, value = (keras.Input((None, N, size)) for size in (H, H, V))
-    real = keras.Input((None,), dtype="bool")
-    mask = padding_mask(real) if masked else None
+    real = [keras.Input((None,), dtype="bool")] if masked else []
+    mask = padding_mask(*real) if masked else None
     outputs = attention(query, key, value, mask=mask, return_weights=True, **arguments)
-    return keras.Model([query, key, value, real], outputs)
+    return keras.Model([query, key, value, *real], outputs)
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -157,7 +157,8 @@ def test_functional_model_of_unknown_batch_and_length(name, masked):
     tensors, real = oracles.inputs(), oracles.random_mask(B, S)
     mask = padding_mask(real) if masked else None
     expected = attention(*tensors, mask=mask, return_weights=True, normalizer=name)
-    for got, exact in zip(model([*tensors, real]), expected, strict=True):
+    inputs = [*tensors, real] if masked else tensors
+    for got, exact in zip(model(inputs), expected, strict=True):
         np.testing.assert_allclose(oracles.numpy(got), oracles.numpy(exact), atol=1e-6)
 
 

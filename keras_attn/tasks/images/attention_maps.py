@@ -1,13 +1,14 @@
 """Attention weights of an image model."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.layers import SelfAttention2D
+from keras_attn.layers import SelfAttention2D, TransformerEncoderBlock
 from keras_attn.tasks.task import Task
 
 
@@ -46,16 +47,20 @@ class AttentionMap:
 
 
 def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
-    """Return the attention weights of each `SelfAttention2D` of a model, first to last.
+    """Return the attention weights over the positions of a model's maps, first layer to last.
+
+    They are those of each `SelfAttention2D`, and of each `TransformerEncoderBlock` whose tokens
+    are the positions of a feature map, made by a `keras.layers.Reshape`. Layers that pool, such
+    as `AttentionPooling`, have no queries on a map and are not included.
 
     Args:
-        model: An `ImageClassifier`, or a functional model with `SelfAttention2D` layers. Layers
-            of nested models are not included.
+        model: An `ImageClassifier`, or a functional model with such layers. Layers of nested
+            models are not included.
         images: For a classifier, uint8 images `(B, H, W, 3)` of any size; for another model, its
             input.
 
     Raises:
-        ValueError: The model has no `SelfAttention2D`.
+        ValueError: The model has no such layer.
 
     Example:
 
@@ -69,21 +74,44 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
     network, inputs = model, images
     if isinstance(model, Task):
         network, inputs = model.network, model.normalization(model.preprocess(images))
-    layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
+    layers = attention_layers(network)
     if not layers:
         raise ValueError(
-            f"The model {model.name!r} has no SelfAttention2D layer to read attention from. "
+            f"The model {model.name!r} has no attention over the positions of a map to read: no "
+            "SelfAttention2D, and no TransformerEncoderBlock after a Reshape of a map to tokens. "
             f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
         )
-    layer_inputs = {layer.name: layer.input for layer in layers}
+    layer_inputs = {layer.name: layer.input for layer, _ in layers}
     features = keras.Model(network.inputs, layer_inputs)(inputs)
     maps = []
-    for layer in layers:
+    for layer, sides in layers:
         feature_map = features[layer.name]
         _, scores = layer(feature_map, return_attention_scores=True)
-        height, width = feature_map.shape[1:3]
-        keys = (height // layer.downsample, width // layer.downsample)
+        height, width = sides or feature_map.shape[1:3]
+        downsample = getattr(layer, "downsample", 1)
+        keys = (height // downsample, width // downsample)
         shape = (len(images), layer.num_heads, height, width, *keys)
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
         maps.append(AttentionMap(layer.name, weights))
     return maps
+
+
+def attention_layers(
+    network: keras.Model,
+) -> list[tuple[keras.layers.Layer, tuple[int, int] | None]]:
+    """Return the layers that `attention_maps` reads, each with `(H, W)` if it reads tokens."""
+    sides = {
+        layer.output.shape[1]: tuple(layer.input.shape[1:3])
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Reshape)
+        and (len(layer.input.shape), len(layer.output.shape)) == (4, 3)
+        and None not in layer.input.shape[1:3]
+        and layer.output.shape[1] == math.prod(layer.input.shape[1:3])
+    }
+    result: list[tuple[keras.layers.Layer, tuple[int, int] | None]] = []
+    for layer in network.layers:
+        if isinstance(layer, SelfAttention2D):
+            result.append((layer, None))
+        elif isinstance(layer, TransformerEncoderBlock) and layer.input.shape[1] in sides:
+            result.append((layer, sides[layer.input.shape[1]]))
+    return result

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._names import unknown
-from keras_attn.layers import SelfAttention2D
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
-from keras_attn.tasks.images.attention_maps import attention_maps
+from keras_attn.tasks.images.attention_maps import attention_layers, attention_maps
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +40,7 @@ class ImageExplanation:
         occlusion: Float array `(R, K)`: decrease of the log-odds of the label when the square in
             that row and column is replaced by the mean color. Positive where the square is
             evidence for the label.
-        attention: For each `SelfAttention2D` of the network, by name, a float array `(H', W')`:
+        attention: For each layer that `attention_maps` reads, by name, a float array `(H', W')`:
             the attention weight of each key, averaged over heads and queries. Empty if the
             network has no such layer.
     """
@@ -159,7 +158,7 @@ def explain_image(
     label = answer.label if label is None else label
     log_odds = _log_odds(logits, classifier.label_names.index(label))
     attention = {}
-    if any(isinstance(layer, SelfAttention2D) for layer in classifier.network.layers):
+    if attention_layers(classifier.network):
         maps = attention_maps(classifier, array[None])
         attention = {layer_map.layer: layer_map.received() for layer_map in maps}
     pixels = array.round().clip(0, 255).astype("uint8")

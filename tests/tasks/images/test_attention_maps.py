@@ -74,6 +74,19 @@ def test_a_model_without_attention_is_refused(shapes):
         attention_maps(model, shapes["test"].images[:1])
 
 
+def test_maps_of_a_transformer_over_tokens(shapes):
+    sizes = {"num_layers": 2, "num_heads": 2, "tokenizer_filters": (8, 16)}
+    model = from_architecture("compact_transformer", LABELS, image_size=24, **sizes)
+    images = shapes["test"].images[:3]
+    maps = attention_maps(model, images)
+    assert [x.layer for x in maps] == ["block_1", "block_2"]
+    for layer_map in maps:
+        assert layer_map.weights.shape == (3, 2, 6, 6, 6, 6)
+        np.testing.assert_allclose(layer_map.weights.sum(axis=(4, 5)), 1.0, atol=1e-5)
+    assert set(model.explain(images[0]).attention) == {"block_1", "block_2"}
+    plot_attention(images[1], maps[0], [(0, 0)], index=1)
+
+
 def test_plots_show_the_image_and_each_query(found, shapes, tmp_path):
     figure = plot_attention(shapes["test"].images[1], found, [(0, 0), (3, 4)], index=1)
     assert len(figure.axes) == 3
