@@ -12,7 +12,12 @@ from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import PreprocessedBatches, as_tuple, is_dataset
+from keras_attn.tasks._batches import (
+    PreprocessedBatches,
+    as_tuple,
+    is_dataset,
+    preprocess_generator,
+)
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -269,8 +274,8 @@ class Task(keras.Model):
         """Train on raw inputs, as `keras.Model.fit` does.
 
         Args:
-            x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset` or
-                `keras.utils.PyDataset` of batches of inputs and targets.
+            x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset`,
+                `keras.utils.PyDataset` or generator of batches of inputs and targets.
             y: Targets, unless `x` is a data set.
             batch_size: Examples per step, unless `x` is a data set; the default is 32.
             epochs: Passes over the data.
@@ -285,8 +290,8 @@ class Task(keras.Model):
             kwargs["validation_data"] = self._preprocess(*parts)
         if kwargs.get("sample_weight") is not None:
             kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
-        if hasattr(x, "element_spec"):
-            kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
+        if hasattr(x, "element_spec") or hasattr(x, "__next__"):
+            kwargs.setdefault("shuffle", False)  # a data set or generator defines its own order
         arguments = self._fit_arguments(x, y, training=True)
         return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
@@ -320,6 +325,8 @@ class Task(keras.Model):
             return x.map(lambda *parts: self.preprocess_batch(*parts, training=training))
         if isinstance(x, keras.utils.PyDataset):
             return PreprocessedBatches(x, self, training)
+        if hasattr(x, "__next__"):
+            return preprocess_generator(x, self, training)
         if not is_dataset(x):
             x = self.preprocess_inputs(x, training=training)
         if not rest:

@@ -16,6 +16,7 @@ from keras_attn.decoding import beam_search, sample
 from keras_attn.decoding._rules import check_filters, check_length_penalty
 from keras_attn.models import TranslationModel
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import PairModel, Texts
@@ -412,9 +413,9 @@ class Translator(PairModel):
         if isinstance(texts, str | bytes):
             arguments = (prefix, max_length, seed, batch_size)
             return self._search(search, settings, [texts], *arguments)[0]
-        if hasattr(texts, "to_numpy"):  # a column of pandas
-            texts = list(texts.to_numpy())
-        prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
+        texts = as_texts(texts)
+        single_prefix = isinstance(prefix, str | bytes)
+        prefixes = [prefix] * len(texts) if single_prefix else as_texts(prefix, "prefix")
         if len(prefixes) != len(texts):
             raise ValueError(
                 "There must be one prefix for all texts, or one for each. Received: "
