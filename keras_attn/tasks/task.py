@@ -3,7 +3,7 @@
 import importlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import keras
@@ -18,6 +18,7 @@ from keras_attn.tasks._batches import (
     is_dataset,
     preprocess_generator,
 )
+from keras_attn.tasks._saving import SaveableModel
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Explanation(Protocol):
         """Return a `rich` renderable for terminals."""
 
 
-class Task(keras.Model):
+class Task(SaveableModel):
     """A Keras model that converts raw input into answers.
 
     A task combines a network with everything that is needed to get from raw input to an answer:
@@ -94,13 +95,7 @@ class Task(keras.Model):
     """
 
     description: ClassVar[TaskDescription]
-    parts: ClassVar[tuple[str, ...]] = ("network",)
     asset_files: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.initialized_from = initialized_from
-        self._has_trained_weights = False  # set where the weights of an entry are loaded
 
     # Construction
 
@@ -146,38 +141,6 @@ class Task(keras.Model):
             )
         return zoo.build(name, *args, **kwargs)
 
-    def get_config(self) -> dict[str, Any]:
-        parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts
-        }
-        config = {**super().get_config(), **parts}
-        if self.initialized_from is not None:
-            config["initialized_from"] = self.initialized_from
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in cls.parts
-        }
-        model = cls(**{**config, **parts})
-        # Keras restores the flag of a layer, not of its sublayers.
-        frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
-        for layer in frozen:
-            if hasattr(layer, "operations"):  # a functional model, whose layers have own configs
-                continue
-            layer.trainable = True  # TensorFlow ignores that False is set to False
-            layer.trainable = False
-        return model
-
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the complete model, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if it was saved before it was built.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
-
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write `asset_files` into a folder."""
 
@@ -201,12 +164,18 @@ class Task(keras.Model):
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what trained weights depend on."""
-        if self._has_trained_weights or self.initialized_from is not None:
+        loaded = self._has_loaded_weights and self._is_adapted
+        if self._has_trained_weights or self.initialized_from is not None or loaded:
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
                 "weights=None to train it from scratch."
             )
+
+    @property
+    def _is_adapted(self) -> bool:
+        """Whether the model has statistics or a vocabulary that weights may depend on."""
+        return True
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
         """Return the training and validation examples of a data set as batches for a run.
@@ -397,11 +366,6 @@ class Task(keras.Model):
         raise ValueError(
             f"{type(self).__name__} has no head to replace: its trained weights are used whole."
         )
-
-    def __dir__(self) -> Iterable[str]:
-        # Keras saves the saveable attributes in `dir` by name, and each layer only where it is
-        # first met. The layers of the network must be saved under "network", not "backbone".
-        return [name for name in super().__dir__() if name not in ("backbone", "_backbone")]
 
     # Export
 
