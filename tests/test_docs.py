@@ -51,6 +51,17 @@ def test_the_table_of_the_training_step_is_that_of_the_results(monkeypatch):
     assert step.table(json.loads(step.RESULTS.read_text())) in step.PAGE.read_text(encoding="utf-8")
 
 
+def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    reliability = script("benchmarks", "reliability")
+    results = json.loads(reliability.RESULTS.read_text(encoding="utf-8"))
+    page = reliability.PAGE.read_text(encoding="utf-8")
+    assert reliability.table(results) in page
+    assert not any(result["crashes"] for result in results["entries"].values())
+    for path in re.findall(r"`(tests/[\w/]+\.py)`", page):
+        assert (ROOT / path).is_file(), path
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_python_of_a_guide_runs(page):
     text = (ROOT / "docs" / "pages" / page).read_text(encoding="utf-8")

@@ -53,6 +53,12 @@ Views = Annotated[
         help="For images: number of test-time augmentation views, 1, 2 or 6 (default: 1)."
     ),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="For images: largest image to decode, in pixels (default: 100 million)."
+    ),
+]
 BeamSize = Annotated[
     int | None,
     typer.Option(min=1, help="For translation: beam size; 1 is greedy search (default: 4)."),
@@ -133,11 +139,19 @@ def predict(
     as_json: AsJson = False,
     views: Views = None,
     beam_size: BeamSize = None,
+    max_pixels: MaxPixels = None,
     weights: Weights = None,
 ) -> None:
     """Label images or texts, or translate sentences."""
     task, build = locate(name, weights)
-    options = check_options(name, task, task.prediction_options, views=views, beam_size=beam_size)
+    options = check_options(
+        name,
+        task,
+        task.prediction_options,
+        views=views,
+        beam_size=beam_size,
+        max_pixels=max_pixels,
+    )
     examples = read_inputs(name, task, inputs, file)
     model = build()
     with output.warnings_as_lines():
@@ -164,11 +178,14 @@ def explain(
         pathlib.Path | None, typer.Option(help="Also write the explanation as an HTML page.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    max_pixels: MaxPixels = None,
     weights: Weights = None,
 ) -> None:
     """Explain one answer: where the model attended, and what changes a label's log-odds."""
     task, build = locate(name, weights)
-    options = check_options(name, task, task.explanation_options, label=label)
+    options = check_options(
+        name, task, task.explanation_options, label=label, max_pixels=max_pixels
+    )
     with output.warnings_as_lines():
         explanation = build().explain(example, **options)
     if html is not None:

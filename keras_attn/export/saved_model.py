@@ -5,6 +5,7 @@ variables, and the signature. Tasks import it.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import tempfile
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+
+from keras_attn._errors import tensorflow_reason
 
 
 def write_saved_model(
@@ -36,6 +39,8 @@ def write_saved_model(
 
     Raises:
         FileExistsError: `path` exists and is not an empty folder.
+        OSError: The model cannot be written, for example because the disk is full. Nothing is
+            left of it.
         RuntimeError: The Keras backend is not TensorFlow.
     """
     tf = import_tensorflow()
@@ -49,20 +54,41 @@ def write_saved_model(
     module = tf.Module()
     module.variables_ = [variable.value for variable in owner.variables]
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        _disable_cudnn(owner),
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder,
-    ):
+    with _disable_cudnn(owner):
         concrete = tf.function(function, autograph=False).get_concrete_function(**specs)
         module.serve = concrete  # a `tf.function` would be traced and written a second time
-        unfinished = pathlib.Path(folder, "model")
-        signatures = {"serving_default": concrete, "serve": concrete}
-        tf.saved_model.save(module, str(unfinished), signatures=signatures)
-        if path.exists():
-            path.rmdir()
-        unfinished.rename(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{path.name}-"
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
+                unfinished = pathlib.Path(folder, "model")
+                signatures = {"serving_default": concrete, "serve": concrete}
+                tf.saved_model.save(module, str(unfinished), signatures=signatures)
+                if path.exists():
+                    path.rmdir()
+                unfinished.rename(path)
+        except (OSError, tf.errors.OpError) as error:
+            raise unwritten("SavedModel", path, error) from error
     return path
+
+
+def unwritten(what: str, path: pathlib.Path, error: BaseException) -> OSError:
+    """Return the error to raise where a file or folder cannot be written.
+
+    Args:
+        what: Noun for what was to be written.
+        path: Where it was to be written.
+        error: The error of the operating system, or of TensorFlow.
+    """
+    reason = getattr(error, "strerror", None) or tensorflow_reason(error)
+    number = getattr(error, "errno", None) or errno.EIO
+    if os.strerror(errno.ENOSPC) in reason:  # TensorFlow's error has no number
+        number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
+    return OSError(
+        number,
+        f"The {what} could not be written to {str(path)!r}, and nothing is left of it: {reason}. "
+        "Free disk space, or choose another path.",
+    )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Batches that users pass to `fit`, `evaluate` and `predict` of a task."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -41,6 +42,54 @@ class PreprocessedBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Call `on_epoch_end` of the batches."""
         self.batches.on_epoch_end()
+
+
+def preprocess_generator(batches: Iterator[Any], task: "Task", training: bool) -> Iterator[Any]:
+    """Yield the preprocessed batches of a generator, as tuples."""
+    for index, batch in enumerate(batches):
+        parts = tuple(batch) if isinstance(batch, list) else as_tuple(batch)
+        if len(parts) > 3:
+            raise ValueError(
+                "A generator must yield batches of inputs, (inputs, targets) or (inputs, targets, "
+                f"weights). Received: {len(parts)} parts."
+            )
+        yield as_tuple(task._preprocess_item(index, *parts, training=training))
+
+
+def check_elements(parts: tuple[Any, ...], examples: str) -> None:
+    """Raise ValueError unless the elements of a `tf.data.Dataset` can be preprocessed.
+
+    Args:
+        parts: The parts of an element, the inputs first.
+        examples: Noun for the inputs, for the message.
+    """
+    if isinstance(parts[0], dict):
+        keys = list(parts[0])
+        raise ValueError(
+            f"A tf.data.Dataset must hold batches of {examples}, ({examples}, targets) or "
+            f"({examples}, targets, weights). Received: dictionaries with the keys "
+            f"{', '.join(map(repr, keys))}. Choose by key: dataset.map(lambda element: "
+            f"(element[{keys[0]!r}], element[{keys[-1]!r}])); of tfds.load pass "
+            "as_supervised=True."
+        )
+    if len(parts) > 3:
+        raise ValueError(
+            f"A tf.data.Dataset must hold batches of ({examples}, targets) or ({examples}, "
+            f"targets, weights). Received: elements of {len(parts)} parts."
+        )
+
+
+def with_rank(tensor: Any, rank: int) -> Any:
+    """Return a tensor whose rank is known.
+
+    The elements of `Dataset.from_generator` without an `output_signature` have no shapes. For
+    them the rank is checked when a batch is read.
+    """
+    if tensor.shape.rank is not None:
+        return tensor
+    import tensorflow as tf
+
+    return tf.ensure_shape(tensor, (None,) * rank)
 
 
 def is_dataset(x: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_attn.recipes import Metric, Recipe, TaskDescription, TensorInfo
 from keras_attn.recipes.figures import (
@@ -30,7 +30,7 @@ class ClassificationDescription(TaskDescription):
     """Base class of the descriptions of image and text classification."""
 
     primary_metric = ACCURACY
-    explanation_options = ("label",)
+    explanation_options: ClassVar[tuple[str, ...]] = ("label",)
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         columns = {

@@ -1,6 +1,7 @@
 """Shared code of image and text classifiers: labels, answers, a replaceable head."""
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -9,7 +10,9 @@ import numpy as np
 from keras_attn import models
 from keras_attn._arrays import to_array
 from keras_attn._label_names import label_lookup, label_name
+from keras_attn._names import unknown
 from keras_attn._types import Tensor
+from keras_attn.tasks._batches import is_dataset, with_rank
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.task import Task
@@ -150,13 +153,30 @@ class ClassificationTask(Task):
             f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
         )
 
+    @property
+    def _loss_reads_indices(self) -> bool:
+        """Whether the compiled loss takes the index of the label, not a distribution."""
+        names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
+        loss = getattr(self, "loss", None)
+        return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
+            isinstance(loss, str) and loss in names
+        )
+
     def label_indices(self, targets: Tensor) -> Tensor:
         """Convert a string tensor of label names into indices; return other tensors unchanged.
 
         It runs in a TensorFlow graph, for `tf.data`. An unknown name raises an error when its
         batch is read.
         """
-        if getattr(targets.dtype, "name", targets.dtype) != "string":
+        dtype = getattr(targets.dtype, "name", targets.dtype)
+        if targets.shape.rank is None:
+            if dtype != "string" and "int" not in dtype:
+                raise ValueError(
+                    f"The {dtype} targets of the tf.data.Dataset have no shape. Pass "
+                    "`output_signature` to tf.data.Dataset.from_generator."
+                )
+            targets = with_rank(targets, 1)
+        if dtype != "string":
             return targets
         import tensorflow as tf
 
@@ -167,6 +187,85 @@ class ClassificationTask(Task):
         )
         with tf.control_dependencies([known]):
             return tf.argmax(tf.cast(matches, tf.int32), axis=-1, output_type=tf.int32)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        *,
+        class_weight: Mapping[Any, float] | Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Train on raw inputs and labels, as `keras.Model.fit` does.
+
+        Args:
+            x: Raw inputs, or a data set of batches of inputs and labels, see `Task.fit`.
+            y: Labels, as indices or names.
+            batch_size: Examples per step; the default is 32.
+            epochs: Passes over the data.
+            class_weight: Weight of the loss of each label: a dictionary by index or name, where
+                labels that are left out have weight 1; or a weight for each label, in order.
+            **kwargs: See `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: There are no labels, a label is unknown, or a weight is no number from 0.
+        """
+        if class_weight is not None:
+            kwargs["class_weight"] = self._class_weights(class_weight)
+        return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
+        """Return the arguments of Keras's `fit` and `evaluate`, which need labels."""
+        shape: tuple[int, ...] = tuple(getattr(to_array(y), "shape", ()))
+        if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
+            raise ValueError(
+                f"Labels must be names in {self.label_names}, or their indices. Received: an "
+                f"array of shape {shape}, one number for each label. Pass "
+                "labels.argmax(axis=-1); or compile the model with "
+                "keras.losses.CategoricalCrossentropy(from_logits=True)."
+            )
+        arguments = super()._fit_arguments(x, y, training)
+        batches = is_dataset(arguments["x"])
+        spec = getattr(arguments["x"], "element_spec", ())
+        if not isinstance(spec, tuple) if batches else y is None:
+            examples = self.description.examples
+            raise ValueError(
+                f"There must be a label for each of the {examples}. Received: {examples} alone. "
+                "Pass `y`, or a data set of batches (inputs, labels)."
+            )
+        return arguments
+
+    def _class_weights(self, weights: Any) -> dict[int, float]:
+        """Return the weight of every label by its index."""
+        labels = self.label_names
+        if isinstance(weights, list | tuple | np.ndarray):
+            if len(weights) != len(labels):
+                raise ValueError(
+                    f"`class_weight` must have a weight for each of the {len(labels)} labels. "
+                    f"Received: {len(weights)} weights."
+                )
+            weights = dict(enumerate(weights))
+        if not isinstance(weights, Mapping):
+            raise ValueError(
+                "`class_weight` must be a dictionary from labels to weights, or a weight for each "
+                f"label. Received: {weights!r}."
+            )
+        by_index = dict.fromkeys(range(len(labels)), 1.0)
+        for label, weight in weights.items():
+            index = labels.index(label) if label in labels else label
+            if isinstance(index, bool | str) or index not in by_index:
+                raise ValueError(unknown("label in `class_weight`", label, labels))
+            if not isinstance(weight, numbers.Real) or not 0.0 <= float(weight) < float("inf"):
+                raise ValueError(
+                    f"`class_weight` must have weights from 0. Received: {weight!r} for {label!r}."
+                )
+            by_index[int(index)] = float(weight)
+        return by_index
 
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 logits `(N, C)` of raw inputs, in input order."""

@@ -3,7 +3,7 @@
 import importlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import keras
@@ -12,7 +12,14 @@ from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import PreprocessedBatches, as_tuple, check_first_batch, is_dataset
+from keras_attn.tasks._batches import (
+    PreprocessedBatches,
+    as_tuple,
+    check_first_batch,
+    is_dataset,
+    preprocess_generator,
+)
+from keras_attn.tasks._saving import SaveableModel
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -47,7 +54,7 @@ class Explanation(Protocol):
         """Return a `rich` renderable for terminals."""
 
 
-class Task(keras.Model):
+class Task(SaveableModel):
     """A Keras model that converts raw input into answers.
 
     A task combines a network with everything that is needed to get from raw input to an answer:
@@ -89,13 +96,7 @@ class Task(keras.Model):
     """
 
     description: ClassVar[TaskDescription]
-    parts: ClassVar[tuple[str, ...]] = ("network",)
     asset_files: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.initialized_from = initialized_from
-        self._has_trained_weights = False  # set where the weights of an entry are loaded
 
     # Construction
 
@@ -141,38 +142,6 @@ class Task(keras.Model):
             )
         return zoo.build(name, *args, **kwargs)
 
-    def get_config(self) -> dict[str, Any]:
-        parts = {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts
-        }
-        config = {**super().get_config(), **parts}
-        if self.initialized_from is not None:
-            config["initialized_from"] = self.initialized_from
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in cls.parts
-        }
-        model = cls(**{**config, **parts})
-        # Keras restores the flag of a layer, not of its sublayers.
-        frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
-        for layer in frozen:
-            if hasattr(layer, "operations"):  # a functional model, whose layers have own configs
-                continue
-            layer.trainable = True  # TensorFlow ignores that False is set to False
-            layer.trainable = False
-        return model
-
-    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Save the complete model, as `keras.Model.save` does."""
-        if self.optimizer is not None and not self.optimizer.built:
-            # Keras builds the optimizer on loading, and warns if it was saved before it was built.
-            self.optimizer.build(self.trainable_variables)
-        super().save(filepath, *args, **kwargs)
-
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write `asset_files` into a folder."""
 
@@ -199,12 +168,18 @@ class Task(keras.Model):
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what trained weights depend on."""
-        if self._has_trained_weights or self.initialized_from is not None:
+        loaded = self._has_loaded_weights and self._is_adapted
+        if self._has_trained_weights or self.initialized_from is not None or loaded:
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
                 "weights=None to train it from scratch."
             )
+
+    @property
+    def _is_adapted(self) -> bool:
+        """Whether the model has statistics or a vocabulary that weights may depend on."""
+        return True
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
         """Return the training and validation examples of a data set as batches for a run.
@@ -272,8 +247,8 @@ class Task(keras.Model):
         """Train on raw inputs, as `keras.Model.fit` does.
 
         Args:
-            x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset` or
-                `keras.utils.PyDataset` of batches of inputs and targets.
+            x: Raw inputs: arrays, lists or columns of pandas; or a `tf.data.Dataset`,
+                `keras.utils.PyDataset` or generator of batches of inputs and targets.
             y: Targets, unless `x` is a data set.
             batch_size: Examples per step, unless `x` is a data set; the default is 32.
             epochs: Passes over the data.
@@ -288,8 +263,8 @@ class Task(keras.Model):
             kwargs["validation_data"] = self._preprocess(*parts)
         if kwargs.get("sample_weight") is not None:
             kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
-        if hasattr(x, "element_spec"):
-            kwargs.setdefault("shuffle", False)  # a `tf.data.Dataset` defines its own order
+        if hasattr(x, "element_spec") or hasattr(x, "__next__"):
+            kwargs.setdefault("shuffle", False)  # a data set or generator defines its own order
         arguments = self._fit_arguments(x, y, training=True)
         check_first_batch(self, arguments["x"], batch_size)
         return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
@@ -324,6 +299,8 @@ class Task(keras.Model):
             return x.map(lambda *parts: self.preprocess_batch(*parts, training=training))
         if isinstance(x, keras.utils.PyDataset):
             return PreprocessedBatches(x, self, training)
+        if hasattr(x, "__next__"):
+            return preprocess_generator(x, self, training)
         if not is_dataset(x):
             x = self.preprocess_inputs(x, training=training)
         if not rest:
@@ -394,11 +371,6 @@ class Task(keras.Model):
         raise ValueError(
             f"{type(self).__name__} has no head to replace: its trained weights are used whole."
         )
-
-    def __dir__(self) -> Iterable[str]:
-        # Keras saves the saveable attributes in `dir` by name, and each layer only where it is
-        # first met. The layers of the network must be saved under "network", not "backbone".
-        return [name for name in super().__dir__() if name not in ("backbone", "_backbone")]
 
     # Export
 

@@ -20,12 +20,12 @@ _MAX_PIECE_CHARACTERS = 24
 
 
 def train_subwords(
-    texts: Iterable[str],
+    texts: Iterable[str | bytes],
     size: int,
     normalizer: Normalizer = Normalizer(lowercase=False),  # noqa: B008
     min_count: int = 2,
     split_punctuation: bool = False,
-    targets: Iterable[str] = (),
+    targets: Iterable[str | bytes] = (),
     target_normalizer: Normalizer | None = None,
 ) -> SubwordTokenizer:
     """Train a tokenizer by byte-pair encoding (Sennrich et al., arXiv:1508.07909).
@@ -91,7 +91,7 @@ def train_subwords(
     return SubwordTokenizer(sorted(ids, key=ids.__getitem__), normalizer=normalizer)
 
 
-def _count_words(texts: Iterable[str], normalizer: Normalizer) -> collections.Counter[str]:
+def _count_words(texts: Iterable[str | bytes], normalizer: Normalizer) -> collections.Counter[str]:
     """Count each word, in the order of first occurrence."""
     counts: collections.Counter[str] = collections.Counter()
     for batch in iterate_batches(texts, _BATCH_SIZE):

@@ -4,6 +4,7 @@ import logging
 import numbers
 import os
 import pathlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ def build(
     label_names: Sequence[str] | None = None,
     num_classes: int | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    new_head: bool | None = None,
     **overrides: Any,
 ) -> Task:
     """Build the model of an entry: a Keras model to fit, evaluate, save and export.
@@ -48,6 +50,9 @@ def build(
         num_classes: Number of labels, in place of `label_names`; they are named `"0"`, `"1"`, ...
         preprocessing: Settings of the preprocessing to change, such as `{"max_length": 200}` for
             texts, see `keras_attn.text.NGramEncoder` and `keras_attn.tasks.Translator`.
+        new_head: Whether the head is new, if there are labels of your own and `weights` is a
+            path. None decides by the number of labels of the head in the file, which does not
+            say their names: as many as `label_names`, or as the labels of the data set.
         **overrides: Settings of the architecture to change, such as `attention="none"`.
 
     Returns:
@@ -69,6 +74,11 @@ def build(
     >>> mine.initialized_from["entry"], mine.initialized_from["new_layers"]
     ('cifar10_attention_net', ['head'])
     """
+    if new_head is not None and weights in ("zoo", None):
+        raise ValueError(
+            "`new_head` says what to do with the head in a weights file. Received: "
+            f"new_head={new_head!r} with weights={weights!r}. Leave it out."
+        )
     entry = registry.describe(name)
     labels = _requested_labels(entry, label_names, num_classes)
     recipe = entry.recipe
@@ -80,9 +90,53 @@ def build(
         if weights is not None:
             _load(model, entry, weights, overrides)
         return model
+    if weights != "zoo":
+        own = _with_own_head(entry, weights, dataset_labels, labels, arguments, new_head)
+        if own is not None:
+            return own
     trained = _new(entry.recipe, dataset_labels, arguments)
     digest = _load(trained, entry, weights, overrides)
     return _with_new_head(trained, entry, digest, labels, arguments)
+
+
+def _with_own_head(
+    entry: registry.Entry,
+    weights: str | os.PathLike[str],
+    dataset_labels: Sequence[str],
+    labels: Sequence[str],
+    arguments: Mapping[str, Any],
+    new_head: bool | None,
+) -> Task | None:
+    """Return a model with the backbone and the head of a file; None if the head must be new.
+
+    Raises:
+        WeightsError: The file may hold the weights of either model, or `new_head` is False and
+            it does not fit.
+    """
+    if new_head:
+        return None
+    # A new head on the backbone of the entry keeps settings of that backbone.
+    settings = _new(entry.recipe, dataset_labels, arguments).backbone_settings()
+    error: WeightsError | None = None
+    for backbone in [settings, {}] if settings else [{}]:
+        model = _new(entry.recipe, labels, {**backbone, **arguments})
+        try:
+            with warnings.catch_warnings(action="ignore"):  # Keras's, of layers that do not fit
+                _load(model, entry, weights, {"label_names": labels})
+        except WeightsError as misfit:
+            error = error or misfit
+            continue
+        if new_head is None and len(labels) == len(dataset_labels):
+            raise WeightsError(
+                f"The head in {weights} is for {len(labels)} labels, which may be yours or those "
+                f"of {entry.recipe.dataset!r}: the file does not say their names. Pass "
+                "new_head=False to use it for your labels, or new_head=True to keep the backbone "
+                "alone."
+            )
+        return model
+    if new_head is False and error is not None:
+        raise error
+    return None
 
 
 def _with_new_head(

@@ -97,6 +97,26 @@ def test_predict_labels_image_files(images):
     )
 
 
+def test_photos_are_upright_and_their_size_is_limited(images, run_here, tmp_path):
+    from PIL import Image
+
+    folder, _ = images
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(folder / "0.png") as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
+    answers = [
+        json.loads(run_here("predict", NAME, path, "--json").splitlines()[-1])["probabilities"]
+        for path in (folder / "0.png", tmp_path / "photo.png")
+    ]
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+    for command in ("predict", "explain"):
+        printed = run_here(command, NAME, folder / "0.png", "--max-pixels", "9", code=1)
+        assert "32 x 32 = 1,024 pixels, more than the limit of 9" in printed
+    (tmp_path / "photo.tiff").write_bytes(b"II*\0")
+    assert "It is TIFF" in run_here("predict", NAME, tmp_path / "photo.tiff", code=1)
+
+
 def test_predict_averages_over_views(images, run_here):
     folder, _ = images
     plain, six = (

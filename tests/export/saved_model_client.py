@@ -56,7 +56,12 @@ def ask(folder):
         arrays["label"] = arrays["label"].astype("U")
         np.savez(folder / f"answers-{path.stem.removeprefix(f'{reads}-')}.npz", **arrays)
     refused = {
-        "images": (tf.zeros((1, 32, 32, 3)), tf.zeros((1, 32, 32, 4), tf.uint8)),
+        "images": (
+            tf.zeros((1, 32, 32, 3)),
+            tf.zeros((32, 32, 3), tf.uint8),
+            tf.zeros((1, 0, 32, 3), tf.uint8),
+            *(tf.zeros((1, 32, 32, channels), tf.uint8) for channels in (0, 1, 2, 4)),
+        ),
         "texts": (tf.zeros((1,)), tf.constant([["a"]])),
     }
     for wrong in refused[reads]:

@@ -74,9 +74,27 @@ def test_an_export_that_fails_leaves_nothing(classifier, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(
+        OSError, match=r"could not be written.*nothing is left of it: No space left"
+    ):
         classifier.export(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_one_line(classifier, tmp_path, capfd):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # no file may be larger
+    try:
+        with pytest.raises(
+            OSError, match=r"could not be written to .*nothing is left of it"
+        ) as raised:
+            classifier.export(tmp_path / "a" / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(raised.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_arguments_of_keras_are_refused_and_not_ignored(classifier, tmp_path):

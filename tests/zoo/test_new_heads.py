@@ -119,6 +119,38 @@ def test_weights_of_a_file_are_kept_and_named_as_such(tmp_path):
     assert model.initialized_from["weights_sha256"] == digest
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", [IMAGES, TEXTS])
+def test_weights_of_a_model_with_a_new_head_are_loaded_whole(name, tmp_path):
+    labels = ["low", "middle", "high"]
+    mine = zoo.build(name, label_names=labels)
+    mine.save_weights(tmp_path / "mine.weights.h5")
+    mine.write_assets(tmp_path)
+    again = zoo.build(name, weights=tmp_path / "mine.weights.h5", label_names=labels)
+    inputs = inputs_of(name)
+    np.testing.assert_array_equal(again.logits(inputs), mine.logits(inputs))
+    with pytest.raises(ValueError, match="trained weights"):
+        again.adapt(inputs, [0, 1, 2, 0])
+
+
+def test_a_head_that_may_be_of_other_labels_is_asked_for(tmp_path):
+    path = tmp_path / "mine.weights.h5"
+    trained = zoo.build(IMAGES)
+    trained.save_weights(path)
+    labels, images = ["a", "b", "c", "d"], inputs_of(IMAGES)
+    with pytest.raises(zoo.WeightsError, match=r"4 labels.*new_head=False.*new_head=True"):
+        zoo.build(IMAGES, weights=path, label_names=labels)
+    same = zoo.build(IMAGES, weights=path, label_names=labels, new_head=False)
+    np.testing.assert_array_equal(same.logits(images), trained.logits(images))
+    other = zoo.build(IMAGES, weights=path, label_names=labels, new_head=True)
+    assert other.initialized_from["new_layers"]
+    assert not np.allclose(other.logits(images), trained.logits(images))
+    with pytest.raises(zoo.WeightsError, match="do not fit"):
+        zoo.build(IMAGES, weights=path, label_names=labels[:3], new_head=False)
+    with pytest.raises(ValueError, match=r"`new_head` says.*Leave it out"):
+        zoo.build(IMAGES, label_names=labels, new_head=False)
+
+
 def test_a_run_that_starts_from_a_trained_body_is_recorded_and_carded(
     tmp_path, monkeypatch, shapes
 ):

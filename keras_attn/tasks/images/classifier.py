@@ -10,9 +10,11 @@ from keras import ops
 
 from keras_attn import models
 from keras_attn._types import Tensor
-from keras_attn.datasets import Dataset, ImageSplit, decode_image
+from keras_attn.datasets import Dataset, ImageSplit
+from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._batches import check_elements, with_rank
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import (
     Classification,
@@ -23,12 +25,22 @@ from keras_attn.tasks.classification import (
 )
 from keras_attn.tasks.images.description import DESCRIPTION
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
+from keras_attn.tasks.images.inputs import (
+    Image,
+    as_sequence,
+    check_batch,
+    check_channels,
+    check_images,
+    check_values,
+    is_one_image,
+    read_image,
+)
 from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_over_views, check_views
 from keras_attn.tasks.task import Task
 
-Image = str | os.PathLike[str] | np.ndarray
 ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
+GROUP_PIXELS = 10_000_000  # images of a list that are resized together, so that few are in memory
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -44,9 +56,13 @@ class ImageClassifier(ClassificationTask):
         label_names: The name of each of the `C` labels.
         **kwargs: See `keras_attn.tasks.Task`.
 
+    Attributes:
+        max_pixels: Largest image file to decode, in pixels, see
+            `keras_attn.datasets.decode_image`. It is not saved.
+
     Call arguments:
         inputs: Images `(B, H, W, 3)` with values in 0..255, uint8 or float, at the size of the
-            network's input.
+            network's input. Outside of graphs they may also be what `fit` takes.
 
     Returns:
         Float32 logits `(B, C)`.
@@ -70,6 +86,7 @@ class ImageClassifier(ClassificationTask):
         super().__init__(network, label_names, **kwargs)
         self.autocast = False  # uint8 values stay exact until they are normalized
         self.image_shape = tuple(network.input_shape[1:])
+        self.max_pixels = MAX_PIXELS
         self.normalization = ImageNormalization(name="normalization", dtype=self.dtype_policy)
         self.build((None, *self.image_shape))
         self.compile_default()
@@ -100,7 +117,13 @@ class ImageClassifier(ClassificationTask):
         self.normalization.build(input_shape)
         self.built = True
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, list | tuple | np.ndarray | str) or hasattr(inputs, "to_numpy"):
+            inputs = self.preprocess_inputs(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        check_channels(inputs.shape, f"Received: shape {tuple(inputs.shape)}.")
         return self.network(self.normalization(inputs), training=training)
 
     def adapt(self, images: Any, labels: Any = None) -> None:
@@ -116,12 +139,13 @@ class ImageClassifier(ClassificationTask):
             TypeError, ValueError: The inputs are not images, or there are none.
         """
         self._check_adaptable()
+        images = as_sequence(images)
+        if isinstance(images, np.ndarray):
+            check_images(images)
         if not len(images):
             raise ValueError("`adapt` needs images to learn from. Received: none.")
         rows = np.random.default_rng(0).permutation(len(images))[:ADAPT_SAMPLE]
-        images = _as_sequence(images)
         if isinstance(images, np.ndarray):
-            self._check_images(images)
             sample = self.preprocess_inputs(images[rows])
         else:
             sample = self.preprocess_inputs([images[row] for row in rows])
@@ -178,7 +202,9 @@ class ImageClassifier(ClassificationTask):
         )
         return (resized, *rest) if rest else resized
 
-    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
+    def preprocess_inputs(
+        self, x: Any, *, training: bool = False, max_pixels: int | None = None
+    ) -> Any:
         """Return images as an array at the size of the network's input.
 
         Arrays of that size are returned unchanged.
@@ -187,58 +213,75 @@ class ImageClassifier(ClassificationTask):
             x: Array `(N, H, W, 3)`; or a list, column of pandas or object array that contains
                 arrays `(H, W, 3)` and paths of image files.
             training: Not used.
+            max_pixels: Largest image file to decode; None is the attribute `max_pixels`.
         """
-        x = _as_sequence(x)
-        if not isinstance(x, list):
-            if isinstance(x, str | bytes | os.PathLike):
-                raise TypeError(f"Expected several images. Put the path in a list: [{x!r}].")
-            x = ops.convert_to_numpy(x)
-            self._check_values(x)
-            return x if x.shape[1:] == self.image_shape else self._resize(x)
-        arrays = [self._decode(image) for image in x]
-        if not arrays:
+        x = as_sequence(x)
+        if isinstance(x, np.ndarray):
+            check_values(x)
+            return self._resize(x)
+        limit = self.max_pixels if max_pixels is None else max_pixels
+        parts: list[np.ndarray] = []
+        group: list[np.ndarray] = []  # images of one size, which are resized together
+        for image in x:
+            array = read_image(image, limit)
+            full = len(group) * array.size > GROUP_PIXELS * 3
+            if group and (full or array.shape != group[0].shape):
+                parts.append(self._resize(np.stack(group)))
+                group = []
+            group.append(array)
+        if not group:
             return np.zeros((0, *self.image_shape), "uint8")
-        if len({array.shape for array in arrays}) == 1:
-            return self.preprocess_inputs(np.stack(arrays), training=training)
-        return np.concatenate([self._resize(array[None]) for array in arrays])
+        return np.concatenate([*parts, self._resize(np.stack(group))])
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Resize a batch of images of a `tf.data.Dataset` and convert label names."""
-        x = _check_batch(x)
+        check_elements((x, *rest), self.description.examples)
+        x = check_batch(x)
         if tuple(x.shape[1:]) != self.image_shape:
             x = self.preprocess(x)
         if not rest:
             return x
         targets, *weights = rest
-        return (x, self.label_indices(targets), *weights)
+        return (x, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
 
-    def logits(self, x: Any, batch_size: int = 256, views: int = 1) -> np.ndarray:
+    def logits(
+        self, x: Any, batch_size: int = 256, views: int = 1, max_pixels: int | None = None
+    ) -> np.ndarray:
         """Return the float32 logits `(N, C)` of images of any size, in input order.
 
         Args:
             x: Images, as for `fit`.
             batch_size: Number of images in a batch.
             views: Number of test-time augmentation views, see `classify`.
+            max_pixels: See `classify`.
 
         Raises:
             ValueError: The number of views is not supported.
         """
         check_views(views)
-        images = _as_sequence(x)
+        images = as_sequence(x)
         parts = [np.zeros((0, len(self.label_names)), "float32")]
         for start in range(0, len(images), batch_size):
-            batch = self.preprocess_inputs(images[start : start + batch_size])
+            batch = images[start : start + batch_size]
+            batch = self.preprocess_inputs(batch, max_pixels=max_pixels)
             parts.append(self._batch_logits(batch, views))
         return np.concatenate(parts)
 
     def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
-        images = _as_sequence(x)
+        images = as_sequence(x)
         parts = []
         for start in range(0, max(1, len(images)), batch_size):
             batch = self.preprocess_inputs(images[start : start + batch_size])
             parts.append(self.backbone(self.normalization(batch), training=False))
         return np.concatenate([ops.convert_to_numpy(ops.cast(p, "float32")) for p in parts])
+
+    @property
+    def _is_adapted(self) -> bool:
+        fresh = ImageNormalization()
+        fresh.build((None, *self.image_shape))
+        pairs = zip(fresh.weights, self.normalization.weights, strict=True)
+        return not all(np.array_equal(start, now) for start, now in pairs)
 
     def copy_backbone(self, source: Task) -> list[str]:
         """Copy the input statistics and backbone of a trained classifier."""
@@ -248,64 +291,99 @@ class ImageClassifier(ClassificationTask):
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of them
-        self, images: str | os.PathLike[str], *, batch_size: int = 256, views: int = 1
+        self,
+        images: str | os.PathLike[str],
+        *,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
     ) -> Classification: ...
 
     @overload
     def classify(
-        self, images: Sequence[Image], *, batch_size: int = 256, views: int = 1
+        self,
+        images: Sequence[Image],
+        *,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
     ) -> list[Classification]: ...
 
     @overload
     def classify(
-        self, images: np.ndarray, *, batch_size: int = 256, views: int = 1
+        self,
+        images: np.ndarray,
+        *,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
     ) -> Classification | list[Classification]: ...
 
     def classify(
-        self, images: Any, *, batch_size: int = 256, views: int = 1
+        self,
+        images: Any,
+        *,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
     ) -> Classification | list[Classification]:
         """Classify images of any size.
 
         Args:
-            images: A uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image file; or a
-                list or column of pandas of such paths and arrays, whose sizes may differ.
+            images: A uint8 array `(H, W, 3)` or `(B, H, W, 3)`; the path of an image file, see
+                `keras_attn.datasets.decode_image`; an image of Pillow; or a list or column of
+                pandas of such paths, images and arrays, whose sizes may differ.
             batch_size: Number of images in a batch.
             views: Number of test-time augmentation views whose logits are averaged: 1 (the
                 image), 2 (and its mirror image) or 6 (and both shifted by a pixel in two
                 directions), see `keras_attn.tasks.images.views`. The cost is proportional to it;
                 the gain in accuracy is some tenths of a percent.
+            max_pixels: Largest image file to decode, in pixels. None is the attribute
+                `max_pixels`, at first 100 million.
 
         Returns:
             A `Classification` for a single image, a list of them for a batch or a list.
 
         Raises:
             TypeError: The images are not uint8.
-            ValueError: The images have another shape, a file is not an image, or the number of
-                views is not supported.
+            ValueError: The images have another shape, a file is not an image or too large, or
+                the number of views is not supported.
             FileNotFoundError: A file does not exist.
         """
         check_views(views)
-        single = isinstance(images, str | os.PathLike)
-        if not single:
-            images = _as_sequence(images)
-            single = isinstance(images, np.ndarray) and images.ndim == 3
-        batch = [images] if single else images
+        if is_one_image(images):
+            (answer,) = self.classify([images], views=views, max_pixels=max_pixels)
+            return answer
+        batch = as_sequence(images)
         if isinstance(batch, np.ndarray):
-            self._check_images(batch)
+            check_images(batch)
         answers = []
         for start in range(0, len(batch), batch_size):
-            logits = self.logits(batch[start : start + batch_size], batch_size, views)
+            part = batch[start : start + batch_size]
+            logits = self.logits(part, batch_size, views, max_pixels)
             answers += classification_answers(self.label_names, softmax(logits))
-        return answers[0] if single else answers
+        return answers
 
     def answers(
-        self, inputs: Sequence[Any], *, batch_size: int = 256, views: int = 1
+        self,
+        inputs: Sequence[Any],
+        *,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
     ) -> list[Classification]:
         """Return the answer for each image, see `classify`."""
-        return self.classify(list(inputs), batch_size=batch_size, views=views)
+        return self.classify(
+            list(inputs), batch_size=batch_size, views=views, max_pixels=max_pixels
+        )
 
     def explain(
-        self, image: Image, label: str | None = None, *, patch_size: int | None = None
+        self,
+        image: Image,
+        label: str | None = None,
+        *,
+        patch_size: int | None = None,
+        max_pixels: int | None = None,
     ) -> ImageExplanation:
         """Explain an answer by an occlusion map and the attention maps of the network.
 
@@ -314,6 +392,7 @@ class ImageClassifier(ClassificationTask):
             label: The label to explain. None explains the label of the answer.
             patch_size: Side of the occluded squares, in pixels of the network's input. None is an
                 eighth of the image's shorter side.
+            max_pixels: See `classify`.
 
         Returns:
             A `keras_attn.tasks.ImageExplanation`, which `rich.print`, `plot` and notebooks
@@ -330,7 +409,8 @@ class ImageClassifier(ClassificationTask):
         >>> model.explain(image).occlusion.shape
         (8, 8)
         """
-        return explain_image(self, self._decode(image), label, patch_size)
+        pixels = read_image(image, self.max_pixels if max_pixels is None else max_pixels)
+        return explain_image(self, pixels, label, patch_size)
 
     def serving_function(self, views: int = 1) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from uint8 images of any size to labels with scores.
@@ -342,6 +422,9 @@ class ImageClassifier(ClassificationTask):
         import tensorflow as tf
 
         def serve(images: Any) -> dict[str, Any]:
+            # A signature does not check the shape of what it is called with, and one channel
+            # would be broadcast to three.
+            images = tf.ensure_shape(images, (None, None, None, 3))
             # TensorFlow's convolutions on a CPU fail for empty batches: add an image of one
             # pixel, and drop its answer.
             size = tf.shape(images)[0]
@@ -362,72 +445,6 @@ class ImageClassifier(ClassificationTask):
         return ops.convert_to_numpy(average_over_views(self.predict_on_batch, batch, views))
 
     def _resize(self, images: np.ndarray) -> np.ndarray:
+        if images.shape[1:] == self.image_shape:
+            return images
         return ops.convert_to_numpy(self.preprocess(images))
-
-    def _decode(self, image: Any) -> np.ndarray:
-        if isinstance(image, str | os.PathLike):
-            return decode_image(image)
-        array = np.asarray(image)
-        self._check_images(array[None])
-        return array
-
-    def _check_values(self, images: np.ndarray) -> None:
-        """Raise ValueError for floats in 0..1, which would be read as a black image."""
-        if images.dtype.kind == "f" and images.ndim == 4 and images.shape[-1] == 3:
-            if not np.isfinite(images).all():
-                raise ValueError("Images must have finite values. Received: NaN or infinity.")
-            if 0.0 < images.max(initial=0.0) <= 1.0 or images.min(initial=0.0) < 0.0:
-                raise ValueError(
-                    "Images must have values in 0..255. Received: floats from "
-                    f"{images.min():.3g} to {images.max():.3g}. Convert floats in 0..1 with "
-                    "images * 255, and pass images that are not standardized."
-                )
-            return
-        self._check_images(images)
-
-    def _check_images(self, images: np.ndarray) -> None:
-        received = f"Received: {images.dtype} of shape {images.shape}."
-        if images.ndim != 4 or 0 in images.shape[1:]:
-            raise ValueError(
-                "Images must have shape (height, width, 3) or (batch, height, width, 3), or be "
-                f"paths of image files. {received}"
-            )
-        if images.shape[-1] != 3:
-            step = {
-                1: "Repeat a grey image over three channels: np.repeat(images, 3, axis=-1).",
-                4: "Drop the alpha channel: images[..., :3].",
-            }.get(images.shape[-1], "Put the channels last.")
-            raise ValueError(f"Images must have 3 channels, red, green and blue. {received} {step}")
-        if images.dtype != np.uint8:
-            raise TypeError(
-                f"Images must be uint8, with values in 0..255. {received} Convert floats in 0..1 "
-                "with (images * 255).round().astype('uint8')."
-            )
-
-
-def _check_batch(images: Tensor) -> Tensor:
-    """Return a batch of a `tf.data.Dataset`, and fail where it holds floats in 0..1."""
-    import tensorflow as tf
-
-    if images.shape.rank not in (None, 4):
-        raise ValueError(
-            "A tf.data.Dataset must hold batches of images (batch, height, width, 3). Received: "
-            f"elements of shape {images.shape}. Call dataset.batch(32) first."
-        )
-    if not images.dtype.is_floating:
-        return images
-    largest = tf.reduce_max(images)
-    usual = ~((largest > 0) & (largest <= 1)) & (tf.reduce_min(images) >= 0)
-    usual |= tf.size(images) == 0
-    message = "Images must have values in 0..255; convert floats in 0..1 with images * 255."
-    with tf.control_dependencies([tf.debugging.Assert(usual, [message])]):
-        return tf.identity(images)
-
-
-def _as_sequence(images: Any) -> Any:
-    """Convert tuples, columns of pandas, and arrays of objects or strings into lists."""
-    if hasattr(images, "to_numpy"):
-        images = images.to_numpy()
-    if isinstance(images, tuple) or (isinstance(images, np.ndarray) and images.dtype.kind in "OUS"):
-        return list(images)
-    return images

@@ -81,7 +81,8 @@ class ImageClassification(cards.ClassificationDescription):
     )
     usage = 'classify("photo.png")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
-    prediction_options = ("views",)
+    prediction_options = ("views", "max_pixels")
+    explanation_options = ("label", "max_pixels")
     export_options = ("views",)
     table = ImageFolderReader()
 

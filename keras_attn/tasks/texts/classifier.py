@@ -14,7 +14,14 @@ from keras_attn._types import Tensor
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import alternate_lengths, as_tuple, check_batched
+from keras_attn.tasks._batches import (
+    alternate_lengths,
+    as_tuple,
+    check_batched,
+    check_elements,
+    with_rank,
+)
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
     ClassificationTask,
@@ -53,7 +60,8 @@ class TextClassifier(ClassificationTask):
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: String tensor `(B,)`, or integer ids `(B, T, G)` from the encoder.
+        inputs: String tensor `(B,)`, or integer ids `(B, T, G)` from the encoder. Outside of
+            graphs they may also be what `fit` takes.
 
     Returns:
         Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
@@ -128,6 +136,11 @@ class TextClassifier(ClassificationTask):
         sizes = models.ngram_embedding(network).vocabulary_sizes
         return cls(network, NGramEncoder(sizes, **preprocessing), label_names)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, str | bytes | list | tuple) or hasattr(inputs, "to_numpy"):
+            inputs = self.preprocess_inputs(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         ids = self._ids(inputs, bool(training)) if _are_strings(inputs) else inputs
         return self.network(ids, training=training) / self.temperature
@@ -153,7 +166,7 @@ class TextClassifier(ClassificationTask):
                 text, or the model has a trained backbone with a vocabulary.
         """
         self._check_adaptable()
-        texts = _as_list(texts)
+        texts = as_texts(texts)
         labels = self._check_labels(texts, labels)
         missing = sorted(set(range(len(self.label_names))) - set(labels.tolist()))
         if missing:
@@ -232,7 +245,7 @@ class TextClassifier(ClassificationTask):
                 it for the texts that `adapt` was called with, to pass them to `fit`. At inference
                 these ids select the same ratios as the others.
         """
-        texts = _as_list(texts)
+        texts = as_texts(texts)
         if labels is None:
             labels = np.full(len(texts), -1, "int32")
         else:
@@ -282,6 +295,7 @@ class TextClassifier(ClassificationTask):
             x: Texts, as for `fit`, or `EncodedTexts`.
             batch_size: Number of texts in a batch. Texts of similar length are batched together.
         """
+        x = x if isinstance(x, EncodedTexts) else as_texts(x)
         logits = np.zeros((len(x), len(self.label_names)), "float32")
         for rows, ids in self._by_length(x, batch_size):
             logits[rows] = self.predict_on_batch(ids)
@@ -289,6 +303,7 @@ class TextClassifier(ClassificationTask):
 
     def features(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
+        x = x if isinstance(x, EncodedTexts) else as_texts(x)
         features = np.zeros((len(x), self.backbone.output_shape[-1]), "float32")
         for rows, ids in self._by_length(x, batch_size):
             outputs = ops.cast(self.backbone(ids, training=False), "float32")
@@ -334,15 +349,16 @@ class TextClassifier(ClassificationTask):
         """
         if isinstance(texts, str | bytes):
             return self.answers([texts])[0]
-        return self.answers(_as_list(texts), batch_size=batch_size)
+        return self.answers(texts, batch_size=batch_size)
 
     def answers(
         self, inputs: Sequence[Any], *, batch_size: int = BATCH
     ) -> list[TextClassification]:
         """Return the answer for each text, see `classify`."""
+        inputs = as_texts(inputs)
         answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
-            words = self.encoder.words(list(inputs[start : start + batch_size]))
+            words = self.encoder.words(inputs[start : start + batch_size])
             ids = self.encoder.lookup(words)
             counts = (count.numpy() for count in self.encoder.count_words(ids))
             logits = self.predict_on_batch(self.encoder.dense(ids))
@@ -385,19 +401,22 @@ class TextClassifier(ClassificationTask):
             raise TypeError(
                 "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
             )
-        x = _as_list(x) if hasattr(x, "to_numpy") else x
-        return self._ids(x, training).numpy() if _are_strings(x) else x
+        if hasattr(x, "ndim") and not _are_strings(x) and not hasattr(x, "to_numpy"):
+            return x
+        return self._ids(as_texts(x), training).numpy()
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of strings into ids, and label names into indices."""
+        check_elements((x, *rest), self.description.examples)
         if _are_strings(x):
+            x = with_rank(x, 1)
             check_batched(x)
             x = self._ids(x, training)
         ids = x
         if not rest:
             return ids
         targets, *weights = rest
-        return (ids, self.label_indices(targets), *weights)
+        return (ids, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         batch = super()._preprocess_item(index, x, *rest, training=training)
@@ -432,6 +451,10 @@ class TextClassifier(ClassificationTask):
             ValueError: The file is missing or damaged, or its vocabulary has another size.
         """
         self.encoder.read(pathlib.Path(folder, VOCABULARY_FILE))
+
+    @property
+    def _is_adapted(self) -> bool:
+        return self.encoder.filled
 
     @property
     def _has_fixed_ratios(self) -> bool:
@@ -482,10 +505,3 @@ def _are_strings(x: Any) -> bool:
     return (
         getattr(dtype, "kind", None) in ("U", "S", "O") or getattr(dtype, "name", dtype) == "string"
     )
-
-
-def _as_list(texts: Any) -> list[Any]:
-    """Convert a list, array or column of pandas of texts into a list."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"Expected a list or array of texts. Received one string: {texts!r}.")
-    return list(texts.to_numpy() if hasattr(texts, "to_numpy") else texts)

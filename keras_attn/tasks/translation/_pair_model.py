@@ -7,12 +7,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn._token_ids import END_ID, START_ID
+from keras_attn._token_ids import END_ID, FIRST_PIECE_ID, START_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.datasets.languages import guess_language
 from keras_attn.models import TranslationModel
-from keras_attn.tasks._batches import alternate_lengths, check_batched
+from keras_attn.tasks._batches import (
+    alternate_lengths,
+    check_batched,
+    check_elements,
+    is_dataset,
+    with_rank,
+)
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.item_loss import ItemLossModel
 from keras_attn.tasks.task import Task
@@ -51,6 +58,15 @@ class PairModel(ItemLossModel, Task):
             return self.tokenizer.normalizer
         return dataclasses.replace(self.tokenizer.normalizer, fold=False)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(inputs, dict):
+            raise TypeError(
+                f"{type(self).__name__} calls its network on {{'source': ids, 'target': ids}}, "
+                "see `encode`. For translations of texts call `translate(texts)`. Received: "
+                f"{type(inputs).__name__}."
+            )
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         return self.network(inputs, training=training)
 
@@ -70,19 +86,20 @@ class PairModel(ItemLossModel, Task):
             targets: Their translations.
         """
         self._check_adaptable()
+        source_texts, target_texts = as_texts(sources, "sources"), as_texts(targets, "targets")
         trained = train_subwords(
-            sources,
+            source_texts,
             self.network.config.vocabulary_size,
             self.tokenizer.normalizer,
             min_count=self.min_count,
             split_punctuation=True,
-            targets=targets,
+            targets=target_texts,
             target_normalizer=self.target_normalizer,
         )
         self.tokenizer.assign(trained.pieces)
         self.target_language = self.target_language or guess_language(
             text if isinstance(text, str) else text.decode("utf-8", "replace")
-            for text in _as_list(targets)
+            for text in target_texts
         )
 
     def encode(self, sources: Texts, targets: Texts) -> EncodedPairs:
@@ -95,21 +112,15 @@ class PairModel(ItemLossModel, Task):
             TypeError: `sources` or `targets` is not a list or array of strings.
             ValueError: The numbers of sources and targets differ.
         """
-        for name, texts in (("sources", sources), ("targets", targets)):
-            if not _are_texts(texts):
-                raise TypeError(
-                    f"`{name}` must be a list or array of strings. Received: "
-                    f"{type(texts).__name__}."
-                )
-        if len(sources) != len(targets):
+        source_texts, target_texts = as_texts(sources, "sources"), as_texts(targets, "targets")
+        if len(source_texts) != len(target_texts):
             raise ValueError(
                 "There must be one target for each source. Received: "
-                f"{len(sources)} sources, {len(targets)} targets."
+                f"{len(source_texts)} sources, {len(target_texts)} targets."
             )
         rest = "not read, and not scored as a target"
         return self.paired(
-            self._ids(_as_list(sources), rest),
-            self._ids(_as_list(targets), rest, self.target_normalizer),
+            self._ids(source_texts, rest), self._ids(target_texts, rest, self.target_normalizer)
         )
 
     def paired(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> EncodedPairs:
@@ -138,6 +149,9 @@ class PairModel(ItemLossModel, Task):
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
         _check_unweighted(kwargs)
+        for name in ("class_weight", "validation_split"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"`{name}` is not supported for pairs of texts: leave it out.")
         batches = PairBatches(
             self.encode(x, y),
             batch_size or BATCH_TOKENS,
@@ -181,20 +195,27 @@ class PairModel(ItemLossModel, Task):
         """Return a batch of pairs of strings as ids; ids as they are."""
         if isinstance(x, dict):
             return (x, *rest) if rest else x
-        targets, *weights = rest or (None,)
+        targets, *weights = _check_pair(rest, "A batch of pairs of texts must be")
         pairs = self.encode(x, targets)
         batch = pairs.batch(np.arange(len(pairs)), multiple=1)
         batch = keras.tree.map_structure(lambda ids: alternate_lengths(ids, index), batch)
         return (*batch, *map(np.asarray, weights))
 
     def _is_raw(self, spec: Any) -> bool:
-        return isinstance(spec, tuple) and getattr(spec[0], "dtype", None) == "string"
+        first = spec[0] if isinstance(spec, tuple) else spec
+        if isinstance(first, dict):  # ids by name; other dictionaries are refused
+            return set(first) != {"source", "target"}
+        return getattr(first, "dtype", None) == "string"
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of sources and targets, as strings, into ids."""
         import tensorflow as tf
 
-        targets, *weights = rest
+        check_elements((x, *rest), self.description.examples)
+        targets, *weights = _check_pair(
+            rest, "A tf.data.Dataset for translation must hold batches of"
+        )
+        x, targets = with_rank(x, 1), with_rank(targets, 1)
         check_batched(x)
         ids = self.tokenizer.tokenize(targets, self.target_normalizer)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
@@ -207,12 +228,31 @@ class PairModel(ItemLossModel, Task):
         import tensorflow as tf
 
         ids = self.tokenizer(sources)[:, : self.max_length]
-        return tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
+        ids = tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
+        # Without texts there is no end either, and recurrent layers cannot read a length of 0.
+        return tf.pad(ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(ids)[1], 0), tf.int32)]])
+
+    @property
+    def _is_adapted(self) -> bool:
+        return self.tokenizer.size > FIRST_PIECE_ID
 
     def _ids(
-        self, texts: Texts, consequence: str = "", normalizer: Normalizer | None = None
+        self,
+        texts: Sequence[Any] | np.ndarray,
+        consequence: str = "",
+        normalizer: Normalizer | None = None,
     ) -> list[np.ndarray]:
         return sentence_ids(self.tokenizer, texts, self.max_length, consequence, normalizer)
+
+
+def _check_pair(rest: tuple[Any, ...], sentence: str) -> tuple[Any, ...]:
+    """Return what follows the sources of a batch: the targets, or the targets and weights."""
+    if len(rest) in (1, 2):
+        return rest
+    raise ValueError(
+        f"{sentence} (sources, targets) or (sources, targets, weights). Received: "
+        f"{len(rest) + 1} part(s)."
+    )
 
 
 def _check_unweighted(arguments: dict[str, Any]) -> None:
@@ -222,15 +262,5 @@ def _check_unweighted(arguments: dict[str, Any]) -> None:
 
 
 def _are_texts(x: Any) -> bool:
-    """Return whether `x` is a list or array of texts, rather than ids or a data set."""
-    if isinstance(x, str | bytes):
-        raise TypeError(f"Expected a list or array of texts. Received one string: {x!r}.")
-    if isinstance(x, list | tuple):
-        return all(isinstance(text, str | bytes) for text in x)
-    if hasattr(x, "to_numpy"):
-        return _are_texts(x.to_numpy())
-    return isinstance(x, np.ndarray) and x.dtype.kind in ("U", "S", "O")
-
-
-def _as_list(texts: Any) -> list[Any]:
-    return list(texts.to_numpy() if hasattr(texts, "to_numpy") else texts)
+    """Return whether `x` must be a list or array of texts, because it is no ids or data set."""
+    return not (is_dataset(x) or (isinstance(x, dict) and "source" in x))

@@ -10,6 +10,7 @@ from keras_attn._validation import check_positive_integer
 from keras_attn.decoding import beam_search, sample
 from keras_attn.decoding._rules import check_filters, check_length_penalty
 from keras_attn.decoding.restrictions import check_restrictions
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.translation._banned_words import check_banned_words
 from keras_attn.tasks.translation._copying import as_text, check_copy, translate_copying
 from keras_attn.tasks.translation._pair_model import PairModel, Texts
@@ -238,9 +239,9 @@ class SearchModel(PairModel):
         if isinstance(texts, str | bytes):
             arguments = (prefix, max_length, seed, batch_size, copied_names)
             return self._search(search, settings, [texts], *arguments)[0]
-        if hasattr(texts, "to_numpy"):  # a column of pandas
-            texts = list(texts.to_numpy())
-        prefixes = [prefix] * len(texts) if isinstance(prefix, str | bytes) else prefix
+        texts = as_texts(texts)
+        single_prefix = isinstance(prefix, str | bytes)
+        prefixes: list[Any] = [prefix] * len(texts) if single_prefix else as_texts(prefix, "prefix")
         if len(prefixes) != len(texts):
             raise ValueError(
                 "There must be one prefix for all texts, or one for each. Received: "
@@ -256,7 +257,7 @@ class SearchModel(PairModel):
             return run(texts, prefixes)
         lowercase = self.tokenizer.normalizer.lowercase
         strings = [as_text(text) for text in texts]
-        return translate_copying(run, strings, list(prefixes), copied_names, lowercase)
+        return translate_copying(run, strings, prefixes, copied_names, lowercase)
 
     def _search_all(
         self,

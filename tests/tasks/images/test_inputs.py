@@ -218,9 +218,70 @@ def test_data_sets_of_floats_in_0_to_1_or_of_single_images_are_refused(model, re
         model.evaluate(scaled, verbose=0)
 
 
-@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("channels", [1, 2, 4])
 def test_images_of_other_channels_are_refused_everywhere(model, channels):
     images = np.zeros((2, 32, 32, channels), "uint8")
     for use in (model.classify, model.logits, model.features, model.predict, model.evaluate):
         with pytest.raises(ValueError, match="3 channels"):
             use(images)
+
+
+@pytest.mark.tensorflow
+def test_images_of_tf_data_have_3_channels():
+    import tensorflow as tf
+
+    model = new_model()
+    for channels in (1, 2, 4):
+        images = np.zeros((2, 32, 32, channels), "uint8")
+        dataset = tf.data.Dataset.from_tensor_slices((images, [0, 1])).batch(2)
+        with pytest.raises(ValueError, match="3 channels"):
+            model.fit(dataset, verbose=0)
+
+
+def test_photos_are_upright_wherever_they_are_read(model, tmp_path):
+    from PIL import Image
+
+    upright = IMAGES[1]  # (40, 24, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.rot90(upright).copy()).save(photo, exif=exif)
+    expected = model.logits([upright])
+    np.testing.assert_allclose(model.logits([photo]), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict([str(photo)], verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(model.features([photo]), model.features([upright]), atol=1e-5)
+    assert model.classify(photo) == model.classify(upright)
+    np.testing.assert_array_equal(model.explain(photo).image, model.explain(upright).image)
+    losses = [
+        new_model().fit([image], [1], verbose=0).history["loss"] for image in (photo, upright)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    with Image.open(photo) as image:  # as Pillow opens it
+        assert model.classify(image) == model.classify(upright)
+        np.testing.assert_allclose(model.logits([image]), expected, atol=1e-5)
+
+
+def test_the_size_of_files_is_limited(model, tmp_path, paths):
+    from PIL import Image
+
+    photo = tmp_path / "large.png"
+    Image.new("RGB", (50, 40)).save(photo)
+    for use in (model.classify, model.explain):
+        with pytest.raises(ValueError, match=r"50 x 40 = 2,000 pixels.*max_pixels=2000"):
+            use(photo, max_pixels=1999)
+        assert use(photo, max_pixels=2000)
+    limited = new_model()
+    limited.max_pixels = 1999
+    for use in (limited.logits, limited.predict, limited.classify, limited.features):
+        with pytest.raises(ValueError, match="limit of 1,999"):
+            use([photo])
+    with pytest.raises(ValueError, match="limit of 1,999"):
+        limited.fit([photo], [0], verbose=0)
+    assert limited.classify(photo, max_pixels=2000)
+
+
+def test_long_lists_are_resized_in_groups(model, resized, monkeypatch):
+    from keras_attn.tasks.images import classifier
+
+    monkeypatch.setattr(classifier, "GROUP_PIXELS", 1)
+    np.testing.assert_allclose(model.preprocess_inputs(IMAGES), resized, atol=1e-4)

@@ -1,0 +1,164 @@
+"""What a `.keras` file of a task holds, and how it is written."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+import keras
+
+from keras_attn.export import unwritten
+
+ORIGIN_FILE = "origin.json"  # among the assets of a `.keras` file
+UNUSED_OPTIMIZER = "unused_optimizer"  # in the configuration of `compile`
+
+
+class SaveableModel(keras.Model):
+    """A model that is saved whole: the base class of `Task`.
+
+    The file holds the parts of the model with their weights and assets, the origin of a trained
+    backbone, how the model is compiled, and the state of its optimizer if it has taken a step.
+
+    Attributes:
+        parts: Names of the constructor arguments that are Keras objects.
+        initialized_from: Origin of the backbone's weights, or None.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("network",)
+
+    def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.initialized_from = initialized_from
+        self._has_trained_weights = False  # set where the weights of an entry are loaded
+        self._has_loaded_weights = False
+        self._loads_optimizer = False
+
+    def get_config(self) -> dict[str, Any]:
+        parts = {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts
+        }
+        # `initialized_from` describes weights, so it is saved beside them: a model that is built
+        # from the configuration has other weights.
+        return {**super().get_config(), **parts}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in cls.parts
+        }
+        model = cls(**{**config, **parts})
+        # Keras restores the flag of a layer, not of its sublayers.
+        frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
+        for layer in frozen:
+            if hasattr(layer, "operations"):  # a functional model, whose layers have own configs
+                continue
+            layer.trainable = True  # TensorFlow ignores that False is set to False
+            layer.trainable = False
+        return model
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Save the complete model, as `keras.Model.save` does.
+
+        The file is written beside `filepath` and then renamed, so that `filepath` never holds an
+        incomplete model. An optimizer that has taken no step is saved without its state.
+
+        Raises:
+            OSError: The file cannot be written, for example because the disk is full. An earlier
+                file is not changed.
+        """
+        self._loads_optimizer = False
+        if not _is_local_file(filepath, overwrite):
+            super().save(filepath, overwrite=overwrite, **kwargs)
+            return
+        path = pathlib.Path(filepath).resolve()
+        variables = [*self.variables, *(self.optimizer.variables if self._saves_optimizer else ())]
+        try:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+                _check_space(path, variables)
+                unfinished = pathlib.Path(folder, path.name)
+                super().save(unfinished, **kwargs)
+                unfinished.replace(path)
+        except OSError as error:
+            raise unwritten("model", path, error) from error
+
+    def save_assets(self, folder: str) -> None:
+        """Write the origin of the backbone's weights, if the model has one."""
+        if self.initialized_from is not None:
+            origin = json.dumps(self.initialized_from)
+            pathlib.Path(folder, ORIGIN_FILE).write_text(origin, encoding="utf-8")
+
+    def load_assets(self, folder: str | None) -> None:
+        """Read what `save_assets` wrote."""
+        if folder is not None and (path := pathlib.Path(folder, ORIGIN_FILE)).is_file():
+            self.initialized_from = json.loads(path.read_text(encoding="utf-8"))
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        self._has_loaded_weights = True
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Load weights, as `keras.Model.load_weights` does."""
+        # The state of an optimizer is loaded if there are variables for it.
+        optimizer = getattr(self, "optimizer", None)
+        self._loads_optimizer = optimizer is not None and optimizer.built
+        super().load_weights(filepath, *args, **kwargs)
+        self._loads_optimizer = False
+
+    def get_compile_config(self) -> dict[str, Any]:
+        config = super().get_compile_config()
+        return config if self._saves_optimizer or not config else {**config, UNUSED_OPTIMIZER: True}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        unused = config.get(UNUSED_OPTIMIZER, False)
+        super().compile_from_config(
+            {key: value for key, value in config.items() if key != UNUSED_OPTIMIZER}
+        )
+        self._loads_optimizer = not unused
+
+    @property
+    def _saves_optimizer(self) -> bool:
+        """Whether the file that is written or read has the state of the optimizer."""
+        # Keras calls `dir` before these attributes are set.
+        if getattr(self, "_loads_optimizer", False):
+            return True
+        optimizer = getattr(self, "optimizer", None)
+        return optimizer is not None and optimizer.built and int(optimizer.iterations) > 0
+
+    def __dir__(self) -> Iterable[str]:
+        # Keras saves and loads the saveable attributes in `dir` by name, and each layer only
+        # where it is first met. The layers of the network must be saved under "network", not
+        # "backbone".
+        hidden = {"backbone", "_backbone"}
+        if not self._saves_optimizer:
+            hidden.add("optimizer")
+        return [name for name in super().__dir__() if name not in hidden]
+
+
+def _is_local_file(filepath: Any, overwrite: bool) -> bool:
+    """Return whether Keras would write this file without an error or a question to the user."""
+    if not isinstance(filepath, str | os.PathLike):
+        return False
+    path = pathlib.Path(filepath)
+    writable = path.suffix == ".keras" and path.parent.is_dir() and not path.is_dir()
+    return writable and (overwrite or not path.exists())
+
+
+def _check_space(path: pathlib.Path, variables: Iterable[Any]) -> None:
+    """Raise OSError unless there is room, before HDF5, which may crash on a full disk."""
+    needed = 2**16 + sum(_bytes(variable) for variable in variables)
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:  # quotas, which it does not know, raise OSError from `save`
+        raise OSError(errno.ENOSPC, f"No room: it needs {needed:,} bytes, and {free:,} are free")
+
+
+def _bytes(variable: Any) -> int:
+    itemsize = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1, "uint8": 1}
+    size = 1
+    for length in variable.shape:
+        size *= length
+    return size * itemsize.get(keras.backend.standardize_dtype(variable.dtype), 4)

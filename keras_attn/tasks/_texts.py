@@ -1,0 +1,56 @@
+"""Conversion of what users pass as texts into a list of strings."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+_ACCEPTED = "a list, tuple, array or column of pandas of strings (str or bytes)"
+
+
+def as_texts(texts: Any, name: str = "texts") -> list[str | bytes]:
+    """Return texts as a list.
+
+    Args:
+        texts: List, tuple, array, string tensor or column of pandas of strings; or another
+            iterable of strings that has an order.
+        name: Name of the argument, for the message.
+
+    Raises:
+        TypeError: It is something else, or an element is not a string.
+
+    Example:
+
+    >>> as_texts(("a", b"b"))
+    ['a', b'b']
+    >>> as_texts(["a", None])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: `texts` must be a list, ... Received: None as element 1. Replace what is missing ...
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(
+            f"Expected a list or array of texts. Received one string: {texts!r:.80}. Put a single "
+            "text into a list."
+        )
+    received = type(texts).__name__
+    for method in ("to_numpy", "numpy"):  # a column, a tensor
+        if hasattr(texts, method):
+            texts = getattr(texts, method)()
+            break
+    if getattr(texts, "ndim", 1) != 1:
+        raise TypeError(
+            f"`{name}` must be {_ACCEPTED}. Received: {received} of shape {texts.shape}. Choose "
+            "one column, such as table['text']."
+        )
+    unordered = isinstance(texts, Mapping | Set | os.PathLike)
+    if unordered or not isinstance(texts, Iterable):
+        raise TypeError(f"`{name}` must be {_ACCEPTED}. Received: {received}.")
+    elements = list(texts)
+    for index, text in enumerate(elements):
+        if not isinstance(text, str | bytes):
+            missing = text is None or (isinstance(text, float) and math.isnan(text))
+            remedy = 'Replace what is missing by "".' if missing else "Convert it to a string."
+            raise TypeError(
+                f"`{name}` must be {_ACCEPTED}. Received: {text!r:.80} as element {index}. {remedy}"
+            )
+    return elements

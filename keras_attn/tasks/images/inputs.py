@@ -1,0 +1,144 @@
+"""Checks and conversion of what users pass as images."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from keras_attn._types import Tensor
+from keras_attn.datasets import decode_image
+
+Image = str | os.PathLike[str] | np.ndarray
+
+_ACCEPTED = (
+    "a uint8 array (height, width, 3) or (batch, height, width, 3), the path of an image file, or "
+    "a list or column of pandas of such paths and arrays"
+)
+_REMEDIES = {
+    1: "Repeat a gray image over three channels: np.repeat(images, 3, axis=-1).",
+    2: "Drop the alpha channel, and repeat the gray one: np.repeat(images[..., :1], 3, axis=-1).",
+    4: "Drop the alpha channel: images[..., :3].",
+}
+
+
+def is_one_image(images: Any) -> bool:
+    """Return whether `images` is one image: a path, an image of Pillow, or an array of rank 3."""
+    if isinstance(images, str | os.PathLike) or _is_pillow(images):
+        return True
+    return not isinstance(images, list) and getattr(images, "ndim", None) == 3
+
+
+def as_sequence(images: Any) -> Any:
+    """Return images as an array or a list.
+
+    Columns of pandas, tuples and arrays of objects or strings become lists, tensors become
+    arrays.
+
+    Raises:
+        TypeError: `images` is nothing of that, such as a dictionary.
+    """
+    if isinstance(images, str | bytes | os.PathLike) or _is_pillow(images):
+        raise TypeError(f"Expected several images. Put the image in a list: [{images!r:.80}].")
+    if hasattr(images, "to_numpy"):
+        images = images.to_numpy()
+    elif hasattr(images, "__array__") and not isinstance(images, np.ndarray):
+        images = np.asarray(images)
+    if isinstance(images, np.ndarray):
+        strings = images.dtype.kind in "OUS" and images.ndim == 1
+        return list(images) if strings else images
+    if isinstance(images, list | tuple):
+        return list(images)
+    raise TypeError(f"Images must be {_ACCEPTED}. Received: {type(images).__name__}.")
+
+
+def read_image(image: Any, max_pixels: int | None) -> np.ndarray:
+    """Return one image, a path or an array, as a uint8 array `(H, W, 3)`.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: See `decode_image` and `check_images`.
+    """
+    if isinstance(image, str | os.PathLike):
+        return decode_image(image, max_pixels=max_pixels)
+    if isinstance(image, bytes | dict | set) or image is None:
+        raise TypeError(f"Images must be {_ACCEPTED}. Received: {type(image).__name__}.")
+    if _is_pillow(image):
+        from PIL import ImageOps
+
+        image = ImageOps.exif_transpose(image).convert("RGB")
+    try:
+        array = np.asarray(image)
+    except ValueError as error:  # rows of different lengths
+        raise TypeError(
+            f"Images must be {_ACCEPTED}. Received: a {type(image).__name__} that is no array "
+            f"({error})."
+        ) from error
+    check_images(array[None])
+    return array
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raise unless `images` is a uint8 array `(N, H, W, 3)` of images that have pixels."""
+    received = f"Received: {images.dtype} of shape {images.shape}."
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(
+            "Images must have shape (height, width, 3) or (batch, height, width, 3), or be "
+            f"paths of image files. {received}"
+        )
+    check_channels(images.shape, received)
+    if images.dtype != np.uint8:
+        raise TypeError(
+            f"Images must be uint8, with values in 0..255. {received} Convert floats in 0..1 "
+            "with (images * 255).round().astype('uint8')."
+        )
+
+
+def check_channels(shape: Any, received: str) -> None:
+    """Raise ValueError unless the last axis of images is known to be 3, or unknown."""
+    if shape[-1] not in (3, None):
+        remedy = _REMEDIES.get(shape[-1], "Put the channels last.")
+        raise ValueError(f"Images must have 3 channels, red, green and blue. {received} {remedy}")
+
+
+def check_values(images: np.ndarray) -> None:
+    """Raise for what `fit` and `logits` do not take: `check_images`, and floats in 0..1."""
+    if images.dtype.kind != "f" or images.ndim != 4 or images.shape[-1] != 3:
+        check_images(images)
+        return
+    if not np.isfinite(images).all():
+        raise ValueError("Images must have finite values. Received: NaN or infinity.")
+    if 0.0 < images.max(initial=0.0) <= 1.0 or images.min(initial=0.0) < 0.0:
+        raise ValueError(
+            "Images must have values in 0..255. Received: floats from "
+            f"{images.min():.3g} to {images.max():.3g}. Convert floats in 0..1 with "
+            "images * 255, and pass images that are not standardized."
+        )
+
+
+def check_batch(images: Tensor) -> Tensor:
+    """Return a batch of a `tf.data.Dataset`, and fail where it holds floats in 0..1."""
+    import tensorflow as tf
+
+    received = f"Received: elements of {images.dtype.name} and shape {images.shape}."
+    if images.shape.rank not in (None, 4):
+        step = "Call dataset.batch(32) first."
+        if images.dtype == tf.string:
+            step = "Read files by keras_attn.datasets.decode_image, or pass a list of paths."
+        raise ValueError(
+            "A tf.data.Dataset must hold batches of images (batch, height, width, 3). "
+            f"{received} {step}"
+        )
+    if images.shape.rank is None:  # of a generator: checked when a batch is read
+        images = tf.ensure_shape(images, (None, None, None, 3))
+    check_channels(images.shape, received)
+    if not images.dtype.is_floating:
+        return images
+    largest = tf.reduce_max(images)
+    usual = ~((largest > 0) & (largest <= 1)) & (tf.reduce_min(images) >= 0)
+    usual |= tf.size(images) == 0
+    message = "Images must have values in 0..255; convert floats in 0..1 with images * 255."
+    with tf.control_dependencies([tf.debugging.Assert(usual, [message])]):
+        return tf.identity(images)
+
+
+def _is_pillow(image: Any) -> bool:
+    return hasattr(image, "getexif") and hasattr(image, "convert")

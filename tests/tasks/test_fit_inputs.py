@@ -1,0 +1,264 @@
+"""What `fit`, `evaluate` and calls take for all tasks, and what they say of the rest."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_attn.tasks import ImageClassifier, TextClassifier, Translator, from_architecture
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    # Keras says so of every generator without `steps_per_epoch`.
+    pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning"),
+]
+
+NAMES = ("bad", "good")
+TEXTS = ["a fine film", "so fine", "a dull film", "so dull"]
+LABELS = np.array([1, 1, 0, 0])
+STRINGS = [NAMES[label] for label in LABELS]
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+TARGETS = ["un bon film", "si bon", "un film nul", "si nul"]
+
+
+def texts_model():
+    keras.utils.set_random_seed(0)
+    model = from_architecture("ngram_attention", NAMES, vocabulary_sizes=(50, 50))
+    model.adapt(TEXTS, LABELS)
+    return model
+
+
+def images_model():
+    keras.utils.set_random_seed(0)
+    return from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
+
+
+def pairs_model():
+    keras.utils.set_random_seed(0)
+    model = from_architecture("recurrent_translator", vocabulary_size=300, model_dim=8, units=8)
+    model.adapt(TEXTS * 5, TARGETS * 5)
+    return model
+
+
+MODELS = {"texts": texts_model, "images": images_model, "pairs": pairs_model}
+INPUTS = {"texts": TEXTS, "images": IMAGES, "pairs": TEXTS}
+OUTPUTS = {"texts": STRINGS, "images": STRINGS, "pairs": TARGETS}
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: make() for name, make in MODELS.items()}
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_validation_data_may_be_a_list(models, task):
+    x, y = INPUTS[task], OUTPUTS[task]
+    results = [
+        models[task].fit(x, y, validation_data=validation, epochs=1, verbose=0).history["val_loss"]
+        for validation in ([x, y], (x, y))
+    ]
+    assert np.isfinite(results).all()
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_generators_of_raw_batches_are_read(models, task):
+    x, y = INPUTS[task], OUTPUTS[task]
+
+    def batches():
+        for rows in (slice(0, 3), slice(3, 4)):
+            yield list(x[rows]), y[rows]
+
+    model = models[task]
+    expected = (
+        model.evaluate([*x[:3]], y[:3], verbose=0)[0],
+        model.evaluate([*x[3:]], y[3:], verbose=0)[0],
+    )
+    one = model.evaluate(((list(x[:3]), y[:3]) for _ in range(1)), verbose=0)[0]
+    assert one == pytest.approx(expected[0], rel=1e-4)
+    assert np.isfinite(model.evaluate(batches(), verbose=0)).all()
+    fitted = MODELS[task]()
+    history = fitted.fit(batches(), validation_data=batches(), verbose=0).history
+    assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_data_sets_without_shapes_are_read(models, task):
+    import tensorflow as tf
+
+    x, y = INPUTS[task], OUTPUTS[task]
+    kind = tf.uint8 if task == "images" else tf.string
+    dataset = tf.data.Dataset.from_generator(lambda: iter([(x, y)]), output_types=(kind, tf.string))
+    expected = models[task].evaluate(x, y, verbose=0)
+    assert models[task].evaluate(dataset, verbose=0) == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(models[task].fit(dataset, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_labels_and_weights_without_shapes_are_read_or_refused(models, task):
+    import tensorflow as tf
+
+    x, kind = INPUTS[task], tf.uint8 if task == "images" else tf.string
+    weights = np.array([1.0, 0.0, 0.0, 0.0], "float32")
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter([(x, LABELS, weights)]), output_types=(kind, tf.int64, tf.float32)
+    )
+    loss = models[task].evaluate(dataset, verbose=0)[0]
+    assert 4 * loss == pytest.approx(
+        models[task].evaluate(x[:1], LABELS[:1], verbose=0)[0], rel=1e-4
+    )
+    floats = tf.data.Dataset.from_generator(
+        lambda: iter([(x, np.eye(2)[LABELS])]), output_types=(kind, tf.float32)
+    )
+    with pytest.raises(ValueError, match="output_signature"):
+        models[task].fit(floats, verbose=0)
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_elements_that_are_dictionaries_or_too_long_are_refused(models, task):
+    import tensorflow as tf
+
+    x, y = INPUTS[task], OUTPUTS[task]
+    by_name = tf.data.Dataset.from_tensor_slices({"text": x, "label": y}).batch(2)
+    with pytest.raises(ValueError, match=r"keys 'text', 'label'.*element\['text'\].*as_supervised"):
+        models[task].fit(by_name, verbose=0)
+    long = tf.data.Dataset.from_tensor_slices((x, y, y, y)).batch(2)
+    with pytest.raises(ValueError, match=r"4 parts"):
+        models[task].fit(long, verbose=0)
+    with pytest.raises(ValueError, match=r"dataset\.batch|batches"):
+        models[task].fit(tf.data.Dataset.from_tensor_slices((x, y)), verbose=0)
+
+
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_inputs_without_labels_are_refused(models, task):
+    import tensorflow as tf
+
+    alone = tf.data.Dataset.from_tensor_slices(INPUTS[task]).batch(2)
+    for use in (models[task].fit, models[task].evaluate):
+        for x in (INPUTS[task], alone):
+            with pytest.raises(ValueError, match=rf"must be a label for each of the {task}"):
+                use(x, verbose=0)
+
+
+@pytest.mark.parametrize("task", MODELS)
+@pytest.mark.parametrize(
+    "x", [{"text": TEXTS}, {"a", "b"}, 5, None, object(), [None], [5], [("a", 1)]]
+)
+def test_what_is_no_input_is_refused_by_its_type(models, task, x):
+    model = models[task]
+    with pytest.raises((TypeError, ValueError), match=r"must be|Images must|ids"):
+        model.fit(x, OUTPUTS[task], verbose=0)
+    answers = model.translate if task == "pairs" else model.classify
+    with pytest.raises(TypeError if task != "images" else (TypeError, ValueError), match="must"):
+        answers(x)
+
+
+@pytest.mark.parametrize("x", [["a", None], ["a", float("nan")], np.array(["a", None])])
+def test_missing_texts_are_named_with_a_remedy(models, x):
+    for use in (models["texts"].classify, models["texts"].logits, models["pairs"].translate):
+        with pytest.raises(TypeError, match=r"as element 1\. Replace what is missing by \"\""):
+            use(x)
+
+
+def test_tables_of_pandas_are_refused_and_columns_read(models):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"text": TEXTS, "label": STRINGS})
+    for x in (table, table[["text"]]):
+        with pytest.raises(
+            TypeError, match=r"shape \(4, \d\).*one column, such as table\['text'\]"
+        ):
+            models["texts"].fit(x, table["label"], verbose=0)
+    assert len(models["texts"].classify(table["text"])) == 4
+
+
+def test_calls_take_raw_inputs_outside_of_graphs(models):
+    texts, images = models["texts"], models["images"]
+    expected = texts.logits(TEXTS)
+    for x in (TEXTS, tuple(TEXTS), np.array(TEXTS)):
+        np.testing.assert_allclose(np.asarray(texts(x)), expected, atol=1e-5)
+    larger = IMAGES.repeat(2, axis=1)
+    np.testing.assert_allclose(np.asarray(images(list(larger))), images.logits(larger), atol=1e-5)
+    with pytest.raises(TypeError, match=r"encode.*translate\(texts\).*list"):
+        models["pairs"](TEXTS)
+    with pytest.raises(TypeError, match="into a list"):
+        texts("a film")
+    with pytest.raises(ValueError, match=r"0\.\.255"):
+        images(IMAGES / 255)
+    for channels in (1, 2, 4):
+        with pytest.raises(ValueError, match="3 channels"):
+            images(keras.ops.zeros((2, 32, 32, channels), "uint8"))
+
+
+def test_class_weights_change_steps_as_weights_of_examples_do():
+    import tensorflow as tf
+
+    weights = {"good": 3.0}
+    of_examples = np.where(LABELS == 1, 3.0, 1.0)
+    models = [texts_model() for _ in range(3)]
+    models[0].fit(TEXTS, STRINGS, sample_weight=of_examples, shuffle=False, verbose=0)
+    models[1].fit(TEXTS, STRINGS, class_weight=weights, shuffle=False, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((TEXTS, STRINGS)).batch(4)
+    models[2].fit(dataset, class_weight=weights, verbose=0)
+    for model in models[1:]:
+        np.testing.assert_allclose(model.logits(TEXTS), models[0].logits(TEXTS), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "weights", [{0: 1.0, 1: 3.0}, {"good": 3.0}, {np.int64(1): 3}, [1, 3.0], np.array([1.0, 3.0])]
+)
+def test_class_weights_are_by_index_or_name(models, weights):
+    assert models["texts"]._class_weights(weights) == {0: 1.0, 1: 3.0}
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        ({"fine": 1.0}, r"Unknown label in `class_weight`.*'fine'"),
+        ({2: 1.0}, r"Unknown label in `class_weight`.*received 2"),
+        ({True: 1.0}, "Unknown label"),
+        ({0: -1.0}, "weights from 0"),
+        ({0: float("nan")}, "weights from 0"),
+        ({0: "1"}, "weights from 0"),
+        ([1.0], r"each of the 2 labels.*1 weights"),
+        ("balanced", "dictionary from labels"),
+    ],
+)
+def test_other_class_weights_are_refused(models, weights, match):
+    with pytest.raises(ValueError, match=match):
+        models["texts"].fit(TEXTS, LABELS, class_weight=weights, verbose=0)
+
+
+def test_weights_are_refused_for_pairs(models):
+    for name in ("sample_weight", "class_weight", "validation_split"):
+        with pytest.raises(ValueError, match=f"`{name}` is not supported for pairs"):
+            models["pairs"].fit(TEXTS, TARGETS, verbose=0, **{name: [1.0] * 4})
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        (np.eye(2)[LABELS], r"shape \(4, 2\).*argmax.*CategoricalCrossentropy"),
+        (np.eye(2, dtype=int)[LABELS], r"shape \(4, 2\).*argmax"),
+    ],
+)
+def test_distributions_are_refused_where_the_loss_takes_indices(models, labels, match):
+    for task in ("texts", "images"):
+        with pytest.raises(ValueError, match=match):
+            models[task].fit(INPUTS[task], labels, verbose=0)
+
+
+def test_labels_may_be_a_column_whole_floats_or_distributions():
+    x = TEXTS
+    expected = texts_model().evaluate(x, LABELS, verbose=0)
+    for labels in (LABELS[:, None], LABELS.astype("float64")):
+        assert texts_model().evaluate(x, labels, verbose=0) == pytest.approx(expected, rel=1e-5)
+    model = texts_model()
+    model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    loss, *_ = model.evaluate(x, np.eye(2)[LABELS], verbose=0)
+    assert loss == pytest.approx(expected[0], rel=1e-5)
+
+
+def test_every_task_has_a_model_here():
+    assert {type(make()) for make in MODELS.values()} == {
+        TextClassifier,
+        ImageClassifier,
+        Translator,
+    }

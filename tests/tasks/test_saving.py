@@ -1,0 +1,154 @@
+"""Files of whole models: what they hold, and what is left of them on a full disk."""
+
+import resource
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import keras_attn
+from keras_attn import zoo
+from keras_attn.tasks import from_architecture
+
+ENTRY = "shapes_small_attention_cnn"
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+LABELS = np.array([0, 1, 2, 3])
+
+
+def stored(path):
+    """The size of the weights in a `.keras` file, and whether an optimizer is in it."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("model.weights.h5")
+        with archive.open(info) as file, h5py.File(file) as weights:
+            return info.file_size, "optimizer" in weights
+
+
+def test_an_optimizer_that_took_no_step_is_not_saved(tmp_path):
+    model = zoo.build(ENTRY)
+    model.save(tmp_path / "new.keras")
+    size, has_optimizer = stored(tmp_path / "new.keras")
+    assert not has_optimizer
+    assert size < 1.3 * zoo.describe(ENTRY).weights.stat().st_size
+    loaded = keras_attn.load(tmp_path / "new.keras")
+    np.testing.assert_array_equal(loaded.logits(IMAGES), model.logits(IMAGES))
+    loaded.save(tmp_path / "again.keras")
+    assert stored(tmp_path / "again.keras") == (size, False)
+    assert loaded.fit(IMAGES, LABELS, verbose=0).history["loss"]
+    loaded.save(tmp_path / "fitted.keras")
+    assert stored(tmp_path / "fitted.keras")[1]
+
+
+def test_the_state_of_an_optimizer_is_saved_and_training_goes_on(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = zoo.build(ENTRY)
+    model.compile(keras.optimizers.Adam(3e-3), model.loss, metrics=["accuracy"])
+    model.fit(IMAGES, LABELS, shuffle=False, verbose=0)
+    model.save(tmp_path / "fitted.keras")
+    loaded = keras.saving.load_model(tmp_path / "fitted.keras")
+    assert int(loaded.optimizer.iterations) == 1
+    for one in (model, loaded):
+        one.fit(IMAGES, LABELS, shuffle=False, verbose=0)
+    np.testing.assert_allclose(loaded.logits(IMAGES), model.logits(IMAGES), atol=1e-5)
+    loaded.save(tmp_path / "fitted.keras")
+    assert int(keras.saving.load_model(tmp_path / "fitted.keras").optimizer.iterations) == 2
+
+
+def test_how_a_model_is_compiled_is_saved_before_any_step(tmp_path):
+    model = zoo.build(ENTRY)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), model.loss, metrics=["accuracy"])
+    model.optimizer.learning_rate = 0.02
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is keras.optimizers.SGD
+    assert loaded.optimizer.momentum == 0.5
+    assert float(loaded.optimizer.learning_rate) == pytest.approx(0.02)
+    assert len(loaded.evaluate(IMAGES, LABELS, verbose=0)) == 2
+
+
+def test_weights_files_keep_the_state_of_the_optimizer(tmp_path):
+    model = zoo.build(ENTRY)
+    model.fit(IMAGES, LABELS, verbose=0)
+    model.save_weights(tmp_path / "mine.weights.h5")
+    other = zoo.build(ENTRY)
+    other.load_weights(tmp_path / "mine.weights.h5")
+    np.testing.assert_array_equal(other.logits(IMAGES), model.logits(IMAGES))
+    other.optimizer.build(other.trainable_variables)
+    other.load_weights(tmp_path / "mine.weights.h5")
+    assert int(other.optimizer.iterations) == 1
+
+
+def test_a_clone_has_fresh_weights_and_no_origin(tmp_path):
+    model = zoo.build(ENTRY, label_names=["a", "b"])
+    clone = keras.models.clone_model(model)
+    assert clone.initialized_from is None
+    assert not np.allclose(clone.logits(IMAGES), model.logits(IMAGES))
+    clone.adapt(IMAGES)
+    model.save(tmp_path / "model.keras")
+    assert keras_attn.load(tmp_path / "model.keras").initialized_from == model.initialized_from
+
+
+@pytest.mark.tensorflow
+def test_what_a_loaded_model_was_trained_on_is_not_replaced(tmp_path):
+    texts, labels = ["a fine film", "fine", "a dull film", "dull"], [1, 1, 0, 0]
+    for adapted in (True, False):
+        model = from_architecture("ngram_attention", ("bad", "good"), vocabulary_sizes=(50, 50))
+        if adapted:
+            model.adapt(texts, labels)
+        model.save(tmp_path / "texts.keras")
+        loaded = keras_attn.load(tmp_path / "texts.keras")
+        if adapted:
+            with pytest.raises(ValueError, match=r"trained weights.*`adapt` would replace"):
+                loaded.adapt(texts, labels)
+        else:
+            loaded.adapt(texts, labels)
+            assert loaded.classify("fine").label == "good"
+    images = from_architecture("small_attention_cnn", ("a", "b"), filters=(4, 8))
+    images.save(tmp_path / "images.keras")
+    keras_attn.load(tmp_path / "images.keras").adapt(IMAGES)
+    images.adapt(IMAGES)
+    images.save(tmp_path / "images.keras")
+    with pytest.raises(ValueError, match="trained weights"):
+        keras_attn.load(tmp_path / "images.keras").adapt(IMAGES)
+    zoo.build(ENTRY).save_weights(tmp_path / "entry.weights.h5")
+    model = zoo.build(ENTRY, weights=None)
+    model.load_weights(tmp_path / "entry.weights.h5")
+    with pytest.raises(ValueError, match="trained weights"):
+        model.adapt(IMAGES)
+
+
+def test_a_disk_that_is_full_keeps_the_earlier_file(tmp_path):
+    model = zoo.build(ENTRY)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    content = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may be larger
+    try:
+        with pytest.raises(
+            OSError, match=r"model could not be written to '.*model\.keras'.*File too large"
+        ):
+            model.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_room_is_asked_for_before_anything_is_written(tmp_path, monkeypatch):
+    from keras_attn.tasks import _saving
+
+    usage = _saving.shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(_saving.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match=r"nothing is left of it: No room: it needs [\d,]+ bytes"):
+        zoo.build(ENTRY).save(tmp_path / "model.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_says_what_is_wrong_with_a_path(tmp_path):
+    model = zoo.build(ENTRY)
+    with pytest.raises(ValueError, match=r"\.keras"):
+        model.save(tmp_path / "model.txt")
+    with pytest.raises(OSError, match="absent"):
+        model.save(tmp_path / "absent" / "model.keras")
