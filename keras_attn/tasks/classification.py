@@ -11,6 +11,7 @@ from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
 
@@ -124,6 +125,44 @@ class ClassificationTask(Task):
         )
         with tf.control_dependencies([known]):
             return tf.argmax(tf.cast(matches, tf.int32), axis=-1, output_type=tf.int32)
+
+    def report(self, x: Any, y: Any = None, **options: Any) -> ClassificationReport:
+        """Evaluate by class: precision, recall, F1 and the confusion matrix.
+
+        Args:
+            x: Raw inputs, as for `fit`; or a split of a data set, such as `dataset["test"]`.
+            y: The label of each input, as its index or name, unless `x` is a split.
+            **options: Options of `evaluate_split`.
+
+        Returns:
+            A `keras_attn.tasks.ClassificationReport`, which `rich.print` displays.
+
+        Raises:
+            ValueError: A label is unknown, or the numbers of inputs and labels differ.
+
+        Example:
+
+        >>> import keras_attn
+        >>> model = keras_attn.zoo.build("shapes_small_attention_cnn")
+        >>> report = model.report(keras_attn.datasets.load("shapes")["test"])
+        >>> report.classes["red"].support, report.confusion.shape
+        (509, (4, 4))
+        """
+        inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
+        labels = np.asarray(self.preprocess_targets(labels))
+        if labels.shape != (len(inputs),):
+            raise ValueError(
+                f"There must be one label an input. Received: {len(inputs)} inputs, labels of "
+                f"shape {labels.shape}."
+            )
+        metrics, answers = self._evaluate(inputs, labels, **options)
+        return classification_report(labels, answers, self.label_names, metrics)
+
+    def _evaluate(
+        self, inputs: Any, labels: np.ndarray, **options: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the metrics, and the index of the label that the model gives each input."""
+        raise NotImplementedError
 
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 logits `(N, C)` of raw inputs, in input order."""

@@ -147,16 +147,22 @@ class ImageClassifier(ClassificationTask):
             `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
             also the number of `views` and `views_accuracy`.
         """
-        logits = self.logits(split.images)
+        return self._evaluate(split.images, split.labels, views=views)[0]
+
+    def _evaluate(
+        self, inputs: Any, labels: np.ndarray, *, views: int = 1, **options: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        logits = self.logits(inputs)
+        answers = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
-            "accuracy": float((logits.argmax(axis=-1) == split.labels).mean()),
-            "loss": cross_entropy(softmax(logits.astype("float64")), split.labels),
-            "examples": len(split),
+            "accuracy": float((answers == labels).mean()),
+            "loss": cross_entropy(softmax(logits.astype("float64")), labels),
+            "examples": len(labels),
         }
         if views > 1:
-            correct = self.logits(split.images, views=views).argmax(axis=-1) == split.labels
+            correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
-        return metrics
+        return metrics, answers
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.
