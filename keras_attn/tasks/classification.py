@@ -222,13 +222,23 @@ def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str,
     }
 
 
-def classification_objective(label_smoothing: float) -> Objective:
-    """Return the objective: cross-entropy on label distributions, with accuracy as the metric."""
-    return Objective(
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        one_hot=True,
+def classification_objective(
+    label_smoothing: float, class_weights: np.ndarray | None = None
+) -> Objective:
+    """Return the objective: cross-entropy on label distributions, with accuracy as the metric.
+
+    Args:
+        label_smoothing: Share of the target probability that is distributed over all classes.
+        class_weights: Float array `(C,)`, the weight of each class in training, or None.
+    """
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True,
+        label_smoothing=label_smoothing,
+        # The plain mean where there are no weights, as on validation data.
+        reduction="sum_over_batch_size" if class_weights is None else "mean_with_sample_weight",
     )
+    metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return Objective(loss, metric, one_hot=True, class_weights=class_weights)
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -106,6 +106,8 @@ class Learner(keras.Model):
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
                 y = layer.mix_targets(y)
+        if training and self.objective.class_weights is not None:
+            sample_weight = self.objective.example_weights(y)
         loss = super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )

@@ -14,7 +14,7 @@ import keras
 
 from keras_attn import datasets, models
 from keras_attn.batching import prepare_batches
-from keras_attn.recipes import Recipe, RecipeError, describe_task
+from keras_attn.recipes import Recipe, RecipeError, describe_task, recipe_to_toml
 from keras_attn.tasks import Task, compile_mode, from_architecture
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
@@ -240,6 +240,8 @@ def _fit(
     steps = len(batches) // training.epochs
     if distribution.chief:
         session.request.folder.mkdir(parents=True, exist_ok=True)
+        recipe_text = recipe_to_toml(session.request.recipe)
+        checkpoint.write_text(session.request.folder / "recipe.toml", recipe_text)
     averages = EvaluateAverages() if training.ema else None
     checkpointing = SaveCheckpoints(
         session.checkpoints if distribution.chief else None,

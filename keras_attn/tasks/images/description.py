@@ -11,11 +11,11 @@ from keras_attn.recipes import (
     Signature,
     TaskDescription,
     TensorInfo,
-    Training,
     register_task,
 )
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
+from keras_attn.tasks._class_weights import ClassificationTraining
 
 
 class Augmentation(Section):
@@ -37,8 +37,10 @@ class Augmentation(Section):
     cutmix: NonNegative = 0.0
 
 
-class ImageTraining(Training):
+class ImageTraining(ClassificationTraining):
     """Length, batch size and precision of training, and the evaluation of images.
+
+    See `keras_attn.tasks._class_weights.ClassificationTraining` for the weights of classes.
 
     Attributes:
         views: Number of test-time augmentation views (1, 2 or 6). With several views, accuracy
@@ -73,6 +75,7 @@ class ImageClassification(cards.ClassificationDescription):
     name = "image_classification"
     model = "keras_attn.tasks.images.classifier:ImageClassifier"
     example, examples = "image", "images"
+    keywords = ("vision",)
     recipe: ClassVar[type[Recipe]] = ImageRecipe
     signature = Signature(
         (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
