@@ -17,7 +17,7 @@ from keras_attn.cli.data_options import (
     read_table,
     with_data_options,
 )
-from keras_attn.cli.models import SUFFIX, Model, Weights, check_plot, locate
+from keras_attn.cli.models import SUFFIX, Model, Weights, check_plot, check_weights, locate
 from keras_attn.recipes import TaskDescription, describe_task
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _evaluate_entry(
     from keras_attn import datasets
 
     task, build = locate(entry.name, weights)
+    check_weights(entry, weights)
     framework.start()
     examples = datasets.load(entry.recipe.dataset, data_dir)[split]
     _evaluate(task, build(), examples, split, "split", plot, as_json, **entry.recipe.evaluation)

@@ -53,10 +53,6 @@ def locate(
     """
     if not name.endswith(SUFFIX):
         entry = zoo.describe(name)
-        if weights is None:
-            entry.weights  # noqa: B018  # raises if the entry is not trained
-        elif not weights.is_file():
-            raise FileNotFoundError(f"There is no weights file {str(weights)!r}.")
         return describe_task(entry.recipe.task), lambda: _build(name, weights)
     if weights is not None:
         raise ValueError(f"--weights is for entries of the zoo; {name} has weights of its own.")
@@ -66,7 +62,15 @@ def locate(
     return model.description, lambda: model
 
 
+def check_weights(entry: zoo.Entry, weights: pathlib.Path | None) -> None:
+    """Raise an error if an entry has no trained weights, or the file `weights` does not exist."""
+    path = entry.weights if weights is None else weights
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {str(path)!r}.")
+
+
 def _build(name: str, weights: pathlib.Path | None) -> "Task":
+    check_weights(zoo.describe(name), weights)
     with framework.loading(name):
         return zoo.build(name, weights=weights or "zoo")
 
@@ -97,7 +101,7 @@ def check_options(
         **options: The options by name; None for options that were not passed.
 
     Raises:
-        ValueError: An option is passed that the task does not accept.
+        ValueError: An option is passed that the task does not accept, or its value is impossible.
     """
     passed = {key: value for key, value in options.items() if value is not None}
     for key in passed:
@@ -106,6 +110,7 @@ def check_options(
                 f"--{key.replace('_', '-')} is not for {name}, which does {task.name}. Leave it "
                 "out."
             )
+    task.check_options(passed)
     return passed
 
 

@@ -98,6 +98,13 @@ class TaskDescription:
         module, _, name = self.model.partition(":")
         return getattr(importlib.import_module(module), name)
 
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise ValueError if an option of a command has an impossible value.
+
+        Args:
+            options: Options in `prediction_options`, `export_options` or `explanation_options`.
+        """
+
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Return the metrics that `evaluate` shows for a split: formatted values by title."""
         shown = self.metrics or (self.primary_metric,)

@@ -146,7 +146,7 @@ class ClassificationTask(Task):
         >>> model = keras_attn.zoo.build("shapes_small_attention_cnn")
         >>> report = model.report(keras_attn.datasets.load("shapes")["test"])
         >>> report.classes["red"].support, report.confusion.shape
-        (509, (4, 4))
+        (495, (4, 4))
         """
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))

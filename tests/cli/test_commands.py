@@ -68,7 +68,9 @@ def test_list_and_show():
 
 def test_entries_with_and_without_weights_are_listed():
     def names(printed):
-        return [line.split()[0] for line in printed.splitlines() if re.match(r" +[a-z0-9]+_", line)]
+        return [
+            line.split()[0] for line in printed.splitlines() if re.match(r" {0,2}[a-z0-9]+_", line)
+        ]
 
     for option, pretrained in (("--pretrained", True), ("--untrained", False)):
         assert names(run("list", "cifar*", option)) == zoo.list("cifar*", pretrained=pretrained)

@@ -21,10 +21,10 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.images.description import DESCRIPTION
+from keras_attn.tasks.images.description import DESCRIPTION, check_views
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
 from keras_attn.tasks.images.training_data import ImageTrainingData
-from keras_attn.tasks.images.views import average_over_views, check_views
+from keras_attn.tasks.images.views import average_over_views
 from keras_attn.tasks.task import Task
 
 Image = str | os.PathLike[str] | np.ndarray

@@ -1,5 +1,6 @@
 """Description of image classification. Imports no Keras."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
@@ -69,6 +70,18 @@ class ImageRecipe(Recipe):
         return {"views": self.training.views}
 
 
+VIEWS = (1, 2, 6)
+
+
+def check_views(views: int) -> None:
+    """Raise ValueError unless `views` is one of `VIEWS`."""
+    if views not in VIEWS:
+        raise ValueError(
+            f"`views` must be 1 (the image), 2 (and its mirror image) or 6 (and both moved up "
+            f"left and down right by a pixel). Received: {views!r}."
+        )
+
+
 class ImageClassification(cards.ClassificationDescription):
     """Classification of an image as one of a set of labels."""
 
@@ -85,6 +98,9 @@ class ImageClassification(cards.ClassificationDescription):
     reads: ClassVar[Literal["texts", "files"]] = "files"
     prediction_options = ("views",)
     export_options = ("views",)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        check_views(options.get("views", 1))
 
 
 DESCRIPTION: TaskDescription = register_task(ImageClassification())
