@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (ValueError, TypeError, OSError, RuntimeError, ImportError, KeyError) as error:
         if settings["traceback"]:
-            traceback.print_exc()
+            output.echo(traceback.format_exc(), err=True, end="")
         else:
             output.echo_error(error.args[0] if isinstance(error, KeyError) else error)
         training.leave(error)

@@ -126,11 +126,11 @@ def _evaluate(
         ValueError: `plot` is passed, and the task has no classes.
     """
     report = model.report(examples, **options)
-    metrics = model.evaluate_split(examples, **options) if report is None else report.metrics
     if plot is not None:
         if report is None:
             raise ValueError(f"--plot is for classifiers, and the model does {task.name}.")
         report.plot().savefig(plot)
+    metrics = model.evaluate_split(examples, **options) if report is None else report.metrics
     if as_json:
         output.echo_json({of: name, **(metrics if report is None else report.to_dict())})
     else:
