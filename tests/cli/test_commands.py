@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from keras_attn import __version__, datasets, demonstration, zoo
 from keras_attn.cli.output import SafeConsole
 from tests.cli import command_line
