@@ -39,11 +39,12 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     console.print(
         f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds two "
         "colored figures and a white one; the answer is the color of the figure that has the "
-        "white one's shape."
+        "white one's shape.",
+        markup=True,
     )
     runs = {}
     for variant, title in ((None, "with attention"), (WITHOUT_ATTENTION, "without attention")):
-        console.print(f"\n[bold]Training[/] {ENTRY}, {title}")
+        console.print(f"\n[bold]Training[/] {ENTRY}, {title}", markup=True)
         runs[title] = training.train(
             recipe, folder / (variant or "attention"), variant=variant, dataset=dataset, verbose=1
         )
@@ -55,7 +56,8 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     label = dataset.label_names[test.labels[0]]
     console.print(
         f"[bold]Served[/] by plain TensorFlow from the SavedModel: {answer['label']} "
-        f"({answer['score']:.3f}); the correct label is {label}.\n"
+        f"({answer['score']:.3f}); the correct label is {label}.\n",
+        markup=True,
     )
     _print_paths(folder, runs, serving, console)
     console.print(f"Done in {time.monotonic() - started:.0f} s.")

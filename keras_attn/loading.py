@@ -1,11 +1,13 @@
 """Load saved models."""
 
+import json
 import os
 import pathlib
 import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_attn.recipes import TaskDescription
     from keras_attn.tasks import Task
 
 
@@ -32,12 +34,7 @@ def load(path: str | os.PathLike[str]) -> "Task":
     >>> keras_attn.load(path).label_names
     ('red', 'green', 'blue', 'yellow')
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no model file {str(path)!r}. Give a file that `save` wrote; for an entry of "
-            "`keras-attn list` call keras_attn.build(name)."
-        )
+    path = _check_file(path)
     import keras
 
     from keras_attn import layers, models, tasks
@@ -50,8 +47,7 @@ def load(path: str | os.PathLike[str]) -> "Task":
     try:
         model = keras.saving.load_model(path)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:500]
-        raise ValueError(f"{path} cannot be read as a Keras model: {reason}") from error
+        raise _unreadable(path, error) from error
     if not isinstance(model, tasks.Task):
         raise ValueError(
             f"{path} holds a {type(model).__name__}. It must hold a task of this package, such as "
@@ -60,3 +56,44 @@ def load(path: str | os.PathLike[str]) -> "Task":
         )
     check_finite(model, path)
     return model
+
+
+def saved_task(path: str | os.PathLike[str]) -> "TaskDescription | None":
+    """Return the task of a `.keras` file from its configuration, without importing Keras.
+
+    Returns:
+        The description, or None if no registered task has a model of that class.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read.
+    """
+    from keras_attn.recipes import describe_task, list_tasks
+
+    path = _check_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            saved_class = json.loads(archive.read("config.json"))["class_name"]
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+    for name in list_tasks():
+        model = describe_task(name).model
+        known = model.partition(":")[2] if isinstance(model, str) else model.__name__
+        if known == saved_class:
+            return describe_task(name)
+    return None
+
+
+def _check_file(path: str | os.PathLike[str]) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no model file {str(path)!r}. Give a file that `save` wrote; for an entry of "
+            "`keras-attn list` call keras_attn.build(name)."
+        )
+    return path
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:500]
+    return ValueError(f"{path} cannot be read as a Keras model: {reason}")

@@ -1,5 +1,6 @@
 """The command line, `keras-attn`."""
 
-from keras_attn.cli.commands import app, main
+from keras_attn.cli.commands import app
+from keras_attn.cli.entry_point import main
 
 __all__ = ["app", "main"]

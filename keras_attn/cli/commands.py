@@ -1,27 +1,20 @@
 """The commands of `keras-attn`.
 
-`keras-attn train` is defined in `keras_attn.cli.training`, `evaluate` in
-`keras_attn.cli.evaluation`, and `translate` in `keras_attn.cli.translation`.
+`keras-attn list` and `show` are defined in `keras_attn.cli.listing`, `train` in
+`keras_attn.cli.training`, `evaluate` in `keras_attn.cli.evaluation`, and `translate` in
+`keras_attn.cli.translation`. The entry point is in `keras_attn.cli.entry_point`.
 """
 
-import json
-import os
 import pathlib
-import traceback
 from typing import Annotated
 
-import rich
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
-from rich.table import Table
 
 from keras_attn import __version__, zoo
-from keras_attn.cli import evaluation, output, training, translation
-from keras_attn.cli.inputs import Inputs, TextFile, read_inputs
-from keras_attn.cli.models import Entry, Model, Weights, check_options, locate
-from keras_attn.recipes import describe_task
-from keras_attn.recipes.figures import figure
+from keras_attn._folders import check_new_folder
+from keras_attn.cli import evaluation, framework, listing, output, training, translation
+from keras_attn.cli.inputs import Inputs, TextFile, as_utf8, check_files, read_inputs
+from keras_attn.cli.models import Entry, Model, Weights, check_label, check_options, locate
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -32,16 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-EXPECTED_ERRORS = (
-    ValueError,
-    TypeError,
-    OSError,
-    RuntimeError,
-    ImportError,
-    KeyError,
-    MemoryError,
-)
-_settings = {"traceback": False}
+settings = {"traceback": False}
 
 Catalogue = Annotated[
     list[pathlib.Path] | None,
@@ -74,58 +58,16 @@ def _root(
         bool, typer.Option("--traceback", help="Show the Python traceback of an error.")
     ] = False,
 ) -> None:
-    _settings["traceback"] = traceback
+    settings["traceback"] = traceback
     if version:
-        typer.echo(__version__)
+        output.echo(__version__)
         raise typer.Exit
     for folder in catalogue or []:
         zoo.register(folder)
 
 
-@app.command("list")
-def list_entries(
-    pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="Shell pattern, such as 'cifar10_*'.")
-    ] = "*",
-    task: Annotated[
-        str | None, typer.Option(help="Only entries for this task, such as translation.")
-    ] = None,
-    pretrained: Annotated[
-        bool | None,
-        typer.Option(
-            "--pretrained/--untrained", help="Only entries with, or without, trained weights."
-        ),
-    ] = None,
-) -> None:
-    """List the entries of the zoo."""
-    names = zoo.list(pattern, task=task, pretrained=pretrained)
-    table = Table(box=rich.box.SIMPLE)
-    # Names are never truncated, so that they can be copied.
-    table.add_column("entry", no_wrap=True, min_width=max(map(len, names), default=0))
-    table.add_column("task", overflow="fold")
-    table.add_column("parameters", no_wrap=True)
-    table.add_column("test", overflow="fold")
-    for name in names:
-        entry = zoo.describe(name)
-        recipe, runs = entry.recipe, entry.runs()
-        metric = describe_task(recipe.task).primary_metric
-        table.add_row(
-            name,
-            recipe.task,
-            f"{runs[0]['parameters']:,}" if runs else "-",
-            figure(metric, runs, "test") if runs else "not trained",
-        )
-    rich.print(table)
-
-
-@app.command()
-def show(name: Entry) -> None:
-    """Show the card and the recipe of an entry."""
-    entry = zoo.describe(name)
-    rich.print(Markdown(cards.card(entry)))
-    typer.echo((entry.folder / "recipe.toml").read_text(encoding="utf-8"))
-
-
+app.command("list")(listing.list_entries)
+app.command()(listing.show)
 app.command()(training.train)
 app.command()(evaluation.evaluate)
 
@@ -186,17 +128,22 @@ def explain(
     options = check_options(
         name, task, task.explanation_options, label=label, max_pixels=max_pixels
     )
+    if task.reads == "texts":
+        example = as_utf8(example)
+    check_files(task, [example])
+    check_label(name, label)
+    model = build()
     with output.warnings_as_lines():
-        explanation = build().explain(example, **options)
+        explanation = model.explain(example, **options)
     if html is not None:
         html.write_text(explanation.to_page(), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(explanation.to_dict()))
+        output.echo_json(explanation.to_dict())
     else:
-        rich.print(explanation.to_rich())
+        output.show(explanation.to_rich())
     output.print_coverage([getattr(explanation, "answer", None)])
     if html is not None:
-        typer.echo(f"Written: {html}", err=as_json)
+        output.echo(f"Written: {html}", err=as_json)
 
 
 @app.command()
@@ -218,8 +165,9 @@ def export(
     options = check_options(
         name, task, task.export_options, views=views, beam_size=beam_size, **search
     )
+    check_new_folder(folder)
     path = build().export(folder, **options)
-    typer.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
+    output.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
 
 
 @app.command()
@@ -229,9 +177,10 @@ def demo(
     ),
 ) -> None:
     """Train, compare, export and serve a small attention model: offline, in a minute or two."""
+    framework.start()
     from keras_attn import demonstration
 
-    demonstration.run(out, Console())
+    demonstration.run(out, output.SafeConsole())
 
 
 @app.command()
@@ -242,10 +191,11 @@ def publish(
     ],
 ) -> None:
     """Record finished runs in an entry, copy the best weights into it, and update its card."""
+    framework.start()
     from keras_attn.zoo import publishing, registry
 
     entry = publishing.publish(name, runs)
-    rich.print(Markdown(cards.card(entry)))
+    output.show_markdown(cards.card(entry))
     if entry.folder.parent == registry.catalogue():
         publishing.stale_pages(write=True)
 
@@ -258,25 +208,11 @@ def write_cards(
     ] = False,
 ) -> None:
     """Update the generated pages: the cards, and the table in the README."""
+    framework.start()
     from keras_attn.zoo import publishing
 
     stale = publishing.stale_pages(write=not check)
     for path in stale:
-        typer.echo(f"{'stale' if check else 'written'}: {path}")
+        output.echo(f"{'stale' if check else 'written'}: {path}")
     if check and stale:
         raise typer.Exit(1)
-
-
-def main() -> None:
-    """Run the command line. Expected errors are reported as one message and a nonzero status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        app()
-    except EXPECTED_ERRORS as error:
-        if _settings["traceback"]:
-            traceback.print_exc()
-            training.leave(error)
-        message = error.args[0] if isinstance(error, KeyError) else error
-        typer.secho("error:", fg="red", bold=True, nl=False, err=True)
-        typer.echo(f" {message}", err=True)
-        training.leave(error)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from keras_attn.cli import output
 from keras_attn.recipes import TaskDescription
 
 PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
@@ -158,6 +159,15 @@ def check_table_options(
         )
 
 
+def check_data_dir(data_dir: pathlib.Path | None) -> None:
+    """Raise FileNotFoundError if the folder or file of `--data-dir` does not exist."""
+    if data_dir is not None and not data_dir.exists():
+        raise FileNotFoundError(
+            f"There is no folder or file {str(data_dir)!r}. --data-dir takes a folder of "
+            "tensorflow_datasets, or an .npz file of arrays."
+        )
+
+
 def check_without_table(**options: Any) -> None:
     """Raise if options about the data of an entry are combined with `--data`.
 
@@ -191,7 +201,7 @@ def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any
     if options.get("delimiter") == r"\t":
         options["delimiter"] = "\t"
     content = task.table.read(path, **options, **task.table.read_options(source))
-    typer.echo(str(content.account))
+    output.echo(str(content.account))
     return content
 
 

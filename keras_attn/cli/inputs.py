@@ -1,7 +1,9 @@
 """Read the inputs of commands: image files, texts, lines of a file or of standard input."""
 
+import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -38,7 +40,22 @@ def read_inputs(
         return read_texts(inputs or [], file)
     if file is not None or not inputs:
         raise ValueError(f"{name} reads {task.examples}: give {task.example} files, and no --file.")
+    check_files(task, inputs)
     return inputs
+
+
+def as_utf8(argument: str) -> str:
+    """Return an argument of the command line decoded as UTF-8, in every locale."""
+    return os.fsencode(argument).decode("utf-8", errors="surrogateescape")
+
+
+def check_files(task: TaskDescription, inputs: Sequence[str]) -> None:
+    """Raise FileNotFoundError if an input of a task that reads files is not a file."""
+    if task.reads != "files":
+        return
+    for path in inputs:
+        if not pathlib.Path(path).is_file():
+            raise FileNotFoundError(f"There is no {task.example} file {path!r}.")
 
 
 def read_texts(inputs: list[str], file: pathlib.Path | None) -> list[str]:
@@ -58,7 +75,7 @@ def read_texts(inputs: list[str], file: pathlib.Path | None) -> list[str]:
     if inputs and file is not None:
         raise ValueError("Give texts, or a file of texts with --file, not both.")
     if inputs:
-        return inputs
+        return [as_utf8(text) for text in inputs]
     if file is None and sys.stdin.isatty():
         raise ValueError("Give texts, --file with one text per line, or standard input.")
     if file is None or file == STANDARD_INPUT:

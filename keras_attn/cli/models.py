@@ -1,18 +1,22 @@
 """Locate the model of a command: an entry of the zoo, or a `.keras` file."""
 
+import importlib.util
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keras_attn import loading, zoo
+from keras_attn import datasets, loading, zoo
+from keras_attn._names import unknown
+from keras_attn.cli import framework
 from keras_attn.recipes import TaskDescription, describe_task
 
 if TYPE_CHECKING:
     from keras_attn.tasks import Task
 
 SUFFIX = ".keras"
+PLOT_SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 
 Entry = Annotated[
     str, typer.Argument(metavar="ENTRY", help="Entry of the zoo, see `keras-attn list`.")
@@ -34,8 +38,9 @@ def locate(
 ) -> "tuple[TaskDescription, Callable[[], Task]]":
     """Return the task of a model, and a function that returns the model.
 
-    The task of an entry is known from its recipe, so that mistakes are reported before weights
-    are loaded. The task of a `.keras` file is known only after loading it.
+    The task is known from the recipe of an entry, or from the configuration in a `.keras` file, so
+    that mistakes are reported before TensorFlow is imported. A file of a task that is not
+    registered must be loaded first.
 
     Args:
         name: An entry, or the path of a `.keras` file that `save` of a model wrote.
@@ -47,12 +52,41 @@ def locate(
             for a file. The returned function raises the errors of `keras_attn.zoo.build`.
     """
     if not name.endswith(SUFFIX):
-        task = describe_task(zoo.describe(name).recipe.task)
-        return task, lambda: zoo.build(name, weights=weights or "zoo")
+        entry = zoo.describe(name)
+        return describe_task(entry.recipe.task), lambda: _build(name, weights)
     if weights is not None:
         raise ValueError(f"--weights is for entries of the zoo; {name} has weights of its own.")
-    model = loading.load(name)
+    if (task := loading.saved_task(name)) is not None:
+        return task, lambda: _load(name)
+    model = _load(name)
     return model.description, lambda: model
+
+
+def check_weights(entry: zoo.Entry, weights: pathlib.Path | None) -> None:
+    """Raise an error if an entry has no trained weights, or the file `weights` does not exist."""
+    path = entry.weights if weights is None else weights
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {str(path)!r}.")
+
+
+def _build(name: str, weights: pathlib.Path | None) -> "Task":
+    check_weights(zoo.describe(name), weights)
+    with framework.loading(name):
+        return zoo.build(name, weights=weights or "zoo")
+
+
+def _load(name: str) -> "Task":
+    with framework.loading(name):
+        return loading.load(name)
+
+
+def check_label(name: str, label: str | None) -> None:
+    """Raise ValueError if an entry has labels, and `label` is not one of them."""
+    if label is None or name.endswith(SUFFIX):
+        return
+    label_names = datasets.describe_dataset(zoo.describe(name).recipe.dataset).label_names
+    if label_names and label not in label_names:
+        raise ValueError(unknown("label", label, label_names))
 
 
 def check_options(
@@ -67,7 +101,7 @@ def check_options(
         **options: The options by name; None for options that were not passed.
 
     Raises:
-        ValueError: An option is passed that the task does not accept.
+        ValueError: An option is passed that the task does not accept, or its value is impossible.
     """
     passed = {key: value for key, value in options.items() if value is not None}
     for key in passed:
@@ -76,4 +110,23 @@ def check_options(
                 f"--{key.replace('_', '-')} is not for {name}, which does {task.name}. Leave it "
                 "out."
             )
+    task.check_options(passed)
     return passed
+
+
+def check_plot(path: pathlib.Path) -> None:
+    """Raise unless a plot can be written to a file.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: The name of the file does not end in that of a format.
+        FileNotFoundError: The folder of the file does not exist.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("Plots need matplotlib: pip install 'keras-attn[plots]'.")
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise ValueError(
+            f"The name of a plot must end in {', '.join(PLOT_SUFFIXES)}. Received: {str(path)!r}."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the plot.")

@@ -1,25 +1,101 @@
-"""Print the results of commands: tables of answers and metrics, and JSON lines."""
+"""Print what commands print: texts, tables, errors and JSON.
+
+All output of commands passes through this module, which writes control characters of inputs, file
+names, labels and messages as visible escapes, and ends quietly if the reader has closed the pipe.
+A test checks that no other module of this package prints.
+"""
 
 import contextlib
-import json
+import os
 import re
+import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
-import rich
 import typer
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markdown import Markdown
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from keras_attn._printable import printable, printable_json
 from keras_attn.recipes import TaskDescription
 
 MAX_WIDTH = 40  # of a text in a table, in characters
+UNLIMITED = 10_000  # columns
+CLOSED_PIPE = 141  # exit status: 128 and the number of SIGPIPE, as for other programs
+
+
+class SafeConsole(Console):
+    """A console that escapes control characters, and takes brackets and colons as text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None:
+                yield Segment(printable(segment.text, keep="\n"), segment.style)
+            else:
+                yield segment
+
+    def on_broken_pipe(self) -> NoReturn:
+        _end_quietly()
+
+
+def echo(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print a text, which may have several lines.
+
+    Args:
+        text: The text.
+        err: Print on standard error.
+        end: Text to print after it.
+    """
+    with _quiet_end():
+        typer.echo(printable(text, keep="\n\t") + end, nl=False, err=err)
+
+
+def echo_error(message: object) -> None:
+    """Print an error message on standard error."""
+    with _quiet_end():
+        typer.secho("error:", fg="red", bold=True, nl=False, err=True)
+    echo(f" {message}", err=True)
+
+
+def echo_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a value as JSON in UTF-8, whatever the encoding of the locale."""
+    with _quiet_end():
+        typer.echo(printable_json(value, indent).encode())
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a `rich` renderable, as wide as the terminal, or as needed if there is none."""
+    console = SafeConsole(width=None if has_width() else UNLIMITED)
+    console.print(renderable)
+
+
+def show_markdown(text: str) -> None:
+    """Print a page of Markdown."""
+    SafeConsole().print(Markdown(text))
+
+
+def has_width() -> bool:
+    """Return whether output has a limited width: that of a terminal, or `COLUMNS`."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
+def cell(text: str) -> Text:
+    """Return a text as one line of a table, whose width is known."""
+    return Text(printable(" ".join(text.split())))
 
 
 def print_answers(
-    task: TaskDescription, inputs: Iterable[str], answers: list[Any], top: int
+    task: TaskDescription, inputs: Iterable[str], answers: Sequence[Any], top: int
 ) -> None:
     """Print a table with a row for each answer."""
     rows = [answer.to_columns(top) for answer in answers]
@@ -30,17 +106,14 @@ def print_answers(
     for title in titles:
         table.add_column(title)
     for example, row in zip(inputs, rows, strict=True):
-        # Arguments of a shell may hold bytes that are not UTF-8, which cannot be printed.
-        text = example.encode(errors="replace").decode()
-        cells = (" ".join(text.split()), *(row.get(title, "") for title in titles))
-        table.add_row(*map(Text, cells))  # as `Text`: brackets are not markup
-    rich.print(table)
+        table.add_row(cell(example), *(cell(row.get(title, "")) for title in titles))
+    show(table)
 
 
 def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iterable[Any]) -> None:
     """Print a JSON object for each answer, one per line."""
     for example, answer in zip(inputs, answers, strict=True):
-        typer.echo(json.dumps({**answer.to_dict(), task.example: example}))
+        echo_json({**answer.to_dict(), task.example: example})
 
 
 def print_coverage(answers: list[Any], first: int = 1) -> None:
@@ -48,10 +121,12 @@ def print_coverage(answers: list[Any], first: int = 1) -> None:
     from keras_attn.tasks.coverage import coverage_warnings
 
     for warning in coverage_warnings(answers, first):
-        typer.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
 
 
-def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "split") -> None:
+def print_metrics(
+    task: TaskDescription, metrics: Mapping[str, dict[str, Any]], of: str = "split"
+) -> None:
     """Print a table with a row for each split.
 
     Args:
@@ -63,11 +138,11 @@ def print_metrics(task: TaskDescription, metrics: dict[str, Any], of: str = "spl
     columns = dict.fromkeys(column for cells in rows.values() for column in cells)
     table = Table(of, *columns, box=box.SIMPLE)
     for split, cells in rows.items():
-        table.add_row(Text(split), *(cells.get(column, "") for column in columns))
+        table.add_row(cell(split), *(cells.get(column, "") for column in columns))
     notes = [note for values in metrics.values() for note in task.metric_notes(values)]
     for note in dict.fromkeys(notes):
-        typer.echo(note)
-    rich.print(table)
+        echo(note)
+    show(table)
 
 
 @contextlib.contextmanager
@@ -81,9 +156,30 @@ def warnings_as_lines(where: str = "") -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        typer.echo(f"warning: {where}{warning.message}", err=True)
+        echo(f"warning: {where}{warning.message}", err=True)
 
 
 def on_one_line(text: str) -> str:
     """Return a text without line breaks, so that it is printed on one line."""
     return re.sub(r"[\r\n]+", " ", text)
+
+
+def flush() -> None:
+    """Write what is buffered, so that a closed pipe is noticed before the process ends."""
+    with _quiet_end():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _quiet_end() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _end_quietly()
+
+
+def _end_quietly() -> NoReturn:
+    # Python writes what is still buffered when it ends, which would fail again.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(CLOSED_PIPE)

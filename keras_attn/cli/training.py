@@ -4,17 +4,21 @@ import os
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_attn import zoo
 from keras_attn._files import replacing
-from keras_attn.cli import output
+from keras_attn._folders import is_new
+from keras_attn._names import unknown
+from keras_attn.cli import framework, output
 from keras_attn.cli.data_options import (
     PANEL,
     DataDir,
     OwnSplit,
+    check_data_dir,
     check_splits,
     check_table_options,
     check_without_table,
@@ -24,13 +28,21 @@ from keras_attn.cli.data_options import (
     with_data_options,
 )
 from keras_attn.cli.models import Entry
-from keras_attn.recipes import Recipe, TaskDescription, describe_task
+from keras_attn.recipes import (
+    Recipe,
+    RecipeError,
+    TaskDescription,
+    change_recipe,
+    describe_task,
+    parse_change,
+)
 from keras_attn.training.interruption import handling_sigterm
 
 if TYPE_CHECKING:
     from keras_attn.datasets import Dataset
 
 MODEL_FILE = "model.keras"
+_RECIPE: dict[str, Any] = {"rich_help_panel": "Changes of the recipe"}
 _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machines"}
 
 
@@ -110,8 +122,29 @@ def train(
         typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
     ] = None,
     epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of epochs (default: that of the recipe).", **PANEL),
+        int | None, typer.Option(min=1, help="Number of epochs: training.epochs.", **_RECIPE)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Batch size: training.batch_size.", **_RECIPE)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate: optimizer.learning_rate.", **_RECIPE)
+    ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="balanced, so that rare classes count as much: training.class_weights.", **_RECIPE
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value of any key of the recipe, such as schedule.decay=linear; can be "
+            "repeated.",
+            **_RECIPE,
+        ),
     ] = None,
     *,
     table: dict[str, Any],
@@ -122,23 +155,38 @@ def train(
     worker is lost, it exits with status 75 at once. The same command with --auto-resume continues.
     """
     entry = zoo.describe(name)
-    recipe, label, dataset = entry.recipe, f"{name}-{variant}" if variant else name, None
-    task = describe_task(recipe.task)
+    label, dataset = f"{name}-{variant}" if variant else name, None
+    task = describe_task(entry.recipe.task)
+    changed = _changes(
+        changes or [],
+        {
+            "training.epochs": epochs,
+            "training.batch_size": batch_size,
+            "optimizer.learning_rate": learning_rate,
+            "training.class_weights": class_weights,
+        },
+    )
+    recipe = change_recipe(entry.recipe, changed)
+    recipe.settings(variant)  # raises if there is no such variant
     seed = recipe.training.seeds[0] if seed is None else seed
     splits = {
         "validation": OwnSplit(validation, validation_data, validation_target),
         "test": OwnSplit(test, test_data, test_target),
     }
-    check_table_options(name, task, table, **split_options(splits), epochs=epochs)
+    check_table_options(name, task, table, **split_options(splits))
     check_splits(name, task, table, splits)
     if table["data"] is not None:
         check_without_table(data_dir=data_dir)
         label = f"{table['data'].resolve().stem}-{label}"
         recipe, dataset = _fit_to_table(recipe, task, table, splits, epochs)
+        recipe = change_recipe(recipe, changed)  # what is set is not fitted to the data
     folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
+    check_data_dir(data_dir)
+    _check_before_import(folder, strategy, fresh=not (resume or auto_resume))
     if workers is not None:
         _launch(workers, strategy, folder)
         return
+    framework.start()
     from keras_attn import training
 
     initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
@@ -160,13 +208,45 @@ def train(
     if not run.record:
         return  # the chief reports
     output.print_metrics(task, run.record["metrics"])
-    typer.echo(f"Weights, logs and record: {run.folder}")
+    output.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
         path = run.folder / MODEL_FILE
         with replacing(path) as partial:
             run.model.save(partial)
         example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
-        typer.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
+        output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
+
+
+def _check_before_import(folder: pathlib.Path, strategy: str | None, fresh: bool) -> None:
+    """Raise errors that `training.train` would raise after seconds of importing TensorFlow."""
+    from keras_attn.training.strategies import STRATEGIES
+
+    if strategy is not None and strategy not in STRATEGIES:
+        raise ValueError(unknown("strategy", strategy, STRATEGIES))
+    # Another worker of the same job may have begun to write.
+    if fresh and "TF_CONFIG" not in os.environ and not is_new(folder):
+        raise FileExistsError(
+            f"The run's folder {str(folder)!r} is not empty. Pass --resume to resume the run in "
+            "it, or choose another folder with --out."
+        )
+
+
+def _changes(changes: Sequence[str], shortcuts: dict[str, Any]) -> dict[str, Any]:
+    """Return the changed keys of a recipe with their values.
+
+    Args:
+        changes: The values of `--set`.
+        shortcuts: The values of further options by key; None for options that were not passed.
+
+    Raises:
+        RecipeError: A change has no key, or a key is set twice.
+    """
+    result = {key: value for key, value in shortcuts.items() if value is not None}
+    for key, value in map(parse_change, changes):
+        if key in result:
+            raise RecipeError(f"{key} is set twice, to {result[key]!r} and {value!r}. Give one.")
+        result[key] = value
+    return result
 
 
 def _fit_to_table(
@@ -177,6 +257,7 @@ def _fit_to_table(
     epochs: int | None,
 ) -> tuple[Recipe, "Dataset[Any]"]:
     """Read and split a user's data, adapt the recipe to it, and print what was done."""
+    framework.start()
     from keras_attn import training
 
     assert task.table is not None
@@ -185,10 +266,10 @@ def _fit_to_table(
     with output.warnings_as_lines():
         dataset = task.table.split(content, **options)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
-    typer.echo(f"Split: {sizes}.")
+    output.echo(f"Split: {sizes}.")
     recipe, notes = training.fit_recipe(recipe, dataset, epochs)
     for note in notes:
-        typer.echo(f"Note: {note}")
+        output.echo(f"Note: {note}")
     return recipe, dataset
 
 

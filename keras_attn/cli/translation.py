@@ -1,12 +1,12 @@
 """The command `keras-attn translate`, which prints one line for each text."""
 
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_attn.cli import output
 from keras_attn.cli.inputs import TextFile, read_texts
 from keras_attn.cli.models import Model, Weights, locate
 from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
@@ -83,15 +83,15 @@ def translate(
     first = True
     for text, translations in _translations(model, texts, beam_size, n_best, options):
         if as_json:
-            typer.echo(json.dumps(_as_dict(text, translations)))
+            output.echo_json(_as_dict(text, translations))
         elif n_best == 1:
-            typer.echo(on_one_line(translations[0].text))
+            output.echo(on_one_line(translations[0].text))
         else:
             lines = [f"{best.score:.4f}\t{on_one_line(best.text)}" for best in translations]
-            typer.echo("\n".join(lines if first else ["", *lines]))
+            output.echo("\n".join(lines if first else ["", *lines]))
         if alignments is not None:
             model.explain(text, translations[0].text).plot().savefig(alignments)
-            typer.echo(f"Written: {alignments}", err=True)
+            output.echo(f"Written: {alignments}", err=True)
         first = False
 
 

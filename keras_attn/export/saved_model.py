@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from keras_attn._errors import tensorflow_reason
+from keras_attn._folders import check_new_folder
 
 
 def write_saved_model(
@@ -45,12 +46,7 @@ def write_saved_model(
     """
     tf = import_tensorflow()
     path = pathlib.Path(path).absolute()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(
-            f"Export writes a new folder, and {str(path)!r} exists and is not an empty folder. "
-            "Choose another path (serving systems count versions: serving/1, serving/2), or "
-            "remove it first."
-        )
+    check_new_folder(path)
     module = tf.Module()
     module.variables_ = [variable.value for variable in owner.variables]
     specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}

@@ -1,5 +1,6 @@
 """Recipes, and descriptions of the tasks they are for. Imports no Keras."""
 
+from keras_attn.recipes.changes import change_recipe, parse_change, recipe_to_toml
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.reading import load_recipe, parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
@@ -9,6 +10,7 @@ from keras_attn.recipes.tasks import (
     TableReader,
     TaskDescription,
     describe_task,
+    find_task,
     list_tasks,
     register_task,
     unregister_task,
@@ -25,10 +27,14 @@ __all__ = [
     "TaskDescription",
     "TensorInfo",
     "Training",
+    "change_recipe",
     "describe_task",
+    "find_task",
     "list_tasks",
     "load_recipe",
+    "parse_change",
     "parse_recipe",
+    "recipe_to_toml",
     "register_task",
     "unregister_task",
 ]

@@ -73,6 +73,7 @@ class TaskDescription:
         name: Name of the task, such as `"image_classification"`.
         model: The subclass of `keras_attn.tasks.Task`, or `"module:class"` to import later.
         example: Noun for one example, such as `"image"`; `examples` is its plural.
+        keywords: Further words by which `keras-attn list --task` finds the task.
         primary_metric: Metric by which runs are compared and weights are selected.
         metrics: All metrics that `keras-attn evaluate` shows, in this order.
         recipe: Class of the task's recipes; a subclass of `Recipe` may add sections.
@@ -90,6 +91,7 @@ class TaskDescription:
     model: ClassVar[Any]
     example: ClassVar[str] = "example"
     examples: ClassVar[str] = "examples"
+    keywords: ClassVar[tuple[str, ...]] = ()
     primary_metric: ClassVar[Metric]
     metrics: ClassVar[tuple[Metric, ...]] = ()
     recipe: ClassVar[type[Recipe]] = Recipe
@@ -107,6 +109,13 @@ class TaskDescription:
             return self.model
         module, _, name = self.model.partition(":")
         return getattr(importlib.import_module(module), name)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise ValueError if an option of a command has an impossible value.
+
+        Args:
+            options: Options in `prediction_options`, `export_options` or `explanation_options`.
+        """
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Return the metrics that `evaluate` shows for a split: formatted values by title."""
@@ -203,3 +212,24 @@ def describe_task(name: str) -> TaskDescription:
 def list_tasks() -> list[str]:
     """Return the names of all tasks, sorted."""
     return sorted({*BUILT_IN, *_registered})
+
+
+def find_task(word: str) -> str:
+    """Return the name of the task that a word denotes: its name, its examples or a keyword.
+
+    Raises:
+        ValueError: No task is known by that word; the message lists all words.
+
+    Example:
+
+    >>> find_task("images"), find_task("sentiment"), find_task("translation")
+    ('image_classification', 'text_classification', 'translation')
+    """
+    words: dict[str, str] = {}
+    for name in list_tasks():
+        task = describe_task(name)
+        words |= dict.fromkeys((task.example, task.examples, *task.keywords), name)
+    words |= {name: name for name in list_tasks()}
+    if word.lower() not in words:
+        raise ValueError(unknown("task", word, sorted(words)))
+    return words[word.lower()]

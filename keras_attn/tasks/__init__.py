@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from keras_attn.tasks.images.classifier import ImageClassifier
     from keras_attn.tasks.images.explanation import ImageExplanation
     from keras_attn.tasks.images.plots import plot_attention
-    from keras_attn.tasks.task import Answer, Explanation, Task
+    from keras_attn.tasks.reports import (
+        ClassFigures,
+        ClassificationReport,
+        classification_report,
+    )
+    from keras_attn.tasks.task import Answer, Explanation, Report, Task
     from keras_attn.tasks.texts.answers import TextClassification
     from keras_attn.tasks.texts.classifier import TextClassifier
     from keras_attn.tasks.texts.explanation import TextExplanation
@@ -38,7 +43,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],
-        "task": ["Answer", "Explanation", "Task"],
+        "reports": ["ClassFigures", "ClassificationReport", "classification_report"],
+        "task": ["Answer", "Explanation", "Report", "Task"],
         "texts.answers": ["TextClassification"],
         "texts.classifier": ["TextClassifier"],
         "texts.explanation": ["TextExplanation"],

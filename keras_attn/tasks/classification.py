@@ -15,6 +15,7 @@ from keras_attn._types import Tensor
 from keras_attn.tasks._batches import is_dataset, with_rank
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
 
@@ -267,6 +268,44 @@ class ClassificationTask(Task):
             by_index[int(index)] = float(weight)
         return by_index
 
+    def report(self, x: Any, y: Any = None, **options: Any) -> ClassificationReport:
+        """Evaluate by class: precision, recall, F1 and the confusion matrix.
+
+        Args:
+            x: Raw inputs, as for `fit`; or a split of a data set, such as `dataset["test"]`.
+            y: The label of each input, as its index or name, unless `x` is a split.
+            **options: Options of `evaluate_split`.
+
+        Returns:
+            A `keras_attn.tasks.ClassificationReport`, which `rich.print` displays.
+
+        Raises:
+            ValueError: A label is unknown, or the numbers of inputs and labels differ.
+
+        Example:
+
+        >>> import keras_attn
+        >>> model = keras_attn.zoo.build("shapes_small_attention_cnn")
+        >>> report = model.report(keras_attn.datasets.load("shapes")["test"])
+        >>> report.classes["red"].support, report.confusion.shape
+        (495, (4, 4))
+        """
+        inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
+        labels = np.asarray(self.preprocess_targets(labels))
+        if labels.shape != (len(inputs),):
+            raise ValueError(
+                f"There must be one label an input. Received: {len(inputs)} inputs, labels of "
+                f"shape {labels.shape}."
+            )
+        metrics, answers = self._evaluate(inputs, labels, **options)
+        return classification_report(labels, answers, self.label_names, metrics)
+
+    def _evaluate(
+        self, inputs: Any, labels: np.ndarray, **options: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the metrics, and the index of the label that the model gives each input."""
+        raise NotImplementedError
+
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 logits `(N, C)` of raw inputs, in input order."""
         raise NotImplementedError
@@ -325,13 +364,23 @@ def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str,
     }
 
 
-def classification_objective(label_smoothing: float) -> Objective:
-    """Return the objective: cross-entropy on label distributions, with accuracy as the metric."""
-    return Objective(
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        one_hot=True,
+def classification_objective(
+    label_smoothing: float, class_weights: np.ndarray | None = None
+) -> Objective:
+    """Return the objective: cross-entropy on label distributions, with accuracy as the metric.
+
+    Args:
+        label_smoothing: Share of the target probability that is distributed over all classes.
+        class_weights: Float array `(C,)`, the weight of each class in training, or None.
+    """
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True,
+        label_smoothing=label_smoothing,
+        # The plain mean where there are no weights, as on validation data.
+        reduction="sum_over_batch_size" if class_weights is None else "mean_with_sample_weight",
     )
+    metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return Objective(loss, metric, one_hot=True, class_weights=class_weights)
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:

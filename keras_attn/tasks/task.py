@@ -54,6 +54,23 @@ class Explanation(Protocol):
         """Return a `rich` renderable for terminals."""
 
 
+class Report(Protocol):
+    """An evaluation in detail, such as a `ClassificationReport`."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics that `Task.evaluate_split` returns."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report with its metrics as a dictionary that can be written as JSON."""
+
+    def to_rich(self) -> "RenderableType":
+        """Return a `rich` renderable for terminals."""
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure`."""
+
+
 class Task(SaveableModel):
     """A Keras model that converts raw input into answers.
 
@@ -84,6 +101,7 @@ class Task(SaveableModel):
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
       such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
     - `explain`: explain one answer.
+    - `report`: evaluate by class.
     - `backbone`, `features`, `copy_backbone`: for tasks that can start from a trained backbone.
     - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: convert the arguments of
       `fit`, `evaluate` and `predict` into inputs and targets of the network.
@@ -208,6 +226,18 @@ class Task(SaveableModel):
             `examples`. All values can be written as JSON.
         """
         raise NotImplementedError
+
+    def report(self, *args: Any, **options: Any) -> "Report | None":
+        """Return an evaluation in more detail than `evaluate_split`, such as by class.
+
+        Args:
+            *args: A split of a data set for this task.
+            **options: See `evaluate_split`.
+
+        Returns:
+            The report, or None if the task has none.
+        """
+        return None
 
     # Preprocessing for `fit`, `evaluate` and `predict`
 

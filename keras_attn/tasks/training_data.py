@@ -3,6 +3,7 @@
 import abc
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn._types import Tensor
@@ -20,6 +21,8 @@ class Objective:
         greater_is_better: Whether greater values of the metric are better.
         one_hot: Whether the loss takes labels as distributions over the classes, which
             augmentation may mix, rather than as class indices.
+        class_weights: Float array `(C,)`, the weight of each class in training, or None. It needs
+            `one_hot`, and a loss with the reduction `"mean_with_sample_weight"`.
     """
 
     def __init__(
@@ -29,9 +32,24 @@ class Objective:
         *,
         greater_is_better: bool = True,
         one_hot: bool = False,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self.loss, self.metric, self.one_hot = loss, metric, one_hot
         self.greater_is_better = greater_is_better
+        self.class_weights = class_weights
+
+    def example_weights(self, targets: Tensor) -> Tensor | None:
+        """Return the float32 weight of each example in training, or None if all count alike.
+
+        Args:
+            targets: Distributions over the classes `(B, C)`, before label smoothing.
+
+        Returns:
+            Tensor `(B,)`, the mean of the weights of the classes under each distribution.
+        """
+        if self.class_weights is None:
+            return None
+        return ops.matmul(ops.cast(targets, "float32"), self.class_weights)
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of items that the loss of a batch is averaged over, as float32."""

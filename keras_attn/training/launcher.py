@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from keras_attn._printable import printable
+
 GRACE_SECONDS = 60.0  # for the chief to end by itself after another worker has failed
 
 
@@ -73,7 +75,8 @@ def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
             if first:
                 log = logs / f"worker-{first}.log"
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-                print(f"Worker {first} ended with {statuses[first]}; see {log}:\n{tail}")
+                report = f"Worker {first} ended with {statuses[first]}; see {log}:\n{tail}"
+                print(printable(report, keep="\n\t"))
             # The chief may be about to detect the failure and report it.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return processes[0].wait(GRACE_SECONDS if first else 0) or statuses[first] or 1

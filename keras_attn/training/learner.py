@@ -107,12 +107,15 @@ class Learner(ItemLossModel):
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
                 y = layer.mix_targets(y)
+        if training and self.objective.class_weights is not None:
+            sample_weight = self.objective.example_weights(y)
         return super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
 
     def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:
-        return self.objective.size(y)
+        # The weights are those of the classes, in training; the loss is then the weighted mean.
+        return self.objective.size(y) if sample_weight is None else ops.sum(sample_weight)
 
     def loss_penalty(self, y: Tensor, y_pred: Tensor) -> Tensor | float:
         return self.objective.penalty(y, y_pred)

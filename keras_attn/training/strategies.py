@@ -7,8 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import keras
-
 from keras_attn._names import unknown
 
 STRATEGIES = ("none", "one_device", "mirrored", "multi_worker")
@@ -153,6 +151,8 @@ def lost_workers_named(distribution: Distribution) -> Iterator[None]:
 
 
 def _check_backend(strategy: Any) -> None:
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"The strategy {strategy!r} is one of TensorFlow, and Keras runs on "

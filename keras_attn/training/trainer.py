@@ -18,7 +18,7 @@ from keras_attn import datasets, models
 from keras_attn._files import write_text
 from keras_attn._memory import naming_lack_of_memory
 from keras_attn.batching import prepare_batches
-from keras_attn.recipes import Recipe, RecipeError, describe_task
+from keras_attn.recipes import Recipe, RecipeError, describe_task, recipe_to_toml
 from keras_attn.tasks import Task, compile_mode, from_architecture
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
@@ -291,6 +291,9 @@ def _fit(
     learner, state, batches = session.learner, session.state, session.batches
     training, distribution = session.request.recipe.training, session.request.distribution
     steps = len(batches) // training.epochs
+    if distribution.chief:
+        recipe_text = recipe_to_toml(session.request.recipe)
+        write_text(session.request.folder / "recipe.toml", recipe_text)
     averages = EvaluateAverages() if training.ema else None
     checkpointing = SaveCheckpoints(
         session.checkpoints if distribution.chief else None,

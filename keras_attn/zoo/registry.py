@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_attn._names import unknown
-from keras_attn.recipes import Recipe, describe_task, list_tasks, load_recipe
+from keras_attn.recipes import Recipe, describe_task, find_task, load_recipe
 from keras_attn.zoo.results import read_results
 
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
@@ -84,11 +84,12 @@ def list_models(
 
     Args:
         pattern: Shell pattern that names must match, such as `"cifar10_*"`.
-        task: Return only entries for this task, such as `"image_classification"`.
+        task: Return only entries for this task, such as `"image_classification"`; also by a word
+            for its examples, such as `"images"`, see `keras_attn.recipes.find_task`.
         pretrained: Return only entries with (True) or without (False) trained weights.
 
     Raises:
-        ValueError: No task has that name.
+        ValueError: No task is known by that name or word.
 
     Example:
 
@@ -96,9 +97,7 @@ def list_models(
     >>> zoo.list("imdb_t*", pretrained=True)
     ['imdb_transformer']
     """
-    tasks = list_tasks()
-    if task is not None and task not in tasks:
-        raise ValueError(unknown("task", task, tasks))
+    task = None if task is None else find_task(task)
     return [
         entry.name
         for entry in entries()

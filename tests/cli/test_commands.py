@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from keras_attn import __version__, datasets, demonstration, zoo
+from keras_attn.cli.output import SafeConsole
 from tests.cli import command_line
 from tests.conftest import ROOT
 
@@ -68,7 +68,9 @@ def test_list_and_show():
 
 def test_entries_with_and_without_weights_are_listed():
     def names(printed):
-        return [line.split()[0] for line in printed.splitlines() if re.match(r" +[a-z0-9]+_", line)]
+        return [
+            line.split()[0] for line in printed.splitlines() if re.match(r" {0,2}[a-z0-9]+_", line)
+        ]
 
     for option, pretrained in (("--pretrained", True), ("--untrained", False)):
         assert names(run("list", "cifar*", option)) == zoo.list("cifar*", pretrained=pretrained)
@@ -245,8 +247,9 @@ def test_demo(tmp_path, monkeypatch):
         return train(recipe, folder, **{**settings, "verbose": 0})
 
     monkeypatch.setattr(demonstration.training, "train", short)
-    result = demonstration.run(tmp_path / "demo", Console(file=output, width=200))
+    result = demonstration.run(tmp_path / "demo", SafeConsole(file=output, width=200))
     assert "with attention" in output.getvalue()
+    assert "[bold]" not in output.getvalue()
     for path in ("attention/model.weights.h5", "attention/record.json", "serving/1/saved_model.pb"):
         assert (tmp_path / "demo" / path).is_file()
     assert set(result["accuracy"]) == {"with attention", "without attention"}

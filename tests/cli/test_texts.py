@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets, zoo
+from keras_attn.recipes import load_recipe
 from tests.cli import command_line
 from tests.cli.command_line import (
     check_trained,
@@ -50,6 +51,10 @@ warmup_epochs = 0.5
 epochs = 2
 batch_size = 64
 """
+CHANGES = (
+    "--batch-size", "5", "--learning-rate", "0.125", "--class-weights", "balanced", "--set",
+    "schedule.decay=linear",
+)  # fmt: skip
 TOPICS = {
     "food": ("soup", "bread", "pepper", "cheese", "onion", "plum"),
     "sport": ("goal", "referee", "race", "medal", "trainer", "pitch"),
@@ -251,10 +256,14 @@ def test_other_tables(run, tmp_path, suffix, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / f"mine.{suffix}", ROWS, ("text", "label"))
     arguments = ["train", NAME, "--data", f"mine.{suffix}", "--variant", "no_attention"]
-    printed = run(*arguments, "--seed", "7", "--epochs", "1")
+    printed = run(*arguments, "--seed", "7", "--epochs", "1", *CHANGES)
     assert "45 rows read, 45 kept, 0 skipped." in printed
     run_folder = tmp_path / "runs" / f"mine-{NAME}-no_attention-seed7"
     assert (run_folder / "model.keras").is_file()
+    recipe = load_recipe(tmp_path / "runs" / f"mine-{NAME}-no_attention-seed7" / "recipe.toml")
+    assert (recipe.training.epochs, recipe.training.batch_size) == (1, 5)
+    assert (recipe.optimizer.learning_rate, recipe.schedule.decay) == (0.125, "linear")
+    assert recipe.training.class_weights == "balanced"
     assert "not empty" in run(*arguments, "--seed", "7", "--epochs", "1", code=1)
 
 
@@ -331,7 +340,7 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
     [
         (("train", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
         (("train", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
-        (("train", NAME, "--text-column", "x", "--epochs", "2"), "--text-column, --epochs: only"),
+        (("train", NAME, "--text-column", "x", "--test", "0.2"), "--text-column, --test: only"),
         (("evaluate", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
         (("evaluate", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
         (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
@@ -374,6 +383,24 @@ def test_nothing_is_awaited_from_a_keyboard(own, run, monkeypatch):
     assert "Give texts" in run("predict", own[0] / "model.keras", code=1)
 
 
+def test_evaluation_by_class(own, run, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ("evaluate", own[0] / "model.keras", "--data", write_table(
+        tmp_path / "mine.csv", ROWS, ("text", "label")
+    ))  # fmt: skip
+    printed = run(*arguments, "--plot", tmp_path / "matrix.png")
+    assert "macro average" in printed
+    assert "Confusion matrix" in printed
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads(run(*arguments, "--json"))
+    assert "rows" in run.err  # the account of the table
+    assert set(content["classes"]) == set(TOPICS)
+    assert sum(map(sum, content["confusion_matrix"])) == content["examples"] == len(ROWS)
+    assert (
+        figures(printed.partition("Written")[0])["accuracy"] == f"{100 * content['accuracy']:.2f} %"
+    )
+
+
 def test_unknown_labels_and_folders_of_explain(own, run, tmp_path):
     path = own[0] / "model.keras"
     assert "Did you mean 'food'" in run("explain", path, "soup", "--label", "foood", code=1)
@@ -399,5 +426,4 @@ def test_a_warm_up_that_is_longer_than_the_epochs(run, tmp_path, catalogue):
     table = write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
     arguments = ("--catalogue", tmp_path, "train", "remarks_slow_start", "--data", table)
     message = run(*arguments, "--epochs", "1", "--out", tmp_path / "run", code=1)
-    assert "cannot be trained with epochs=1" in message
     assert "warmup_epochs (2.0)" in message

@@ -23,7 +23,7 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.images.description import DESCRIPTION
+from keras_attn.tasks.images.description import DESCRIPTION, check_views
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
 from keras_attn.tasks.images.inputs import (
     Image,
@@ -36,7 +36,7 @@ from keras_attn.tasks.images.inputs import (
     read_image,
 )
 from keras_attn.tasks.images.training_data import ImageTrainingData
-from keras_attn.tasks.images.views import average_over_views, check_views
+from keras_attn.tasks.images.views import average_over_views
 from keras_attn.tasks.task import Task
 
 ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
@@ -171,16 +171,22 @@ class ImageClassifier(ClassificationTask):
             `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
             also the number of `views` and `views_accuracy`.
         """
-        logits = self.logits(split.images)
+        return self._evaluate(split.images, split.labels, views=views)[0]
+
+    def _evaluate(
+        self, inputs: Any, labels: np.ndarray, *, views: int = 1, **options: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        logits = self.logits(inputs)
+        answers = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
-            "accuracy": float((logits.argmax(axis=-1) == split.labels).mean()),
-            "loss": cross_entropy(softmax(logits.astype("float64")), split.labels),
-            "examples": len(split),
+            "accuracy": float((answers == labels).mean()),
+            "loss": cross_entropy(softmax(logits.astype("float64")), labels),
+            "examples": len(labels),
         }
         if views > 1:
-            correct = self.logits(split.images, views=views).argmax(axis=-1) == split.labels
+            correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
-        return metrics
+        return metrics, answers
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.

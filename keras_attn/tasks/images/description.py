@@ -1,5 +1,6 @@
 """Description of image classification. Imports no Keras."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
@@ -11,11 +12,11 @@ from keras_attn.recipes import (
     Signature,
     TaskDescription,
     TensorInfo,
-    Training,
     register_task,
 )
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
+from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.images.own_data import ImageFolderReader, fit_to_images
 
 
@@ -38,8 +39,10 @@ class Augmentation(Section):
     cutmix: NonNegative = 0.0
 
 
-class ImageTraining(Training):
+class ImageTraining(ClassificationTraining):
     """Length, batch size and precision of training, and the evaluation of images.
+
+    See `keras_attn.tasks._class_weights.ClassificationTraining` for the weights of classes.
 
     Attributes:
         views: Number of test-time augmentation views (1, 2 or 6). With several views, accuracy
@@ -68,12 +71,25 @@ class ImageRecipe(Recipe):
         return {"views": self.training.views}
 
 
+VIEWS = (1, 2, 6)
+
+
+def check_views(views: int) -> None:
+    """Raise ValueError unless `views` is one of `VIEWS`."""
+    if views not in VIEWS:
+        raise ValueError(
+            f"`views` must be 1 (the image), 2 (and its mirror image) or 6 (and both moved up "
+            f"left and down right by a pixel). Received: {views!r}."
+        )
+
+
 class ImageClassification(cards.ClassificationDescription):
     """Classification of an image as one of a set of labels."""
 
     name = "image_classification"
     model = "keras_attn.tasks.images.classifier:ImageClassifier"
     example, examples = "image", "images"
+    keywords = ("vision",)
     recipe: ClassVar[type[Recipe]] = ImageRecipe
     signature = Signature(
         (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
@@ -88,6 +104,9 @@ class ImageClassification(cards.ClassificationDescription):
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_images(recipe, train)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        check_views(options.get("views", 1))
 
 
 DESCRIPTION: TaskDescription = register_task(ImageClassification())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._names import unknown
+from keras_attn._printable import printable
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
@@ -106,7 +107,7 @@ class ImageExplanation:
         from rich.console import Group
         from rich.text import Text
 
-        lines: list[RenderableType] = [Text(self._heading(), style="bold")]
+        lines: list[RenderableType] = [Text(printable(self._heading()), style="bold")]
         lines.append(Text("Change of log-odds without each square (green: evidence for the label)"))
         lines += _blocks(self.occlusion)
         for name, weights in self.attention.items():

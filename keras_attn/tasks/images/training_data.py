@@ -9,6 +9,7 @@ from keras_attn.datasets import Dataset
 from keras_attn.layers import CutMix, Cutout, Mixup, RandomFlip, RandomShift
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
+from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.classification import classification_objective
 from keras_attn.tasks.images.description import Augmentation, ImageRecipe
 from keras_attn.tasks.training_data import TrainingData
@@ -35,7 +36,10 @@ class ImageTrainingData(TrainingData):
         assert isinstance(recipe, ImageRecipe)
         self.augmentation = recipe.augmentation
         self.train, self.validation = dataset["train"], dataset["validation"]
-        self.objective = classification_objective(recipe.training.label_smoothing)
+        weights = class_weights(
+            recipe.training.class_weights, self.train.labels, classifier.label_names
+        )
+        self.objective = classification_objective(recipe.training.label_smoothing, weights)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return ImageBatches(

@@ -5,17 +5,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_attn._types import Tensor
-
-VIEWS = (1, 2, 6)
-
-
-def check_views(views: int) -> None:
-    """Raise ValueError unless `views` is one of `VIEWS`."""
-    if views not in VIEWS:
-        raise ValueError(
-            f"`views` must be 1 (the image), 2 (and its mirror image) or 6 (and both moved up "
-            f"left and down right by a pixel). Received: {views!r}."
-        )
+from keras_attn.tasks.images.description import check_views
 
 
 def average_over_views(logits: Callable[[Tensor], Tensor], images: Tensor, views: int) -> Tensor:

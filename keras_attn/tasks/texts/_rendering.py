@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn._printable import printable
 from keras_attn.tasks.coverage import is_little_known
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def terminal(explanation: Explanation) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    lines: list[RenderableType] = [Text(_heading(explanation), style="bold")]
+    lines: list[RenderableType] = [Text(printable(_heading(explanation)), style="bold")]
     width = max(map(len, TITLES.values()))
     for title, values, signed in _methods(explanation):
         line = Text.assemble((f"{title:<{width}}  ", "bold"))
         colors = _colors(values, signed, GREY)
         for token, color in zip(explanation.tokens, colors, strict=True):
-            line.append(token, _rgb(color)).append(" ")
+            line.append(printable(token), _rgb(color)).append(" ")
         lines.append(line)
     legend = Text.assemble(
         ("for", _rgb(FOR)), " and ", ("against", _rgb(AGAINST)), f" {explanation.label!r}"
@@ -185,5 +186,5 @@ def _top_words(explanation: Explanation) -> "RenderableType":
             f"{values[index]:+.3f}" if signed else f"{values[index]:.3f}"
             for _, values, signed in methods
         ]
-        table.add_row(Text(explanation.tokens[index]), *numbers)
+        table.add_row(Text(printable(explanation.tokens[index])), *numbers)
     return table

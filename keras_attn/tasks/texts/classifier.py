@@ -211,9 +211,15 @@ class TextClassifier(ClassificationTask):
             `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
             `by_length`: accuracy and number of texts by ranges of their length in words.
         """
-        encoded = self.encode(split.texts, split.labels)
+        return self._evaluate(split.texts, split.labels)[0]
+
+    def _evaluate(
+        self, inputs: Any, labels: np.ndarray, **options: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
-        correct = probabilities.argmax(axis=-1) == split.labels
+        answers = probabilities.argmax(axis=-1)
+        correct = answers == labels
         lengths = encoded.lengths  # long texts count with the words that are read
         by_length, lower = [], 0.0
         for bound in (*LENGTH_BOUNDS, np.inf):
@@ -227,13 +233,14 @@ class TextClassifier(ClassificationTask):
                     }
                 )
             lower = bound
-        return {
+        metrics = {
             "accuracy": float(correct.mean()),
-            "loss": cross_entropy(probabilities, split.labels),
-            "examples": len(split),
-            "calibration_error": expected_calibration_error(probabilities, split.labels),
+            "loss": cross_entropy(probabilities, labels),
+            "examples": len(labels),
+            "calibration_error": expected_calibration_error(probabilities, labels),
             "by_length": by_length,
         }
+        return metrics, answers
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Return texts as ids, for repeated passes over the same texts.

@@ -14,6 +14,7 @@ from keras_attn.recipes import (
 )
 from keras_attn.recipes.recipe import Count
 from keras_attn.tasks import _classification_cards as cards
+from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
 
 
@@ -40,6 +41,7 @@ class TextRecipe(Recipe):
     """A recipe with settings of the encoder, see `keras_attn.recipes.Recipe`."""
 
     text: Text = Text()
+    training: ClassificationTraining
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
     name = "text_classification"
     model = "keras_attn.tasks.texts.classifier:TextClassifier"
     example, examples = "text", "texts"
+    keywords = ("sentiment", "topics")
     recipe: ClassVar[type[Recipe]] = TextRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "texts in UTF-8"),),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_attn._printable import printable
 from keras_attn.tasks.translation.plots import plot_alignment, readable
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Alignment:
         for token, row in zip(self.target_tokens, self.cross.mean(axis=(0, 1)), strict=True):
             order = np.argsort(-row, kind="stable")[:MOST_ATTENDED]
             cells = [f"{readable(self.source_tokens[i])} {row[i]:.2f}" for i in order]
-            table.add_row(Text(readable(token)), Text("   ".join(cells)))
+            table.add_row(Text(printable(readable(token))), Text(printable("   ".join(cells))))
         return table
 
     def to_html(self) -> str:

@@ -89,6 +89,7 @@ class TranslationDescription(TaskDescription):
     name = "translation"
     model = "keras_attn.tasks.translation.translator:Translator"
     example, examples = "sentence", "sentences"
+    keywords = ("translate",)
     primary_metric = BLEU
     recipe: ClassVar[type[Recipe]] = TranslationRecipe
     signature = Signature(

@@ -1,0 +1,106 @@
+"""Load models without the start-up log of TensorFlow, and with a sign of life on terminals.
+
+TensorFlow writes its log from C++ to file descriptor 2, in part before its settings are read, so
+that `TF_CPP_MIN_LOG_LEVEL` does not stop it. Here a process of its own reads what is written there,
+drops lines of the log that report no fault, and passes everything else on at once: errors are
+shown even if TensorFlow ends the process.
+"""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from keras_attn.cli.output import SafeConsole
+
+# Information and warnings, in the format of absl and in that of earlier versions.
+_LOG = (
+    r"^WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR",
+    r"^[IW]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ",
+    r"^\d{4}-\d\d-\d\d [\d:.]+: [IW] ",
+)
+# Errors that are logged whenever TensorFlow starts: libraries that register twice ...
+_HARMLESS = (r"Unable to register cu\w+ factory", r"computation_placer.*already registered")
+# ... and, on machines without a GPU, that there is none.
+_WITHOUT_GPU = (r"failed call to cuInit", r"no CUDA-capable device is detected")
+_NVIDIA_DRIVER = pathlib.Path("/dev/nvidiactl")
+
+_FILTER = """
+import os, re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+drop = re.compile(sys.argv[1].encode())
+for line in iter(sys.stdin.buffer.readline, b""):
+    if not drop.search(line):
+        os.write(1, line)
+"""
+
+
+_running = contextlib.ExitStack()
+
+
+def start() -> None:
+    """Filter what native code writes to standard error from now on; call it before TensorFlow.
+
+    It does nothing if TensorFlow is imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for the
+    log. `sys.stderr` is not filtered.
+    """
+    wants_log = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+    if not wants_log and "tensorflow" not in sys.modules:
+        _running.enter_context(_filtered())
+
+
+def stop() -> None:
+    """Pass on what is left in the filter, and end it."""
+    _running.close()
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Import TensorFlow and load a model inside the block, with a spinner on a terminal."""
+    start()
+    if not sys.stderr.isatty():
+        yield
+        return
+    with SafeConsole(stderr=True).status(Text(f"Loading {name} ...")):
+        yield
+
+
+@contextlib.contextmanager
+def _filtered() -> Iterator[None]:
+    sys.stderr.flush()
+    original, python_stderr = os.dup(2), sys.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _FILTER, _pattern()],
+        stdin=subprocess.PIPE,
+        stdout=original,
+        start_new_session=True,  # Ctrl-C is for the command, whose last words it passes on
+    )
+    assert process.stdin is not None
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    # Not closed at the end: handlers of logs may hold it.
+    sys.stderr = open(  # noqa: SIM115
+        original,
+        "w",
+        buffering=1,
+        encoding=python_stderr.encoding,
+        errors="backslashreplace",
+        closefd=False,
+    )
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(original, 2)  # closes the pipe, at whose end the process ends
+        sys.stderr = python_stderr
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+
+
+def _pattern() -> str:
+    harmless = _HARMLESS if _NVIDIA_DRIVER.exists() else (*_HARMLESS, *_WITHOUT_GPU)
+    return "|".join((*_LOG, *(rf"^E.*{text}" for text in harmless)))

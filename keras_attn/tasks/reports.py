@@ -1,0 +1,287 @@
+"""Evaluation of a classifier by class: precision, recall, F1, and the confusion matrix."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_attn._printable import printable
+from keras_attn.tasks._figures import new_figure
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+MATRIX_CLASSES = 20  # largest number of classes whose confusion matrix is printed
+CONFUSIONS = 10  # number of the most frequent confusions that are printed
+NAME_WIDTH = 24  # of a label in a table, in characters
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassFigures:
+    """Figures of a class, or of an average over classes.
+
+    Attributes:
+        precision: Share of correct answers among the examples that were given this label; 0 if
+            there are none.
+        recall: Share of the examples of this label that were given it; 0 if there are none.
+        f1: Harmonic mean of precision and recall; 0 if both are.
+        support: Number of examples of this label.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassificationReport:
+    """Evaluation of a classifier by class.
+
+    `rich.print` displays it, and `plot` draws the confusion matrix.
+
+    Attributes:
+        label_names: The name of each of the `C` labels.
+        confusion: Integer array `(C, C)`: the number of examples of the label of the row that were
+            given the label of the column.
+        metrics: The metrics of the whole, such as accuracy and loss, see `Task.evaluate_split`.
+
+    Example:
+
+    >>> report = classification_report([0, 0, 1], [0, 1, 1], ("cat", "dog"))
+    >>> report.confusion.tolist()
+    [[1, 1], [0, 1]]
+    >>> report.classes["dog"]
+    ClassFigures(precision=0.5, recall=1.0, f1=0.6666666666666666, support=1)
+    """
+
+    label_names: tuple[str, ...]
+    confusion: np.ndarray
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classes(self) -> dict[str, ClassFigures]:
+        """The figures of each label."""
+        columns = (*self._figures(), self._support)
+        return {
+            name: ClassFigures(float(precision), float(recall), float(f1), int(support))
+            for name, precision, recall, f1, support in zip(self.label_names, *columns, strict=True)
+        }
+
+    @property
+    def macro(self) -> ClassFigures:
+        """The mean over labels that occur among the labels or the answers, each counting alike."""
+        occurs = (self._support + self.confusion.sum(axis=0) > 0).astype("float64")
+        return self._average(occurs)
+
+    @property
+    def weighted(self) -> ClassFigures:
+        """The mean over labels, each weighted by its number of examples."""
+        return self._average(self._support.astype("float64"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary that can be written as JSON."""
+        return {
+            **self.metrics,
+            "classes": {name: dataclasses.asdict(row) for name, row in self.classes.items()},
+            "macro": dataclasses.asdict(self.macro),
+            "weighted": dataclasses.asdict(self.weighted),
+            "label_names": list(self.label_names),
+            "confusion_matrix": self.confusion.tolist(),
+        }
+
+    def most_confused(self, count: int = CONFUSIONS) -> list[tuple[str, str, int]]:
+        """Return label, answer and number of examples of the most frequent confusions."""
+        errors = self.confusion * (1 - np.eye(len(self.label_names), dtype="int64"))
+        order = np.argsort(-errors, axis=None, kind="stable")[:count]
+        rows, columns = np.unravel_index(order, errors.shape)
+        return [
+            (self.label_names[row], self.label_names[column], int(errors[row, column]))
+            for row, column in zip(rows, columns, strict=True)
+            if errors[row, column]
+        ]
+
+    def to_rich(self) -> "RenderableType":
+        """Return a `rich` renderable: figures by class, and the confusion matrix.
+
+        Where the matrix would be too wide, it has the most frequent confusions in its place.
+        """
+        from rich.console import Group
+
+        tables: list[RenderableType] = [_class_table(self)]
+        confusions: RenderableType = ""
+        if self.most_confused(1):
+            confusions = Group("  Most frequent confusions:", _confusion_table(self))
+        if len(self.label_names) <= MATRIX_CLASSES:
+            matrix = Group("  Confusion matrix, a row for each label:", _matrix_table(self))
+            tables.append(_IfItFits(matrix, confusions))
+        else:
+            tables.append(confusions)
+        return Group(*tables)
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure` of the confusion matrix.
+
+        The color of a cell shows the share of the row's label. It needs matplotlib:
+        `pip install 'keras-attn[plots]'`.
+        """
+        count = len(self.label_names)
+        names = [_short(name) for name in self.label_names]
+        side = 2.5 + max(0.22, 0.6 - 0.02 * count) * count
+        figure = new_figure(side + 1.0, side)
+        axis = figure.subplots()
+        shares = self.confusion / np.maximum(self._support, 1)[:, None]
+        image = axis.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues", interpolation="nearest")
+        size = 9 if count <= 20 else 7
+        axis.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
+        axis.set_yticks(range(count), names, fontsize=size, parse_math=False)
+        axis.set_xlabel("answer")
+        axis.set_ylabel("label")
+        if count <= 30:
+            for row, column in np.argwhere(self.confusion):
+                color = "white" if shares[row, column] > 0.5 else "black"
+                number = f"{self.confusion[row, column]}"
+                axis.text(column, row, number, ha="center", va="center", color=color, fontsize=7)
+        figure.colorbar(image, ax=axis, label="share of the label", shrink=0.8)
+        return figure
+
+    @property
+    def _support(self) -> np.ndarray:
+        return self.confusion.sum(axis=1)
+
+    def _figures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return precision, recall and F1 of each class, `(C,)` each."""
+        correct = np.diagonal(self.confusion).astype("float64")
+        answers, support = self.confusion.sum(axis=0), self._support
+        precision = correct / np.maximum(answers, 1)
+        recall = correct / np.maximum(support, 1)
+        f1 = 2 * correct / np.maximum(answers + support, 1)
+        return precision, recall, f1
+
+    def _average(self, weights: np.ndarray) -> ClassFigures:
+        total = weights.sum()
+        means = [float(values @ weights / total) if total else 0.0 for values in self._figures()]
+        return ClassFigures(means[0], means[1], means[2], int(self._support.sum()))
+
+    def __rich__(self) -> "RenderableType":
+        return self.to_rich()
+
+
+def classification_report(
+    labels: Any,
+    answers: Any,
+    label_names: Sequence[str],
+    metrics: dict[str, Any] | None = None,
+) -> ClassificationReport:
+    """Count labels and answers in a `ClassificationReport`.
+
+    Args:
+        labels: Integers `(N,)`, the index of the correct label of each example.
+        answers: Integers `(N,)`, the index of the label that the model gave.
+        label_names: The name of each label.
+        metrics: Metrics of the whole to include.
+
+    Raises:
+        ValueError: The arrays differ in shape, or an index is out of range.
+    """
+    labels, answers = np.asarray(labels), np.asarray(answers)
+    count = len(label_names)
+    if labels.shape != answers.shape or labels.ndim != 1:
+        raise ValueError(
+            "There must be one answer a label. Received: labels of shape "
+            f"{labels.shape}, answers of shape {answers.shape}."
+        )
+    for name, indices in (("labels", labels), ("answers", answers)):
+        if indices.size and (
+            indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= count
+        ):
+            raise ValueError(
+                f"`{name}` must be integers from 0 to {count - 1}, one for each name. Received: "
+                f"{indices.dtype} from {indices.min()} to {indices.max()}."
+            )
+    confusion = np.zeros((count, count), "int64")
+    if labels.size:
+        np.add.at(confusion, (labels, answers), 1)
+    return ClassificationReport(tuple(label_names), confusion, dict(metrics or {}))
+
+
+@dataclasses.dataclass(frozen=True)
+class _IfItFits:
+    """A renderable that is replaced by another one if it is wider than the console."""
+
+    wide: Any
+    narrow: Any
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[RenderableType]":
+        from rich.measure import Measurement
+
+        unlimited = options.update(max_width=10_000)
+        fits = Measurement.get(console, unlimited, self.wide).maximum <= options.max_width
+        yield self.wide if fits else self.narrow
+
+
+def _class_table(report: ClassificationReport) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, collapse_padding=True)
+    table.add_column("label", overflow="fold")
+    for title in ("precision", "recall", "F1", "examples"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in report.classes.items():
+        table.add_row(_cell(name), *_figure_cells(row))
+    table.add_section()
+    table.add_row("macro average", *_figure_cells(report.macro))
+    table.add_row("weighted average", *_figure_cells(report.weighted))
+    return table
+
+
+def _figure_cells(row: ClassFigures) -> list[str]:
+    shares = (f"{100 * value:.1f} %" for value in (row.precision, row.recall, row.f1))
+    return [*shares, f"{row.support:,}"]
+
+
+def _matrix_table(report: ClassificationReport) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    # Columns are numbered, because names as titles would not fit.
+    table = Table(box=box.SIMPLE, collapse_padding=True)
+    table.add_column("label", no_wrap=True)
+    for number in range(1, len(report.label_names) + 1):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for index, (name, row) in enumerate(zip(report.label_names, report.confusion, strict=True)):
+        cells = [
+            Text(str(count) if count else ".", "bold" if column == index else "")
+            for column, count in enumerate(row)
+        ]
+        table.add_row(Text.assemble(f"{index + 1} ", _cell(name)), *cells)
+    return table
+
+
+def _confusion_table(report: ClassificationReport) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for title in ("label", "answer"):
+        table.add_column(title, overflow="fold")
+    table.add_column("examples", justify="right", no_wrap=True)
+    for label, answer, count in report.most_confused():
+        table.add_row(_cell(label), _cell(answer), f"{count:,}")
+    return table
+
+
+def _cell(name: str) -> Any:
+    from rich.text import Text
+
+    return Text(_short(name))
+
+
+def _short(name: str) -> str:
+    name = printable(" ".join(name.split()))
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
