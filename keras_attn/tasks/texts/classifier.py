@@ -18,14 +18,15 @@ from keras_attn.tasks._batches import alternate_lengths, as_tuple, check_batched
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
     Classification,
-    ClassificationTask,
     classification_answers,
     cross_entropy,
     serving_outputs,
 )
 from keras_attn.tasks.task import Task
+from keras_attn.tasks.texts._inputs import are_strings, as_list
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
+from keras_attn.tasks.texts.fitting import TextFitting
 from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
 from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import TrainingData
@@ -33,12 +34,13 @@ from keras_attn.text import NGramEncoder
 
 NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
 BATCH = 256  # texts in a batch
+MAX_BATCH_WORDS = 2**18  # words in a batch at inference, padding included
 LENGTH_BOUNDS = (100, 200, 400, 800)  # words; bounds of the ranges for accuracy by length
 VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class TextClassifier(ClassificationTask):
+class TextClassifier(TextFitting):
     """A network with vocabulary and labels that classifies texts.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take lists, arrays or columns of pandas
@@ -58,6 +60,11 @@ class TextClassifier(ClassificationTask):
 
     Returns:
         Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
+
+    Attributes:
+        ratio_smoothing: Number of texts that `adapt` adds to each count of an n-gram in a class,
+            for the log-count ratios that a network starts from. More of them bring the initial
+            values nearer to zero, and leave more to training. Not saved.
 
     Raises:
         ValueError: The number of labels is not the number of the network's outputs, or the
@@ -92,6 +99,7 @@ class TextClassifier(ClassificationTask):
                 f"encoder of {encoder.vocabulary_sizes} ids, a network of {sizes}."
             )
         self.encoder = encoder
+        self.ratio_smoothing = 1.0
         self.temperature = self.add_weight(
             name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
         )
@@ -112,12 +120,12 @@ class TextClassifier(ClassificationTask):
         Args:
             architecture: A registered architecture for text classification.
             label_names: The name of each class.
-            preprocessing: Settings of the `NGramEncoder`.
+            preprocessing: Settings of the `NGramEncoder`, and `ratio_smoothing`.
             **settings: Settings of the architecture.
 
         Raises:
             ValueError: `preprocessing` sets `once` for an architecture that depends on the order
-                of words.
+                of words, or `ratio_smoothing` is not positive.
         """
         network = models.build(architecture, num_classes=len(label_names), **settings)
         preprocessing = dict(preprocessing or {})
@@ -126,11 +134,16 @@ class TextClassifier(ClassificationTask):
                 f"{architecture!r} reads words in order, and `once` would remove repeated words. "
                 "Leave it False."
             )
+        smoothing = preprocessing.pop("ratio_smoothing", 1.0)
+        if not smoothing > 0:
+            raise ValueError(f"`ratio_smoothing` must be positive. Received: {smoothing!r}.")
         sizes = models.ngram_embedding(network).vocabulary_sizes
-        return cls(network, NGramEncoder(sizes, **preprocessing), label_names)
+        classifier = cls(network, NGramEncoder(sizes, **preprocessing), label_names)
+        classifier.ratio_smoothing = smoothing
+        return classifier
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        ids = self._ids(inputs, bool(training)) if _are_strings(inputs) else inputs
+        ids = self._ids(inputs, bool(training)) if are_strings(inputs) else inputs
         return self.network(ids, training=training) / self.temperature
 
     def adapt(self, texts: Any, labels: Any) -> None:
@@ -154,7 +167,7 @@ class TextClassifier(ClassificationTask):
                 text, or the model has a trained backbone with a vocabulary.
         """
         self._check_adaptable()
-        texts = _as_list(texts)
+        texts = as_list(texts)
         labels = self._check_labels(texts, labels)
         missing = sorted(set(range(len(self.label_names))) - set(labels.tolist()))
         if missing:
@@ -171,7 +184,10 @@ class TextClassifier(ClassificationTask):
             encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
         )
         num_ngrams = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
-        ratios = log_count_ratios([count.sum(axis=0) for count in counts], num_ngrams)
+        # Fixed features are not trained further, and held-out ratios have no need of smoothing.
+        smoothing = 1.0 if self._has_fixed_ratios else self.ratio_smoothing
+        totals = [count.sum(axis=0) for count in counts]
+        ratios = log_count_ratios(totals, num_ngrams, smoothing)
         held_out: list[Any] = [None] * len(ratios)
         if self._has_fixed_ratios:
             held_out = held_out_ratios(counts, num_ngrams)
@@ -233,7 +249,7 @@ class TextClassifier(ClassificationTask):
                 it for the texts that `adapt` was called with, to pass them to `fit`. At inference
                 these ids select the same ratios as the others.
         """
-        texts = _as_list(texts)
+        texts = as_list(texts)
         if labels is None:
             labels = np.full(len(texts), -1, "int32")
         else:
@@ -334,13 +350,13 @@ class TextClassifier(ClassificationTask):
         """
         if isinstance(texts, str | bytes):
             return self.answers([texts])[0]
-        return self.answers(_as_list(texts), batch_size=batch_size)
+        return self.answers(as_list(texts), batch_size=batch_size)
 
     def answers(self, inputs: Sequence[Any], *, batch_size: int = BATCH) -> list[Classification]:
         """Return the answer for each text, see `classify`."""
         answers = []
         for start in range(0, len(inputs), batch_size):
-            logits = self.predict_on_batch(self.encoder(list(inputs[start : start + batch_size])))
+            logits = self.logits(list(inputs[start : start + batch_size]), batch_size)
             answers += classification_answers(self.label_names, softmax(logits))
         return answers
 
@@ -380,12 +396,12 @@ class TextClassifier(ClassificationTask):
             raise TypeError(
                 "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
             )
-        x = _as_list(x) if hasattr(x, "to_numpy") else x
-        return self._ids(x, training).numpy() if _are_strings(x) else x
+        x = as_list(x) if hasattr(x, "to_numpy") else x
+        return self._ids(x, training).numpy() if are_strings(x) else x
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of strings into ids, and label names into indices."""
-        if _are_strings(x):
+        if are_strings(x):
             check_batched(x)
             x = self._ids(x, training)
         ids = x
@@ -434,8 +450,12 @@ class TextClassifier(ClassificationTask):
         encoded = x if isinstance(x, EncodedTexts) else self.encode(x)
         batches = EvaluationBatches(encoded, batch_size)
         for index in range(len(batches)):
-            ids, _ = batches[index]
-            yield batches.order[index * batch_size : (index + 1) * batch_size], ids
+            rows = batches.order[index * batch_size : (index + 1) * batch_size]
+            # Fewer texts at a time if they are long, which bounds the memory of a batch.
+            number = max(1, MAX_BATCH_WORDS // max(1, int(encoded.lengths[rows].max(initial=1))))
+            for start in range(0, len(rows), number):
+                some = rows[start : start + number]
+                yield some, encoded.batch(some)[0]
 
     def _ids(self, texts: Any, training: bool) -> Tensor:
         ids = self.encoder(texts)
@@ -463,20 +483,3 @@ class TextClassifier(ClassificationTask):
                 f"labels, such as {indices[0]}."
             )
         return indices.astype("int32")
-
-
-def _are_strings(x: Any) -> bool:
-    """Return whether `x` contains texts rather than ids."""
-    if isinstance(x, str | bytes | list | tuple):
-        return True
-    dtype = getattr(x, "dtype", None)
-    return (
-        getattr(dtype, "kind", None) in ("U", "S", "O") or getattr(dtype, "name", dtype) == "string"
-    )
-
-
-def _as_list(texts: Any) -> list[Any]:
-    """Convert a list, array or column of pandas of texts into a list."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"Expected a list or array of texts. Received one string: {texts!r}.")
-    return list(texts.to_numpy() if hasattr(texts, "to_numpy") else texts)
