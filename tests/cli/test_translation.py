@@ -306,17 +306,23 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    vocabulary, batches = notes
+    vocabulary, batches, kept = notes
+    assert (fitted.training.keep, fitted.training.patience) == ("best", 15)
+    assert "best on the validation split is kept" in kept
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
 
 
-def test_a_recipe_on_as_many_pairs_as_its_own_stays_as_it_is():
+def test_a_recipe_on_as_many_pairs_as_its_own_only_keeps_the_best_epoch():
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
     pairs = pairs_of(29_000, 16)
-    assert training.fit_recipe(recipe, {"train": pairs}) == (recipe, [])
+    fitted, notes = training.fit_recipe(recipe, {"train": pairs})
+    kept = {"keep": "best", "patience": fitted.training.patience}
+    training_ = recipe.training.model_copy(update=kept)
+    assert fitted == recipe.model_copy(update={"training": training_})
+    assert len(notes) == 1
     shorter, notes = training.fit_recipe(recipe, {"train": pairs}, epochs=5)
-    assert (shorter.training.epochs, notes) == (5, [])
+    assert (shorter.training.epochs, len(notes)) == (5, 1)
 
 
 @pytest.mark.parametrize(
