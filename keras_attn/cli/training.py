@@ -85,8 +85,16 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of epochs (default: that of the recipe).", **PANEL),
+        typer.Option(min=1, help="Number of epochs (default: by the size of the data).", **PANEL),
     ] = None,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Compare the result with a linear classifier, for texts.",
+            **PANEL,
+        ),
+    ] = True,
     *,
     table: dict[str, Any],
 ) -> None:
@@ -135,6 +143,8 @@ def train(
         path = run.folder / MODEL_FILE
         run.model.save(path)
         typer.echo(f'Use it: keras-attn predict {shlex.quote(str(path))} "a text"')
+        if baseline and (line := task.compare(run.model, dataset, run.record["metrics"])):
+            typer.echo(line)
 
 
 def _fit_to_table(
