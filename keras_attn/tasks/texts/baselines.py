@@ -9,13 +9,11 @@ import numpy as np
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.tasks.texts.classifier import TextClassifier
 from keras_attn.tasks.texts.naive_bayes import log_count_ratios, ngram_counts
+from keras_attn.tasks.texts.own_data import CHARACTERS_OF_UNSPACED
 from keras_attn.text import Normalizer, split_words
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # values of `C` of the SVM
 BATCH = 256  # texts that are split into words together
-# Below this number of characters a word, most words are single characters, as in Chinese: triples
-# of them are words of the language.
-CHARACTERS_OF_UNSPACED = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ def linear_svm(dataset: Dataset[TextSplit]) -> Baseline:
     first = words[id(train)]
     characters = sum(len(word) for row in first for word in row)
     mean = characters / max(1, sum(map(len, first)))
-    orders = 3 if mean < CHARACTERS_OF_UNSPACED else 2
+    orders = 3 if mean < CHARACTERS_OF_UNSPACED else 2  # triples are words of the language
     vectorizer = TfidfVectorizer(
         analyzer=lambda row: [
             " ".join(row[start : start + order])

@@ -13,6 +13,9 @@ from keras_attn.recipes import Recipe, parse_recipe
 TEXTS_PER_COUNT = 5_000  # `min_count` is at most the number of training texts divided by this
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
 COUNTED = 4_000  # texts whose words are counted
+# Below this number of characters a word, most words are single characters, as in Chinese.
+CHARACTERS_OF_UNSPACED = 1.5
+TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams recur
 
 # For `ngram_attention`. The recipe's rate is for two classes and long texts, with log-count ratios
 # of n-grams that occur in many texts. With more classes or fewer texts it fits the training texts
@@ -98,10 +101,21 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     if min_texts != min_count:
         values["text"]["min_count"] = min_texts
         notes.append(f"The vocabulary has n-grams that occur in at least {min_texts} text(s).")
-    words = _count_words(recipe, train)
+    words, characters = _count_words(recipe, train)
+    sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
+    if (
+        recipe.architecture == "ngram_attention"
+        and characters < CHARACTERS_OF_UNSPACED * words.sum()
+        and examples >= TEXTS_FOR_LONGER_NGRAMS
+    ):
+        sizes = (*sizes, sizes[-1] // 2)
+        values["model"]["vocabulary_sizes"] = sizes
+        notes.append(
+            f"Most words are single characters: n-grams of up to {len(sizes)} of them are read."
+        )
     # Do not shrink the average over n-grams of texts with at least half the median length.
     settings = models.configure(recipe.architecture, **recipe.settings())
-    ngrams = max(1, int(len(settings.vocabulary_sizes) * np.median(words) / 2))
+    ngrams = max(1, int(len(sizes) * np.median(words) / 2))
     if ngrams < settings.shrinkage_ngrams:
         values["model"]["shrinkage_ngrams"] = ngrams
         notes.append(f"The average over n-grams is shrunk for texts of fewer than {ngrams}.")
@@ -114,8 +128,11 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     return parse_recipe(values), notes
 
 
-def _count_words(recipe: Recipe, train: datasets.TextSplit) -> np.ndarray:
-    """Return the number of words of texts, as the model splits them: at most `COUNTED` texts."""
+def _count_words(recipe: Recipe, train: datasets.TextSplit) -> tuple[np.ndarray, int]:
+    """Return the number of words of each text, and of characters of all of them.
+
+    Words are those that the model reads. Of more than `COUNTED` texts, only some are counted.
+    """
     from keras_attn.text import Normalizer, split_words
 
     step = max(1, len(train) // COUNTED)
@@ -125,4 +142,5 @@ def _count_words(recipe: Recipe, train: datasets.TextSplit) -> np.ndarray:
         split_words(normalizer(texts[start : start + 256])).row_lengths().numpy()
         for start in range(0, len(texts), 256)
     ]
-    return np.concatenate(lengths)
+    characters = sum(len(text) - text.count(" ") for text in texts)
+    return np.concatenate(lengths), characters

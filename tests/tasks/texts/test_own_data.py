@@ -54,3 +54,12 @@ def test_other_architectures_keep_their_optimizer():
     assert fitted.optimizer == recipe.optimizer
     assert fitted.training.batch_size == 10
     assert fitted.training.keep == "best"
+
+
+def test_scripts_without_spaces_get_longer_ngrams():
+    recipe = zoo.describe("imdb_ngram_attention").recipe
+    fitted, _ = training.fit_recipe(recipe, split(["这本书很好推荐给大家看"] * 5_000))
+    assert fitted.model["vocabulary_sizes"] == (25_000, 120_000, 110_000, 55_000)
+    assert fitted.model["shrinkage_ngrams"] == 4 * 11 // 2
+    fitted, _ = training.fit_recipe(recipe, split(["a good book"] * 5_000))
+    assert len(fitted.model["vocabulary_sizes"]) == 3
