@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_attn._arrays import as_array
 from keras_attn._token_ids import PADDING_ID
+from keras_attn._types import Tensor
 from keras_attn.batching.order import check_batch_size, epoch_order
 from keras_attn.batching.padding import round_up
 
@@ -56,6 +57,12 @@ class EncodedTexts:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.ids[self.row_splits[index] : self.row_splits[index + 1]]
+
+    def ragged_ids(self) -> Tensor:
+        """Return the ids as a ragged tensor of TensorFlow `(N, None, G)`."""
+        import tensorflow as tf
+
+        return tf.RaggedTensor.from_row_splits(self.ids, self.row_splits)
 
     def batch(
         self, rows: np.ndarray, multiple: int = LENGTH_MULTIPLE

@@ -122,7 +122,12 @@ def train(
         typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs: training.epochs.", **_RECIPE)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of epochs: training.epochs (default for --data: by its size).",
+            **_RECIPE,
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Batch size: training.batch_size.", **_RECIPE)
@@ -146,6 +151,14 @@ def train(
             **_RECIPE,
         ),
     ] = None,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Compare the result with a linear classifier, for texts.",
+            **PANEL,
+        ),
+    ] = True,
     *,
     table: dict[str, Any],
 ) -> None:
@@ -215,6 +228,8 @@ def train(
             run.model.save(partial)
         example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
         output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
+        if baseline and (line := task.compare(run.model, dataset, run.record["metrics"])):
+            output.echo(line)
 
 
 def _check_before_import(folder: pathlib.Path, strategy: str | None, fresh: bool) -> None:

@@ -127,7 +127,8 @@ class NGramEmbedding(keras.layers.Layer):
                 features.append(ops.cast(rows, self.compute_dtype) * is_ngram)
             if table is not None:
                 rows = ops.take(table, term_ids, axis=0)
-                features.append(self.gain * ops.cast(rows, self.compute_dtype) * is_ngram)
+                # Two factors of one feature each: products with all features take memory.
+                features.append(ops.cast(rows, self.compute_dtype) * (self.gain * is_ngram))
         return ops.concatenate(features, axis=-1)
 
     def assign(

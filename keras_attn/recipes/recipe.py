@@ -131,6 +131,10 @@ class Training(Section):
         ema: Decay per step of the exponential moving average of the weights, or 0 for none.
             The averaged weights are evaluated and saved.
         precision: A Keras dtype policy.
+        keep: The epoch whose weights a run ends with: the last one, or the best one by the
+            metric of the validation split, and by its loss where the metric is equal.
+        patience: Number of epochs without improvement, in the same order, after which training
+            stops before `epochs`; None trains all epochs.
         seeds: The seeds of the published runs.
     """
 
@@ -139,6 +143,8 @@ class Training(Section):
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    keep: Literal["last", "best"] = "last"
+    patience: Count | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0]
 
 

@@ -164,6 +164,21 @@ class TaskDescription:
         """
         return recipe, []
 
+    def compare(
+        self, model: Any, dataset: "Dataset[Any]", metrics: Mapping[str, Any]
+    ) -> str | None:
+        """Return a line that compares a model trained on a user's data with a simpler method.
+
+        Args:
+            model: The trained model.
+            dataset: The data set, with the splits `train`, `validation` and `test`.
+            metrics: The metrics of the model on each split.
+
+        Returns:
+            The line; None if the task has no simpler method.
+        """
+        return None
+
 
 _registered: dict[str, TaskDescription] = {}
 

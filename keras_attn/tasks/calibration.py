@@ -9,8 +9,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Dividing logits by a temperature changes probabilities but not the most probable label (Guo et
     al., arXiv:1706.04599). The likelihood has a single maximum, which is found by bisection on
     the logarithm of the temperature between 1/50 and 50. If every example is classified
-    correctly, there is no maximum, because the likelihood increases as the temperature decreases;
-    the temperature is then 1, which keeps the network's probabilities.
+    correctly, there is no maximum, because the likelihood increases as the temperature decreases.
+    Then one example in `N + 2` is assumed to be wrong (Laplace's rule of succession).
 
     Args:
         logits: Float array `(N, C)`.
@@ -32,8 +32,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             f"{len(labels)} labels, {np.count_nonzero(~np.isfinite(logits))} logits not finite."
         )
     target = logits[np.arange(len(labels)), labels]
+    if not np.ptp(logits, axis=-1).any():
+        return 1.0  # no temperature changes anything
     if (target == logits.max(axis=-1)).all():
-        return 1.0
+        share = 1 / (len(labels) + 2)
+        others = (logits.sum(axis=-1) - target) / max(1, logits.shape[-1] - 1)
+        target = (1 - share) * target + share * others
 
     def slope(log_temperature: float) -> float:
         """Return the derivative of the loss, up to a positive factor."""

@@ -234,12 +234,16 @@ class ClassificationTask(Task):
         batches = is_dataset(arguments["x"])
         spec = getattr(arguments["x"], "element_spec", ())
         if not isinstance(spec, tuple) if batches else y is None:
-            examples = self.description.examples
-            raise ValueError(
-                f"There must be a label for each of the {examples}. Received: {examples} alone. "
-                "Pass `y`, or a data set of batches (inputs, labels)."
-            )
+            raise self._missing_labels()
         return arguments
+
+    def _missing_labels(self) -> ValueError:
+        """Return the error for inputs without labels."""
+        examples = self.description.examples
+        return ValueError(
+            f"There must be a label for each of the {examples}. Received: {examples} alone. "
+            "Pass `y`, or a data set of batches (inputs, labels)."
+        )
 
     def _class_weights(self, weights: Any) -> dict[int, float]:
         """Return the weight of every label by its index."""

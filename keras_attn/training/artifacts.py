@@ -8,10 +8,12 @@ from typing import Any
 
 from keras_attn._files import read_json_object, sha256
 from keras_attn.tasks import Task
+from keras_attn.training.checkpoint import CheckpointError
 from keras_attn.training.identity import Identity
 from keras_attn.training.weights_files import has_digest, save_weights, values_sha256
 
 WEIGHTS_FILE = "model.weights.h5"
+BEST_WEIGHTS_FILE = "best.weights.h5"  # those of the best epoch so far
 
 
 def save(model: Task, folder: pathlib.Path) -> dict[str, str]:
@@ -35,6 +37,24 @@ def load(model: Task, folder: pathlib.Path) -> Task:
     model.read_assets(folder)
     model.load_weights(folder / WEIGHTS_FILE)
     return model
+
+
+def load_best(model: Task, path: pathlib.Path) -> None:
+    """Load the weights of the best epoch, at the end of training.
+
+    Raises:
+        CheckpointError: The file is missing or damaged, because it was removed or changed while
+            the run was interrupted.
+    """
+    try:
+        copy = without_optimizer(model)
+        copy.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}, the weights of the best epoch, are missing or damaged: {error}. Restore the "
+            "file, or start a new run."
+        ) from error
+    model.set_weights(copy.get_weights())
 
 
 def copy_into(target: Task, source: Task, folder: pathlib.Path) -> Task:

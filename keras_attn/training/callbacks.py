@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import io
-import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from keras_attn._files import write_text
 from keras_attn.training.checkpoint import Checkpoints, State, metric_variables
 from keras_attn.training.interruption import StopRequest
+from keras_attn.training.selection import Selection
 from keras_attn.training.weights_files import save_weights
 
 
@@ -143,14 +143,13 @@ class Restore(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Save the weights of the epoch with the best value of a validation metric.
+    """Save the weights of the best epoch.
 
     Args:
         path: The `.weights.h5` file to write.
         task: The model whose weights to save.
         copy: Function that returns a copy of the model without optimizer, to write them from.
-        monitor: Key of the metric in the logs; nothing is saved if the logs lack it.
-        greater_is_better: Whether the greatest value of the metric is the best.
+        selection: The order of epochs; nothing is saved if the logs lack its metric.
         history: The logs of the epochs of earlier segments of this run.
     """
 
@@ -159,26 +158,20 @@ class BestWeights(keras.callbacks.Callback):
         path: pathlib.Path,
         task: keras.Model,
         copy: Callable[[], keras.Model],
-        monitor: str,
-        greater_is_better: bool = True,
+        selection: Selection,
         history: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
-        self.path, self.task, self.copy, self.monitor = path, task, copy, monitor
-        self.sign = 1 if greater_is_better else -1
-        self.best = max(map(self._rank, history), default=-math.inf)
+        self.path, self.task, self.copy, self.selection = path, task, copy, selection
+        self.history = list(history)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the weights if this epoch was the best."""
-        rank = self._rank(logs or {})
-        if rank > self.best:
-            self.best = rank
+        """Write the weights if this epoch is the best so far."""
+        self.history.append(dict(logs or {}))
+        if self.selection.best(self.history) == len(self.history) - 1:
             copy = self.copy()
             copy.set_weights(self.task.get_weights())
             save_weights(copy, self.path)
-
-    def _rank(self, logs: dict[str, float]) -> float:
-        return self.sign * logs[self.monitor] if self.monitor in logs else -math.inf
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:

@@ -8,6 +8,8 @@ from keras_attn.datasets import Dataset
 from keras_attn.recipes import Recipe, RecipeError, describe_task
 from keras_attn.tasks import Task
 
+MIN_PATIENCE = 2  # epochs without improvement
+
 
 def evaluate(model: Task, split: Any, **options: Any) -> dict[str, Any]:
     """Return all metrics of a model on a split, computed in the precision of the model.
@@ -37,10 +39,14 @@ def fit_recipe(
 ) -> tuple[Recipe, list[str]]:
     """Adapt an entry's recipe to your own data, which may have fewer or shorter examples.
 
+    A run of the adapted recipe keeps the weights of the epoch that is best on the validation split,
+    and stops early.
+
     Args:
         recipe: The recipe of an entry.
         dataset: The data to train on; its training split is read.
-        epochs: Number of epochs; None leaves that of the recipe.
+        epochs: Number of epochs; None is that of the recipe, or what the task sets for
+            this much data.
 
     Returns:
         The adapted recipe, and a note on each setting that was changed.
@@ -57,15 +63,21 @@ def fit_recipe(
     >>> fitted.training.epochs
     3
     """
-    if epochs is not None:
-        values = recipe.model_dump()
-        values["training"]["epochs"] = epochs
-        try:
-            recipe = type(recipe).model_validate(values)
-        except pydantic.ValidationError as error:
-            problem = error.errors()[0]
-            reason = problem.get("ctx", {}).get("error", problem["msg"])
-            raise RecipeError(
-                f"The recipe cannot be trained with epochs={epochs}: {reason}."
-            ) from error
-    return describe_task(recipe.task).fit_to_data(recipe, dataset["train"])
+    recipe, notes = describe_task(recipe.task).fit_to_data(recipe, dataset["train"])
+    length = recipe.training.epochs if epochs is None else epochs
+    values = recipe.model_dump()
+    patience = max(MIN_PATIENCE, round(length / 3))
+    values["training"] |= {"epochs": length, "keep": "best", "patience": patience}
+    try:
+        recipe = type(recipe).model_validate(values)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        reason = problem.get("ctx", {}).get("error", problem["msg"])
+        raise RecipeError(
+            f"The recipe cannot be trained with epochs={epochs}: {reason}."
+        ) from error
+    notes.append(
+        f"Of up to {length} epochs the one that is best on the validation split is kept; training "
+        f"stops after {patience} without improvement."
+    )
+    return recipe, notes

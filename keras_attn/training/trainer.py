@@ -30,6 +30,7 @@ from keras_attn.training.interruption import StopRequest, handling_sigterm
 from keras_attn.training.learner import EvaluateAverages, Learner
 from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
+from keras_attn.training.selection import Selection, StopEarly
 from keras_attn.training.strategies import Devices, Distribution
 from keras_attn.training.weights_files import non_finite
 
@@ -202,6 +203,23 @@ class _Session:
     checkpoints: Checkpoints
     state: State
     seconds: float = 0.0  # of all segments, once it is trained
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # likewise
+
+    @property
+    def selection(self) -> Selection:
+        """The order of epochs by their validation metrics."""
+        return Selection(self.data.objective)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the trained run ends with the weights of its best epoch."""
+        keep = self.request.recipe.training.keep
+        return keep == "best" and self.selection.best(self.history) is not None
+
+    @property
+    def best_weights_path(self) -> pathlib.Path:
+        """The file with the weights of the best epoch."""
+        return self.request.folder / artifacts.BEST_WEIGHTS_FILE
 
 
 def _train(
@@ -306,6 +324,8 @@ def _fit(
     # In this order: from the end of an epoch on, those behind `averages` see the averages, and
     # an epoch whose checkpoint is written is done in every respect.
     all_callbacks = [Restore(session.request.seed, state), *([averages] if averages else [])]
+    early = StopEarly(session.selection, training.patience, state.history)
+    all_callbacks.append(early)
     if distribution.chief:
         all_callbacks += [*session.data.callbacks(), _best_weights(session), *callbacks]
     all_callbacks.append(checkpointing)
@@ -314,7 +334,7 @@ def _fit(
     ends = [state.epoch + 1, training.epochs] if state.step else [training.epochs]
     with strategies.lost_workers_named(distribution):
         for end in ends:
-            if checkpointing.epoch >= end:
+            if checkpointing.epoch >= end or early.is_due:
                 continue
             start = checkpointing.epoch * steps + checkpointing.step
             learner.fit(
@@ -330,7 +350,9 @@ def _fit(
             )
     if averages and not averages.exchanged:
         learner.exchange()
-    session.seconds = checkpointing.seconds
+    session.seconds, session.history = checkpointing.seconds, checkpointing.history
+    if session.keeps_best and distribution.chief:
+        artifacts.load_best(learner.task, session.best_weights_path)
 
 
 def _record(session: _Session) -> Run:
@@ -350,13 +372,14 @@ def _record(session: _Session) -> Run:
             stacklevel=3,
         )
     cost = data.cost()
-    seen = data.examples_per_epoch(recipe.training.batch_size) * recipe.training.epochs
+    epochs = len(session.history)
+    seen = data.examples_per_epoch(recipe.training.batch_size) * epochs
     record = {
         "variant": request.variant or "",
         "seed": request.seed,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "recipe_digest": recipe.digest,
-        "epochs": recipe.training.epochs,
+        "epochs": epochs,
         "train_seconds": round(session.seconds, 1),
         "parameters": cost.parameters,
         "forward_flops": cost.flops,
@@ -377,19 +400,22 @@ def _record(session: _Session) -> Run:
             "entry": recipe.initial_entry,
             "weights_sha256": request.identity.initial,
         }
+    if session.keeps_best:
+        record["best_epoch"] = session.selection.best(session.history)
     write_text(folder / "record.json", json.dumps(record, indent=2))
+    if session.keeps_best:
+        session.best_weights_path.unlink(missing_ok=True)  # the same weights are in the model's
     return Run(model, record, folder)
 
 
 def _best_weights(session: _Session) -> BestWeights:
-    model, objective = session.learner.task, session.data.objective
+    model = session.learner.task
     return BestWeights(
-        session.request.folder / "best.weights.h5",
+        session.best_weights_path,
         model,
         functools.cache(lambda: artifacts.without_optimizer(model)),
-        monitor=f"val_{objective.metric.name}",
-        greater_is_better=objective.greater_is_better,
-        history=session.state.history,
+        session.selection,
+        session.state.history,
     )
 
 

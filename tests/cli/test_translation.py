@@ -348,24 +348,28 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    vocabulary, batches, spelling = notes
+    vocabulary, batches, spelling, kept = notes
+    assert (fitted.training.keep, fitted.training.patience) == ("best", 15)
+    assert "best on the validation split is kept" in kept
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
     assert spelling == SPELLING
     assert fitted.subwords.fold_targets is False
 
 
-def test_on_as_many_pairs_as_its_own_a_recipe_changes_only_the_spelling_of_targets():
+def test_on_as_many_pairs_as_its_own_a_recipe_keeps_its_settings():
     recipe = zoo.describe("multi30k_en_de_transformer").recipe
     pairs = pairs_of(29_000, 16)
     fitted, notes = training.fit_recipe(recipe, {"train": pairs})
-    assert notes == [SPELLING]
+    assert (notes[0], len(notes)) == (SPELLING, 2)
+    kept = {"keep": "best", "patience": fitted.training.patience}
     assert fitted.model_dump() == {
         **recipe.model_dump(),
+        "training": {**recipe.training.model_dump(), **kept},
         "subwords": {**recipe.subwords.model_dump(), "fold_targets": False},
     }
     shorter, notes = training.fit_recipe(recipe, {"train": pairs}, epochs=5)
-    assert (shorter.training.epochs, notes) == (5, [SPELLING])
+    assert (shorter.training.epochs, len(notes)) == (5, 2)
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,13 @@ def test_weights_and_vocabulary_make_the_model_again(finished, small_text_recipe
     )
     fresh.read_assets(finished.folder)
     fresh.load_weights(finished.folder / "model.weights.h5")
-    texts = small_remarks["test"].texts
-    np.testing.assert_array_equal(
-        fresh.predict(texts, verbose=0), finished.model.predict(texts, verbose=0)
-    )
+    # In this order: a graph that is traced for other shapes first may round differently.
     metrics = training.evaluate(fresh, small_remarks["test"])
     assert metrics == finished.record["metrics"]["test"]
+    texts = small_remarks["test"].texts
+    np.testing.assert_allclose(
+        fresh.predict(texts, verbose=0), finished.model.predict(texts, verbose=0), atol=1e-6
+    )
 
 
 def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remarks, monkeypatch):
@@ -184,4 +185,5 @@ def test_recipes_of_both_tasks_load_without_those_sections(tmp_path):
     path.write_text(TEXTS + "[text]\nmin_count = 2\n")
     assert recipes.load_recipe(path).preprocessing == {
         **{"max_length": 512, "head": None, "once": False, "min_count": 2, "lowercase": True},
+        "ratio_smoothing": 1.0,
     }

@@ -24,14 +24,15 @@ from keras_attn.tasks._batches import (
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
-    ClassificationTask,
     cross_entropy,
     serving_outputs,
 )
 from keras_attn.tasks.task import Task
+from keras_attn.tasks.texts._inputs import are_strings
 from keras_attn.tasks.texts.answers import TextClassification, text_answers
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
+from keras_attn.tasks.texts.fitting import TextFitting
 from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
 from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import TrainingData
@@ -39,12 +40,13 @@ from keras_attn.text import NGramEncoder
 
 NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
 BATCH = 256  # texts in a batch
+MAX_BATCH_WORDS = 2**18  # words in a batch at inference, padding included
 LENGTH_BOUNDS = (100, 200, 400, 800)  # words; bounds of the ranges for accuracy by length
 VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class TextClassifier(ClassificationTask):
+class TextClassifier(TextFitting):
     """A network with vocabulary and labels that classifies texts.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take lists, arrays or columns of pandas
@@ -65,6 +67,11 @@ class TextClassifier(ClassificationTask):
 
     Returns:
         Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
+
+    Attributes:
+        ratio_smoothing: Number of texts that `adapt` adds to each count of an n-gram in a class,
+            for the log-count ratios that a network starts from. More of them bring the initial
+            values nearer to zero, and leave more to training. Not saved.
 
     Raises:
         ValueError: The number of labels is not the number of the network's outputs, or the
@@ -99,6 +106,7 @@ class TextClassifier(ClassificationTask):
                 f"encoder of {encoder.vocabulary_sizes} ids, a network of {sizes}."
             )
         self.encoder = encoder
+        self.ratio_smoothing = 1.0
         self.temperature = self.add_weight(
             name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
         )
@@ -119,12 +127,12 @@ class TextClassifier(ClassificationTask):
         Args:
             architecture: A registered architecture for text classification.
             label_names: The name of each class.
-            preprocessing: Settings of the `NGramEncoder`.
+            preprocessing: Settings of the `NGramEncoder`, and `ratio_smoothing`.
             **settings: Settings of the architecture.
 
         Raises:
             ValueError: `preprocessing` sets `once` for an architecture that depends on the order
-                of words.
+                of words, or `ratio_smoothing` is not positive.
         """
         network = models.build(architecture, num_classes=len(label_names), **settings)
         preprocessing = dict(preprocessing or {})
@@ -133,8 +141,13 @@ class TextClassifier(ClassificationTask):
                 f"{architecture!r} reads words in order, and `once` would remove repeated words. "
                 "Leave it False."
             )
+        smoothing = preprocessing.pop("ratio_smoothing", 1.0)
+        if not smoothing > 0:
+            raise ValueError(f"`ratio_smoothing` must be positive. Received: {smoothing!r}.")
         sizes = models.ngram_embedding(network).vocabulary_sizes
-        return cls(network, NGramEncoder(sizes, **preprocessing), label_names)
+        classifier = cls(network, NGramEncoder(sizes, **preprocessing), label_names)
+        classifier.ratio_smoothing = smoothing
+        return classifier
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(inputs, str | bytes | list | tuple) or hasattr(inputs, "to_numpy"):
@@ -142,7 +155,7 @@ class TextClassifier(ClassificationTask):
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        ids = self._ids(inputs, bool(training)) if _are_strings(inputs) else inputs
+        ids = self._ids(inputs, bool(training)) if are_strings(inputs) else inputs
         return self.network(ids, training=training) / self.temperature
 
     def adapt(self, texts: Any, labels: Any) -> None:
@@ -183,7 +196,10 @@ class TextClassifier(ClassificationTask):
             encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
         )
         num_ngrams = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
-        ratios = log_count_ratios([count.sum(axis=0) for count in counts], num_ngrams)
+        # Fixed features are not trained further, and held-out ratios have no need of smoothing.
+        smoothing = 1.0 if self._has_fixed_ratios else self.ratio_smoothing
+        totals = [count.sum(axis=0) for count in counts]
+        ratios = log_count_ratios(totals, num_ngrams, smoothing)
         held_out: list[Any] = [None] * len(ratios)
         if self._has_fixed_ratios:
             held_out = held_out_ratios(counts, num_ngrams)
@@ -365,11 +381,12 @@ class TextClassifier(ClassificationTask):
         inputs = as_texts(inputs)
         answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
-            words = self.encoder.words(inputs[start : start + batch_size])
-            ids = self.encoder.lookup(words)
-            counts = (count.numpy() for count in self.encoder.count_words(ids))
-            logits = self.predict_on_batch(self.encoder.dense(ids))
-            answers += text_answers(self.label_names, softmax(logits), *counts)
+            encoded = self.encode(inputs[start : start + batch_size])
+            counts = self.encoder.count_words(encoded.ragged_ids())
+            logits = self.logits(encoded, batch_size)
+            answers += text_answers(
+                self.label_names, softmax(logits), *(count.numpy() for count in counts)
+            )
         return answers
 
     def explain(self, text: str, label: str | None = None) -> TextExplanation:
@@ -408,14 +425,14 @@ class TextClassifier(ClassificationTask):
             raise TypeError(
                 "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
             )
-        if hasattr(x, "ndim") and not _are_strings(x) and not hasattr(x, "to_numpy"):
+        if hasattr(x, "ndim") and not are_strings(x) and not hasattr(x, "to_numpy"):
             return x
         return self._ids(as_texts(x), training).numpy()
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Convert a batch of strings into ids, and label names into indices."""
         check_elements((x, *rest), self.description.examples)
-        if _are_strings(x):
+        if are_strings(x):
             x = with_rank(x, 1)
             check_batched(x)
             x = self._ids(x, training)
@@ -473,8 +490,12 @@ class TextClassifier(ClassificationTask):
         encoded = x if isinstance(x, EncodedTexts) else self.encode(x)
         batches = EvaluationBatches(encoded, batch_size)
         for index in range(len(batches)):
-            ids, _ = batches[index]
-            yield batches.order[index * batch_size : (index + 1) * batch_size], ids
+            rows = batches.order[index * batch_size : (index + 1) * batch_size]
+            # Fewer texts at a time if they are long, which bounds the memory of a batch.
+            number = max(1, MAX_BATCH_WORDS // max(1, int(encoded.lengths[rows].max(initial=1))))
+            for start in range(0, len(rows), number):
+                some = rows[start : start + number]
+                yield some, encoded.batch(some)[0]
 
     def _ids(self, texts: Any, training: bool) -> Tensor:
         ids = self.encoder(texts)
@@ -502,13 +523,3 @@ class TextClassifier(ClassificationTask):
                 f"labels, such as {indices[0]}."
             )
         return indices.astype("int32")
-
-
-def _are_strings(x: Any) -> bool:
-    """Return whether `x` contains texts rather than ids."""
-    if isinstance(x, str | bytes | list | tuple):
-        return True
-    dtype = getattr(x, "dtype", None)
-    return (
-        getattr(dtype, "kind", None) in ("U", "S", "O") or getattr(dtype, "name", dtype) == "string"
-    )

@@ -1,5 +1,6 @@
 """Description of text classification. Imports no Keras."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from keras_attn.recipes import (
     TensorInfo,
     register_task,
 )
-from keras_attn.recipes.recipe import Count
+from keras_attn.recipes.recipe import Count, Positive
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
@@ -28,6 +29,8 @@ class Text(Section):
         once: Whether only the first occurrence of an n-gram in a text counts.
         min_count: Minimum number of texts that contain an n-gram of the vocabulary.
         lowercase: Whether texts are converted to lower case.
+        ratio_smoothing: Number of texts added to each count for the log-count ratios that a
+            network starts from, see `TextClassifier.ratio_smoothing`.
     """
 
     max_length: Count = 512
@@ -35,6 +38,7 @@ class Text(Section):
     once: bool = False
     min_count: Count = 1
     lowercase: bool = True
+    ratio_smoothing: Positive = 1.0
 
 
 class TextRecipe(Recipe):
@@ -45,7 +49,7 @@ class TextRecipe(Recipe):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Settings of the `NGramEncoder`."""
+        """Settings of the `NGramEncoder`, and `ratio_smoothing`."""
         return self.text.model_dump()
 
 
@@ -70,6 +74,13 @@ class TextClassificationDescription(cards.ClassificationDescription):
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_texts(recipe, train)
+
+    def compare(self, model: Any, dataset: Any, metrics: Mapping[str, Any]) -> str | None:
+        if "test" not in metrics:
+            return None
+        from keras_attn.tasks.texts.baselines import compare_with_linear
+
+        return compare_with_linear(model, dataset, metrics["test"]["accuracy"])
 
 
 DESCRIPTION: TaskDescription = register_task(TextClassificationDescription())

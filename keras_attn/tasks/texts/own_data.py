@@ -1,7 +1,7 @@
 """User-provided texts: reading tables, and adapting a recipe to the size of the data."""
 
+import math
 import pathlib
-import statistics
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,22 @@ from keras_attn.tasks._own_labels import label_indices
 
 TEXTS_PER_COUNT = 5_000  # `min_count` is at most the number of training texts divided by this
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
+COUNTED = 4_000  # texts whose words are counted
+# Below this number of characters a word, most words are single characters, as in Chinese.
+CHARACTERS_OF_UNSPACED = 1.5
+TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams recur
+
+# For `ngram_attention`. The recipe's rate is for two classes and long texts, with log-count ratios
+# of n-grams that occur in many texts. With more classes or fewer texts it fits the training texts
+# within an epoch. These values were selected on the validation texts of the sets in
+# `benchmarks/own_texts.py`.
+LEARNING_RATE = 3e-4
+LEARNING_RATE_OF_MANY_CLASSES = 3e-3  # more than two
+RATIO_SMOOTHING = 10.0
+EPOCHS = 4
+MAX_BATCH = 32
+MIN_STEPS_PER_EPOCH = 25
+MIN_STEPS, MAX_EPOCHS = 300, 30  # a small training split is read more often
 
 
 class TextTableReader:
@@ -47,7 +63,7 @@ class TextTableReader:
 
 
 def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, list[str]]:
-    """Lower the batch size, `min_count` and shrinkage of a recipe for fewer or shorter texts.
+    """Fit length, rate, batch size, vocabulary and shrinkage of a recipe to a user's texts.
 
     Args:
         recipe: The recipe of an entry for text classification.
@@ -60,7 +76,21 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
 
     values, notes = recipe.model_dump(), []
     examples = len(train)
-    if recipe.training.batch_size > examples:
+    if recipe.architecture == "ngram_attention":
+        many_classes = len(np.unique(train.labels)) > 2
+        rate = LEARNING_RATE_OF_MANY_CLASSES if many_classes else LEARNING_RATE
+        values["optimizer"] = {"name": "adamw", "learning_rate": rate}
+        values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
+        values["text"]["ratio_smoothing"] = RATIO_SMOOTHING
+        values["training"]["batch_size"] = min(MAX_BATCH, max(1, examples // MIN_STEPS_PER_EPOCH))
+        steps = examples // values["training"]["batch_size"]
+        epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
+        values["training"]["epochs"] = epochs
+        notes.append(
+            f"Trained by AdamW at a rate of {rate:g}, in {steps:,} batches of "
+            f"{values['training']['batch_size']} an epoch."
+        )
+    elif recipe.training.batch_size > examples:
         batch_size = values["training"]["batch_size"] = max(1, examples // STEPS_PER_EPOCH)
         notes.append(
             f"The recipe's batches of {recipe.training.batch_size} are more than the "
@@ -71,11 +101,46 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     if min_texts != min_count:
         values["text"]["min_count"] = min_texts
         notes.append(f"The vocabulary has n-grams that occur in at least {min_texts} text(s).")
+    words, characters = _count_words(recipe, train)
+    sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
+    if (
+        recipe.architecture == "ngram_attention"
+        and characters < CHARACTERS_OF_UNSPACED * words.sum()
+        and examples >= TEXTS_FOR_LONGER_NGRAMS
+    ):
+        sizes = (*sizes, sizes[-1] // 2)
+        values["model"]["vocabulary_sizes"] = sizes
+        notes.append(
+            f"Most words are single characters: n-grams of up to {len(sizes)} of them are read."
+        )
     # Do not shrink the average over n-grams of texts with at least half the median length.
-    words = statistics.median(len(text.split()) for text in train.texts)
     settings = models.configure(recipe.architecture, **recipe.settings())
-    ngrams = max(1, int(len(settings.vocabulary_sizes) * words / 2))
+    ngrams = max(1, int(len(sizes) * np.median(words) / 2))
     if ngrams < settings.shrinkage_ngrams:
         values["model"]["shrinkage_ngrams"] = ngrams
         notes.append(f"The average over n-grams is shrunk for texts of fewer than {ngrams}.")
+    max_length = values["text"]["max_length"]
+    if truncated := float((words > max_length).mean()):
+        notes.append(
+            f"{100 * truncated:.1f} % of the texts have more than {max_length:,} words (up to "
+            f"{words.max():,}); the beginning and the end of these are read."
+        )
     return parse_recipe(values), notes
+
+
+def _count_words(recipe: Recipe, train: datasets.TextSplit) -> tuple[np.ndarray, int]:
+    """Return the number of words of each text, and of characters of all of them.
+
+    Words are those that the model reads. Of more than `COUNTED` texts, only some are counted.
+    """
+    from keras_attn.text import Normalizer, split_words
+
+    step = max(1, len(train) // COUNTED)
+    texts = train.texts[::step].tolist()
+    normalizer = Normalizer(lowercase=recipe.preprocessing["lowercase"])
+    lengths = [
+        split_words(normalizer(texts[start : start + 256])).row_lengths().numpy()
+        for start in range(0, len(texts), 256)
+    ]
+    characters = sum(len(text) - text.count(" ") for text in texts)
+    return np.concatenate(lengths), characters

@@ -31,7 +31,7 @@ from keras_attn.text import Normalizer, SubwordTokenizer, train_subwords
 Texts = Sequence[str] | np.ndarray
 
 _WEIGHTS = (
-    "Weights of pairs are not accepted there: pass a `tf.data.Dataset` or `keras.utils.PyDataset` "
+    "For weights of pairs pass a `tf.data.Dataset` or `keras.utils.PyDataset` "
     "of batches (sources, targets, weights)."
 )
 BATCH_TOKENS = 2048  # default number of tokens in a training batch
@@ -148,10 +148,7 @@ class PairModel(ItemLossModel, Task):
         """
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
-        _check_unweighted(kwargs)
-        for name in ("class_weight", "validation_split"):
-            if kwargs.get(name) is not None:
-                raise ValueError(f"`{name}` is not supported for pairs of texts: leave it out.")
+        _refuse(kwargs, ("sample_weight", "class_weight", "validation_split"))
         batches = PairBatches(
             self.encode(x, y),
             batch_size or BATCH_TOKENS,
@@ -169,7 +166,7 @@ class PairModel(ItemLossModel, Task):
         """Return loss and accuracy on pairs of strings or ids, as `keras.Model.evaluate` does."""
         size = batch_size
         if _are_texts(x):
-            _check_unweighted(kwargs)
+            _refuse(kwargs, ("sample_weight",))
             size = None  # it does not change the result
         return super().evaluate(x, y, size, **kwargs)
 
@@ -255,10 +252,12 @@ def _check_pair(rest: tuple[Any, ...], sentence: str) -> tuple[Any, ...]:
     )
 
 
-def _check_unweighted(arguments: dict[str, Any]) -> None:
-    """Raise ValueError for weights of lists of texts, which `fit` batches anew."""
-    if arguments.get("sample_weight") is not None:
-        raise ValueError(f"`sample_weight` was passed with lists of texts. {_WEIGHTS}")
+def _refuse(arguments: dict[str, Any], names: Sequence[str]) -> None:
+    """Raise ValueError for arguments that lists of texts, which are batched anew, do not take."""
+    for name in names:
+        if arguments.get(name) is not None:
+            remedy = _WEIGHTS if name == "sample_weight" else "Leave it out."
+            raise ValueError(f"`{name}` is not supported for pairs of texts in lists. {remedy}")
 
 
 def _are_texts(x: Any) -> bool:

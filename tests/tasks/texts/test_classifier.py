@@ -148,7 +148,11 @@ def test_the_temperature_is_the_best_of_a_grid():
         losses = np.log(np.exp(scaled).sum(-1)) - scaled[:, np.arange(200), labels]
         best = grid[losses.mean(axis=1).argmin()]
         assert fit_temperature(logits, labels) == pytest.approx(best, rel=2e-3)
-    assert fit_temperature(np.eye(3)[labels], labels) == 1.0  # never wrong: no maximum
+    # Never wrong: one more example of `len(labels) + 2` is assumed to be wrong.
+    margin = 1 / fit_temperature(np.eye(3)[labels], labels)
+    score = np.exp(margin) / (np.exp(margin) + 2)
+    assert score == pytest.approx(1 - 1 / (len(labels) + 2), rel=1e-6)
+    assert fit_temperature(np.ones((4, 3)), labels[:4]) == 1.0
     assert fit_temperature(-np.eye(3)[labels], labels) == pytest.approx(50)
     for logits, wrong in ((np.zeros((0, 2)), []), (np.array([[1.0, np.nan]]), [0])):
         with pytest.raises(ValueError, match=r"finite logits\. Received"):

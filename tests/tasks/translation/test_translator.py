@@ -226,7 +226,7 @@ def test_what_are_no_pairs_of_texts_is_refused(fitted):
             run(SOURCES)
     with pytest.raises(TypeError, match=r"`targets` must be .* Received: NoneType"):
         fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES,))
-    with pytest.raises(ValueError, match="Weights of pairs are not accepted"):
+    with pytest.raises(ValueError, match="For weights of pairs pass"):
         fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, np.ones(5)))
 
 

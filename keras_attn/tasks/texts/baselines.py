@@ -1,0 +1,140 @@
+"""Linear classifiers of texts, to judge whether a network is worth its cost."""
+
+import dataclasses
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from keras_attn.datasets import Dataset, TextSplit
+from keras_attn.tasks.texts.classifier import TextClassifier
+from keras_attn.tasks.texts.naive_bayes import log_count_ratios, ngram_counts
+from keras_attn.tasks.texts.own_data import CHARACTERS_OF_UNSPACED
+from keras_attn.text import Normalizer, split_words
+
+STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # values of `C` of the SVM
+BATCH = 256  # texts that are split into words together
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """A trained baseline.
+
+    Attributes:
+        name: What it is, such as `"tf-idf + linear SVM"`.
+        accuracy: Its accuracy on the test split, in [0, 1].
+        settings: What was selected on the validation split.
+    """
+
+    name: str
+    accuracy: float
+    settings: dict[str, Any]
+
+
+def has_scikit_learn() -> bool:
+    """Return whether scikit-learn is installed, which `linear_svm` needs."""
+    return importlib.util.find_spec("sklearn") is not None
+
+
+def linear_svm(dataset: Dataset[TextSplit]) -> Baseline:
+    """Train tf-idf and a linear SVM on the training split, and read the test split once.
+
+    The features are words and pairs of words, or where most words are one character also triples.
+    The validation split selects the strength of regularization.
+
+    Args:
+        dataset: A data set with the splits `"train"`, `"validation"` and `"test"`.
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    train, validation, test = (dataset[name] for name in ("train", "validation", "test"))
+    words = {id(split): _words(split.texts) for split in (train, validation, test)}
+    first = words[id(train)]
+    characters = sum(len(word) for row in first for word in row)
+    mean = characters / max(1, sum(map(len, first)))
+    orders = 3 if mean < CHARACTERS_OF_UNSPACED else 2  # triples are words of the language
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda row: [
+            " ".join(row[start : start + order])
+            for order in range(1, orders + 1)
+            for start in range(len(row) - order + 1)
+        ],
+        sublinear_tf=True,
+    )
+    features = vectorizer.fit_transform(first)
+    held_out = vectorizer.transform(words[id(validation)])
+    scores = {}
+    for strength in STRENGTHS:
+        svm = LinearSVC(C=strength, random_state=0).fit(features, train.labels)
+        scores[strength] = (svm.score(held_out, validation.labels), svm)
+    best = max(scores, key=lambda strength: scores[strength][0])
+    accuracy = scores[best][1].score(vectorizer.transform(words[id(test)]), test.labels)
+    return Baseline(
+        "tf-idf + linear SVM",
+        float(accuracy),
+        {"C": best, "orders": orders, "validation_accuracy": float(scores[best][0])},
+    )
+
+
+def naive_bayes(model: TextClassifier, dataset: Dataset[TextSplit]) -> Baseline:
+    """Return the accuracy of Naive Bayes with the n-grams of a trained classifier.
+
+    Args:
+        model: A classifier whose vocabulary was learned from the training split.
+        dataset: A data set with the splits `"train"` and `"test"`.
+    """
+    train, test = dataset["train"], dataset["test"]
+    sizes = model.encoder.vocabulary_sizes
+    encoded = model.encode(train.texts, train.labels)
+    counts = ngram_counts(encoded, sizes, len(model.label_names))
+    num_ngrams = sum(len(vocabulary.terms) for vocabulary in model.encoder.vocabularies)
+    ratios = log_count_ratios([count[0] for count in counts], num_ngrams)
+    frequencies = np.bincount(train.labels, minlength=len(model.label_names)) / len(train)
+    prior = np.log(np.maximum(frequencies, 1e-9) / np.maximum(1 - frequencies, 1e-9))
+    encoded, correct = model.encode(test.texts, test.labels), 0
+    for index, label in enumerate(test.labels):
+        scores = prior + sum(
+            ratio[np.unique(column)].sum(axis=0)
+            for ratio, column in zip(ratios, encoded[index].T, strict=True)
+        )
+        correct += int(scores.argmax() == label)
+    return Baseline("Naive Bayes", correct / len(test), {})
+
+
+def compare_with_linear(model: TextClassifier, dataset: Dataset[TextSplit], accuracy: float) -> str:
+    """Return a line that compares a classifier with a linear one on the same test split.
+
+    Args:
+        model: The classifier.
+        dataset: The data set that it was trained on.
+        accuracy: Its accuracy on the test split, in [0, 1].
+
+    Returns:
+        A line with both accuracies. Without scikit-learn the other one is Naive Bayes.
+    """
+    remedy = ""
+    if has_scikit_learn():
+        baseline = linear_svm(dataset)
+    else:
+        baseline = naive_bayes(model, dataset)
+        remedy = " For tf-idf + linear SVM: pip install 'keras-attn[baselines]'."
+    own, other = 100 * accuracy, 100 * baseline.accuracy
+    return (
+        f"Comparison on the {len(dataset['test']):,} test texts: this model {own:.2f} %, "
+        f"{baseline.name} {other:.2f} % ({own - other:+.2f} points).{remedy}"
+    )
+
+
+def _words(texts: np.ndarray) -> list[list[str]]:
+    """Return the words of each text; equal words are one object."""
+    normalizer = Normalizer(lowercase=True)
+    shared: dict[bytes, str] = {}
+    rows = []
+    for start in range(0, len(texts), BATCH):
+        for row in split_words(normalizer(list(texts[start : start + BATCH]))).to_list():
+            rows.append([shared.setdefault(word, word.decode("utf-8")) for word in row])
+    return rows
