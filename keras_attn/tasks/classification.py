@@ -222,6 +222,21 @@ class ClassificationTask(Task):
 
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
         """Return the arguments of Keras's `fit` and `evaluate`, which need labels."""
+        arguments = super()._fit_arguments(x, y, training)
+        if not is_dataset(arguments["x"]):
+            self._check_targets(y)
+        elif not isinstance(getattr(arguments["x"], "element_spec", ()), tuple):
+            self._check_targets(None)
+        return arguments
+
+    def _check_targets(self, y: Any) -> None:
+        """Raise ValueError for missing labels, and distributions if the loss takes indices."""
+        if y is None:
+            examples = self.description.examples
+            raise ValueError(
+                f"There must be a label for each of the {examples}. Received: {examples} alone. "
+                "Pass `y`, or a data set of batches (inputs, labels)."
+            )
         shape: tuple[int, ...] = tuple(getattr(to_array(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
@@ -230,20 +245,6 @@ class ClassificationTask(Task):
                 "labels.argmax(axis=-1); or compile the model with "
                 "keras.losses.CategoricalCrossentropy(from_logits=True)."
             )
-        arguments = super()._fit_arguments(x, y, training)
-        batches = is_dataset(arguments["x"])
-        spec = getattr(arguments["x"], "element_spec", ())
-        if not isinstance(spec, tuple) if batches else y is None:
-            raise self._missing_labels()
-        return arguments
-
-    def _missing_labels(self) -> ValueError:
-        """Return the error for inputs without labels."""
-        examples = self.description.examples
-        return ValueError(
-            f"There must be a label for each of the {examples}. Received: {examples} alone. "
-            "Pass `y`, or a data set of batches (inputs, labels)."
-        )
 
     def _class_weights(self, weights: Any) -> dict[int, float]:
         """Return the weight of every label by its index."""

@@ -15,6 +15,7 @@ from keras_attn._arrays import as_array, to_array
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
 from keras_attn.tasks._batches import is_dataset
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.texts._inputs import are_strings
 
@@ -105,9 +106,9 @@ class TextFitting(ClassificationTask):
             kwargs["validation_batch_size"] = held_out_size
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
-        if y is None:
-            raise self._missing_labels()
-        arguments = list(map(as_array, (x, y, kwargs.pop("sample_weight", None))))
+        x = as_texts(x)
+        self._check_targets(y)
+        arguments = [x, as_array(y), as_array(kwargs.pop("sample_weight", None))]
         fraction = kwargs.pop("validation_split", 0.0)
         if fraction and held_out is None:
             size = _training_size(len(x), fraction)
@@ -124,8 +125,8 @@ class TextFitting(ClassificationTask):
         """Return loss and metrics on texts, see `Task.evaluate`."""
         if kwargs.get("_use_cached_eval_dataset") or not _are_texts(x):
             return super().evaluate(x, y, batch_size, **kwargs)
-        if y is None:
-            raise self._missing_labels()
+        x = as_texts(x)
+        self._check_targets(y)
         batches = self._batches(x, y, kwargs.pop("sample_weight", None), batch_size=batch_size)
         return super().evaluate(batches, **kwargs)
 

@@ -103,7 +103,7 @@ def test_weights_of_tokens_and_of_nothing():
 
 def test_weights_of_lists_are_refused(model):
     for use in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match="`sample_weight` is not supported for pairs of texts in lists"):
+        with pytest.raises(ValueError, match="`sample_weight` is not supported for pairs of texts"):
             use(SOURCES, TARGETS, sample_weight=WEIGHTS)
     with pytest.raises(ValueError, match=r"Lists of texts are \(sources, targets\)"):
         model.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, WEIGHTS))
