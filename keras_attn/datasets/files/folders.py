@@ -217,6 +217,13 @@ def split_images(
                 f"{table.account.path} has a folder for {name}, and `{name}_data` was given too. "
                 "Leave one out."
             )
+    for name, fraction in (("validation", validation), ("test", test)):
+        if name in table.parts and fraction is not None:
+            raise ValueError(
+                f"`{name}` is the fraction to cut off, and {table.account.path} has a folder for "
+                f"{name}. Received both, {name}={fraction!r}. Leave out `{name}` (--{name}), or "
+                "rename the folder."
+            )
     fractions = held_out_fractions(
         validation, test, *(other is not None or name in parts for name, other in given.items())
     )

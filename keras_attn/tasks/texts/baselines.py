@@ -121,10 +121,11 @@ def compare_with_linear(
         A line with both accuracies. Without scikit-learn the other one is Naive Bayes.
     """
     remedy = ""
-    if has_scikit_learn():
-        baseline = linear_svm(dataset)
-    else:
-        baseline = naive_bayes(model, dataset)
+    try:
+        baseline = linear_svm(dataset) if has_scikit_learn() else naive_bayes(model, dataset)
+    except ValueError as error:  # of scikit-learn, such as for texts without words
+        return f"No comparison with a linear classifier: {error}"
+    if not has_scikit_learn():
         remedy = " For tf-idf + linear SVM: pip install 'keras-attn[baselines]'."
     own, other = 100 * accuracy, 100 * baseline.accuracy
     return (

@@ -60,7 +60,7 @@ def test_images_of_any_size_and_format_are_read(tmp_path):
     assert table.labels == ("cat", "cat", "dog", "dog", "dog", "dog")
     assert (table.images[0] == pixels).all()
     assert "3 images are resized to 8x8, from 9x8 to 30x20." in str(table.account)
-    assert "5 files read, 5 kept, 0 skipped" in str(table.account)
+    assert "6 files read, 6 kept, 0 skipped" in str(table.account)
 
 
 def test_images_are_resized_as_a_classifier_does(tmp_path):
@@ -219,3 +219,12 @@ def test_one_label_cannot_be_learned(tmp_path):
 def test_the_size_is_height_and_width(tmp_path, size):
     with pytest.raises(ValueError, match="`image_size` must be"):
         datasets.read_images(tmp_path, image_size=size)
+
+
+def test_a_fraction_beside_a_folder_of_the_split_is_refused(tmp_path):
+    for part in ("train", "test"):
+        many(tmp_path / part, ("cat", "dog"), 6, start=50 if part == "test" else 0)
+    table = read(tmp_path)
+    assert set(datasets.split_images(table)) >= {"train", "validation", "test"}
+    with pytest.raises(ValueError, match=r"has a folder for test\. Received both, test=0\.2"):
+        datasets.split_images(table, test=0.2)
