@@ -106,8 +106,8 @@ def measure(name: str, inputs: int, calls: int) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the table of the page."""
     lines = [
-        "| entry | answered by the SavedModel | rejected | answered in Python | rejected | crashes | "
-        "memory over repeated calls |",
+        "| entry | answered by the SavedModel | rejected | answered in Python | rejected "
+        "| crashes | memory over repeated calls |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, result in results["entries"].items():
