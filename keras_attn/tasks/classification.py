@@ -85,9 +85,12 @@ class ClassificationTask(Task):
     def preprocess_targets(self, y: Any) -> Any:
         """Convert label names, booleans and whole floats into indices.
 
-        Integers are indices already, and arrays of several axes may be distributions over the
-        classes: both are returned unchanged. Names are compared as
+        Integers are indices already, and arrays of several axes, other than columns `(N, 1)`, may
+        be distributions over the classes: both are returned unchanged. Names are compared as
         `keras_attn.datasets.label_name` writes them, so that "1.0" is the name "1".
+
+        Args:
+            y: A list, array, column of pandas, or tensor outside of graphs.
 
         Raises:
             ValueError: A name is not one of the model's labels, an index is out of range, or a
@@ -95,7 +98,9 @@ class ClassificationTask(Task):
         """
         y = to_array(y)
         if not isinstance(y, np.ndarray):
-            return y
+            if not hasattr(y, "__array__"):
+                return y
+            y = np.asarray(y)  # of a tensor
         if y.dtype.kind == "O":
             values = y.ravel().tolist()
             strings = [isinstance(value, str | bytes) for value in values]
@@ -123,13 +128,10 @@ class ClassificationTask(Task):
 
     def _check_indices(self, y: np.ndarray) -> np.ndarray:
         """Return numbers as indices, and raise ValueError if they cannot be."""
-        if y.ndim > 1:
-            # Arrays of several axes may be distributions over the classes, for another loss.
+        if self._may_be_distributions(y.shape):
             return y
         if y.dtype.kind == "b":
-            indices = label_lookup(self.label_names)
-            named = "true" in indices and "false" in indices
-            return self._name_indices(y.astype(str)) if named else y.astype("int32")
+            return np.where(y, *self._boolean_indices()).astype("int32")
         if y.dtype.kind == "f":
             wrong = y[~np.isfinite(y) | (y != np.floor(y))]
             if wrong.size:
@@ -140,6 +142,17 @@ class ClassificationTask(Task):
             if wrong.size:
                 raise self._wrong_label(wrong.flat[0])
         return y
+
+    def _may_be_distributions(self, shape: Any) -> bool:
+        """Return whether numbers of a shape may be distributions over the classes."""
+        return len(shape) > 1 and (shape[-1] != 1 or len(self.label_names) == 1)
+
+    def _boolean_indices(self) -> tuple[int, int]:
+        """Return the indices of True and False: by their names, if the labels have these."""
+        indices = label_lookup(self.label_names)
+        if "true" in indices and "false" in indices:
+            return indices["true"], indices["false"]
+        return 1, 0
 
     def _wrong_label(self, label: Any, where: str = "") -> ValueError:
         """Return the error for a label that is neither a name nor an index."""
@@ -163,31 +176,47 @@ class ClassificationTask(Task):
             isinstance(loss, str) and loss in names
         )
 
-    def label_indices(self, targets: Tensor) -> Tensor:
-        """Convert a string tensor of label names into indices; return other tensors unchanged.
+    def index_labels(self, targets: Tensor) -> Tensor:
+        """Convert the labels of a batch of a `tf.data.Dataset` into indices, in its graph.
 
-        It runs in a TensorFlow graph, for `tf.data`. An unknown name raises an error when its
-        batch is read.
+        It does what `preprocess_targets` does for arrays. A label that is unknown or out of range
+        raises an error when its batch is read.
+
+        Args:
+            targets: Names, booleans, or indices `(B,)` or `(B, 1)`; or distributions over the
+                classes `(B, C)`, which are returned unchanged.
+
+        Raises:
+            ValueError: The targets are floats without a shape, which may be either.
         """
         dtype = getattr(targets.dtype, "name", targets.dtype)
         if targets.shape.rank is None:
-            if dtype != "string" and "int" not in dtype:
+            if dtype not in ("string", "bool") and "int" not in dtype:
                 raise ValueError(
                     f"The {dtype} targets of the tf.data.Dataset have no shape. Pass "
                     "`output_signature` to tf.data.Dataset.from_generator."
                 )
             targets = with_rank(targets, 1)
-        if dtype != "string":
-            return targets
         import tensorflow as tf
 
-        matches = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
-        known = tf.debugging.Assert(
-            tf.reduce_all(tf.reduce_any(matches, axis=-1)),
-            [f"Labels must be names in {self.label_names}. Received:", targets],
+        if dtype == "string":
+            indices = tf.numpy_function(self._name_indices, [targets], tf.int32, stateful=False)
+            return tf.ensure_shape(indices, targets.shape)
+        if self._may_be_distributions(targets.shape):
+            return targets
+        if dtype == "bool":
+            return tf.where(targets, *self._boolean_indices())
+        count = len(self.label_names)
+        valid = (targets >= 0) & (targets < count)
+        if "float" in dtype:
+            valid &= tf.equal(targets, tf.floor(targets))
+        message = (
+            f"Labels must be names in {self.label_names}, or their indices, integers from 0 to "
+            f"{count - 1}. Received:"
         )
-        with tf.control_dependencies([known]):
-            return tf.argmax(tf.cast(matches, tf.int32), axis=-1, output_type=tf.int32)
+        wrong = tf.boolean_mask(targets, ~valid)
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])]):
+            return tf.cast(targets, "int64" if "float" in dtype else targets.dtype)
 
     def fit(
         self,
@@ -216,6 +245,7 @@ class ClassificationTask(Task):
         Raises:
             ValueError: There are no labels, a label is unknown, or a weight is no number from 0.
         """
+        self._check_validation_targets(kwargs.get("validation_data"))
         if class_weight is not None:
             kwargs["class_weight"] = self._class_weights(class_weight)
         return super().fit(x, y, batch_size, epochs, **kwargs)
@@ -229,22 +259,36 @@ class ClassificationTask(Task):
             self._check_targets(None)
         return arguments
 
-    def _check_targets(self, y: Any) -> None:
-        """Raise ValueError for missing labels, and distributions if the loss takes indices."""
+    def _check_targets(self, y: Any, argument: str = "") -> None:
+        """Raise ValueError for missing labels, and distributions if the loss takes indices.
+
+        Args:
+            y: The labels of arrays or lists of inputs.
+            argument: Name of the argument that holds inputs and labels, for the message; "" for
+                `x` and `y`.
+        """
+        where = f" in `{argument}`" if argument else ""
         if y is None:
             examples = self.description.examples
+            remedy = f"Pass {argument}=({examples}, labels)" if argument else "Pass `y`"
             raise ValueError(
-                f"There must be a label for each of the {examples}. Received: {examples} alone. "
-                "Pass `y`, or a data set of batches (inputs, labels)."
+                f"There must be a label for each of the {examples}{where}. Received: {examples} "
+                f"alone. {remedy}, or a data set of batches (inputs, labels)."
             )
         shape: tuple[int, ...] = tuple(getattr(to_array(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
-                f"Labels must be names in {self.label_names}, or their indices. Received: an "
-                f"array of shape {shape}, one number for each label. Pass "
+                f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
+                f"an array of shape {shape}, one number for each label. Pass "
                 "labels.argmax(axis=-1); or compile the model with "
                 "keras.losses.CategoricalCrossentropy(from_logits=True)."
             )
+
+    def _check_validation_targets(self, data: Any) -> None:
+        """Raise ValueError as `_check_targets` does, unless validation data is a data set."""
+        inputs, *rest = data if isinstance(data, tuple | list) and data else (data,)
+        if inputs is not None and not is_dataset(inputs):
+            self._check_targets(rest[0] if rest else None, "validation_data")
 
     def _class_weights(self, weights: Any) -> dict[int, float]:
         """Return the weight of every label by its index."""

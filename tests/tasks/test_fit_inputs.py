@@ -138,6 +138,16 @@ def test_inputs_without_labels_are_refused(models, task):
                 use(x, verbose=0)
 
 
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_labels_of_validation_data_are_checked(models, task):
+    x, y = INPUTS[task], OUTPUTS[task]
+    for validation in ((x,), (x, None), [x, None, np.ones(4)]):
+        with pytest.raises(ValueError, match=rf"label for each.*validation_data=\({task}, labels"):
+            models[task].fit(x, y, validation_data=validation, verbose=0)
+    with pytest.raises(ValueError, match=r"in `validation_data`.*shape \(4, 2\).*argmax"):
+        models[task].fit(x, y, validation_data=(x, np.eye(2)[LABELS]), verbose=0)
+
+
 @pytest.mark.parametrize("task", MODELS)
 @pytest.mark.parametrize(
     "x", [{"text": TEXTS}, {"a", "b"}, 5, None, object(), [None], [5], [("a", 1)]]

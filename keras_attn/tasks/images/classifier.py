@@ -248,7 +248,7 @@ class ImageClassifier(ClassificationTask):
         if not rest:
             return x
         targets, *weights = rest
-        return (x, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
+        return (x, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
     def logits(
         self, x: Any, batch_size: int = 256, views: int = 1, max_pixels: int | None = None

@@ -440,7 +440,7 @@ class TextClassifier(TextFitting):
         if not rest:
             return ids
         targets, *weights = rest
-        return (ids, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
+        return (ids, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         batch = super()._preprocess_item(index, x, *rest, training=training)

@@ -100,6 +100,7 @@ class TextFitting(ClassificationTask):
         """Train on texts, see `Task.fit`. Each batch is padded to the longest text in it."""
         held_out_size = kwargs.pop("validation_batch_size", None) or batch_size
         held_out = kwargs.get("validation_data")
+        self._check_validation_targets(held_out)
         if isinstance(held_out, tuple | list) and held_out and _are_texts(held_out[0]):
             kwargs["validation_data"] = self._batches(*held_out, batch_size=held_out_size)
         elif held_out_size != batch_size:
