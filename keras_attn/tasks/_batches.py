@@ -121,21 +121,26 @@ def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
     return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
 
 
-def check_first_batch(model: keras.Model, x: Any, batch_size: int | None) -> None:
-    """Raise ValueError if replicas cannot share the first batch of arrays equally.
+def check_first_batch(model: keras.Model, examples: int, batch_size: int | None) -> None:
+    """Raise ValueError if replicas cannot share the first batch of `fit` equally.
 
     Keras builds the variables of the optimizer from the first batch, and fails there with a
     message about `AddN`.
+
+    Args:
+        model: The model that is trained.
+        examples: Number of training examples, without those for validation.
+        batch_size: Examples per step; None is 32.
     """
-    if keras.backend.backend() != "tensorflow" or x is None or is_dataset(x):
+    if keras.backend.backend() != "tensorflow":
         return
     replicas = model.distribute_strategy.num_replicas_in_sync
-    examples = len(keras.tree.flatten(x)[0])
     first = min(32 if batch_size is None else batch_size, examples)
     if first % replicas:
         raise ValueError(
             f"`fit` on {replicas} replicas needs a first batch that they share equally. Received: "
-            f"{examples} examples and batch_size={batch_size}, the first batch is {first}. "
+            f"{examples} training examples and batch_size={batch_size}, the first batch is "
+            f"{first}. "
             f"Pass a `batch_size` that is a multiple of {replicas} and at most the number of "
             "examples."
         )

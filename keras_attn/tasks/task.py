@@ -1,6 +1,7 @@
 """The base class of all models that convert raw input into answers."""
 
 import importlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -296,7 +297,11 @@ class Task(SaveableModel):
         if hasattr(x, "element_spec") or hasattr(x, "__next__"):
             kwargs.setdefault("shuffle", False)  # a data set or generator defines its own order
         arguments = self._fit_arguments(x, y, training=True)
-        check_first_batch(self, arguments["x"], batch_size)
+        if arguments["x"] is not None and not is_dataset(arguments["x"]):
+            examples = len(keras.tree.flatten(arguments["x"])[0])
+            if kwargs.get("validation_data") is None:
+                examples = math.floor(examples * (1.0 - kwargs.get("validation_split", 0.0)))
+            check_first_batch(self, examples, batch_size)
         return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def evaluate(

@@ -14,7 +14,7 @@ import numpy as np
 from keras_attn._arrays import as_array, to_array
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
-from keras_attn.tasks._batches import is_dataset
+from keras_attn.tasks._batches import check_first_batch, is_dataset
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.texts._inputs import are_strings
@@ -116,6 +116,7 @@ class TextFitting(ClassificationTask):
             last = [None if argument is None else argument[size:] for argument in arguments]
             kwargs["validation_data"] = self._batches(*last, batch_size=held_out_size)
             arguments = [None if argument is None else argument[:size] for argument in arguments]
+        check_first_batch(self, len(arguments[0]), batch_size)
         shuffle = bool(kwargs.pop("shuffle", True))
         batches = self._batches(*arguments, batch_size=batch_size, training=True, shuffle=shuffle)
         return super().fit(batches, None, None, epochs, shuffle=False, **kwargs)
