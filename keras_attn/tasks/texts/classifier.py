@@ -212,9 +212,17 @@ class TextClassifier(TextFitting):
         return TextTrainingData(self, dataset, recipe)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
-        """Calibrate the scores on the validation texts."""
+        """Calibrate the scores on the validation texts.
+
+        If training has diverged and a logit is not finite, the temperature is 1: the run can then
+        be saved, and reports the divergence.
+        """
         assert isinstance(data, TextTrainingData)
-        return {"temperature": self.calibrate(data.validation)}
+        logits = self.logits(data.validation)
+        if not np.isfinite(logits).all():
+            self.temperature.assign(1.0)
+            return {"temperature": 1.0}
+        return {"temperature": self._calibrate(logits, data.validation.labels)}
 
     def evaluate_split(self, split: TextSplit) -> dict[str, Any]:
         """Return the metrics of a split.
@@ -306,9 +314,13 @@ class TextClassifier(TextFitting):
                 "`calibrate` needs the label of each text. Pass `labels`, or the result of "
                 "`encode(texts, labels)`."
             )
+        return self._calibrate(self.logits(encoded), encoded.labels)
+
+    def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """Fit the temperature to the logits of held-out texts, and return it."""
         # Undo the division by the current temperature.
-        logits = self.logits(encoded).astype("float64") * float(self.temperature)
-        self.temperature.assign(fit_temperature(logits, encoded.labels))
+        logits = logits.astype("float64") * float(self.temperature)
+        self.temperature.assign(fit_temperature(logits, labels))
         return float(self.temperature)
 
     def logits(self, x: Any, batch_size: int = BATCH) -> np.ndarray:

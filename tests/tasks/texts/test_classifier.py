@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attn.datasets import TextSplit
 from keras_attn.tasks import (
     TextClassifier,
     expected_calibration_error,
@@ -17,6 +18,7 @@ from keras_attn.tasks import (
     from_architecture,
 )
 from keras_attn.tasks.coverage import coverage_warnings
+from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.text import NGramEncoder
 from tests.conftest import ROOT
 from tests.tasks.small_classifiers import LABELS, NAMES, NEW, SIZES, SMALL, TEXTS, make
@@ -169,6 +171,23 @@ def test_the_calibration_error_by_hand():
     assert received == pytest.approx(expected)
     one_bin = abs(right.mean() - scores.mean())
     assert expected_calibration_error(probabilities, 1 - right, 1) == pytest.approx(one_bin)
+
+
+def test_a_model_that_diverged_is_finalized_and_evaluated_without_calibration():
+    model = make()
+    model.adapt(TEXTS, LABELS)
+    data = object.__new__(TextTrainingData)
+    data.validation = model.encode(TEXTS, LABELS)
+    assert model.finalize(data)["temperature"] == float(model.temperature) != 1.0
+    model.network.set_weights([np.full_like(w, np.nan) for w in model.network.get_weights()])
+    assert model.finalize(data) == {"temperature": 1.0}
+    assert float(model.temperature) == 1.0
+    texts = np.array(TEXTS, object)
+    metrics = model.evaluate_split(TextSplit(texts, np.array(LABELS, "int32")))
+    assert np.isnan(metrics["loss"])
+    assert np.isnan(metrics["calibration_error"])
+    with pytest.raises(ValueError, match="finite logits"):
+        model.calibrate(TEXTS, LABELS)
 
 
 def test_labels_that_cannot_be_are_refused_by_what_they_are():
