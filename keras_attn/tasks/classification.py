@@ -1,5 +1,6 @@
 """Shared code of image and text classifiers: labels, answers, a replaceable head."""
 
+import inspect
 import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -329,7 +330,9 @@ class ClassificationTask(Task):
             A `keras_attn.tasks.ClassificationReport`, which `rich.print` displays.
 
         Raises:
-            ValueError: A label is unknown, or the numbers of inputs and labels differ.
+            TypeError: An option is unknown.
+            ValueError: A label is unknown, the numbers of inputs and labels differ, or there are
+                no labels.
 
         Example:
 
@@ -339,20 +342,33 @@ class ClassificationTask(Task):
         >>> report.classes["red"].support, report.confusion.shape
         (495, (4, 4))
         """
+        parameters = inspect.signature(self._evaluate).parameters.values()
+        accepted = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        for name in options:
+            if name not in accepted:
+                raise TypeError(unknown("option of `report`", name, accepted))
+        if y is None and not (hasattr(x, "inputs") and hasattr(x, "targets")):
+            raise ValueError(
+                "`report` needs `y`, the label of each input; or a split, such as "
+                f"dataset['test'], as `x`. Received: {type(x).__name__} alone."
+            )
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))
         if labels.shape != (len(inputs),):
             raise ValueError(
-                f"There must be one label an input. Received: {len(inputs)} inputs, labels of "
+                f"There must be one label per input. Received: {len(inputs)} inputs, labels of "
                 f"shape {labels.shape}."
             )
         metrics, answers = self._evaluate(inputs, labels, **options)
         return classification_report(labels, answers, self.label_names, metrics)
 
-    def _evaluate(
-        self, inputs: Any, labels: np.ndarray, **options: Any
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the metrics, and the index of the label that the model gives each input."""
+    def _evaluate(self, *args: Any, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the metrics, and the index of the predicted label of each input.
+
+        Args:
+            *args: Raw inputs and the indices of their labels.
+            **options: Options of `evaluate_split`, which subclasses name as keyword arguments.
+        """
         raise NotImplementedError
 
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:

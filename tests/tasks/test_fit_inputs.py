@@ -1,5 +1,7 @@
 """What `fit`, `evaluate` and calls take for all tasks, and what they say of the rest."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -182,14 +184,19 @@ def test_tables_of_pandas_are_refused_and_columns_read(models):
 def test_calls_take_raw_inputs_outside_of_graphs(models):
     texts, images = models["texts"], models["images"]
     expected = texts.logits(TEXTS)
-    for x in (TEXTS, tuple(TEXTS), np.array(TEXTS)):
+    for x in (TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, object)):
         np.testing.assert_allclose(np.asarray(texts(x)), expected, atol=1e-5)
     larger = IMAGES.repeat(2, axis=1)
     np.testing.assert_allclose(np.asarray(images(list(larger))), images.logits(larger), atol=1e-5)
     with pytest.raises(TypeError, match=r"encode.*translate\(texts\).*list"):
         models["pairs"](TEXTS)
-    with pytest.raises(TypeError, match="into a list"):
-        texts("a film")
+    for wrong in ("a film", np.array([["a film"]]), np.array([["a film"]], object)):
+        with pytest.raises(TypeError, match=r"into a list|one column"):
+            texts(wrong)
+    pillow = pytest.importorskip("PIL.Image").new("RGB", (32, 32))
+    for one in ("a.png", pathlib.Path("a.png"), pillow):
+        with pytest.raises(TypeError, match="Put the image in a list"):
+            images(one)
     with pytest.raises(ValueError, match=r"0\.\.255"):
         images(IMAGES / 255)
     for channels in (1, 2, 4):
@@ -264,6 +271,29 @@ def test_labels_may_be_a_column_whole_floats_or_distributions():
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     loss, *_ = model.evaluate(x, np.eye(2)[LABELS], verbose=0)
     assert loss == pytest.approx(expected[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [-1, 0, 2.5, True])
+@pytest.mark.parametrize("task", MODELS)
+def test_batch_sizes_below_1_are_refused(models, task, batch_size):
+    model, x = models[task], INPUTS[task]
+    if task == "pairs":
+        uses = [(use, (x, TARGETS)) for use in (model.score, model.logits)]
+        uses += [(use, (x,)) for use in (model.translate, model.answers)]
+    else:
+        uses = [(use, (x,)) for use in (model.classify, model.answers, model.logits)]
+        uses += [(model.features, (x,)), (model.probabilities, (x,)), (model.classify, (x[0],))]
+    for use, arguments in uses:
+        with pytest.raises(ValueError, match=r"`batch_size` must be an integer of at least 1"):
+            use(*arguments, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_answers_take_several_inputs_and_not_one(models, task):
+    one = "photo.png" if task == "images" else TEXTS[0]
+    with pytest.raises(TypeError, match=r"in(to)? a list"):
+        models[task].answers(one)
+    assert len(models[task].answers(tuple(INPUTS[task]))) == 4
 
 
 def test_every_task_has_a_model_here():

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_attn import models
 from keras_attn._types import Tensor
+from keras_attn._validation import check_positive_integer
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -150,7 +151,12 @@ class TextClassifier(TextFitting):
         return classifier
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(inputs, str | bytes | list | tuple) or hasattr(inputs, "to_numpy"):
+        is_array = isinstance(inputs, np.ndarray) and are_strings(inputs)
+        if (
+            isinstance(inputs, str | bytes | list | tuple)
+            or hasattr(inputs, "to_numpy")
+            or is_array
+        ):
             inputs = self.preprocess_inputs(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
@@ -237,9 +243,7 @@ class TextClassifier(TextFitting):
         """
         return self._evaluate(split.texts, split.labels)[0]
 
-    def _evaluate(
-        self, inputs: Any, labels: np.ndarray, **options: Any
-    ) -> tuple[dict[str, Any], np.ndarray]:
+    def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
         answers = probabilities.argmax(axis=-1)
@@ -329,7 +333,12 @@ class TextClassifier(TextFitting):
         Args:
             x: Texts, as for `fit`, or `EncodedTexts`.
             batch_size: Number of texts in a batch. Texts of similar length are batched together.
+
+        Raises:
+            TypeError: An element of `x` is not a string.
+            ValueError: `batch_size` is not a positive integer.
         """
+        check_positive_integer("batch_size", batch_size)
         x = x if isinstance(x, EncodedTexts) else as_texts(x)
         logits = np.zeros((len(x), len(self.label_names)), "float32")
         for rows, ids in self._by_length(x, batch_size):
@@ -338,6 +347,7 @@ class TextClassifier(TextFitting):
 
     def features(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
+        check_positive_integer("batch_size", batch_size)
         x = x if isinstance(x, EncodedTexts) else as_texts(x)
         features = np.zeros((len(x), self.backbone.output_shape[-1]), "float32")
         for rows, ids in self._by_length(x, batch_size):
@@ -381,15 +391,17 @@ class TextClassifier(TextFitting):
 
         Raises:
             TypeError: An element of `texts` is not a string.
+            ValueError: `batch_size` is not a positive integer.
         """
         if isinstance(texts, str | bytes):
-            return self.answers([texts])[0]
+            return self.answers([texts], batch_size=batch_size)[0]
         return self.answers(texts, batch_size=batch_size)
 
     def answers(
         self, inputs: Sequence[Any], *, batch_size: int = BATCH
     ) -> list[TextClassification]:
         """Return the answer for each text, see `classify`."""
+        check_positive_integer("batch_size", batch_size)
         inputs = as_texts(inputs)
         answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
