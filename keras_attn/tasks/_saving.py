@@ -33,7 +33,6 @@ class SaveableModel(keras.Model):
     def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
-        self._has_trained_weights = False  # set where the weights of an entry are loaded
         self._has_loaded_weights = False
         self._loads_optimizer = False
 

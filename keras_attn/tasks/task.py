@@ -187,8 +187,7 @@ class Task(SaveableModel):
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what trained weights depend on."""
-        loaded = self._has_loaded_weights and self._is_adapted
-        if self._has_trained_weights or self.initialized_from is not None or loaded:
+        if self.initialized_from is not None or (self._has_loaded_weights and self._is_adapted):
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "

@@ -268,7 +268,6 @@ def _load(
         check_finite(model, f"The weights file {path}")
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    model._has_trained_weights = True
     model.use_dataset_info(datasets.describe_dataset(entry.recipe.dataset))
     return sha256(path)
 

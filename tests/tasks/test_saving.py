@@ -104,6 +104,12 @@ def test_what_a_loaded_model_was_trained_on_is_not_replaced(tmp_path):
         else:
             loaded.adapt(texts, labels)
             assert loaded.classify("fine").label == "good"
+
+
+def test_what_an_entry_was_trained_on_is_not_replaced():
+    model = keras_attn.build("shapes_small_attention_cnn")
+    with pytest.raises(ValueError, match=r"trained weights.*`adapt` would replace"):
+        model.adapt(np.zeros((2, 32, 32, 3), "uint8"))
     images = from_architecture("small_attention_cnn", ("a", "b"), filters=(4, 8))
     images.save(tmp_path / "images.keras")
     keras_attn.load(tmp_path / "images.keras").adapt(IMAGES)
