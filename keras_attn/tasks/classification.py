@@ -1,7 +1,7 @@
 """Shared code of image and text classifiers: labels, answers, a replaceable head."""
 
 import inspect
-import numbers
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,11 +9,12 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._arrays import to_array
+from keras_attn._arrays import as_array, to_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.tasks._batches import is_dataset, with_rank
+from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
@@ -226,7 +227,7 @@ class ClassificationTask(Task):
         batch_size: int | None = None,
         epochs: int = 1,
         *,
-        class_weight: Mapping[Any, float] | Sequence[float] | None = None,
+        class_weight: Mapping[Any, float] | Sequence[float] | str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Train on raw inputs and labels, as `keras.Model.fit` does.
@@ -237,18 +238,27 @@ class ClassificationTask(Task):
             batch_size: Examples per step; the default is 32.
             epochs: Passes over the data.
             class_weight: Weight of the loss of each label: a dictionary by index or name, where
-                labels that are left out have weight 1; or a weight for each label, in order.
+                labels that are left out have weight 1; a weight for each label, in order; or
+                `"balanced"`, by which all labels of `y` count alike, with a mean weight of 1. The
+                loss of a batch is the sum of the weighted losses over the number of its examples,
+                as in Keras. (The recipe key `training.class_weights` divides by the sum of the
+                weights.)
             **kwargs: See `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: There are no labels, a label is unknown, or a weight is no number from 0.
+            ValueError: There are no labels, a label is unknown, a weight is not a finite number of
+                at least 0, or the weights are `"balanced"` and `x` is a data set.
         """
         self._check_validation_targets(kwargs.get("validation_data"))
         if class_weight is not None:
-            kwargs["class_weight"] = self._class_weights(class_weight)
+            labels = None if is_dataset(x) else as_array(y)
+            fraction = kwargs.get("validation_split", 0.0)
+            if labels is not None and fraction and kwargs.get("validation_data") is None:
+                labels = labels[: math.floor(len(labels) * (1.0 - fraction))]
+            kwargs["class_weight"] = self._class_weights(class_weight, labels)
         return super().fit(x, y, batch_size, epochs, **kwargs)
 
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
@@ -291,32 +301,27 @@ class ClassificationTask(Task):
         if inputs is not None and not is_dataset(inputs):
             self._check_targets(rest[0] if rest else None, "validation_data")
 
-    def _class_weights(self, weights: Any) -> dict[int, float]:
-        """Return the weight of every label by its index."""
-        labels = self.label_names
-        if isinstance(weights, list | tuple | np.ndarray):
-            if len(weights) != len(labels):
+    def _class_weights(self, setting: Any, y: Any) -> dict[int, float]:
+        """Return the weight of every label by its index.
+
+        Args:
+            setting: The argument `class_weight` of `fit`.
+            y: The labels of the training examples; None for a data set.
+        """
+        labels = np.zeros(0, "int64")
+        if isinstance(setting, str) and setting == "balanced":
+            if y is None:
                 raise ValueError(
-                    f"`class_weight` must have a weight for each of the {len(labels)} labels. "
-                    f"Received: {len(weights)} weights."
+                    '`class_weight="balanced"` needs the labels of all examples, as `y`. Received: '
+                    "a data set, or no `y`. Pass a dictionary from labels to weights."
                 )
-            weights = dict(enumerate(weights))
-        if not isinstance(weights, Mapping):
-            raise ValueError(
-                "`class_weight` must be a dictionary from labels to weights, or a weight for each "
-                f"label. Received: {weights!r}."
-            )
-        by_index = dict.fromkeys(range(len(labels)), 1.0)
-        for label, weight in weights.items():
-            index = labels.index(label) if label in labels else label
-            if isinstance(index, bool | str) or index not in by_index:
-                raise ValueError(unknown("label in `class_weight`", label, labels))
-            if not isinstance(weight, numbers.Real) or not 0.0 <= float(weight) < float("inf"):
-                raise ValueError(
-                    f"`class_weight` must have weights from 0. Received: {weight!r} for {label!r}."
-                )
-            by_index[int(index)] = float(weight)
-        return by_index
+            labels = np.asarray(self.preprocess_targets(y))
+            if self._may_be_distributions(labels.shape):
+                labels = labels.argmax(axis=-1)
+            labels = labels.ravel()
+        weights = class_weights(setting, labels, self.label_names, "class_weight")
+        assert weights is not None
+        return dict(enumerate(weights.tolist()))
 
     def report(self, x: Any, y: Any = None, **options: Any) -> ClassificationReport:
         """Evaluate by class: precision, recall, F1 and the confusion matrix.

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_attn.tasks import ImageClassifier, TextClassifier, Translator, from_architecture
@@ -163,11 +164,20 @@ def test_what_is_no_input_is_refused_by_its_type(models, task, x):
         answers(x)
 
 
-@pytest.mark.parametrize("x", [["a", None], ["a", float("nan")], np.array(["a", None])])
+@pytest.mark.parametrize(
+    "x", [["a", None], ["a", float("nan")], np.array(["a", None]), ["a", pd.NA], ["a", pd.NaT]]
+)
 def test_missing_texts_are_named_with_a_remedy(models, x):
     for use in (models["texts"].classify, models["texts"].logits, models["pairs"].translate):
         with pytest.raises(TypeError, match=r"as element 1\. Replace what is missing by \"\""):
             use(x)
+
+
+def test_one_text_is_refused_by_the_name_of_its_argument(models):
+    with pytest.raises(TypeError, match=r"`sources` must be a list.*one string: 'a'.*into a list"):
+        models["pairs"].encode("a", ["b"])
+    with pytest.raises(TypeError, match=r"`targets` must be .*shape \(\)\. Put a single text into"):
+        models["pairs"].encode(["a"], np.array("b"))
 
 
 def test_tables_of_pandas_are_refused_and_columns_read(models):
@@ -219,10 +229,33 @@ def test_class_weights_change_steps_as_weights_of_examples_do():
 
 
 @pytest.mark.parametrize(
-    "weights", [{0: 1.0, 1: 3.0}, {"good": 3.0}, {np.int64(1): 3}, [1, 3.0], np.array([1.0, 3.0])]
-)
+    "weights",
+    [
+        {0: 1.0, 1: 3.0}, {"good": 3.0}, {" good": 3}, {np.int64(1): 3}, [1, 3.0],
+        np.array([1.0, 3.0]),
+    ],
+)  # fmt: skip
 def test_class_weights_are_by_index_or_name(models, weights):
-    assert models["texts"]._class_weights(weights) == {0: 1.0, 1: 3.0}
+    assert models["texts"]._class_weights(weights, None) == {0: 1.0, 1: 3.0}
+
+
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_balanced_class_weights_are_those_of_the_training_labels(monkeypatch, task):
+    x, y = INPUTS[task], ["good", "good", "good", "bad"]
+    model = MODELS[task]()
+    weights = []
+
+    def fit(self, *args, **kwargs):
+        weights.append(kwargs["class_weight"])
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    for labels in (y, np.array([1, 1, 1, 0])):
+        model.fit(x, labels, class_weight="balanced", verbose=0)
+        assert weights[-1] == {0: pytest.approx(2.0), 1: pytest.approx(2 / 3)}
+    model.fit(x, y, class_weight="balanced", validation_split=0.25, verbose=0)
+    assert weights[-1] == {0: 1.0, 1: 0.5}  # none of the first three is bad
+    with pytest.raises(ValueError, match=r'class_weight="balanced"` needs the labels'):
+        model.fit(((x, y) for _ in range(1)), class_weight="balanced", verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +264,13 @@ def test_class_weights_are_by_index_or_name(models, weights):
         ({"fine": 1.0}, r"Unknown label in `class_weight`.*'fine'"),
         ({2: 1.0}, r"Unknown label in `class_weight`.*received 2"),
         ({True: 1.0}, "Unknown label"),
-        ({0: -1.0}, "weights from 0"),
-        ({0: float("nan")}, "weights from 0"),
-        ({0: "1"}, "weights from 0"),
+        ({0: -1.0}, "finite numbers of at least 0"),
+        ({0: float("nan")}, "finite numbers of at least 0"),
+        ({0: "1"}, "finite numbers of at least 0"),
+        ({0: True}, "finite numbers of at least 0"),
+        ({0: 1.0, "bad": 2.0}, r"one weight per label.*two for 'bad'"),
         ([1.0], r"each of the 2 labels.*1 weights"),
-        ("balanced", "dictionary from labels"),
+        ("equal", "dictionary from labels"),
     ],
 )
 def test_other_class_weights_are_refused(models, weights, match):

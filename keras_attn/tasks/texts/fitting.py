@@ -117,6 +117,8 @@ class TextFitting(ClassificationTask):
             kwargs["validation_data"] = self._batches(*last, batch_size=held_out_size)
             arguments = [None if argument is None else argument[:size] for argument in arguments]
         check_first_batch(self, len(arguments[0]), batch_size)
+        if kwargs.get("class_weight") is not None:
+            kwargs["class_weight"] = self._class_weights(kwargs["class_weight"], arguments[1])
         shuffle = bool(kwargs.pop("shuffle", True))
         batches = self._batches(*arguments, batch_size=batch_size, training=True, shuffle=shuffle)
         return super().fit(batches, None, None, epochs, shuffle=False, **kwargs)
