@@ -280,8 +280,12 @@ def test_other_class_weights_are_refused(models, weights, match):
 
 def test_weights_are_refused_for_pairs(models):
     for name in ("sample_weight", "class_weight", "validation_split"):
-        with pytest.raises(ValueError, match=f"`{name}` is not supported for pairs"):
+        with pytest.raises(ValueError, match=rf"`{name}` is not supported for pairs.*Received: \["):
             models["pairs"].fit(TEXTS, TARGETS, verbose=0, **{name: [1.0] * 4})
+    with pytest.raises(ValueError, match=r"0\.5\. Pass validation_data=\(sources, targets\)"):
+        models["pairs"].fit(TEXTS, TARGETS, verbose=0, validation_split=0.5)
+    model = pairs_model()
+    assert model.fit(TEXTS, TARGETS, verbose=0, validation_split=0.0).history["loss"]
 
 
 @pytest.mark.parametrize(
