@@ -19,6 +19,7 @@ from keras_attn.tasks._batches import (
     check_first_batch,
     is_dataset,
     preprocess_generator,
+    refuse_torch_loader,
 )
 from keras_attn.tasks._saving import SaveableModel
 from keras_attn.tasks.training_data import TrainingData
@@ -286,6 +287,9 @@ class Task(SaveableModel):
 
         Returns:
             A `keras.callbacks.History`.
+
+        Raises:
+            TypeError: `x` is a data loader of torch.
         """
         validation = kwargs.get("validation_data")
         if validation is not None:
@@ -326,6 +330,7 @@ class Task(SaveableModel):
 
     def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return preprocessed inputs, with preprocessed targets and weights if there are any."""
+        refuse_torch_loader(x, type(self).__name__)
         if hasattr(x, "element_spec"):
             # A distributed data set has no `map`: its elements must be what the network reads.
             if not hasattr(x, "map") or not self._is_raw(x.element_spec):

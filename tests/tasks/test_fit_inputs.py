@@ -83,6 +83,44 @@ def test_generators_of_raw_batches_are_read(models, task):
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
 
 
+def test_generators_may_yield_a_list_of_texts(models):
+    batches = (TEXTS[rows] for rows in (slice(0, 3), slice(3, 4)))
+    logits = models["texts"].predict(batches, verbose=0)
+    np.testing.assert_allclose(logits, models["texts"].logits(TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_data_loaders_of_torch_are_refused_with_a_remedy(models, task):
+    loader_type = type("DataLoader", (), {"__module__": "torch.utils.data.dataloader"})
+    for use in (models[task].fit, models[task].evaluate, models[task].predict):
+        with pytest.raises(TypeError, match=r"DataLoader of torch.*generator of its batches"):
+            use(loader_type())
+    with pytest.raises(TypeError, match=r"DataLoader of torch"):
+        models[task].fit(INPUTS[task], OUTPUTS[task], validation_data=loader_type(), verbose=0)
+
+
+def test_batches_of_keras_are_told_of_the_begin_and_end_of_epochs(models):
+    class Batches(keras.utils.PyDataset):
+        begins, ends = 0, 0
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return TEXTS, STRINGS
+
+        def on_epoch_begin(self):
+            self.begins += 1
+
+        def on_epoch_end(self):
+            self.ends += 1
+
+    batches = Batches()
+    models["texts"].fit(batches, epochs=2, verbose=0)
+    assert batches.begins == 2
+    assert batches.ends >= 2
+
+
 @pytest.mark.parametrize("task", MODELS)
 def test_data_sets_without_shapes_are_read(models, task):
     import tensorflow as tf
