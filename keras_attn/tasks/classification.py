@@ -171,7 +171,7 @@ class ClassificationTask(Task):
 
     @property
     def _loss_reads_indices(self) -> bool:
-        """Whether the compiled loss takes the index of the label, not a distribution."""
+        """Return whether the compiled loss takes the index of the label, not a distribution."""
         names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
         loss = getattr(self, "loss", None)
         return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
@@ -364,8 +364,8 @@ class ClassificationTask(Task):
                 f"There must be one label per input. Received: {len(inputs)} inputs, labels of "
                 f"shape {labels.shape}."
             )
-        metrics, answers = self._evaluate(inputs, labels, **options)
-        return classification_report(labels, answers, self.label_names, metrics)
+        metrics, predictions = self._evaluate(inputs, labels, **options)
+        return classification_report(labels, predictions, self.label_names, metrics)
 
     def _evaluate(self, *args: Any, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
         """Return the metrics, and the index of the predicted label of each input.

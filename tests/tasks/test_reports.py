@@ -57,17 +57,17 @@ def test_a_report_of_nothing_has_zeros():
 
 
 @pytest.mark.parametrize(
-    ("labels", "answers", "match"),
+    ("labels", "predictions", "match"),
     [
-        ([0, 1], [0], "one answer a label"),
+        ([0, 1], [0], "one prediction per label"),
         ([0, 2], [0, 1], "`labels` must be integers from 0 to 1"),
-        ([0, 1], [0, -1], "`answers` must be integers from 0 to 1"),
+        ([0, 1], [0, -1], "`predictions` must be integers from 0 to 1"),
         ([0.0, 1.0], [0, 1], "float64"),
     ],
 )
-def test_other_labels_and_answers_are_refused(labels, answers, match):
+def test_other_labels_and_predictions_are_refused(labels, predictions, match):
     with pytest.raises(ValueError, match=match):
-        classification_report(labels, answers, ("a", "b"))
+        classification_report(labels, predictions=predictions, label_names=("a", "b"))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -184,16 +184,16 @@ class ImageClassifier(ClassificationTask):
     ) -> tuple[dict[str, Any], np.ndarray]:
         check_views(views)
         logits = self.logits(inputs)
-        answers = logits.argmax(axis=-1)
+        predictions = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
-            "accuracy": float((answers == labels).mean()),
+            "accuracy": float((predictions == labels).mean()),
             "loss": cross_entropy(softmax(logits.astype("float64")), labels),
             "examples": len(labels),
         }
         if views > 1:
             correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
-        return metrics, answers
+        return metrics, predictions
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.

@@ -246,8 +246,8 @@ class TextClassifier(TextFitting):
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
-        answers = probabilities.argmax(axis=-1)
-        correct = answers == labels
+        predictions = probabilities.argmax(axis=-1)
+        correct = predictions == labels
         lengths = encoded.lengths  # long texts count with the words that are read
         by_length, lower = [], 0.0
         for bound in (*LENGTH_BOUNDS, np.inf):
@@ -268,7 +268,7 @@ class TextClassifier(TextFitting):
             "calibration_error": expected_calibration_error(probabilities, labels),
             "by_length": by_length,
         }
-        return metrics, answers
+        return metrics, predictions
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Return texts as ids, for repeated passes over the same texts.
@@ -506,7 +506,7 @@ class TextClassifier(TextFitting):
 
     @property
     def _has_fixed_ratios(self) -> bool:
-        """Whether the network has log-count ratios as fixed features."""
+        """Return whether the network has log-count ratios as fixed features."""
         return models.ngram_embedding(self.network).num_ratios > 0
 
     def _by_length(self, x: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -537,7 +537,7 @@ class TextClassifier(TextFitting):
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
-                f"There must be one label a text. Received: {len(texts)} texts, labels of shape "
+                f"There must be one label per text. Received: {len(texts)} texts, labels of shape "
                 f"{indices.shape}."
             )
         if len(indices) and indices.dtype.kind not in "iu":

@@ -193,9 +193,9 @@ def test_a_model_that_diverged_is_finalized_and_evaluated_without_calibration():
 def test_labels_that_cannot_be_are_refused_by_what_they_are():
     model = make()
     for labels, match in (
-        (None, r"one label a text. Received: 7 texts, labels of shape \(\)"),
-        (LABELS[:-1], r"one label a text. Received: 7 texts, labels of shape \(6,\)"),
-        (np.eye(2)[LABELS], r"one label a text.*\(7, 2\)"),
+        (None, r"one label per text. Received: 7 texts, labels of shape \(\)"),
+        (LABELS[:-1], r"one label per text. Received: 7 texts, labels of shape \(6,\)"),
+        (np.eye(2)[LABELS], r"one label per text.*\(7, 2\)"),
         (np.array(LABELS) * 0.5, r"integers from 0 to 1.*Received: 0\.5"),
         ([*map(float, LABELS[:-1]), float("nan")], "Received: nan. A label is missing"),
         ([*(NAMES[label] for label in LABELS[:-1]), "god"], r"'bad', 'good'.*Received: 'god'"),
@@ -208,7 +208,7 @@ def test_labels_that_cannot_be_are_refused_by_what_they_are():
             model.adapt(TEXTS, labels)
     assert not model.encoder.filled
     model.adapt(TEXTS, LABELS)
-    with pytest.raises(ValueError, match="one label a text"):
+    with pytest.raises(ValueError, match="one label per text"):
         model.encode(TEXTS, LABELS[:-1])
     with pytest.raises(ValueError, match="`calibrate` needs the label of each text"):
         model.calibrate(TEXTS)
