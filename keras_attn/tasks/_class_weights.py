@@ -108,7 +108,8 @@ def _label_index(label: Any, label_names: Sequence[str]) -> int | None:
     """Return the index of a label by its name or index, or None if there is no such label."""
     is_boolean = isinstance(label, bool | np.bool_)
     if isinstance(label, numbers.Real) and not is_boolean:
-        known = float(label).is_integer() and 0 <= label < len(label_names)
-        return int(label) if known else None
+        number = float(label)
+        known = number.is_integer() and 0 <= number < len(label_names)
+        return int(number) if known else None
     indices = label_lookup(label_names)
     return indices.get(label if isinstance(label, str) else "", indices.get(label_name(label)))

@@ -94,16 +94,16 @@ def check_images(images: np.ndarray) -> None:
         )
     check_channels(images.shape, received)
     if images.dtype != np.uint8:
-        remedy = {
+        remedies = {
             "f": " Convert floats in 0..1 with (images * 255).round().astype('uint8'), and floats "
             "in 0..255 with images.round().astype('uint8').",
             "b": " Convert booleans with images.astype('uint8') * 255.",
         }
         integers = " Convert integers in 0..255 with images.astype('uint8')."
-        remedy |= {"i": integers, "u": integers}
+        remedies |= {"i": integers, "u": integers}
         raise TypeError(
             f"Images must be uint8, with values in 0..255. {received}"
-            f"{remedy.get(images.dtype.kind, '')}"
+            f"{remedies.get(images.dtype.kind, '')}"
         )
 
 

@@ -201,7 +201,8 @@ class SearchModel(PairModel):
         batch_size: int = BATCH,
     ) -> list[Any]:
         """Return the translation of each text, or `n_best` of them, see `translate`."""
-        return self.translate(as_texts(inputs), beam_size, n_best=n_best, batch_size=batch_size)
+        texts: Any = as_texts(inputs)
+        return self.translate(texts, beam_size, n_best=n_best, batch_size=batch_size)
 
     def _restrictions(
         self,
