@@ -157,7 +157,8 @@ class TextClassifier(TextFitting):
             or hasattr(inputs, "to_numpy")
             or is_array
         ):
-            inputs = self.preprocess_inputs(inputs)
+            training = args[0] if args else kwargs.get("training")
+            inputs = self.preprocess_inputs(inputs, training=bool(training))
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
