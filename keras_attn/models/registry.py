@@ -186,9 +186,8 @@ def build(architecture: str, **settings: Any) -> keras.Model:
     """
     info, config = describe_architecture(architecture), configure(architecture, **settings)
     received = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    with naming_lack_of_memory(
-        f"the weights of {architecture!r}", f"Reduce its sizes. Received: {received}"
-    ):
+    remedy = "Reduce its sizes" + (f". Received: {received}" if received else "")
+    with naming_lack_of_memory(f"the weights of {architecture!r}", remedy):
         return info.build(config)
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from keras_attn.tasks.images.explanation import ImageExplanation
     from keras_attn.tasks.images.plots import plot_attention
     from keras_attn.tasks.reports import (
-        ClassFigures,
         ClassificationReport,
+        ClassMetrics,
         classification_report,
     )
     from keras_attn.tasks.task import Answer, Explanation, Report, Task
@@ -43,7 +43,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],
-        "reports": ["ClassFigures", "ClassificationReport", "classification_report"],
+        "reports": ["ClassMetrics", "ClassificationReport", "classification_report"],
         "task": ["Answer", "Explanation", "Report", "Task"],
         "texts.answers": ["TextClassification"],
         "texts.classifier": ["TextClassifier"],

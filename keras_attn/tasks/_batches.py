@@ -1,5 +1,6 @@
 """Batches that users pass to `fit`, `evaluate` and `predict` of a task."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,26 @@ class PreprocessedBatches(keras.utils.PyDataset):
         parts = as_tuple(self.batches[index])
         return self.task._preprocess_item(index, *parts, training=self.training)
 
+    def on_epoch_begin(self) -> None:
+        """Call `on_epoch_begin` of the batches."""
+        self.batches.on_epoch_begin()
+
     def on_epoch_end(self) -> None:
         """Call `on_epoch_end` of the batches."""
         self.batches.on_epoch_end()
 
 
 def preprocess_generator(batches: Iterator[Any], task: "Task", training: bool) -> Iterator[Any]:
-    """Yield the preprocessed batches of a generator, as tuples."""
+    """Yield the preprocessed batches of a generator, as tuples.
+
+    A list holds the parts of a batch, such as `[inputs, targets]`, unless it is one of texts or
+    paths.
+    """
     for index, batch in enumerate(batches):
-        parts = tuple(batch) if isinstance(batch, list) else as_tuple(batch)
+        has_parts = isinstance(batch, list) and not (
+            batch and isinstance(batch[0], str | bytes | os.PathLike)
+        )
+        parts = tuple(batch) if has_parts else as_tuple(batch)
         if len(parts) > 3:
             raise ValueError(
                 "A generator must yield batches of inputs, (inputs, targets) or (inputs, targets, "
@@ -96,9 +108,27 @@ def is_dataset(x: Any) -> bool:
     """Return whether `x` yields batches: a data set, a data loader or a generator."""
     if isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec"):
         return True
-    torch_loader = type(x).__module__.startswith("torch.utils.data")
     distributed = type(x).__name__ == "DistributedDataset"
-    return torch_loader or distributed or hasattr(x, "__next__")
+    return _is_torch_loader(x) or distributed or hasattr(x, "__next__")
+
+
+def refuse_torch_loader(x: Any, task: str) -> None:
+    """Raise TypeError for a data loader of torch, whose batches would not be preprocessed.
+
+    Args:
+        x: The argument `x` of `fit`, `evaluate` or `predict`, or validation data.
+        task: Name of the model's class, for the message.
+    """
+    if _is_torch_loader(x):
+        raise TypeError(
+            f"{task} takes arrays, lists, tf.data.Dataset, keras.utils.PyDataset and generators. "
+            f"Received: {type(x).__name__} of torch. Pass a generator of its batches, (batch for _ "
+            "in range(epochs) for batch in loader), with steps_per_epoch=len(loader)."
+        )
+
+
+def _is_torch_loader(x: Any) -> bool:
+    return type(x).__module__.startswith("torch.utils.data")
 
 
 def as_tuple(x: Any) -> tuple[Any, ...]:
@@ -121,21 +151,26 @@ def alternate_lengths(ids: np.ndarray, index: int) -> np.ndarray:
     return np.pad(ids, [(0, missing if axis == 1 else 0) for axis in range(ids.ndim)])
 
 
-def check_first_batch(model: keras.Model, x: Any, batch_size: int | None) -> None:
-    """Raise ValueError if replicas cannot share the first batch of arrays equally.
+def check_first_batch(model: keras.Model, examples: int, batch_size: int | None) -> None:
+    """Raise ValueError if replicas cannot share the first batch of `fit` equally.
 
     Keras builds the variables of the optimizer from the first batch, and fails there with a
     message about `AddN`.
+
+    Args:
+        model: The model that is trained.
+        examples: Number of training examples, without those for validation.
+        batch_size: Examples per step; None is 32.
     """
-    if keras.backend.backend() != "tensorflow" or x is None or is_dataset(x):
+    if keras.backend.backend() != "tensorflow":
         return
     replicas = model.distribute_strategy.num_replicas_in_sync
-    examples = len(keras.tree.flatten(x)[0])
     first = min(32 if batch_size is None else batch_size, examples)
     if first % replicas:
         raise ValueError(
             f"`fit` on {replicas} replicas needs a first batch that they share equally. Received: "
-            f"{examples} examples and batch_size={batch_size}, the first batch is {first}. "
+            f"{examples} training examples and batch_size={batch_size}, the first batch is "
+            f"{first}. "
             f"Pass a `batch_size` that is a multiple of {replicas} and at most the number of "
             "examples."
         )

@@ -1,10 +1,12 @@
 """Class weights: how much each class counts in the loss of training. Imports no Keras."""
 
+import numbers
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn.recipes import Training
 from keras_attn.recipes.recipe import Positive
@@ -18,7 +20,9 @@ class ClassificationTraining(Training):
     Attributes:
         class_weights: Weight of each class in the loss of training: `"balanced"`, or a table of
             weights by the names of labels, in which a label that is not named has weight 1. None
-            weighs all examples alike. The loss of a batch is the weighted mean over its examples.
+            weighs all examples alike. The loss of a batch is the weighted mean over its examples:
+            the sum of their weighted losses over the sum of their weights. (`fit(class_weight=)`
+            of Keras divides by the number of examples.)
             An example that augmentation mixes from several classes has the mean of their weights.
             The loss on validation data is not weighted.
     """
@@ -27,22 +31,28 @@ class ClassificationTraining(Training):
 
 
 def class_weights(
-    setting: ClassWeights, labels: np.ndarray, label_names: Sequence[str]
+    setting: Any,
+    labels: np.ndarray,
+    label_names: Sequence[str],
+    argument: str = "training.class_weights",
 ) -> np.ndarray | None:
     """Return the weight of each class, or None if all examples count alike.
 
     Args:
-        setting: `"balanced"`, weights by label name, or None.
-        labels: Integer array `(N,)`, the labels of the training examples.
+        setting: `"balanced"`; a dictionary of weights by the name or index of labels; a weight for
+            each label, in order; or None.
+        labels: Integer array `(N,)`, the labels of the training examples, for `"balanced"`.
         label_names: The name of each of the `C` labels.
+        argument: Name of the setting, for messages.
 
     Returns:
         A float32 array `(C,)`. `"balanced"` gives class `c` the weight `N / (C * N_c)`, where `N_c`
         is its number of examples: all classes then count alike, and the mean over examples is 1.
-        A class without examples has weight 1.
+        A class without examples, or that the dictionary does not name, has weight 1.
 
     Raises:
-        ValueError: A label has no such name.
+        ValueError: The setting is something else, a label is unknown or named twice, or a weight
+            is not a finite number of at least 0.
 
     Example:
 
@@ -53,11 +63,53 @@ def class_weights(
     """
     if setting is None:
         return None
-    if setting == "balanced":
+    if isinstance(setting, str) and setting == "balanced":
         counts = np.bincount(labels, minlength=len(label_names))
         weights = len(labels) / (len(label_names) * np.maximum(counts, 1))
         return np.where(counts, weights, 1.0).astype("float32")
-    for name in setting:
-        if name not in label_names:
-            raise ValueError(unknown("label in training.class_weights", name, label_names))
-    return np.array([setting.get(name, 1.0) for name in label_names], "float32")
+    by_index: dict[int, float] = {}
+    for label, weight in _weights_by_label(setting, label_names, argument).items():
+        index = _label_index(label, label_names)
+        if index is None:
+            raise ValueError(unknown(f"label in `{argument}`", label, label_names))
+        if index in by_index:
+            raise ValueError(
+                f"`{argument}` must have one weight per label. Received: two for "
+                f"{label_names[index]!r}, by different names. Leave out one."
+            )
+        is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+        if not is_number or not 0.0 <= float(weight) < float("inf"):
+            raise ValueError(
+                f"The weights in `{argument}` must be finite numbers of at least 0. Received: "
+                f"{weight!r} for {label!r}."
+            )
+        by_index[index] = float(weight)
+    return np.array([by_index.get(index, 1.0) for index in range(len(label_names))], "float32")
+
+
+def _weights_by_label(setting: Any, label_names: Sequence[str], argument: str) -> Mapping[Any, Any]:
+    """Return weights as a mapping from labels."""
+    if isinstance(setting, Mapping):
+        return setting
+    if not isinstance(setting, list | tuple | np.ndarray):
+        raise ValueError(
+            f'`{argument}` must be "balanced", a dictionary from labels to weights, or a weight '
+            f"for each label, in order. Received: {setting!r}."
+        )
+    if len(setting) != len(label_names):
+        raise ValueError(
+            f"`{argument}` must have a weight for each of the {len(label_names)} labels. "
+            f"Received: {len(setting)} weights."
+        )
+    return dict(enumerate(setting))
+
+
+def _label_index(label: Any, label_names: Sequence[str]) -> int | None:
+    """Return the index of a label by its name or index, or None if there is no such label."""
+    is_boolean = isinstance(label, bool | np.bool_)
+    if isinstance(label, numbers.Real) and not is_boolean:
+        number = float(label)
+        known = number.is_integer() and 0 <= number < len(label_names)
+        return int(number) if known else None
+    indices = label_lookup(label_names)
+    return indices.get(label if isinstance(label, str) else "", indices.get(label_name(label)))

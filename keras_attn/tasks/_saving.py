@@ -1,4 +1,4 @@
-"""What a `.keras` file of a task holds, and how it is written."""
+"""Save tasks as `.keras` files."""
 
 import errno
 import json
@@ -33,7 +33,6 @@ class SaveableModel(keras.Model):
     def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
-        self._has_trained_weights = False  # set where the weights of an entry are loaded
         self._has_loaded_weights = False
         self._loads_optimizer = False
 
@@ -122,7 +121,7 @@ class SaveableModel(keras.Model):
 
     @property
     def _saves_optimizer(self) -> bool:
-        """Whether the file that is written or read has the state of the optimizer."""
+        """Return whether the file that is written or read has the state of the optimizer."""
         # Keras calls `dir` before these attributes are set.
         if getattr(self, "_loads_optimizer", False):
             return True

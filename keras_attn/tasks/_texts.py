@@ -1,9 +1,10 @@
 """Conversion of what users pass as texts into a list of strings."""
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
+
+from keras_attn._label_names import label_name
 
 _ACCEPTED = "a list, tuple, array or column of pandas of strings (str or bytes)"
 
@@ -29,8 +30,8 @@ def as_texts(texts: Any, name: str = "texts") -> list[str | bytes]:
     """
     if isinstance(texts, str | bytes):
         raise TypeError(
-            f"Expected a list or array of texts. Received one string: {texts!r:.80}. Put a single "
-            "text into a list."
+            f"`{name}` must be {_ACCEPTED}. Received one string: {texts!r:.80}. Put a single text "
+            "into a list."
         )
     received = type(texts).__name__
     for method in ("to_numpy", "numpy"):  # a column, a tensor
@@ -38,9 +39,11 @@ def as_texts(texts: Any, name: str = "texts") -> list[str | bytes]:
             texts = getattr(texts, method)()
             break
     if getattr(texts, "ndim", 1) != 1:
+        remedy = "Choose one column, such as table['text']."
+        if texts.ndim == 0:
+            remedy = "Put a single text into a list."
         raise TypeError(
-            f"`{name}` must be {_ACCEPTED}. Received: {received} of shape {texts.shape}. Choose "
-            "one column, such as table['text']."
+            f"`{name}` must be {_ACCEPTED}. Received: {received} of shape {texts.shape}. {remedy}"
         )
     unordered = isinstance(texts, Mapping | Set | os.PathLike)
     if unordered or not isinstance(texts, Iterable):
@@ -48,7 +51,7 @@ def as_texts(texts: Any, name: str = "texts") -> list[str | bytes]:
     elements = list(texts)
     for index, text in enumerate(elements):
         if not isinstance(text, str | bytes):
-            missing = text is None or (isinstance(text, float) and math.isnan(text))
+            missing = label_name(text) == ""
             remedy = 'Replace what is missing by "".' if missing else "Convert it to a string."
             raise TypeError(
                 f"`{name}` must be {_ACCEPTED}. Received: {text!r:.80} as element {index}. {remedy}"

@@ -21,9 +21,9 @@ def from_architecture(
             `keras_attn.models.list_architectures`.
         label_names: The name of each class; empty for translation.
         preprocessing: Settings of the conversion of raw input into arrays: for text
-            classification those of `keras_attn.text.NGramEncoder`; for translation `max_length`,
-            `lowercase`, `min_count` and `fold_targets`, see `Translator`. Image classification has
-            none.
+            classification those of `keras_attn.text.NGramEncoder` and `ratio_smoothing`, see
+            `TextClassifier`; for translation `max_length`, `lowercase`, `min_count` and
+            `fold_targets`, see `Translator`. Image classification has none.
         **settings: Settings of the architecture.
 
     Raises:

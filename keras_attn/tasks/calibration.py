@@ -65,7 +65,7 @@ def expected_calibration_error(
         bins: Number of bins.
 
     Returns:
-        A float in [0, 1]; 0 for perfectly calibrated scores.
+        A float in [0, 1]; 0 for perfectly calibrated scores. NaN if a probability is NaN.
 
     Example:
 
@@ -74,6 +74,8 @@ def expected_calibration_error(
     0.0
     """
     score = probabilities.max(axis=-1)
+    if np.isnan(score).any():
+        return float("nan")
     correct = probabilities.argmax(axis=-1) == labels
     bin_index = np.minimum((score * bins).astype(int), bins - 1)
     gaps = [

@@ -1,6 +1,7 @@
 """Shared code of image and text classifiers: labels, answers, a replaceable head."""
 
-import numbers
+import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,11 +9,12 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._arrays import to_array
+from keras_attn._arrays import as_array, to_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.tasks._batches import is_dataset, with_rank
+from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
@@ -85,9 +87,12 @@ class ClassificationTask(Task):
     def preprocess_targets(self, y: Any) -> Any:
         """Convert label names, booleans and whole floats into indices.
 
-        Integers are indices already, and arrays of several axes may be distributions over the
-        classes: both are returned unchanged. Names are compared as
+        Integers are indices already, and arrays of several axes, other than columns `(N, 1)`, may
+        be distributions over the classes: both are returned unchanged. Names are compared as
         `keras_attn.datasets.label_name` writes them, so that "1.0" is the name "1".
+
+        Args:
+            y: A list, array, column of pandas, or tensor outside of graphs.
 
         Raises:
             ValueError: A name is not one of the model's labels, an index is out of range, or a
@@ -95,7 +100,9 @@ class ClassificationTask(Task):
         """
         y = to_array(y)
         if not isinstance(y, np.ndarray):
-            return y
+            if not hasattr(y, "__array__"):
+                return y
+            y = np.asarray(y)  # of a tensor
         if y.dtype.kind == "O":
             values = y.ravel().tolist()
             strings = [isinstance(value, str | bytes) for value in values]
@@ -123,13 +130,10 @@ class ClassificationTask(Task):
 
     def _check_indices(self, y: np.ndarray) -> np.ndarray:
         """Return numbers as indices, and raise ValueError if they cannot be."""
-        if y.ndim > 1:
-            # Arrays of several axes may be distributions over the classes, for another loss.
+        if self._may_be_distributions(y.shape):
             return y
         if y.dtype.kind == "b":
-            indices = label_lookup(self.label_names)
-            named = "true" in indices and "false" in indices
-            return self._name_indices(y.astype(str)) if named else y.astype("int32")
+            return np.where(y, *self._boolean_indices()).astype("int32")
         if y.dtype.kind == "f":
             wrong = y[~np.isfinite(y) | (y != np.floor(y))]
             if wrong.size:
@@ -140,6 +144,17 @@ class ClassificationTask(Task):
             if wrong.size:
                 raise self._wrong_label(wrong.flat[0])
         return y
+
+    def _may_be_distributions(self, shape: Any) -> bool:
+        """Return whether numbers of a shape may be distributions over the classes."""
+        return len(shape) > 1 and (shape[-1] != 1 or len(self.label_names) == 1)
+
+    def _boolean_indices(self) -> tuple[int, int]:
+        """Return the indices of True and False: by their names, if the labels have these."""
+        indices = label_lookup(self.label_names)
+        if "true" in indices and "false" in indices:
+            return indices["true"], indices["false"]
+        return 1, 0
 
     def _wrong_label(self, label: Any, where: str = "") -> ValueError:
         """Return the error for a label that is neither a name nor an index."""
@@ -156,38 +171,54 @@ class ClassificationTask(Task):
 
     @property
     def _loss_reads_indices(self) -> bool:
-        """Whether the compiled loss takes the index of the label, not a distribution."""
+        """Return whether the compiled loss takes the index of the label, not a distribution."""
         names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
         loss = getattr(self, "loss", None)
         return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
             isinstance(loss, str) and loss in names
         )
 
-    def label_indices(self, targets: Tensor) -> Tensor:
-        """Convert a string tensor of label names into indices; return other tensors unchanged.
+    def index_labels(self, targets: Tensor) -> Tensor:
+        """Convert the labels of a batch of a `tf.data.Dataset` into indices, in its graph.
 
-        It runs in a TensorFlow graph, for `tf.data`. An unknown name raises an error when its
-        batch is read.
+        It does what `preprocess_targets` does for arrays. A label that is unknown or out of range
+        raises an error when its batch is read.
+
+        Args:
+            targets: Names, booleans, or indices `(B,)` or `(B, 1)`; or distributions over the
+                classes `(B, C)`, which are returned unchanged.
+
+        Raises:
+            ValueError: The targets are floats without a shape, which may be either.
         """
         dtype = getattr(targets.dtype, "name", targets.dtype)
         if targets.shape.rank is None:
-            if dtype != "string" and "int" not in dtype:
+            if dtype not in ("string", "bool") and "int" not in dtype:
                 raise ValueError(
                     f"The {dtype} targets of the tf.data.Dataset have no shape. Pass "
                     "`output_signature` to tf.data.Dataset.from_generator."
                 )
             targets = with_rank(targets, 1)
-        if dtype != "string":
-            return targets
         import tensorflow as tf
 
-        matches = tf.equal(targets[..., None], tf.constant(list(self.label_names)))
-        known = tf.debugging.Assert(
-            tf.reduce_all(tf.reduce_any(matches, axis=-1)),
-            [f"Labels must be names in {self.label_names}. Received:", targets],
+        if dtype == "string":
+            indices = tf.numpy_function(self._name_indices, [targets], tf.int32, stateful=False)
+            return tf.ensure_shape(indices, targets.shape)
+        if self._may_be_distributions(targets.shape):
+            return targets
+        if dtype == "bool":
+            return tf.where(targets, *self._boolean_indices())
+        count = len(self.label_names)
+        valid = (targets >= 0) & (targets < count)
+        if "float" in dtype:
+            valid &= tf.equal(targets, tf.floor(targets))
+        message = (
+            f"Labels must be names in {self.label_names}, or their indices, integers from 0 to "
+            f"{count - 1}. Received:"
         )
-        with tf.control_dependencies([known]):
-            return tf.argmax(tf.cast(matches, tf.int32), axis=-1, output_type=tf.int32)
+        wrong = tf.boolean_mask(targets, ~valid)
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])]):
+            return tf.cast(targets, "int64" if "float" in dtype else targets.dtype)
 
     def fit(
         self,
@@ -196,7 +227,7 @@ class ClassificationTask(Task):
         batch_size: int | None = None,
         epochs: int = 1,
         *,
-        class_weight: Mapping[Any, float] | Sequence[float] | None = None,
+        class_weight: Mapping[Any, float] | Sequence[float] | str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Train on raw inputs and labels, as `keras.Model.fit` does.
@@ -207,17 +238,27 @@ class ClassificationTask(Task):
             batch_size: Examples per step; the default is 32.
             epochs: Passes over the data.
             class_weight: Weight of the loss of each label: a dictionary by index or name, where
-                labels that are left out have weight 1; or a weight for each label, in order.
+                labels that are left out have weight 1; a weight for each label, in order; or
+                `"balanced"`, by which all labels of `y` count alike, with a mean weight of 1. The
+                loss of a batch is the sum of the weighted losses over the number of its examples,
+                as in Keras. (The recipe key `training.class_weights` divides by the sum of the
+                weights.)
             **kwargs: See `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History`.
 
         Raises:
-            ValueError: There are no labels, a label is unknown, or a weight is no number from 0.
+            ValueError: There are no labels, a label is unknown, a weight is not a finite number of
+                at least 0, or the weights are `"balanced"` and `x` is a data set.
         """
+        self._check_validation_targets(kwargs.get("validation_data"))
         if class_weight is not None:
-            kwargs["class_weight"] = self._class_weights(class_weight)
+            labels = None if is_dataset(x) else as_array(y)
+            fraction = kwargs.get("validation_split", 0.0)
+            if labels is not None and fraction and kwargs.get("validation_data") is None:
+                labels = labels[: math.floor(len(labels) * (1.0 - fraction))]
+            kwargs["class_weight"] = self._class_weights(class_weight, labels)
         return super().fit(x, y, batch_size, epochs, **kwargs)
 
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
@@ -229,49 +270,58 @@ class ClassificationTask(Task):
             self._check_targets(None)
         return arguments
 
-    def _check_targets(self, y: Any) -> None:
-        """Raise ValueError for missing labels, and distributions if the loss takes indices."""
+    def _check_targets(self, y: Any, argument: str = "") -> None:
+        """Raise ValueError for missing labels, and distributions if the loss takes indices.
+
+        Args:
+            y: The labels of arrays or lists of inputs.
+            argument: Name of the argument that holds inputs and labels, for the message; "" for
+                `x` and `y`.
+        """
+        where = f" in `{argument}`" if argument else ""
         if y is None:
             examples = self.description.examples
+            remedy = f"Pass {argument}=({examples}, labels)" if argument else "Pass `y`"
             raise ValueError(
-                f"There must be a label for each of the {examples}. Received: {examples} alone. "
-                "Pass `y`, or a data set of batches (inputs, labels)."
+                f"There must be a label for each of the {examples}{where}. Received: {examples} "
+                f"alone. {remedy}, or a data set of batches (inputs, labels)."
             )
         shape: tuple[int, ...] = tuple(getattr(to_array(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
-                f"Labels must be names in {self.label_names}, or their indices. Received: an "
-                f"array of shape {shape}, one number for each label. Pass "
+                f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
+                f"an array of shape {shape}, one number for each label. Pass "
                 "labels.argmax(axis=-1); or compile the model with "
                 "keras.losses.CategoricalCrossentropy(from_logits=True)."
             )
 
-    def _class_weights(self, weights: Any) -> dict[int, float]:
-        """Return the weight of every label by its index."""
-        labels = self.label_names
-        if isinstance(weights, list | tuple | np.ndarray):
-            if len(weights) != len(labels):
+    def _check_validation_targets(self, data: Any) -> None:
+        """Raise ValueError as `_check_targets` does, unless validation data is a data set."""
+        inputs, *rest = data if isinstance(data, tuple | list) and data else (data,)
+        if inputs is not None and not is_dataset(inputs):
+            self._check_targets(rest[0] if rest else None, "validation_data")
+
+    def _class_weights(self, setting: Any, y: Any) -> dict[int, float]:
+        """Return the weight of every label by its index.
+
+        Args:
+            setting: The argument `class_weight` of `fit`.
+            y: The labels of the training examples; None for a data set.
+        """
+        labels = np.zeros(0, "int64")
+        if isinstance(setting, str) and setting == "balanced":
+            if y is None:
                 raise ValueError(
-                    f"`class_weight` must have a weight for each of the {len(labels)} labels. "
-                    f"Received: {len(weights)} weights."
+                    '`class_weight="balanced"` needs the labels of all examples, as `y`. Received: '
+                    "a data set, or no `y`. Pass a dictionary from labels to weights."
                 )
-            weights = dict(enumerate(weights))
-        if not isinstance(weights, Mapping):
-            raise ValueError(
-                "`class_weight` must be a dictionary from labels to weights, or a weight for each "
-                f"label. Received: {weights!r}."
-            )
-        by_index = dict.fromkeys(range(len(labels)), 1.0)
-        for label, weight in weights.items():
-            index = labels.index(label) if label in labels else label
-            if isinstance(index, bool | str) or index not in by_index:
-                raise ValueError(unknown("label in `class_weight`", label, labels))
-            if not isinstance(weight, numbers.Real) or not 0.0 <= float(weight) < float("inf"):
-                raise ValueError(
-                    f"`class_weight` must have weights from 0. Received: {weight!r} for {label!r}."
-                )
-            by_index[int(index)] = float(weight)
-        return by_index
+            labels = np.asarray(self.preprocess_targets(y))
+            if self._may_be_distributions(labels.shape):
+                labels = labels.argmax(axis=-1)
+            labels = labels.ravel()
+        weights = class_weights(setting, labels, self.label_names, "class_weight")
+        assert weights is not None
+        return dict(enumerate(weights.tolist()))
 
     def report(self, x: Any, y: Any = None, **options: Any) -> ClassificationReport:
         """Evaluate by class: precision, recall, F1 and the confusion matrix.
@@ -285,7 +335,9 @@ class ClassificationTask(Task):
             A `keras_attn.tasks.ClassificationReport`, which `rich.print` displays.
 
         Raises:
-            ValueError: A label is unknown, or the numbers of inputs and labels differ.
+            TypeError: An option is unknown.
+            ValueError: A label is unknown, the numbers of inputs and labels differ, or there are
+                no labels.
 
         Example:
 
@@ -295,20 +347,33 @@ class ClassificationTask(Task):
         >>> report.classes["red"].support, report.confusion.shape
         (495, (4, 4))
         """
+        parameters = inspect.signature(self._evaluate).parameters.values()
+        accepted = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        for name in options:
+            if name not in accepted:
+                raise TypeError(unknown("option of `report`", name, accepted))
+        if y is None and not (hasattr(x, "inputs") and hasattr(x, "targets")):
+            raise ValueError(
+                "`report` needs `y`, the label of each input; or a split, such as "
+                f"dataset['test'], as `x`. Received: {type(x).__name__} alone."
+            )
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))
         if labels.shape != (len(inputs),):
             raise ValueError(
-                f"There must be one label an input. Received: {len(inputs)} inputs, labels of "
+                f"There must be one label per input. Received: {len(inputs)} inputs, labels of "
                 f"shape {labels.shape}."
             )
-        metrics, answers = self._evaluate(inputs, labels, **options)
-        return classification_report(labels, answers, self.label_names, metrics)
+        metrics, predictions = self._evaluate(inputs, labels, **options)
+        return classification_report(labels, predictions, self.label_names, metrics)
 
-    def _evaluate(
-        self, inputs: Any, labels: np.ndarray, **options: Any
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the metrics, and the index of the label that the model gives each input."""
+    def _evaluate(self, *args: Any, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
+        """Return the metrics, and the index of the predicted label of each input.
+
+        Args:
+            *args: Raw inputs and the indices of their labels.
+            **options: Options of `evaluate_split`, which subclasses name as keyword arguments.
+        """
         raise NotImplementedError
 
     def logits(self, x: Any, batch_size: int = 256) -> np.ndarray:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-FEW = 0.5  # below this share of known units, an answer is marked
+MIN_KNOWN_SHARE = 0.5  # below this share of known units, an answer is marked
+SAYS_LITTLE = "The answer says little about the text"
 MAX_WARNINGS = 5
 
 
@@ -15,7 +16,18 @@ def is_little_known(known: int, total: int) -> bool:
     >>> is_little_known(1, 8), is_little_known(7, 8), is_little_known(0, 0)
     (True, False, True)
     """
-    return known < FEW * total or total == 0
+    return known < MIN_KNOWN_SHARE * total or total == 0
+
+
+def known_share(known: int, total: int, units: str) -> str:
+    """Return how much of a text a model knows, as a clause.
+
+    Example:
+
+    >>> known_share(3, 4, "words")
+    'the model knows 3 of 4 words'
+    """
+    return f"the model knows {known} of {total} {units}"
 
 
 def coverage_warnings(answers: Sequence[Any], first: int = 1) -> list[str]:
@@ -40,10 +52,7 @@ def coverage_warnings(answers: Sequence[Any], first: int = 1) -> list[str]:
             continue
         known, total, units = coverage
         which = f"text {number}: " if len(answers) > 1 or first > 1 else ""
-        warnings.append(
-            f"{which}the model knows {known} of {total} {units}. The answer says little about the "
-            "text."
-        )
+        warnings.append(f"{which}{known_share(known, total, units)}. {SAYS_LITTLE}.")
     if len(warnings) > MAX_WARNINGS:
         more = len(warnings) - MAX_WARNINGS
         warnings[MAX_WARNINGS:] = [f"the same holds for {more} more of {len(answers)} texts."]

@@ -7,6 +7,9 @@ from keras import ops
 
 from keras_attn._types import Tensor
 
+# Reductions of losses that are means, which Keras divides by the number of replicas.
+MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
 
 class ItemLossModel(keras.Model):
     """A model that weighs the loss of each batch by the number of its items.
@@ -58,7 +61,8 @@ class ItemLossModel(keras.Model):
         loss = super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        if self.replicas > 1 and getattr(self.loss, "reduction", "") is not None:
+        # A loss by its name, or a function, has the default reduction.
+        if self.replicas > 1 and getattr(self.loss, "reduction", MEANS[0]) in MEANS:
             # Keras has divided the mean by the number of replicas, which is right only if all
             # replicas have the same number of items.
             loss = loss * self.replicas

@@ -18,8 +18,8 @@ NAME_WIDTH = 24  # of a label in a table, in characters
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassFigures:
-    """Figures of a class, or of an average over classes.
+class ClassMetrics:
+    """Metrics of a class, or of an average over classes.
 
     Attributes:
         precision: Share of correct answers among the examples that were given this label; 0 if
@@ -53,7 +53,7 @@ class ClassificationReport:
     >>> report.confusion.tolist()
     [[1, 1], [0, 1]]
     >>> report.classes["dog"]
-    ClassFigures(precision=0.5, recall=1.0, f1=0.6666666666666666, support=1)
+    ClassMetrics(precision=0.5, recall=1.0, f1=0.6666666666666666, support=1)
     """
 
     label_names: tuple[str, ...]
@@ -61,22 +61,22 @@ class ClassificationReport:
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def classes(self) -> dict[str, ClassFigures]:
-        """The figures of each label."""
-        columns = (*self._figures(), self._support)
+    def classes(self) -> dict[str, ClassMetrics]:
+        """The metrics of each label."""
+        columns = (*self._by_class(), self._support)
         return {
-            name: ClassFigures(float(precision), float(recall), float(f1), int(support))
+            name: ClassMetrics(float(precision), float(recall), float(f1), int(support))
             for name, precision, recall, f1, support in zip(self.label_names, *columns, strict=True)
         }
 
     @property
-    def macro(self) -> ClassFigures:
-        """The mean over labels that occur among the labels or the answers, each counting alike."""
+    def macro(self) -> ClassMetrics:
+        """The mean over labels that occur among the labels or predictions, with equal weights."""
         occurs = (self._support + self.confusion.sum(axis=0) > 0).astype("float64")
         return self._average(occurs)
 
     @property
-    def weighted(self) -> ClassFigures:
+    def weighted(self) -> ClassMetrics:
         """The mean over labels, each weighted by its number of examples."""
         return self._average(self._support.astype("float64"))
 
@@ -103,7 +103,7 @@ class ClassificationReport:
         ]
 
     def to_rich(self) -> "RenderableType":
-        """Return a `rich` renderable: figures by class, and the confusion matrix.
+        """Return a `rich` renderable: metrics by class, and the confusion matrix.
 
         Where the matrix would be too wide, it has the most frequent confusions in its place.
         """
@@ -150,19 +150,19 @@ class ClassificationReport:
     def _support(self) -> np.ndarray:
         return self.confusion.sum(axis=1)
 
-    def _figures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return precision, recall and F1 of each class, `(C,)` each."""
         correct = np.diagonal(self.confusion).astype("float64")
-        answers, support = self.confusion.sum(axis=0), self._support
-        precision = correct / np.maximum(answers, 1)
+        predicted, support = self.confusion.sum(axis=0), self._support
+        precision = correct / np.maximum(predicted, 1)
         recall = correct / np.maximum(support, 1)
-        f1 = 2 * correct / np.maximum(answers + support, 1)
+        f1 = 2 * correct / np.maximum(predicted + support, 1)
         return precision, recall, f1
 
-    def _average(self, weights: np.ndarray) -> ClassFigures:
+    def _average(self, weights: np.ndarray) -> ClassMetrics:
         total = weights.sum()
-        means = [float(values @ weights / total) if total else 0.0 for values in self._figures()]
-        return ClassFigures(means[0], means[1], means[2], int(self._support.sum()))
+        means = [float(values @ weights / total) if total else 0.0 for values in self._by_class()]
+        return ClassMetrics(means[0], means[1], means[2], int(self._support.sum()))
 
     def __rich__(self) -> "RenderableType":
         return self.to_rich()
@@ -170,29 +170,29 @@ class ClassificationReport:
 
 def classification_report(
     labels: Any,
-    answers: Any,
+    predictions: Any,
     label_names: Sequence[str],
     metrics: dict[str, Any] | None = None,
 ) -> ClassificationReport:
-    """Count labels and answers in a `ClassificationReport`.
+    """Count labels and predictions in a `ClassificationReport`.
 
     Args:
         labels: Integers `(N,)`, the index of the correct label of each example.
-        answers: Integers `(N,)`, the index of the label that the model gave.
+        predictions: Integers `(N,)`, the index of the predicted label of each example.
         label_names: The name of each label.
         metrics: Metrics of the whole to include.
 
     Raises:
         ValueError: The arrays differ in shape, or an index is out of range.
     """
-    labels, answers = np.asarray(labels), np.asarray(answers)
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
     count = len(label_names)
-    if labels.shape != answers.shape or labels.ndim != 1:
+    if labels.shape != predictions.shape or labels.ndim != 1:
         raise ValueError(
-            "There must be one answer a label. Received: labels of shape "
-            f"{labels.shape}, answers of shape {answers.shape}."
+            "There must be one prediction per label. Received: labels of shape "
+            f"{labels.shape}, predictions of shape {predictions.shape}."
         )
-    for name, indices in (("labels", labels), ("answers", answers)):
+    for name, indices in (("labels", labels), ("predictions", predictions)):
         if indices.size and (
             indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= count
         ):
@@ -202,7 +202,7 @@ def classification_report(
             )
     confusion = np.zeros((count, count), "int64")
     if labels.size:
-        np.add.at(confusion, (labels, answers), 1)
+        np.add.at(confusion, (labels, predictions), 1)
     return ClassificationReport(tuple(label_names), confusion, dict(metrics or {}))
 
 
@@ -232,14 +232,14 @@ def _class_table(report: ClassificationReport) -> Any:
     for title in ("precision", "recall", "F1", "examples"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, row in report.classes.items():
-        table.add_row(_cell(name), *_figure_cells(row))
+        table.add_row(_cell(name), *_metric_cells(row))
     table.add_section()
-    table.add_row("macro average", *_figure_cells(report.macro))
-    table.add_row("weighted average", *_figure_cells(report.weighted))
+    table.add_row("macro average", *_metric_cells(report.macro))
+    table.add_row("weighted average", *_metric_cells(report.weighted))
     return table
 
 
-def _figure_cells(row: ClassFigures) -> list[str]:
+def _metric_cells(row: ClassMetrics) -> list[str]:
     shares = (f"{100 * value:.1f} %" for value in (row.precision, row.recall, row.f1))
     return [*shares, f"{row.support:,}"]
 

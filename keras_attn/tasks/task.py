@@ -1,6 +1,7 @@
 """The base class of all models that convert raw input into answers."""
 
 import importlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from keras_attn.tasks._batches import (
     check_first_batch,
     is_dataset,
     preprocess_generator,
+    refuse_torch_loader,
 )
 from keras_attn.tasks._saving import SaveableModel
 from keras_attn.tasks.training_data import TrainingData
@@ -186,8 +188,7 @@ class Task(SaveableModel):
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what trained weights depend on."""
-        loaded = self._has_loaded_weights and self._is_adapted
-        if self._has_trained_weights or self.initialized_from is not None or loaded:
+        if self.initialized_from is not None or (self._has_loaded_weights and self._is_adapted):
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
@@ -196,7 +197,7 @@ class Task(SaveableModel):
 
     @property
     def _is_adapted(self) -> bool:
-        """Whether the model has statistics or a vocabulary that weights may depend on."""
+        """Return whether the model has statistics or a vocabulary that weights may depend on."""
         return True
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:
@@ -286,6 +287,9 @@ class Task(SaveableModel):
 
         Returns:
             A `keras.callbacks.History`.
+
+        Raises:
+            TypeError: `x` is a data loader of torch.
         """
         validation = kwargs.get("validation_data")
         if validation is not None:
@@ -296,7 +300,11 @@ class Task(SaveableModel):
         if hasattr(x, "element_spec") or hasattr(x, "__next__"):
             kwargs.setdefault("shuffle", False)  # a data set or generator defines its own order
         arguments = self._fit_arguments(x, y, training=True)
-        check_first_batch(self, arguments["x"], batch_size)
+        if arguments["x"] is not None and not is_dataset(arguments["x"]):
+            examples = len(keras.tree.flatten(arguments["x"])[0])
+            if kwargs.get("validation_data") is None:
+                examples = math.floor(examples * (1.0 - kwargs.get("validation_split", 0.0)))
+            check_first_batch(self, examples, batch_size)
         return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def evaluate(
@@ -322,6 +330,7 @@ class Task(SaveableModel):
 
     def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return preprocessed inputs, with preprocessed targets and weights if there are any."""
+        refuse_torch_loader(x, type(self).__name__)
         if hasattr(x, "element_spec"):
             # A distributed data set has no `map`: its elements must be what the network reads.
             if not hasattr(x, "map") or not self._is_raw(x.element_spec):

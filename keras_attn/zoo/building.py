@@ -49,7 +49,8 @@ def build(
         label_names: Your own labels; None for those of the data set. A translator has no labels.
         num_classes: Number of labels, in place of `label_names`; they are named `"0"`, `"1"`, ...
         preprocessing: Settings of the preprocessing to change, such as `{"max_length": 200}` for
-            texts, see `keras_attn.text.NGramEncoder` and `keras_attn.tasks.Translator`.
+            texts: those of `keras_attn.text.NGramEncoder` and `ratio_smoothing`, see
+            `keras_attn.tasks.TextClassifier`; or those of `keras_attn.tasks.Translator`.
         new_head: Whether the head is new, if there are labels of your own and `weights` is a
             path. None decides by the number of labels of the head in the file, which does not
             say their names: as many as `label_names`, or as the labels of the data set.
@@ -268,7 +269,6 @@ def _load(
         check_finite(model, f"The weights file {path}")
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    model._has_trained_weights = True
     model.use_dataset_info(datasets.describe_dataset(entry.recipe.dataset))
     return sha256(path)
 

@@ -1,9 +1,12 @@
 """Models that no machine can hold: one clear line."""
 
+import dataclasses
+
 import pytest
 
 from keras_attn import models
 from keras_attn._memory import naming_lack_of_memory
+from keras_attn.models import registry
 
 
 @pytest.mark.tensorflow
@@ -18,6 +21,17 @@ def test_weights_that_do_not_fit_into_memory_are_named():
         f"{str(raised.value).partition('allocator ')[2].partition('.')[0]}. Reduce its sizes. "
         "Received: filters=(10000000000000, 4)."
     )
+
+
+def test_a_lack_of_memory_without_settings_names_none(monkeypatch):
+    def build(config):
+        raise MemoryError("9 GB")
+
+    info = models.describe_architecture("small_attention_cnn")
+    info = dataclasses.replace(info, build=build)
+    monkeypatch.setitem(registry._registered, "small_attention_cnn", info)
+    with pytest.raises(MemoryError, match=r"9 GB\. Reduce its sizes\.$"):
+        models.build("small_attention_cnn")
 
 
 def test_other_errors_pass():

@@ -2,10 +2,12 @@
 
 import types
 
-import numpy as np
 import pytest
 
+from keras_attn.tasks import task as task_module
 from keras_attn.tasks._batches import check_first_batch
+from keras_attn.tasks.texts import fitting
+from tests.tasks.test_fit_inputs import IMAGES, LABELS, TEXTS, images_model, texts_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -20,12 +22,32 @@ def test_a_first_batch_that_replicas_cannot_share_is_refused(examples, batch_siz
     with pytest.raises(
         ValueError, match=r"`fit` on 2 replicas.*`batch_size` that is a multiple of 2"
     ):
-        check_first_batch(on(2), {"ids": np.zeros((examples, 3))}, batch_size)
-    check_first_batch(on(1), np.zeros((examples, 3)), batch_size)
+        check_first_batch(on(2), examples, batch_size)
+    check_first_batch(on(1), examples, batch_size)
 
 
 def test_others_pass():
-    check_first_batch(on(2), np.zeros((33, 3)), 8)
-    check_first_batch(on(2), np.zeros((8, 3)), None)
-    check_first_batch(on(2), None, None)
-    check_first_batch(on(2), (x for x in ()), None)
+    check_first_batch(on(2), 33, 8)
+    check_first_batch(on(2), 8, None)
+
+
+@pytest.mark.parametrize("task", ["images", "texts"])
+def test_fit_checks_the_examples_that_remain_for_training(monkeypatch, task):
+    model = {"images": images_model, "texts": texts_model}[task]()
+    x = {"images": IMAGES, "texts": TEXTS}[task]
+    numbers = []
+
+    def check(model, examples, batch_size):
+        numbers.append((examples, batch_size))
+        raise StopIteration
+
+    for module in (task_module, fitting):
+        monkeypatch.setattr(module, "check_first_batch", check)
+    for options in (
+        {},
+        {"validation_split": 0.3},
+        {"validation_split": 0.3, "validation_data": (x, LABELS)},
+    ):
+        with pytest.raises(StopIteration):
+            model.fit(x, LABELS, batch_size=3, verbose=0, **options)
+    assert numbers == [(4, 3), (2, 3), (4, 3)]

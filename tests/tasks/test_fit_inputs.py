@@ -1,7 +1,10 @@
 """What `fit`, `evaluate` and calls take for all tasks, and what they say of the rest."""
 
+import pathlib
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_attn.tasks import ImageClassifier, TextClassifier, Translator, from_architecture
@@ -80,6 +83,44 @@ def test_generators_of_raw_batches_are_read(models, task):
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
 
 
+def test_generators_may_yield_a_list_of_texts(models):
+    batches = (TEXTS[rows] for rows in (slice(0, 3), slice(3, 4)))
+    logits = models["texts"].predict(batches, verbose=0)
+    np.testing.assert_allclose(logits, models["texts"].logits(TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_data_loaders_of_torch_are_refused_with_a_remedy(models, task):
+    loader_type = type("DataLoader", (), {"__module__": "torch.utils.data.dataloader"})
+    for use in (models[task].fit, models[task].evaluate, models[task].predict):
+        with pytest.raises(TypeError, match=r"DataLoader of torch.*generator of its batches"):
+            use(loader_type())
+    with pytest.raises(TypeError, match=r"DataLoader of torch"):
+        models[task].fit(INPUTS[task], OUTPUTS[task], validation_data=loader_type(), verbose=0)
+
+
+def test_batches_of_keras_are_told_of_the_begin_and_end_of_epochs(models):
+    class Batches(keras.utils.PyDataset):
+        begins, ends = 0, 0
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return TEXTS, STRINGS
+
+        def on_epoch_begin(self):
+            self.begins += 1
+
+        def on_epoch_end(self):
+            self.ends += 1
+
+    batches = Batches()
+    models["texts"].fit(batches, epochs=2, verbose=0)
+    assert batches.begins == 2
+    assert batches.ends >= 2
+
+
 @pytest.mark.parametrize("task", MODELS)
 def test_data_sets_without_shapes_are_read(models, task):
     import tensorflow as tf
@@ -138,6 +179,16 @@ def test_inputs_without_labels_are_refused(models, task):
                 use(x, verbose=0)
 
 
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_labels_of_validation_data_are_checked(models, task):
+    x, y = INPUTS[task], OUTPUTS[task]
+    for validation in ((x,), (x, None), [x, None, np.ones(4)]):
+        with pytest.raises(ValueError, match=rf"label for each.*validation_data=\({task}, labels"):
+            models[task].fit(x, y, validation_data=validation, verbose=0)
+    with pytest.raises(ValueError, match=r"in `validation_data`.*shape \(4, 2\).*argmax"):
+        models[task].fit(x, y, validation_data=(x, np.eye(2)[LABELS]), verbose=0)
+
+
 @pytest.mark.parametrize("task", MODELS)
 @pytest.mark.parametrize(
     "x", [{"text": TEXTS}, {"a", "b"}, 5, None, object(), [None], [5], [("a", 1)]]
@@ -151,11 +202,20 @@ def test_what_is_no_input_is_refused_by_its_type(models, task, x):
         answers(x)
 
 
-@pytest.mark.parametrize("x", [["a", None], ["a", float("nan")], np.array(["a", None])])
+@pytest.mark.parametrize(
+    "x", [["a", None], ["a", float("nan")], np.array(["a", None]), ["a", pd.NA], ["a", pd.NaT]]
+)
 def test_missing_texts_are_named_with_a_remedy(models, x):
     for use in (models["texts"].classify, models["texts"].logits, models["pairs"].translate):
         with pytest.raises(TypeError, match=r"as element 1\. Replace what is missing by \"\""):
             use(x)
+
+
+def test_one_text_is_refused_by_the_name_of_its_argument(models):
+    with pytest.raises(TypeError, match=r"`sources` must be a list.*one string: 'a'.*into a list"):
+        models["pairs"].encode("a", ["b"])
+    with pytest.raises(TypeError, match=r"`targets` must be .*shape \(\)\. Put a single text into"):
+        models["pairs"].encode(["a"], np.array("b"))
 
 
 def test_tables_of_pandas_are_refused_and_columns_read(models):
@@ -172,14 +232,19 @@ def test_tables_of_pandas_are_refused_and_columns_read(models):
 def test_calls_take_raw_inputs_outside_of_graphs(models):
     texts, images = models["texts"], models["images"]
     expected = texts.logits(TEXTS)
-    for x in (TEXTS, tuple(TEXTS), np.array(TEXTS)):
+    for x in (TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, object)):
         np.testing.assert_allclose(np.asarray(texts(x)), expected, atol=1e-5)
     larger = IMAGES.repeat(2, axis=1)
     np.testing.assert_allclose(np.asarray(images(list(larger))), images.logits(larger), atol=1e-5)
     with pytest.raises(TypeError, match=r"encode.*translate\(texts\).*list"):
         models["pairs"](TEXTS)
-    with pytest.raises(TypeError, match="into a list"):
-        texts("a film")
+    for wrong in ("a film", np.array([["a film"]]), np.array([["a film"]], object)):
+        with pytest.raises(TypeError, match=r"into a list|one column"):
+            texts(wrong)
+    pillow = pytest.importorskip("PIL.Image").new("RGB", (32, 32))
+    for one in ("a.png", pathlib.Path("a.png"), pillow):
+        with pytest.raises(TypeError, match="Put the image in a list"):
+            images(one)
     with pytest.raises(ValueError, match=r"0\.\.255"):
         images(IMAGES / 255)
     for channels in (1, 2, 4):
@@ -202,10 +267,33 @@ def test_class_weights_change_steps_as_weights_of_examples_do():
 
 
 @pytest.mark.parametrize(
-    "weights", [{0: 1.0, 1: 3.0}, {"good": 3.0}, {np.int64(1): 3}, [1, 3.0], np.array([1.0, 3.0])]
-)
+    "weights",
+    [
+        {0: 1.0, 1: 3.0}, {"good": 3.0}, {" good": 3}, {np.int64(1): 3}, [1, 3.0],
+        np.array([1.0, 3.0]),
+    ],
+)  # fmt: skip
 def test_class_weights_are_by_index_or_name(models, weights):
-    assert models["texts"]._class_weights(weights) == {0: 1.0, 1: 3.0}
+    assert models["texts"]._class_weights(weights, None) == {0: 1.0, 1: 3.0}
+
+
+@pytest.mark.parametrize("task", ["texts", "images"])
+def test_balanced_class_weights_are_those_of_the_training_labels(monkeypatch, task):
+    x, y = INPUTS[task], ["good", "good", "good", "bad"]
+    model = MODELS[task]()
+    weights = []
+
+    def fit(self, *args, **kwargs):
+        weights.append(kwargs["class_weight"])
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    for labels in (y, np.array([1, 1, 1, 0])):
+        model.fit(x, labels, class_weight="balanced", verbose=0)
+        assert weights[-1] == {0: pytest.approx(2.0), 1: pytest.approx(2 / 3)}
+    model.fit(x, y, class_weight="balanced", validation_split=0.25, verbose=0)
+    assert weights[-1] == {0: 1.0, 1: 0.5}  # none of the first three is bad
+    with pytest.raises(ValueError, match=r'class_weight="balanced"` needs the labels'):
+        model.fit(((x, y) for _ in range(1)), class_weight="balanced", verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +302,13 @@ def test_class_weights_are_by_index_or_name(models, weights):
         ({"fine": 1.0}, r"Unknown label in `class_weight`.*'fine'"),
         ({2: 1.0}, r"Unknown label in `class_weight`.*received 2"),
         ({True: 1.0}, "Unknown label"),
-        ({0: -1.0}, "weights from 0"),
-        ({0: float("nan")}, "weights from 0"),
-        ({0: "1"}, "weights from 0"),
+        ({0: -1.0}, "finite numbers of at least 0"),
+        ({0: float("nan")}, "finite numbers of at least 0"),
+        ({0: "1"}, "finite numbers of at least 0"),
+        ({0: True}, "finite numbers of at least 0"),
+        ({0: 1.0, "bad": 2.0}, r"one weight per label.*two for 'bad'"),
         ([1.0], r"each of the 2 labels.*1 weights"),
-        ("balanced", "dictionary from labels"),
+        ("equal", "dictionary from labels"),
     ],
 )
 def test_other_class_weights_are_refused(models, weights, match):
@@ -228,8 +318,12 @@ def test_other_class_weights_are_refused(models, weights, match):
 
 def test_weights_are_refused_for_pairs(models):
     for name in ("sample_weight", "class_weight", "validation_split"):
-        with pytest.raises(ValueError, match=f"`{name}` is not supported for pairs"):
+        with pytest.raises(ValueError, match=rf"`{name}` is not supported for pairs.*Received: \["):
             models["pairs"].fit(TEXTS, TARGETS, verbose=0, **{name: [1.0] * 4})
+    with pytest.raises(ValueError, match=r"0\.5\. Pass validation_data=\(sources, targets\)"):
+        models["pairs"].fit(TEXTS, TARGETS, verbose=0, validation_split=0.5)
+    model = pairs_model()
+    assert model.fit(TEXTS, TARGETS, verbose=0, validation_split=0.0).history["loss"]
 
 
 @pytest.mark.parametrize(
@@ -254,6 +348,29 @@ def test_labels_may_be_a_column_whole_floats_or_distributions():
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     loss, *_ = model.evaluate(x, np.eye(2)[LABELS], verbose=0)
     assert loss == pytest.approx(expected[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [-1, 0, 2.5, True])
+@pytest.mark.parametrize("task", MODELS)
+def test_batch_sizes_below_1_are_refused(models, task, batch_size):
+    model, x = models[task], INPUTS[task]
+    if task == "pairs":
+        uses = [(use, (x, TARGETS)) for use in (model.score, model.logits)]
+        uses += [(use, (x,)) for use in (model.translate, model.answers)]
+    else:
+        uses = [(use, (x,)) for use in (model.classify, model.answers, model.logits)]
+        uses += [(model.features, (x,)), (model.probabilities, (x,)), (model.classify, (x[0],))]
+    for use, arguments in uses:
+        with pytest.raises(ValueError, match=r"`batch_size` must be an integer of at least 1"):
+            use(*arguments, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_answers_take_several_inputs_and_not_one(models, task):
+    one = "photo.png" if task == "images" else TEXTS[0]
+    with pytest.raises(TypeError, match=r"in(to)? a list"):
+        models[task].answers(one)
+    assert len(models[task].answers(tuple(INPUTS[task]))) == 4
 
 
 def test_every_task_has_a_model_here():

@@ -152,3 +152,81 @@ def test_answers_are_json_and_saved_labels_are_strings(tmp_path, unique, label):
         model.export(tmp_path / "serving")
         serve = tf.saved_model.load(tmp_path / "serving").signatures["serving_default"]
         assert serve(texts=tf.constant(TEXTS[:1]))["label"].numpy().tolist() == [label.encode()]
+
+
+def index_in_data_set(model, labels):
+    """Return the indices of labels in a `tf.data.Dataset` of one batch."""
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensors(labels).map(model.index_labels)
+    (indices,) = dataset.as_numpy_iterator()
+    return indices
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("names", "labels", "indices"),
+    [
+        (("0", "1"), ["0.0", "1.0", " 1"], [0, 1, 1]),
+        (("false", "true"), ["True", "FALSE"], [1, 0]),
+        (("cafe\u0301", "th\u00e9"), ["caf\u00e9", "the\u0301"], [0, 1]),
+        (("true", "false"), [True, False], [0, 1]),
+        (("no", "yes"), [False, True], [0, 1]),
+        (("0", "1"), [0.0, 1.0], [0, 1]),
+        (("0", "1"), [[1], [0]], [[1], [0]]),
+        (("0", "1"), [["1"], ["0.0"]], [[1], [0]]),
+    ],
+)
+def test_data_sets_and_arrays_have_the_same_indices(names, labels, indices):
+    model = classifier(names)
+    result = index_in_data_set(model, labels)
+    assert np.issubdtype(result.dtype, np.integer)
+    assert result.tolist() == model.preprocess_targets(labels).tolist() == indices
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        ([0, 2], "2"),
+        ([0, -1], "-1"),
+        ([0.0, 0.5], r"0\.5"),
+        ([0.0, float("nan")], "nan"),
+        ([[0], [5]], "5"),
+        (["0", "two"], "two"),
+    ],
+)
+def test_data_sets_with_labels_out_of_range_are_refused(digits, labels, shown):
+    import tensorflow as tf
+
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=rf"Labels must be .*Received.*{shown}"
+    ):
+        index_in_data_set(digits, labels)
+    with pytest.raises(ValueError, match=rf"Labels must be .*Received.*{shown}"):
+        digits.preprocess_targets(labels)
+
+
+@pytest.mark.tensorflow
+def test_data_sets_keep_distributions(digits):
+    labels = np.array([[0.5, 0.5], [3, -1]], "float32")
+    np.testing.assert_array_equal(index_in_data_set(digits, labels), labels)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_labels_in_tensors_are_checked(digits, shape):
+    import keras
+
+    labels = keras.ops.convert_to_tensor(np.array([0, 7]).reshape(shape))
+    with pytest.raises(ValueError, match="Received: 7"):
+        digits.preprocess_targets(labels)
+    indices = digits.preprocess_targets(keras.ops.convert_to_tensor([1.0, 0.0]))
+    assert indices.tolist() == [1, 0]
+    assert np.issubdtype(indices.dtype, np.integer)
+
+
+@pytest.mark.tensorflow
+def test_names_in_tensors_are_indexed(digits):
+    import tensorflow as tf
+
+    assert digits.preprocess_targets(tf.constant(["1.0", "0"])).tolist() == [1, 0]

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from keras_attn import datasets, zoo
 from keras_attn.tasks import ClassificationReport, classification_report
+from tests.tasks.small_classifiers import LABELS, TEXTS, make
 
 
 def draw(count, examples=400, seed=0):
@@ -56,17 +57,17 @@ def test_a_report_of_nothing_has_zeros():
 
 
 @pytest.mark.parametrize(
-    ("labels", "answers", "match"),
+    ("labels", "predictions", "match"),
     [
-        ([0, 1], [0], "one answer a label"),
+        ([0, 1], [0], "one prediction per label"),
         ([0, 2], [0, 1], "`labels` must be integers from 0 to 1"),
-        ([0, 1], [0, -1], "`answers` must be integers from 0 to 1"),
+        ([0, 1], [0, -1], "`predictions` must be integers from 0 to 1"),
         ([0.0, 1.0], [0, 1], "float64"),
     ],
 )
-def test_other_labels_and_answers_are_refused(labels, answers, match):
+def test_other_labels_and_predictions_are_refused(labels, predictions, match):
     with pytest.raises(ValueError, match=match):
-        classification_report(labels, answers, ("a", "b"))
+        classification_report(labels, predictions=predictions, label_names=("a", "b"))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -122,5 +123,20 @@ def test_a_classifier_reports_on_splits_and_on_inputs():
     names = [model.label_names[label] for label in split.labels]
     again = model.report(list(split.images), names)
     np.testing.assert_array_equal(again.confusion, report.confusion)
-    with pytest.raises(ValueError, match="one label an input"):
+    with pytest.raises(ValueError, match="one label per input"):
         model.report(split.images, names[:-1])
+    with pytest.raises(ValueError, match=r"needs `y`.*dataset\['test'\].*Received: ndarray alone"):
+        model.report(split.images)
+    with pytest.raises(TypeError, match=r"option of `report`.*'view'.*Did you mean 'views'"):
+        model.report(split, view=6)
+    for ask in (model.report, model.evaluate_split):
+        with pytest.raises(ValueError, match=r"`views` must be 1.*Received: 0"):
+            ask(split, views=0)
+
+
+def test_text_classifiers_refuse_options_of_images_in_reports():
+    model = make()
+    with pytest.raises(TypeError, match=r"option of `report`.*'views'.*Accepted: none"):
+        model.report(TEXTS, LABELS, views=2)
+    with pytest.raises(ValueError, match=r"needs `y`.*Received: list alone"):
+        model.report(TEXTS)

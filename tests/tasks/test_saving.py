@@ -114,8 +114,9 @@ def test_what_a_loaded_model_was_trained_on_is_not_replaced(tmp_path):
     zoo.build(ENTRY).save_weights(tmp_path / "entry.weights.h5")
     model = zoo.build(ENTRY, weights=None)
     model.load_weights(tmp_path / "entry.weights.h5")
-    with pytest.raises(ValueError, match="trained weights"):
-        model.adapt(IMAGES)
+    for trained in (model, zoo.build(ENTRY)):
+        with pytest.raises(ValueError, match="trained weights"):
+            trained.adapt(IMAGES)
 
 
 def test_a_disk_that_is_full_keeps_the_earlier_file(tmp_path):

@@ -60,6 +60,7 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
             input.
 
     Raises:
+        TypeError: `model` is neither an image classifier nor another Keras model.
         ValueError: The model has no such layer.
 
     Example:
@@ -71,8 +72,15 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
     >>> maps[0].layer, maps[0].weights.shape
     ('attention', (2, 1, 8, 8, 8, 8))
     """
+    is_task = isinstance(model, Task)
+    if not isinstance(model, keras.Model) or (is_task and not hasattr(model, "normalization")):
+        raise TypeError(
+            "`model` must be an ImageClassifier or a functional Keras model with attention over "
+            f"the positions of a map. Received: {type(model).__name__}. For attention to words "
+            "call `explain(text)` of a text classifier or translator."
+        )
     network, inputs = model, images
-    if isinstance(model, Task):
+    if is_task:
         network, inputs = model.network, model.normalization(model.preprocess(images))
     layers = attention_layers(network)
     if not layers:

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_attn import models
 from keras_attn._types import Tensor
+from keras_attn._validation import check_positive_integer
 from keras_attn.datasets import Dataset, ImageSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization, PatchWhitening
@@ -33,6 +34,7 @@ from keras_attn.tasks.images.inputs import (
     check_images,
     check_values,
     is_one_image,
+    is_pillow,
     read_image,
 )
 from keras_attn.tasks.images.training_data import ImageTrainingData
@@ -118,7 +120,8 @@ class ImageClassifier(ClassificationTask):
         self.built = True
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(inputs, list | tuple | np.ndarray | str) or hasattr(inputs, "to_numpy"):
+        raw = list | tuple | np.ndarray | str | bytes | os.PathLike
+        if isinstance(inputs, raw) or hasattr(inputs, "to_numpy") or is_pillow(inputs):
             inputs = self.preprocess_inputs(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
@@ -170,23 +173,27 @@ class ImageClassifier(ClassificationTask):
         Returns:
             `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
             also the number of `views` and `views_accuracy`.
+
+        Raises:
+            ValueError: The number of views is not supported.
         """
         return self._evaluate(split.images, split.labels, views=views)[0]
 
     def _evaluate(
-        self, inputs: Any, labels: np.ndarray, *, views: int = 1, **options: Any
+        self, inputs: Any, labels: np.ndarray, *, views: int = 1
     ) -> tuple[dict[str, Any], np.ndarray]:
+        check_views(views)
         logits = self.logits(inputs)
-        answers = logits.argmax(axis=-1)
+        predictions = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
-            "accuracy": float((answers == labels).mean()),
+            "accuracy": float((predictions == labels).mean()),
             "loss": cross_entropy(softmax(logits.astype("float64")), labels),
             "examples": len(labels),
         }
         if views > 1:
             correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
-        return metrics, answers
+        return metrics, predictions
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.
@@ -248,7 +255,7 @@ class ImageClassifier(ClassificationTask):
         if not rest:
             return x
         targets, *weights = rest
-        return (x, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
+        return (x, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
     def logits(
         self, x: Any, batch_size: int = 256, views: int = 1, max_pixels: int | None = None
@@ -262,9 +269,11 @@ class ImageClassifier(ClassificationTask):
             max_pixels: See `classify`.
 
         Raises:
-            ValueError: The number of views is not supported.
+            ValueError: The number of views is not supported, or `batch_size` is not a positive
+                integer.
         """
         check_views(views)
+        check_positive_integer("batch_size", batch_size)
         images = as_sequence(x)
         parts = [np.zeros((0, len(self.label_names)), "float32")]
         for start in range(0, len(images), batch_size):
@@ -275,6 +284,7 @@ class ImageClassifier(ClassificationTask):
 
     def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
+        check_positive_integer("batch_size", batch_size)
         images = as_sequence(x)
         parts = []
         for start in range(0, max(1, len(images)), batch_size):
@@ -352,11 +362,12 @@ class ImageClassifier(ClassificationTask):
 
         Raises:
             TypeError: The images are not uint8.
-            ValueError: The images have another shape, a file is not an image or too large, or
-                the number of views is not supported.
+            ValueError: The images have another shape, a file is not an image or too large, the
+                number of views is not supported, or `batch_size` is not a positive integer.
             FileNotFoundError: A file does not exist.
         """
         check_views(views)
+        check_positive_integer("batch_size", batch_size)
         if is_one_image(images):
             (answer,) = self.classify([images], views=views, max_pixels=max_pixels)
             return answer
@@ -379,9 +390,8 @@ class ImageClassifier(ClassificationTask):
         max_pixels: int | None = None,
     ) -> list[Classification]:
         """Return the answer for each image, see `classify`."""
-        return self.classify(
-            list(inputs), batch_size=batch_size, views=views, max_pixels=max_pixels
-        )
+        images = list(as_sequence(inputs))
+        return self.classify(images, batch_size=batch_size, views=views, max_pixels=max_pixels)
 
     def explain(
         self,

@@ -11,9 +11,10 @@ from keras_attn.datasets import decode_image
 Image = str | os.PathLike[str] | np.ndarray
 
 _ACCEPTED = (
-    "a uint8 array (height, width, 3) or (batch, height, width, 3), the path of an image file, or "
-    "a list or column of pandas of such paths and arrays"
+    "a uint8 array (height, width, 3) or (batch, height, width, 3), the path of an image file, an "
+    "image of Pillow, or a list or column of pandas of such arrays, paths and images"
 )
+_GRAY = "np.repeat(images[..., None], 3, axis=-1)"  # remedy for gray images without channels
 _REMEDIES = {
     1: "Repeat a gray image over three channels: np.repeat(images, 3, axis=-1).",
     2: "Drop the alpha channel, and repeat the gray one: np.repeat(images[..., :1], 3, axis=-1).",
@@ -23,7 +24,7 @@ _REMEDIES = {
 
 def is_one_image(images: Any) -> bool:
     """Return whether `images` is one image: a path, an image of Pillow, or an array of rank 3."""
-    if isinstance(images, str | os.PathLike) or _is_pillow(images):
+    if isinstance(images, str | os.PathLike) or is_pillow(images):
         return True
     return not isinstance(images, list) and getattr(images, "ndim", None) == 3
 
@@ -37,7 +38,8 @@ def as_sequence(images: Any) -> Any:
     Raises:
         TypeError: `images` is nothing of that, such as a dictionary.
     """
-    if isinstance(images, str | bytes | os.PathLike) or _is_pillow(images):
+    _refuse_bytes(images)
+    if isinstance(images, str | os.PathLike) or is_pillow(images):
         raise TypeError(f"Expected several images. Put the image in a list: [{images!r:.80}].")
     if hasattr(images, "to_numpy"):
         images = images.to_numpy()
@@ -59,9 +61,10 @@ def read_image(image: Any, max_pixels: int | None) -> np.ndarray:
     """
     if isinstance(image, str | os.PathLike):
         return decode_image(image, max_pixels=max_pixels)
-    if isinstance(image, bytes | dict | set) or image is None:
+    _refuse_bytes(image)
+    if isinstance(image, dict | set) or image is None:
         raise TypeError(f"Images must be {_ACCEPTED}. Received: {type(image).__name__}.")
-    if _is_pillow(image):
+    if is_pillow(image):
         from PIL import ImageOps
 
         image = ImageOps.exif_transpose(image).convert("RGB")
@@ -80,22 +83,36 @@ def check_images(images: np.ndarray) -> None:
     """Raise unless `images` is a uint8 array `(N, H, W, 3)` of images that have pixels."""
     received = f"Received: {images.dtype} of shape {images.shape}."
     if images.ndim != 4 or 0 in images.shape[1:]:
+        remedy = ""
+        if images.ndim == 3:
+            remedy = f" Repeat gray images over three channels: {_GRAY}."
+            if images.shape[-1] == 3:
+                remedy = " Pass one image as a batch: images[None]."
         raise ValueError(
             "Images must have shape (height, width, 3) or (batch, height, width, 3), or be "
-            f"paths of image files. {received}"
+            f"paths of image files. {received}{remedy}"
         )
     check_channels(images.shape, received)
     if images.dtype != np.uint8:
+        remedies = {
+            "f": " Convert floats in 0..1 with (images * 255).round().astype('uint8'), and floats "
+            "in 0..255 with images.round().astype('uint8').",
+            "b": " Convert booleans with images.astype('uint8') * 255.",
+        }
+        integers = " Convert integers in 0..255 with images.astype('uint8')."
+        remedies |= {"i": integers, "u": integers}
         raise TypeError(
-            f"Images must be uint8, with values in 0..255. {received} Convert floats in 0..1 "
-            "with (images * 255).round().astype('uint8')."
+            f"Images must be uint8, with values in 0..255. {received}"
+            f"{remedies.get(images.dtype.kind, '')}"
         )
 
 
 def check_channels(shape: Any, received: str) -> None:
     """Raise ValueError unless the last axis of images is known to be 3, or unknown."""
     if shape[-1] not in (3, None):
-        remedy = _REMEDIES.get(shape[-1], "Put the channels last.")
+        remedy = _REMEDIES.get(
+            shape[-1], f"Put the channels last; or repeat gray images without channels: {_GRAY}."
+        )
         raise ValueError(f"Images must have 3 channels, red, green and blue. {received} {remedy}")
 
 
@@ -140,5 +157,16 @@ def check_batch(images: Tensor) -> Tensor:
         return tf.identity(images)
 
 
-def _is_pillow(image: Any) -> bool:
+def is_pillow(image: Any) -> bool:
+    """Return whether `image` is an image of Pillow, without importing it."""
     return hasattr(image, "getexif") and hasattr(image, "convert")
+
+
+def _refuse_bytes(image: Any) -> None:
+    """Raise TypeError for an encoded image in memory."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"Images must be {_ACCEPTED}. Received: {type(image).__name__}, {len(image)} of them. "
+            "Pass the path of the file, or decode it: keras_attn.datasets.decode_image(path), or "
+            "tf.io.decode_image(data, channels=3, expand_animations=False).numpy()."
+        )

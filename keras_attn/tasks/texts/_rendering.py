@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._printable import printable
-from keras_attn.tasks.coverage import is_little_known
+from keras_attn.tasks.coverage import SAYS_LITTLE, is_little_known, known_share
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -113,17 +113,17 @@ def _coverage(explanation: Explanation) -> str:
     """Return a sentence on the known words, and a list of the unknown ones."""
     answer = explanation.answer
     unknown = [
-        token
+        printable(token)
         for token, known in zip(explanation.tokens, explanation.known, strict=True)
         if not known
     ]
     listed = " ".join(dict.fromkeys(unknown))
     if len(listed) > MAX_UNKNOWN:
         listed = listed[:MAX_UNKNOWN] + "..."
-    sentence = f"The model knows {answer.known_words} of {answer.words} words"
-    sentence += f"; not: {listed}" if unknown else ""
+    clause = known_share(*answer.coverage)
+    sentence = clause[0].upper() + clause[1:] + (f"; not: {listed}" if unknown else "")
     if is_little_known(answer.known_words, answer.words):
-        sentence += ". The answer says little about this text"
+        sentence += f". {SAYS_LITTLE}"
     return f"{sentence}."
 
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.tasks.texts.naive_bayes import log_count_ratios, ngram_counts
-from keras_attn.tasks.texts.own_data import CHARACTERS_OF_UNSPACED
+from keras_attn.tasks.texts.own_data import MAX_UNSPACED_WORD_LENGTH
 from keras_attn.text import Normalizer, split_words
 
 if TYPE_CHECKING:
     from keras_attn.tasks.texts.classifier import TextClassifier
 
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # values of `C` of the SVM
+SVM_C_VALUES = (0.1, 0.3, 1.0, 3.0)
 BATCH = 256  # texts that are split into words together
 
 
@@ -58,7 +58,7 @@ def linear_svm(dataset: Dataset[TextSplit]) -> Baseline:
     first = words[id(train)]
     characters = sum(len(word) for row in first for word in row)
     mean = characters / max(1, sum(map(len, first)))
-    orders = 3 if mean < CHARACTERS_OF_UNSPACED else 2  # triples are words of the language
+    orders = 3 if mean < MAX_UNSPACED_WORD_LENGTH else 2  # triples are words of the language
     vectorizer = TfidfVectorizer(
         analyzer=lambda row: [
             " ".join(row[start : start + order])
@@ -70,7 +70,7 @@ def linear_svm(dataset: Dataset[TextSplit]) -> Baseline:
     features = vectorizer.fit_transform(first)
     held_out = vectorizer.transform(words[id(validation)])
     scores = {}
-    for strength in STRENGTHS:
+    for strength in SVM_C_VALUES:
         svm = LinearSVC(C=strength, random_state=0).fit(features, train.labels)
         scores[strength] = (svm.score(held_out, validation.labels), svm)
     best = max(scores, key=lambda strength: scores[strength][0])

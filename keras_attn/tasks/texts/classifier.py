@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_attn import models
 from keras_attn._types import Tensor
+from keras_attn._validation import check_positive_integer
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -150,8 +151,14 @@ class TextClassifier(TextFitting):
         return classifier
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(inputs, str | bytes | list | tuple) or hasattr(inputs, "to_numpy"):
-            inputs = self.preprocess_inputs(inputs)
+        is_array = isinstance(inputs, np.ndarray) and are_strings(inputs)
+        if (
+            isinstance(inputs, str | bytes | list | tuple)
+            or hasattr(inputs, "to_numpy")
+            or is_array
+        ):
+            training = args[0] if args else kwargs.get("training")
+            inputs = self.preprocess_inputs(inputs, training=bool(training))
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -212,9 +219,17 @@ class TextClassifier(TextFitting):
         return TextTrainingData(self, dataset, recipe)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
-        """Calibrate the scores on the validation texts."""
+        """Calibrate the scores on the validation texts.
+
+        If training has diverged and a logit is not finite, the temperature is 1: the run can then
+        be saved, and reports the divergence.
+        """
         assert isinstance(data, TextTrainingData)
-        return {"temperature": self.calibrate(data.validation)}
+        logits = self.logits(data.validation)
+        if not np.isfinite(logits).all():
+            self.temperature.assign(1.0)
+            return {"temperature": 1.0}
+        return {"temperature": self._calibrate(logits, data.validation.labels)}
 
     def evaluate_split(self, split: TextSplit) -> dict[str, Any]:
         """Return the metrics of a split.
@@ -229,13 +244,11 @@ class TextClassifier(TextFitting):
         """
         return self._evaluate(split.texts, split.labels)[0]
 
-    def _evaluate(
-        self, inputs: Any, labels: np.ndarray, **options: Any
-    ) -> tuple[dict[str, Any], np.ndarray]:
+    def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
-        answers = probabilities.argmax(axis=-1)
-        correct = answers == labels
+        predictions = probabilities.argmax(axis=-1)
+        correct = predictions == labels
         lengths = encoded.lengths  # long texts count with the words that are read
         by_length, lower = [], 0.0
         for bound in (*LENGTH_BOUNDS, np.inf):
@@ -256,7 +269,7 @@ class TextClassifier(TextFitting):
             "calibration_error": expected_calibration_error(probabilities, labels),
             "by_length": by_length,
         }
-        return metrics, answers
+        return metrics, predictions
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Return texts as ids, for repeated passes over the same texts.
@@ -306,9 +319,13 @@ class TextClassifier(TextFitting):
                 "`calibrate` needs the label of each text. Pass `labels`, or the result of "
                 "`encode(texts, labels)`."
             )
+        return self._calibrate(self.logits(encoded), encoded.labels)
+
+    def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """Fit the temperature to the logits of held-out texts, and return it."""
         # Undo the division by the current temperature.
-        logits = self.logits(encoded).astype("float64") * float(self.temperature)
-        self.temperature.assign(fit_temperature(logits, encoded.labels))
+        logits = logits.astype("float64") * float(self.temperature)
+        self.temperature.assign(fit_temperature(logits, labels))
         return float(self.temperature)
 
     def logits(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
@@ -317,7 +334,12 @@ class TextClassifier(TextFitting):
         Args:
             x: Texts, as for `fit`, or `EncodedTexts`.
             batch_size: Number of texts in a batch. Texts of similar length are batched together.
+
+        Raises:
+            TypeError: An element of `x` is not a string.
+            ValueError: `batch_size` is not a positive integer.
         """
+        check_positive_integer("batch_size", batch_size)
         x = x if isinstance(x, EncodedTexts) else as_texts(x)
         logits = np.zeros((len(x), len(self.label_names)), "float32")
         for rows, ids in self._by_length(x, batch_size):
@@ -326,6 +348,7 @@ class TextClassifier(TextFitting):
 
     def features(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
+        check_positive_integer("batch_size", batch_size)
         x = x if isinstance(x, EncodedTexts) else as_texts(x)
         features = np.zeros((len(x), self.backbone.output_shape[-1]), "float32")
         for rows, ids in self._by_length(x, batch_size):
@@ -369,15 +392,17 @@ class TextClassifier(TextFitting):
 
         Raises:
             TypeError: An element of `texts` is not a string.
+            ValueError: `batch_size` is not a positive integer.
         """
         if isinstance(texts, str | bytes):
-            return self.answers([texts])[0]
+            return self.answers([texts], batch_size=batch_size)[0]
         return self.answers(texts, batch_size=batch_size)
 
     def answers(
         self, inputs: Sequence[Any], *, batch_size: int = BATCH
     ) -> list[TextClassification]:
         """Return the answer for each text, see `classify`."""
+        check_positive_integer("batch_size", batch_size)
         inputs = as_texts(inputs)
         answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
@@ -440,7 +465,7 @@ class TextClassifier(TextFitting):
         if not rest:
             return ids
         targets, *weights = rest
-        return (ids, self.label_indices(targets), *(with_rank(w, 1) for w in weights))
+        return (ids, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         batch = super()._preprocess_item(index, x, *rest, training=training)
@@ -482,7 +507,7 @@ class TextClassifier(TextFitting):
 
     @property
     def _has_fixed_ratios(self) -> bool:
-        """Whether the network has log-count ratios as fixed features."""
+        """Return whether the network has log-count ratios as fixed features."""
         return models.ngram_embedding(self.network).num_ratios > 0
 
     def _by_length(self, x: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -513,7 +538,7 @@ class TextClassifier(TextFitting):
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
-                f"There must be one label a text. Received: {len(texts)} texts, labels of shape "
+                f"There must be one label per text. Received: {len(texts)} texts, labels of shape "
                 f"{indices.shape}."
             )
         if len(indices) and indices.dtype.kind not in "iu":

@@ -14,7 +14,7 @@ import numpy as np
 from keras_attn._arrays import as_array, to_array
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
-from keras_attn.tasks._batches import is_dataset
+from keras_attn.tasks._batches import check_first_batch, is_dataset
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.texts._inputs import are_strings
@@ -100,6 +100,7 @@ class TextFitting(ClassificationTask):
         """Train on texts, see `Task.fit`. Each batch is padded to the longest text in it."""
         held_out_size = kwargs.pop("validation_batch_size", None) or batch_size
         held_out = kwargs.get("validation_data")
+        self._check_validation_targets(held_out)
         if isinstance(held_out, tuple | list) and held_out and _are_texts(held_out[0]):
             kwargs["validation_data"] = self._batches(*held_out, batch_size=held_out_size)
         elif held_out_size != batch_size:
@@ -115,6 +116,9 @@ class TextFitting(ClassificationTask):
             last = [None if argument is None else argument[size:] for argument in arguments]
             kwargs["validation_data"] = self._batches(*last, batch_size=held_out_size)
             arguments = [None if argument is None else argument[:size] for argument in arguments]
+        check_first_batch(self, len(arguments[0]), batch_size)
+        if kwargs.get("class_weight") is not None:
+            kwargs["class_weight"] = self._class_weights(kwargs["class_weight"], arguments[1])
         shuffle = bool(kwargs.pop("shuffle", True))
         batches = self._batches(*arguments, batch_size=batch_size, training=True, shuffle=shuffle)
         return super().fit(batches, None, None, epochs, shuffle=False, **kwargs)

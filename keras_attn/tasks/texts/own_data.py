@@ -12,9 +12,9 @@ from keras_attn.tasks._own_labels import label_indices
 
 TEXTS_PER_COUNT = 5_000  # `min_count` is at most the number of training texts divided by this
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
-COUNTED = 4_000  # texts whose words are counted
-# Below this number of characters a word, most words are single characters, as in Chinese.
-CHARACTERS_OF_UNSPACED = 1.5
+MAX_COUNTED_TEXTS = 4_000  # if there are many more, words are counted in about so many texts
+# Below this mean number of characters per word, most words are single characters, as in Chinese.
+MAX_UNSPACED_WORD_LENGTH = 1.5
 TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams recur
 
 # For `ngram_attention`. The recipe's rate is for two classes and long texts, with log-count ratios
@@ -104,7 +104,7 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
     if (
         recipe.architecture == "ngram_attention"
-        and characters < CHARACTERS_OF_UNSPACED * words.sum()
+        and characters < MAX_UNSPACED_WORD_LENGTH * words.sum()
         and examples >= TEXTS_FOR_LONGER_NGRAMS
     ):
         sizes = (*sizes, sizes[-1] // 2)
@@ -130,11 +130,12 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
 def _count_words(recipe: Recipe, train: datasets.TextSplit) -> tuple[np.ndarray, int]:
     """Return the number of words of each text, and of characters of all of them.
 
-    Words are those that the model reads. Of more than `COUNTED` texts, only some are counted.
+    Words are those that the model reads. They are counted in every n-th text, where n is the
+    number of texts divided by `MAX_COUNTED_TEXTS`, rounded down.
     """
     from keras_attn.text import Normalizer, split_words
 
-    step = max(1, len(train) // COUNTED)
+    step = max(1, len(train) // MAX_COUNTED_TEXTS)
     texts = train.texts[::step].tolist()
     normalizer = Normalizer(lowercase=recipe.preprocessing["lowercase"])
     lengths = [

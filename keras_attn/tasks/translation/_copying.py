@@ -7,11 +7,11 @@ are kept, and the items take its place; the translation that most stand-ins agre
 """
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from keras_attn._warnings import warn_user
 from keras_attn.tasks.translation.answers import Translation
 
 # Stand-ins: names that are spelled alike in many languages, and numbers that are written in digits.
@@ -138,6 +138,8 @@ def translate_copying(
     found = [find_items(text, names) for text in texts]
     missing = [row for row, items in enumerate(found) if not _has_items(answers[row].text, items)]
     for names_row in NAMES:
+        if not missing:
+            break
         templates = _translate_stand_ins(
             translate, [texts[row] for row in missing], [prefixes[row] for row in missing],
             [found[row] for row in missing], [*map(_case(lowercase), names_row)],
@@ -149,10 +151,9 @@ def translate_copying(
         missing = [row for row, some in zip(missing, templates, strict=True) if not some]
     if missing:
         items = ", ".join(repr(item.text) for item in found[missing[0]])
-        warnings.warn(
+        warn_user(
             f"{len(missing)} of {len(texts)} text(s) are translated without copying, such as "
-            f"number {missing[0]}: the model copies no stand-in for {items} there.",
-            stacklevel=3,
+            f"text {missing[0] + 1}: the model copies no stand-in for {items} there."
         )
     return answers
 

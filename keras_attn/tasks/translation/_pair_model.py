@@ -34,6 +34,11 @@ _WEIGHTS = (
     "For weights of pairs pass a `tf.data.Dataset` or `keras.utils.PyDataset` "
     "of batches (sources, targets, weights)."
 )
+_REMEDIES = {
+    "sample_weight": _WEIGHTS,
+    "class_weight": f"Targets have no classes. {_WEIGHTS}",
+    "validation_split": "Pass validation_data=(sources, targets).",
+}
 BATCH_TOKENS = 2048  # default number of tokens in a training batch
 
 
@@ -145,10 +150,14 @@ class PairModel(ItemLossModel, Task):
         For lists of strings `batch_size` counts the tokens of a batch; the default is 2048. They
         are batched with others of like length, in another order each epoch. A
         `tf.data.Dataset` or `keras.utils.PyDataset` of `(sources, targets)` has its own batches.
+
+        Raises:
+            ValueError: There is `class_weight`; or `sample_weight` or `validation_split` for lists.
         """
+        _refuse(kwargs, ("class_weight",))
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
-        _refuse(kwargs, ("sample_weight", "class_weight", "validation_split"))
+        _refuse(kwargs, ("sample_weight", "validation_split"))
         batches = PairBatches(
             self.encode(x, y),
             batch_size or BATCH_TOKENS,
@@ -214,6 +223,7 @@ class PairModel(ItemLossModel, Task):
         )
         x, targets = with_rank(x, 1), with_rank(targets, 1)
         check_batched(x)
+        weights = [_check_weights_shape(each) for each in weights]
         ids = self.tokenizer.tokenize(targets, self.target_normalizer)[:, : self.max_length]
         starts, ends = (tf.fill([tf.shape(targets)[0], 1], id_) for id_ in (START_ID, END_ID))
         target = tf.concat([starts, ids], axis=1).to_tensor()
@@ -253,11 +263,26 @@ def _check_pair(rest: tuple[Any, ...], sentence: str) -> tuple[Any, ...]:
 
 
 def _refuse(arguments: dict[str, Any], names: Sequence[str]) -> None:
-    """Raise ValueError for arguments that lists of texts, which are batched anew, do not take."""
+    """Raise ValueError for arguments of Keras that do not apply to pairs of texts."""
     for name in names:
-        if arguments.get(name) is not None:
-            remedy = _WEIGHTS if name == "sample_weight" else "Leave it out."
-            raise ValueError(f"`{name}` is not supported for pairs of texts in lists. {remedy}")
+        value = arguments.get(name)
+        is_default = name == "validation_split" and value == 0.0
+        if value is not None and not is_default:
+            kind = "" if name == "class_weight" else " in lists"
+            raise ValueError(
+                f"`{name}` is not supported for pairs of texts{kind}. Received: {value!r:.80}. "
+                f"{_REMEDIES[name]}"
+            )
+
+
+def _check_weights_shape(weights: Tensor) -> Tensor:
+    """Return the weights of a batch of a `tf.data.Dataset`, if their rank is known."""
+    if weights.shape.rank is None:
+        raise ValueError(
+            "The weights of the tf.data.Dataset have no shape, and may be those of pairs or of "
+            "tokens. Pass `output_signature` to tf.data.Dataset.from_generator."
+        )
+    return weights
 
 
 def _are_texts(x: Any) -> bool:

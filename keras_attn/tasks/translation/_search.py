@@ -23,6 +23,7 @@ BATCH = 64  # sources
 MULTIPLE = 8  # lengths are padded to multiples of it
 STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
 MAX_COMPILED = 32  # compiled searches that are kept, one for each setting
+MAX_AUTOMATA = 4  # automata of banned words that are kept, of up to 256 MB each
 EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
@@ -90,11 +91,17 @@ class Searches:
         """Return the automaton that bans words, the same object for the same words."""
         key = (words, tokenizer.pieces, normalizer)
         if key not in self._automata:
-            while len(self._automata) >= MAX_COMPILED:
-                del self._automata[next(iter(self._automata))]
+            while len(self._automata) >= MAX_AUTOMATA:
+                self._drop(self._automata.pop(next(iter(self._automata))))
             size = self.network.config.vocabulary_size
             self._automata[key] = ban_words(words, tokenizer, size, normalizer)
         return self._automata[key]
+
+    def _drop(self, automaton: Automaton) -> None:
+        """Drop the compiled searches that hold an automaton."""
+        for key in list(self._compiled):
+            if any(value is automaton for _, value in key[2:]):
+                del self._compiled[key]
 
 
 def _pad(rows: list[np.ndarray], batch_size: int, multiple: int) -> np.ndarray:

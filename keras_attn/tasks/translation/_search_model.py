@@ -114,8 +114,9 @@ class SearchModel(PairModel):
             copy: Whether numbers of two and more digits, URLs, e-mail addresses and placeholders
                 (`{name}`, `<tag>`, `%s`) stand in the translation as in the text, and as often; or
                 a list of further strings to copy, such as names. Texts whose translation lacks
-                one are translated again, 12 times, with names and numbers in place of the items
-                that the model may know how to copy. The score is that of such a translation.
+                one are translated again, 12 times and if that fails 12 times more, with names and
+                numbers in place of the items that the model may know how to copy. The score is
+                that of such a translation.
             batch_size: Number of texts in a batch. Texts of similar length are batched together.
 
         Returns:
@@ -123,9 +124,10 @@ class SearchModel(PairModel):
             above 1, each `Translation` is replaced by a list of them, best first.
 
         Raises:
-            TypeError: An element of `texts` is not a string.
-            ValueError: A number is out of range, the numbers of prefixes and texts differ, or a
-                prefix has more than `max_length` subwords.
+            TypeError: An element of `texts` is not a string, `copy` is not a boolean or a list of
+                strings, or `banned_words` is not a list of strings.
+            ValueError: A number is out of range, a string to copy or ban is empty, the numbers of
+                prefixes and texts differ, or a prefix has more than `max_length` subwords.
 
         Warns:
             UserWarning: A text has more than `max_length` subwords; the rest is not translated.
@@ -199,7 +201,8 @@ class SearchModel(PairModel):
         batch_size: int = BATCH,
     ) -> list[Any]:
         """Return the translation of each text, or `n_best` of them, see `translate`."""
-        return self.translate(list(inputs), beam_size, n_best=n_best, batch_size=batch_size)
+        texts: Any = as_texts(inputs)
+        return self.translate(texts, beam_size, n_best=n_best, batch_size=batch_size)
 
     def _restrictions(
         self,

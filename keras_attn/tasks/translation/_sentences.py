@@ -1,11 +1,11 @@
 """Conversion of lists of sentences into ids and back, outside of TensorFlow graphs."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_attn._warnings import warn_user
 from keras_attn.batching import pad_rows
 from keras_attn.text import Normalizer, SubwordTokenizer
 
@@ -36,11 +36,10 @@ def sentence_ids(
         return rows
     long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
     if consequence and long:
-        warnings.warn(
+        warn_user(
             f"The first {max_length} subwords of a text are read. {len(long)} of {len(rows)} "
-            f"text(s) have more, such as number {long[0]} with {len(rows[long[0]])}: the rest of "
-            f"it is {consequence}. Split long texts into sentences.",
-            stacklevel=4,
+            f"text(s) have more, such as text {long[0] + 1} with {len(rows[long[0]])}: the rest of "
+            f"it is {consequence}. Split long texts into sentences."
         )
     return [ids[:max_length] for ids in rows]
 

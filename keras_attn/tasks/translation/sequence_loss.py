@@ -17,6 +17,11 @@ class SequenceCrossentropy(keras.losses.Loss):
         label_smoothing: Share of the target probability that is distributed over all tokens
             (Szegedy et al., arXiv:1512.00567), in [0, 1).
         name: See `keras.losses.Loss`.
+        reduction: None, because the loss is a mean over tokens, not over rows.
+        dtype: None or `"float32"`, the dtype of the loss.
+
+    Raises:
+        ValueError: An argument is something else.
 
     Call arguments:
         y_true: Ids `(B, T)`. Id 0 is padding, and is ignored.
@@ -36,9 +41,23 @@ class SequenceCrossentropy(keras.losses.Loss):
     """
 
     def __init__(
-        self, label_smoothing: float = 0.0, name: str = "sequence_crossentropy", **_: Any
+        self,
+        label_smoothing: float = 0.0,
+        name: str = "sequence_crossentropy",
+        reduction: str | None = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=None)
+        if reduction not in (None, "none"):
+            raise ValueError(
+                "`reduction` must be None: the loss is a mean over tokens already. Received: "
+                f"{reduction!r}. Leave it out."
+            )
+        if dtype is not None and keras.dtype_policies.get(dtype).compute_dtype != "float32":
+            raise ValueError(
+                f"`dtype` must be None or 'float32', the dtype of the loss. Received: {dtype!r}. "
+                "Leave it out."
+            )
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
         self.label_smoothing = label_smoothing
@@ -130,7 +149,7 @@ def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:
     Returns:
         A float32 scalar in nats.
     """
-    mask = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")[::2]
+    mask = token_weights(y_true)[::2]
     log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
     first, second = log_probabilities[::2], log_probabilities[1::2]
     divergence = ops.sum((ops.exp(first) - ops.exp(second)) * (first - second), axis=-1) / 2
@@ -142,7 +161,7 @@ def token_losses(
 ) -> tuple[Tensor, Tensor]:
     """Return the mask of tokens that are not padding, and their losses: float32 `(B, T)`."""
     y_true, y_pred = ops.cast(y_true, "int32"), ops.cast(y_pred, "float32")
-    mask = ops.cast(ops.not_equal(y_true, PADDING_ID), "float32")
+    mask = token_weights(y_true)
     size = y_pred.shape[-1]
     targets = ops.one_hot(y_true, size, dtype="float32")  # for the fused operation below
     targets = targets * (1.0 - label_smoothing) + label_smoothing / size

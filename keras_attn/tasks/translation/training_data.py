@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn._token_ids import PADDING_ID
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
@@ -21,6 +20,7 @@ from keras_attn.tasks.translation.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
     divergence_of_copies,
+    token_weights,
 )
 from keras_attn.text import SubwordDropout
 
@@ -43,7 +43,7 @@ class TranslationObjective(Objective):
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of tokens that are not padding."""
-        return ops.sum(ops.cast(ops.not_equal(targets, PADDING_ID), "float32"))
+        return ops.sum(token_weights(targets))
 
     def penalty(self, targets: Tensor, predictions: Tensor) -> Tensor | float:
         """Return the weighted divergence of R-Drop (Liang et al., arXiv:2106.14448)."""

@@ -152,8 +152,10 @@ class Translator(SearchModel):
             batch_size: Number of pairs in a batch. Pairs of similar length are batched together.
 
         Raises:
-            ValueError: The numbers of sources and targets differ.
+            ValueError: The numbers of sources and targets differ, or `batch_size` is not a
+                positive integer.
         """
+        check_positive_integer("batch_size", batch_size)
         pairs = self.encode(sources, targets)
         scores = np.zeros(len(pairs), "float32")
         order = np.argsort(pairs.lengths, kind="stable")
@@ -175,7 +177,11 @@ class Translator(SearchModel):
         Returns:
             For each pair a float32 array `(T, V)`: the logits at each target token and at the end
             token, given the tokens before it.
+
+        Raises:
+            ValueError: See `score`.
         """
+        check_positive_integer("batch_size", batch_size)
         pairs = self.encode(sources, targets)
         logits: list[Any] = [None] * len(pairs)
         order = np.argsort(pairs.lengths, kind="stable")

@@ -74,6 +74,13 @@ def test_a_model_without_attention_is_refused(shapes):
         attention_maps(model, shapes["test"].images[:1])
 
 
+def test_other_models_than_those_of_images_are_refused(shapes):
+    texts = from_architecture("ngram_attention", ("bad", "good"), vocabulary_sizes=(50, 50))
+    for model in (texts, object()):
+        with pytest.raises(TypeError, match=rf"`model` must be.*Received: {type(model).__name__}"):
+            attention_maps(model, shapes["test"].images[:1])
+
+
 def test_maps_of_a_transformer_over_tokens(shapes):
     sizes = {"num_layers": 2, "num_heads": 2, "tokenizer_filters": (8, 16)}
     model = from_architecture("compact_transformer", LABELS, image_size=24, **sizes)

@@ -83,7 +83,13 @@ def test_an_empty_batch_gives_no_answers(classifier):
     ("images", "error", "match"),
     [
         (np.zeros((32, 32, 3), "float32"), TypeError, r"images \* 255"),
-        (np.zeros((2, 32, 32, 3), "int64"), TypeError, "int64"),
+        (np.full((2, 32, 32, 3), 255), TypeError, r"int64 of.*images\.astype\('uint8'\)\.$"),
+        (np.zeros((32, 32, 3), "float32"), TypeError, r"0\.\.255 with images\.round\(\)"),
+        (np.zeros((32, 32, 3), bool), TypeError, r"images\.astype\('uint8'\) \* 255\.$"),
+        (b"\x89PNG", TypeError, r"bytes, 4 of them.*decode_image\(path\).*tf\.io\.decode_image"),
+        ([b"\x89PNG"], TypeError, r"decode_image\(path\).*tf\.io\.decode_image"),
+        (5, TypeError, "image of Pillow"),
+        (np.zeros((9, 32, 32), "uint8"), ValueError, r"np\.repeat\(images\[\.\.\., None\]"),
         (np.zeros((32, 32), "uint8"), ValueError, "height, width, 3"),
         (np.zeros((32, 32, 1), "uint8"), ValueError, "Repeat a gray image"),
         (np.zeros((32, 32, 4), "uint8"), ValueError, "Drop the alpha"),
@@ -94,6 +100,14 @@ def test_an_empty_batch_gives_no_answers(classifier):
 def test_what_is_no_uint8_rgb_image_is_refused(classifier, images, error, match):
     with pytest.raises(error, match=match):
         classifier.classify(images)
+
+
+def test_batches_of_gray_images_without_channels_are_refused_with_a_remedy(classifier):
+    images = np.zeros((2, 32, 32), "uint8")
+    with pytest.raises(ValueError, match=r"np\.repeat\(images\[\.\.\., None\], 3, axis=-1\)"):
+        classifier.logits(images)
+    with pytest.raises(ValueError, match=r"images\[None\]"):
+        classifier.logits(np.zeros((32, 32, 3), "uint8"))
 
 
 def test_labels_must_fit_the_network(classifier):

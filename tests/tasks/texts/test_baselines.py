@@ -30,7 +30,7 @@ def test_the_linear_svm_reads_words_as_the_model_does(remarks):
     baseline = baselines.linear_svm(remarks)
     assert baseline.accuracy > 0.7
     assert baseline.settings["orders"] == 2
-    assert baseline.settings["C"] in baselines.STRENGTHS
+    assert baseline.settings["C"] in baselines.SVM_C_VALUES
     # A character that stands for each word: words are told apart without spaces.
     words = sorted({word for row in baselines._words(remarks["train"].texts) for word in row})
     character = {word: chr(0x4E00 + number) for number, word in enumerate(words)}

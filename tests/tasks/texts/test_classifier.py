@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_attn.datasets import TextSplit
 from keras_attn.tasks import (
     TextClassifier,
     expected_calibration_error,
@@ -17,6 +18,7 @@ from keras_attn.tasks import (
     from_architecture,
 )
 from keras_attn.tasks.coverage import coverage_warnings
+from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.text import NGramEncoder
 from tests.conftest import ROOT
 from tests.tasks.small_classifiers import LABELS, NAMES, NEW, SIZES, SMALL, TEXTS, make
@@ -171,12 +173,29 @@ def test_the_calibration_error_by_hand():
     assert expected_calibration_error(probabilities, 1 - right, 1) == pytest.approx(one_bin)
 
 
+def test_a_model_that_diverged_is_finalized_and_evaluated_without_calibration():
+    model = make()
+    model.adapt(TEXTS, LABELS)
+    data = object.__new__(TextTrainingData)
+    data.validation = model.encode(TEXTS, LABELS)
+    assert model.finalize(data)["temperature"] == float(model.temperature) != 1.0
+    model.network.set_weights([np.full_like(w, np.nan) for w in model.network.get_weights()])
+    assert model.finalize(data) == {"temperature": 1.0}
+    assert float(model.temperature) == 1.0
+    texts = np.array(TEXTS, object)
+    metrics = model.evaluate_split(TextSplit(texts, np.array(LABELS, "int32")))
+    assert np.isnan(metrics["loss"])
+    assert np.isnan(metrics["calibration_error"])
+    with pytest.raises(ValueError, match="finite logits"):
+        model.calibrate(TEXTS, LABELS)
+
+
 def test_labels_that_cannot_be_are_refused_by_what_they_are():
     model = make()
     for labels, match in (
-        (None, r"one label a text. Received: 7 texts, labels of shape \(\)"),
-        (LABELS[:-1], r"one label a text. Received: 7 texts, labels of shape \(6,\)"),
-        (np.eye(2)[LABELS], r"one label a text.*\(7, 2\)"),
+        (None, r"one label per text. Received: 7 texts, labels of shape \(\)"),
+        (LABELS[:-1], r"one label per text. Received: 7 texts, labels of shape \(6,\)"),
+        (np.eye(2)[LABELS], r"one label per text.*\(7, 2\)"),
         (np.array(LABELS) * 0.5, r"integers from 0 to 1.*Received: 0\.5"),
         ([*map(float, LABELS[:-1]), float("nan")], "Received: nan. A label is missing"),
         ([*(NAMES[label] for label in LABELS[:-1]), "god"], r"'bad', 'good'.*Received: 'god'"),
@@ -189,7 +208,7 @@ def test_labels_that_cannot_be_are_refused_by_what_they_are():
             model.adapt(TEXTS, labels)
     assert not model.encoder.filled
     model.adapt(TEXTS, LABELS)
-    with pytest.raises(ValueError, match="one label a text"):
+    with pytest.raises(ValueError, match="one label per text"):
         model.encode(TEXTS, LABELS[:-1])
     with pytest.raises(ValueError, match="`calibrate` needs the label of each text"):
         model.calibrate(TEXTS)

@@ -1,5 +1,6 @@
 """Explanations of texts: attention beside what moved the answer."""
 
+import dataclasses
 import json
 
 import keras
@@ -381,4 +382,14 @@ def test_unknown_words_are_named_and_nothing_is_claimed_of_one_sign():
     for shown in (console.export_text(), explanation.to_html()):
         assert "The model knows 1 of 5 words; not: \u8fd9 \u90e8" in shown
         assert "Rank correlation" not in shown
-        assert "The answer says little about this text." in shown
+        assert "The answer says little about the text." in shown
+
+
+def test_control_characters_of_unknown_words_are_escaped(bag):
+    explanation = bag.explain("zzz film")
+    tokens = ("\u202ezzz\x1b[31m", *explanation.tokens[1:])
+    assert not explanation.known[0]
+    shown = printed(dataclasses.replace(explanation, tokens=tokens))
+    assert "; not: " in shown
+    assert "\u202e" not in shown
+    assert "\x1b" not in shown

@@ -117,10 +117,11 @@ def test_every_way_to_train_on_strings_asks_for_held_out_ratios(architecture, mo
     monkeypatch.setattr(
         type(model.network), "call", lambda self, x, **_: seen.append(x) or tf.zeros((7, 2))
     )
-    model(np.array(TEXTS), training=True)
-    model(np.array(TEXTS))
-    np.testing.assert_array_equal(seen[2], expected)
-    np.testing.assert_array_equal(seen[3], plain)
+    for inputs in (np.array(TEXTS), TEXTS, tf.constant(TEXTS)):
+        model(inputs, training=True)
+        model(inputs)
+        np.testing.assert_array_equal(seen[-2], expected)
+        np.testing.assert_array_equal(seen[-1], plain)
 
 
 def test_what_was_traced_forgets_the_ratios_of_before():

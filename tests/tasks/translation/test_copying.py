@@ -81,7 +81,7 @@ def test_items_come_exactly_once_where_their_stand_ins_stand():
         "ITEM NO",
         "{x} AND www.b.org AND www.a.org SEE",
     ]
-    assert model.calls == [3, 2 * TRIALS, 0]
+    assert model.calls == [3, 2 * TRIALS]
     (answer,) = copied(model, "a {x} b {x}")
     assert answer.text == "{x} B {x} A"
     (answer,) = copied(Model({"london", "boston"}), "a {x}", lowercase=True)
@@ -92,7 +92,7 @@ def test_what_is_copied_already_is_left_as_it_is():
     model = Model({"7", "{x}", "1998"})
     (answer,) = copied(model, "the {x} of 1998")
     assert answer.text == "1998 OF {x} THE"
-    assert sum(model.calls) == 1
+    assert model.calls == [1]
 
 
 def test_the_second_row_of_stand_ins_is_tried_and_failures_are_told():
@@ -100,7 +100,7 @@ def test_the_second_row_of_stand_ins_is_tried_and_failures_are_told():
     (answer,) = copied(model, "see {x}")
     assert answer.text == "{x} SEE"
     assert model.calls == [1, TRIALS, TRIALS]
-    with pytest.warns(UserWarning, match=r"1 of 2 text\(s\) .* number 1: .* stand-in for '\{x\}'"):
+    with pytest.warns(UserWarning, match=r"1 of 2 text\(s\) .* text 2: .* stand-in for '\{x\}'"):
         answers = copied(Model(set()), "see", "see {x}")
     assert [answer.text for answer in answers] == ["SEE", "?X? SEE"]
 

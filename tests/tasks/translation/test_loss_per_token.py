@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn import tasks
+from keras_attn.tasks.item_loss import ItemLossModel
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.tensorflow
@@ -105,8 +106,55 @@ def test_weights_of_lists_are_refused(model):
     for use in (model.fit, model.evaluate):
         with pytest.raises(ValueError, match="`sample_weight` is not supported for pairs of texts"):
             use(SOURCES, TARGETS, sample_weight=WEIGHTS)
+    with pytest.raises(ValueError, match=r"pairs of texts\. Received: \{1: 2\.0\}"):
+        model.fit(batched(2), class_weight={1: 2.0})
     with pytest.raises(ValueError, match=r"Lists of texts are \(sources, targets\)"):
         model.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, WEIGHTS))
+
+
+def test_weights_without_a_shape_are_refused(model):
+    import tensorflow as tf
+
+    types = (tf.string, tf.string, tf.float32)
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([(SOURCES, TARGETS, WEIGHTS)]), output_types=types
+    )
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=r"weights of the .* have no shape.*output_signature"):
+            use(data, verbose=0)
+
+
+class TwoReplicas(ItemLossModel):
+    """A model on the second of two replicas, where Keras does not know of the first."""
+
+    replicas = 2
+
+    def loss_size(self, y, sample_weight=None):
+        return keras.ops.ones(())
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("loss", "factor"),
+    [
+        ("mean_squared_error", 2),
+        (keras.losses.mean_squared_error, 2),
+        (keras.losses.MeanSquaredError(), 2),
+        (keras.losses.MeanSquaredError("mean"), 2),
+        (keras.losses.MeanSquaredError("mean_with_sample_weight"), 2),
+        (keras.losses.MeanSquaredError("sum"), 1),
+    ],
+)
+def test_means_alone_are_multiplied_by_the_replicas(loss, factor):
+    two, one = TwoReplicas(), keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    y, y_pred = np.zeros((3, 1), "float32"), np.array([[1.0], [2.0], [3.0]], "float32")
+    values = []
+    for each in (one, two):
+        each.compile(loss=loss)
+        values.append(float(each.compute_loss(y=y, y_pred=y_pred, training=False)))
+    assert values[1] == pytest.approx(factor * values[0])
 
 
 def test_a_loaded_model_reports_the_same(model, tmp_path):

@@ -57,10 +57,13 @@ def test_translations_hold_to_them_in_python_and_in_a_graph(translator):
     served = serve(tf.constant(TEXTS))
     assert [text.decode() for text in served["text"].numpy()] == [answer.text for answer in found]
     np.testing.assert_allclose(served["score"], [answer.score for answer in found], atol=1e-3)
-    again = translator._searches.automaton(tuple(OPTIONS["banned_words"]), translator.tokenizer)
-    assert again is translator._searches.automaton(
-        tuple(OPTIONS["banned_words"]), translator.tokenizer
+    arguments = (
+        tuple(OPTIONS["banned_words"]),
+        translator.tokenizer,
+        translator.target_normalizer,
     )
+    again = translator._searches.automaton(*arguments)
+    assert again is translator._searches.automaton(*arguments)
 
 
 def test_samples_and_greedy_translations_hold_to_them(random_translator):
@@ -74,11 +77,16 @@ def test_samples_and_greedy_translations_hold_to_them(random_translator):
 
 
 def test_other_banned_words_do_not_fill_the_memory(random_translator, monkeypatch):
-    monkeypatch.setattr("keras_attn.tasks.translation._search.MAX_COMPILED", 2)
-    for word in ("a", "b", "c"):
+    searches = random_translator._searches
+    monkeypatch.setattr("keras_attn.tasks.translation._search.MAX_AUTOMATA", 2)
+    for word in ("a", "b", "c", "d"):
         random_translator.translate("a dog", 1, banned_words=[word], max_length=2)
-    assert len(random_translator._searches._compiled) <= 2
-    assert len(random_translator._searches._automata) <= 2
+    assert len(searches._automata) == 2
+    assert len([key for key in searches._compiled if "automaton" in dict(key[2:])]) == 2
+    monkeypatch.setattr("keras_attn.tasks.translation._search.MAX_COMPILED", 2)
+    for max_length in (2, 3, 4):
+        random_translator.translate("a dog", 1, max_length=max_length)
+    assert len(searches._compiled) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,5 +121,8 @@ def test_a_text_that_is_cut_is_told_of(random_translator, use, monkeypatch):
     monkeypatch.setattr(random_translator, "max_length", 3)
     run = getattr(random_translator, use)
     for pair in ((["a", "dog " * 9], ["a", "a"]), (["a", "a"], ["a", "hund " * 9])):
-        with pytest.warns(UserWarning, match="The first 3 subwords .* number 1 .* is not read"):
+        with pytest.warns(
+            UserWarning, match=r"The first 3 subwords .* text 2 .* is not read"
+        ) as caught:
             run(*pair)
+        assert caught[0].filename == __file__

@@ -61,6 +61,20 @@ def test_impossible_smoothing_is_refused(wrong):
         SequenceCrossentropy(wrong)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"label_smothing": 0.1}, TypeError, "label_smothing"),
+        ({"reduction": "sum"}, ValueError, r"`reduction` must be None.*'sum'\. Leave it out"),
+        ({"dtype": "float16"}, ValueError, r"`dtype` must be .*'float16'\. Leave it out"),
+    ],
+)
+def test_other_options_of_the_loss_are_refused(options, error, match):
+    with pytest.raises(error, match=match):
+        SequenceCrossentropy(**options)
+    SequenceCrossentropy(reduction=None, dtype="float32")
+
+
 def test_the_divergence_of_copies_by_hand():
     logits = RNG.normal(size=(4, T, V)).astype("float32")
     ids = np.repeat(IDS[:2], 2, axis=0)

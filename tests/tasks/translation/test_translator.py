@@ -149,7 +149,7 @@ def test_a_long_text_is_cut_with_a_warning():
     model = _new()
     model.max_length = 6
     model.network.embedding.embeddings.assign(0 * model.network.embedding.embeddings)  # ends soon
-    with pytest.warns(UserWarning, match=r"The first 6 subwords .* 1 of 2 text\(s\) .* number 1"):
+    with pytest.warns(UserWarning, match=r"The first 6 subwords .* 1 of 2 text\(s\) .* text 2"):
         found = model.translate(["a dog", "dog " * 2000])
     assert len(found) == 2
     cut = model.tokenizer.detokenize(model.tokenizer(["dog " * 2000])[:, :6]).numpy()[0]
