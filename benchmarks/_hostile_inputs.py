@@ -51,7 +51,7 @@ def draw_texts(random: np.random.Generator) -> np.ndarray:
 def draw_images(random: np.random.Generator) -> np.ndarray:
     """Return a batch of images of any size, uint8 `(B, H, W, 3)` with `B` from 0."""
     size = random.integers(0, BATCH + 1)
-    height, width = random.integers(1, (4, 65, 300)[random.integers(3)], 2)
+    height, width = random.integers(1, (5, 66, 301)[random.integers(3)], 2)
     shape = (int(size), int(height), int(width), 3)
     kind = random.integers(4)
     if kind == 0:

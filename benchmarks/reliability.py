@@ -26,6 +26,7 @@ import _hostile_inputs as hostile
 from _measure import DiedError, in_fresh_process
 
 from keras_attn import zoo
+from keras_attn.zoo.cards import in_page
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reliability.json"
@@ -53,8 +54,8 @@ def attack_entry(name: str, inputs: int) -> dict[str, Any]:
             return {name: values.numpy() for name, values in answers.items()}
 
         refusals = (tf.errors.InvalidArgumentError, TypeError, ValueError)
-        asked = {"saved_model": ask_saved_model, "python": python_interface(model, key)}
-        for interface, answer in asked.items():
+        interfaces = {"saved_model": ask_saved_model, "python": python_interface(model, key)}
+        for interface, answer in interfaces.items():
             start = time.perf_counter()
             counts = hostile.attack(answer, refusals, draw, inputs)
             result[interface] = {**vars(counts), "seconds": round(time.perf_counter() - start)}
@@ -105,16 +106,16 @@ def measure(name: str, inputs: int, calls: int) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Return the table of the page."""
     lines = [
-        "| entry | answered by the SavedModel | refused | answered in Python | refused | crashes | "
-        "NaN | memory over repeated calls |",
-        "|---|---|---|---|---|---|---|---|",
+        "| entry | answered by the SavedModel | rejected | answered in Python | rejected "
+        "| crashes | memory over repeated calls |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, result in results["entries"].items():
         cells = [f"`{name}`"]
         for interface in ("saved_model", "python"):
             counts = result.get(interface, {})  # empty after a crash
             cells += [f"{counts.get(key, 0):,}" for key in ("answered", "refused")]
-        cells += [str(result["crashes"]), "0"]  # a NaN ends the run
+        cells.append(str(result["crashes"]))
         if soak := result.get("soak"):
             first, last = soak["mebibytes"][0], soak["mebibytes"][-1]
             cells.append(f"{last - first:+.1f} MiB in {soak['calls']:,} calls")
@@ -142,9 +143,7 @@ def main() -> None:
         results["entries"] = dict(sorted(results["entries"].items()))
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if PAGE.is_file():
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        page = f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{after}"
+        page = in_page(PAGE.read_text(encoding="utf-8"), table(results), BEGIN, END)
         PAGE.write_text(page, encoding="utf-8")
 
 

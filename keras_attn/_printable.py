@@ -29,7 +29,7 @@ def printable(text: str, keep: str = "") -> str:
     return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
-def printable_json(value: Any, indent: int | None = None) -> str:
+def printable_json(value: Any) -> str:
     r"""Return a value as JSON that is safe to print, with letters of all scripts as they are.
 
     Control characters are escaped as JSON escapes them, so that a parser returns exactly the
@@ -37,18 +37,14 @@ def printable_json(value: Any, indent: int | None = None) -> str:
 
     Args:
         value: A value that JSON can represent.
-        indent: See `json.dumps`.
 
     Example:
 
     >>> print(printable_json({"text": "很好 \x9b1m"}))
     {"text": "很好 \u009b1m"}
     """
-    content = json.dumps(value, ensure_ascii=False, indent=indent)
-    keep = "\n" if indent is not None else ""  # `dumps` has escaped those of the value itself
-    return _UNSAFE.sub(
-        lambda match: match[0] if match[0] in keep else f"\\u{ord(match[0]):04x}", content
-    )
+    content = json.dumps(value, ensure_ascii=False)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", content)
 
 
 def _escape(character: str) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_attn import datasets, training, zoo
+from keras_attn._folders import is_new
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.training import Run
 
@@ -28,7 +29,7 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     Raises:
         FileExistsError: The folder exists and is not empty.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if not is_new(folder):
         raise FileExistsError(
             f"The demo needs a new folder, and {str(folder)!r} is not empty. Remove it, or choose "
             "another: keras-attn demo --out DIR."

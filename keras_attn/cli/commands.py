@@ -14,7 +14,15 @@ from keras_attn import __version__, zoo
 from keras_attn._folders import check_new_folder
 from keras_attn.cli import evaluation, framework, listing, output, training, translation
 from keras_attn.cli.inputs import Inputs, TextFile, as_utf8, check_files, read_inputs
-from keras_attn.cli.models import Entry, Model, Weights, check_label, check_options, locate
+from keras_attn.cli.models import (
+    Entry,
+    Model,
+    Weights,
+    check_label,
+    check_options,
+    check_parent,
+    locate,
+)
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -132,6 +140,8 @@ def explain(
         example = as_utf8(example)
     check_files(task, [example])
     check_label(name, label)
+    if html is not None:
+        check_parent(html)
     model = build()
     with output.warnings_as_lines():
         explanation = model.explain(example, **options)

@@ -5,7 +5,7 @@
 | 0 | success |
 | 1 | an error, reported as one message on standard error |
 | 2 | wrong usage of a command or an option |
-| 75 | training was interrupted after a checkpoint; the same command with --resume continues |
+| 75 | training was stopped by SIGTERM, or lost a worker; --resume or --auto-resume continues it |
 | 130 | interrupted by Ctrl-C |
 | 141 | the reader of standard output has closed the pipe |
 """

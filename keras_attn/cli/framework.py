@@ -40,22 +40,25 @@ for line in iter(sys.stdin.buffer.readline, b""):
 
 
 _running = contextlib.ExitStack()
+_state = {"started": False}
 
 
 def start() -> None:
     """Filter what native code writes to standard error from now on; call it before TensorFlow.
 
-    It does nothing if TensorFlow is imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for the
-    log. `sys.stderr` is not filtered.
+    It does nothing if it was called before, if TensorFlow is imported already, or if
+    `TF_CPP_MIN_LOG_LEVEL` asks for the log. `sys.stderr` is not filtered.
     """
     wants_log = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
-    if not wants_log and "tensorflow" not in sys.modules:
+    if not wants_log and "tensorflow" not in sys.modules and not _state["started"]:
+        _state["started"] = True
         _running.enter_context(_filtered())
 
 
 def stop() -> None:
     """Pass on what is left in the filter, and end it."""
     _running.close()
+    _state["started"] = False
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Locate the model of a command: an entry of the zoo, or a `.keras` file."""
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks import Task
 
 SUFFIX = ".keras"
+_FLAGS = {"banned_words": "--banned-word"}  # options with another name than their argument
 PLOT_SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 
 Entry = Annotated[
@@ -57,7 +59,7 @@ def locate(
     if weights is not None:
         raise ValueError(f"--weights is for entries of the zoo; {name} has weights of its own.")
     if (task := loading.saved_task(name)) is not None:
-        return task, lambda: _load(name)
+        return task, functools.cache(lambda: _load(name))
     model = _load(name)
     return model.description, lambda: model
 
@@ -106,10 +108,8 @@ def check_options(
     passed = {key: value for key, value in options.items() if value is not None}
     for key in passed:
         if key not in accepted:
-            raise ValueError(
-                f"--{key.replace('_', '-')} is not for {name}, which does {task.name}. Leave it "
-                "out."
-            )
+            flag = _FLAGS.get(key, f"--{key.replace('_', '-')}")
+            raise ValueError(f"{flag} is not for {name}, which does {task.name}. Leave it out.")
     task.check_options(passed)
     return passed
 
@@ -128,5 +128,10 @@ def check_plot(path: pathlib.Path) -> None:
         raise ValueError(
             f"The name of a plot must end in {', '.join(PLOT_SUFFIXES)}. Received: {str(path)!r}."
         )
+    check_parent(path)
+
+
+def check_parent(path: pathlib.Path) -> None:
+    """Raise FileNotFoundError unless the folder of a file to be written exists."""
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for the plot.")
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name!r}.")

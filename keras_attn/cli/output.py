@@ -67,10 +67,10 @@ def echo_error(message: object) -> None:
     echo(f" {message}", err=True)
 
 
-def echo_json(value: Any, *, indent: int | None = None) -> None:
+def echo_json(value: Any) -> None:
     """Print a value as JSON in UTF-8, whatever the encoding of the locale."""
     with _quiet_end():
-        typer.echo(printable_json(value, indent).encode())
+        typer.echo(printable_json(value).encode())
 
 
 def show(renderable: RenderableType) -> None:
@@ -147,16 +147,23 @@ def print_metrics(
 
 @contextlib.contextmanager
 def warnings_as_lines(where: str = "") -> Iterator[None]:
-    """Print each `UserWarning` of a `with` block as one line on standard error, at its end.
+    """Print each `UserWarning` of a `with` block as one line on standard error.
 
     Args:
         where: Text that precedes each message.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        show_other = warnings.showwarning
+
+        def show_warning(message: Any, category: type[Warning], *arguments: Any) -> None:
+            if issubclass(category, UserWarning):
+                echo(f"warning: {where}{message}", err=True)
+            else:
+                show_other(message, category, *arguments)
+
+        warnings.showwarning = show_warning  # type: ignore[assignment]
         yield
-    for warning in caught:
-        echo(f"warning: {where}{warning.message}", err=True)
 
 
 def on_one_line(text: str) -> str:

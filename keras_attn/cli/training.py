@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_attn import zoo
-from keras_attn._files import replacing
-from keras_attn._folders import is_new
 from keras_attn._names import unknown
 from keras_attn.cli import framework, output
 from keras_attn.cli.data_options import (
@@ -36,10 +34,12 @@ from keras_attn.recipes import (
     describe_task,
     parse_change,
 )
+from keras_attn.training.folder_lock import check_folder
 from keras_attn.training.interruption import handling_sigterm
 
 if TYPE_CHECKING:
     from keras_attn.datasets import Dataset
+    from keras_attn.training import Run
 
 MODEL_FILE = "model.keras"
 _RECIPE: dict[str, Any] = {"rich_help_panel": "Changes of the recipe"}
@@ -152,13 +152,13 @@ def train(
         ),
     ] = None,
     baseline: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--baseline/--no-baseline",
-            help="Compare the result with a linear classifier, for texts.",
+            help="Compare the result with a linear classifier (default: for texts, yes).",
             **PANEL,
         ),
-    ] = True,
+    ] = None,
     *,
     table: dict[str, Any],
 ) -> None:
@@ -178,6 +178,7 @@ def train(
             "optimizer.learning_rate": learning_rate,
             "training.class_weights": class_weights,
         },
+        fixed=("task", "dataset") if table["data"] is not None else ("task",),
     )
     recipe = change_recipe(entry.recipe, changed)
     recipe.settings(variant)  # raises if there is no such variant
@@ -186,78 +187,98 @@ def train(
         "validation": OwnSplit(validation, validation_data, validation_target),
         "test": OwnSplit(test, test_data, test_target),
     }
-    check_table_options(name, task, table, **split_options(splits))
+    check_table_options(name, task, table, **split_options(splits), baseline=baseline)
     check_splits(name, task, table, splits)
     if table["data"] is not None:
         check_without_table(data_dir=data_dir)
         label = f"{table['data'].resolve().stem}-{label}"
-        recipe, dataset = _fit_to_table(recipe, task, table, splits, epochs)
-        recipe = change_recipe(recipe, changed)  # what is set is not fitted to the data
     folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
     check_data_dir(data_dir)
-    _check_before_import(folder, strategy, fresh=not (resume or auto_resume))
+    _check_before_import(folder, strategy, new=not (resume or auto_resume))
     if workers is not None:
         _launch(workers, strategy, folder)
         return
     framework.start()
     from keras_attn import training
+    from keras_attn.training import strategies
 
+    # A strategy must be created before TensorFlow runs anything, such as the tokenization of texts.
+    distribution = strategies.distribution(strategy or "none", _devices(devices)).strategy or "none"
+    if table["data"] is not None:
+        recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
     initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
-    run = training.train(
-        recipe,
-        folder,
-        initial_model=initial,
-        variant=variant,
-        seed=seed,
-        resume="auto" if auto_resume else resume,
-        strategy=strategy or "none",
-        devices=_devices(devices),
-        checkpoint_steps=checkpoint_steps,
-        data_dir=data_dir,
-        dataset=dataset,
-        tensorboard=tensorboard,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    with output.warnings_as_lines():
+        run = training.train(
+            recipe,
+            folder,
+            initial_model=initial,
+            variant=variant,
+            seed=seed,
+            resume="auto" if auto_resume else resume,
+            strategy=distribution,
+            checkpoint_steps=checkpoint_steps,
+            data_dir=data_dir,
+            dataset=dataset,
+            tensorboard=tensorboard,
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
     if not run.record:
         return  # the chief reports
     output.print_metrics(task, run.record["metrics"])
     output.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
-        path = run.folder / MODEL_FILE
-        with replacing(path) as partial:
-            run.model.save(partial)
+        _save_model(run, task, dataset, baseline)
+
+
+def _save_model(
+    run: "Run", task: TaskDescription, dataset: "Dataset[Any]", baseline: bool | None
+) -> None:
+    """Save a model of a user's own data, and compare it with a simpler method."""
+    path = run.folder / MODEL_FILE
+    with handling_sigterm() as stop:
+        stop.message = (
+            f"Stopped by SIGTERM after training. The run in {run.folder} is complete; the same "
+            f"command with --resume writes {MODEL_FILE}."
+        )
+        run.model.save(path)
         example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
         output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
-        if baseline and (line := task.compare(run.model, dataset, run.record["metrics"])):
+        if baseline is False:
+            return
+        line = task.compare(run.model, dataset, run.record["metrics"])
+        if line is None and baseline:
+            line = f"No comparison: there is no baseline for {task.name}, or no test split."
+        if line is not None:
             output.echo(line)
 
 
-def _check_before_import(folder: pathlib.Path, strategy: str | None, fresh: bool) -> None:
+def _check_before_import(folder: pathlib.Path, strategy: str | None, *, new: bool) -> None:
     """Raise errors that `training.train` would raise after seconds of importing TensorFlow."""
     from keras_attn.training.strategies import STRATEGIES
 
     if strategy is not None and strategy not in STRATEGIES:
         raise ValueError(unknown("strategy", strategy, STRATEGIES))
     # Another worker of the same job may have begun to write.
-    if fresh and "TF_CONFIG" not in os.environ and not is_new(folder):
-        raise FileExistsError(
-            f"The run's folder {str(folder)!r} is not empty. Pass --resume to resume the run in "
-            "it, or choose another folder with --out."
-        )
+    check_folder(folder, new=new and "TF_CONFIG" not in os.environ)
 
 
-def _changes(changes: Sequence[str], shortcuts: dict[str, Any]) -> dict[str, Any]:
+def _changes(
+    changes: Sequence[str], shortcuts: dict[str, Any], fixed: Sequence[str]
+) -> dict[str, Any]:
     """Return the changed keys of a recipe with their values.
 
     Args:
         changes: The values of `--set`.
         shortcuts: The values of further options by key; None for options that were not passed.
+        fixed: Keys that cannot be changed.
 
     Raises:
-        RecipeError: A change has no key, or a key is set twice.
+        RecipeError: A change has no key, a key is set twice, or it cannot be changed.
     """
     result = {key: value for key, value in shortcuts.items() if value is not None}
     for key, value in map(parse_change, changes):
+        if key in fixed:
+            raise RecipeError(f"--set {key}: the entry and --data decide it. Leave it out.")
         if key in result:
             raise RecipeError(f"{key} is set twice, to {result[key]!r} and {value!r}. Give one.")
         result[key] = value
@@ -269,10 +290,9 @@ def _fit_to_table(
     task: TaskDescription,
     table: dict[str, Any],
     splits: dict[str, OwnSplit],
-    epochs: int | None,
+    changes: dict[str, Any],
 ) -> tuple[Recipe, "Dataset[Any]"]:
     """Read and split a user's data, adapt the recipe to it, and print what was done."""
-    framework.start()
     from keras_attn import training
 
     assert task.table is not None
@@ -282,7 +302,7 @@ def _fit_to_table(
         dataset = task.table.split(content, **options)
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     output.echo(f"Split: {sizes}.")
-    recipe, notes = training.fit_recipe(recipe, dataset, epochs)
+    recipe, notes = training.fit_recipe(recipe, dataset, changes=changes)
     for note in notes:
         output.echo(f"Note: {note}")
     return recipe, dataset

@@ -8,7 +8,7 @@ import typer
 
 from keras_attn.cli import output
 from keras_attn.cli.inputs import TextFile, read_texts
-from keras_attn.cli.models import Model, Weights, locate
+from keras_attn.cli.models import Model, Weights, check_plot, locate
 from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def translate(
         raise ValueError(
             f"--alignments plots the translation of one text. Received: {len(texts)} texts."
         )
+    if alignments is not None:
+        check_plot(alignments)
     options = {
         **search_options(min_length, no_repeat_ngram_size, banned_word),
         "copy": keep or copy,

@@ -1,6 +1,5 @@
 """Base class of the Transformer blocks: constructor arguments, feed-forward network, residuals."""
 
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -89,21 +88,10 @@ class TransformerBlock(AttentionLayer):
         try:  # to raise on wrong arguments now, by the name of this class
             self._make_attention("check", 1, self.key_dim or 2)
         except ValueError as error:
-            message = str(error).replace("MultiHeadAttention", type(self).__name__)
+            message = str(error)
+            if message.startswith("MultiHeadAttention"):
+                message = type(self).__name__ + message.removeprefix("MultiHeadAttention")
             raise ValueError(message) from None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Name the subclass in Python's errors about arguments of its constructor."""
-        super().__init_subclass__(**kwargs)
-        init: Any = TransformerBlock.__init__
-        code: types.CodeType = init.__code__
-        if getattr(cls.__init__, "__code__", None) is code:
-            own = types.FunctionType(
-                code, init.__globals__, "__init__", init.__defaults__, init.__closure__
-            )
-            own.__kwdefaults__, own.__annotations__ = init.__kwdefaults__, init.__annotations__
-            own.__qualname__ = f"{cls.__qualname__}.__init__"
-            cls.__init__ = own  # type: ignore[method-assign]
 
     def make_cache(self, batch_size: int | Tensor, length: int | Tensor = 0) -> Tensors:
         """Return an empty cache of the self-attention, see `MultiHeadAttention.make_cache`."""

@@ -35,14 +35,10 @@ class TableReader(Protocol):
 
     Attributes:
         options: Names of the command-line options that apply.
-        hint: Description of the file for messages, such as "a table of texts and labels".
     """
 
     @property
     def options(self) -> tuple[str, ...]: ...
-
-    @property
-    def hint(self) -> str: ...
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return further options of `read` that a recipe, or a model, determines."""

@@ -13,7 +13,7 @@ from keras_attn.training.identity import Identity
 from keras_attn.training.weights_files import has_digest, save_weights, values_sha256
 
 WEIGHTS_FILE = "model.weights.h5"
-BEST_WEIGHTS_FILE = "best.weights.h5"  # those of the best epoch so far
+BEST_WEIGHTS_FILE = "best.weights.h5"  # those of the best epoch, once training has ended
 
 
 def save(model: Task, folder: pathlib.Path) -> dict[str, str]:
@@ -39,13 +39,33 @@ def load(model: Task, folder: pathlib.Path) -> Task:
     return model
 
 
-def load_best(model: Task, path: pathlib.Path) -> None:
+def best_weights_path(folder: pathlib.Path, epoch: int) -> pathlib.Path:
+    """Return the file for the weights of an epoch that is the best of a run in progress."""
+    return folder / f"best-{epoch:05d}.weights.h5"
+
+
+def remove_other_weights(folder: pathlib.Path, epoch: int | None) -> None:
+    """Remove the weights of best epochs other than `epoch`; None removes all."""
+    for path in folder.glob("best-*.weights.h5"):
+        if epoch is None or path != best_weights_path(folder, epoch):
+            path.unlink()
+
+
+def finish_best_weights(folder: pathlib.Path, epoch: int | None) -> None:
+    """Give the weights of the best epoch their final name, and remove the others."""
+    if epoch is not None and best_weights_path(folder, epoch).is_file():
+        best_weights_path(folder, epoch).replace(folder / BEST_WEIGHTS_FILE)
+    remove_other_weights(folder, None)
+
+
+def load_best(model: Task, folder: pathlib.Path) -> None:
     """Load the weights of the best epoch, at the end of training.
 
     Raises:
         CheckpointError: The file is missing or damaged, because it was removed or changed while
             the run was interrupted.
     """
+    path = folder / BEST_WEIGHTS_FILE
     try:
         copy = without_optimizer(model)
         copy.load_weights(path)

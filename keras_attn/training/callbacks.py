@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_attn._files import write_text
+from keras_attn.training import artifacts
 from keras_attn.training.checkpoint import Checkpoints, State, metric_variables
 from keras_attn.training.interruption import StopRequest
 from keras_attn.training.selection import Selection
@@ -143,10 +144,13 @@ class Restore(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Save the weights of the best epoch.
+    """Save the weights of the best epoch so far, in a file that names the epoch.
+
+    The file of an earlier epoch is removed once a checkpoint knows of the better one: a run that
+    is killed in between, and whose repeated epoch comes out worse, still has its best weights.
 
     Args:
-        path: The `.weights.h5` file to write.
+        folder: Folder of the run, see `artifacts.best_weights_path`.
         task: The model whose weights to save.
         copy: Function that returns a copy of the model without optimizer, to write them from.
         selection: The order of epochs; nothing is saved if the logs lack its metric.
@@ -155,15 +159,19 @@ class BestWeights(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: pathlib.Path,
+        folder: pathlib.Path,
         task: keras.Model,
         copy: Callable[[], keras.Model],
         selection: Selection,
         history: Sequence[dict[str, float]] = (),
     ) -> None:
         super().__init__()
-        self.path, self.task, self.copy, self.selection = path, task, copy, selection
+        self.folder, self.task, self.copy, self.selection = folder, task, copy, selection
         self.history = list(history)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remove the weights of epochs that are not the best."""
+        artifacts.remove_other_weights(self.folder, self.selection.best(self.history))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the weights if this epoch is the best so far."""
@@ -171,7 +179,7 @@ class BestWeights(keras.callbacks.Callback):
         if self.selection.best(self.history) == len(self.history) - 1:
             copy = self.copy()
             copy.set_weights(self.task.get_weights())
-            save_weights(copy, self.path)
+            save_weights(copy, artifacts.best_weights_path(self.folder, epoch))
 
 
 def write_log(path: pathlib.Path, history: list[dict[str, float]]) -> None:

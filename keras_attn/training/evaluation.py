@@ -1,11 +1,10 @@
 """Evaluation of a model on a split, and fitting a recipe to a user's own data."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import pydantic
-
 from keras_attn.datasets import Dataset
-from keras_attn.recipes import Recipe, RecipeError, describe_task
+from keras_attn.recipes import Recipe, change_recipe, describe_task
 from keras_attn.tasks import Task
 
 MIN_PATIENCE = 2  # epochs without improvement
@@ -35,7 +34,11 @@ def evaluate(model: Task, split: Any, **options: Any) -> dict[str, Any]:
 
 
 def fit_recipe(
-    recipe: Recipe, dataset: Dataset[Any], epochs: int | None = None
+    recipe: Recipe,
+    dataset: Dataset[Any],
+    epochs: int | None = None,
+    *,
+    changes: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, list[str]]:
     """Adapt an entry's recipe to your own data, which may have fewer or shorter examples.
 
@@ -47,12 +50,13 @@ def fit_recipe(
         dataset: The data to train on; its training split is read.
         epochs: Number of epochs; None is that of the recipe, or what the task sets for
             this much data.
+        changes: Values of keys that are not adapted, see `keras_attn.recipes.change_recipe`.
 
     Returns:
         The adapted recipe, and a note on each setting that was changed.
 
     Raises:
-        RecipeError: The recipe does not allow this number of epochs.
+        RecipeError: The recipe does not allow this number of epochs, or one of the changes.
 
     Example:
 
@@ -64,20 +68,19 @@ def fit_recipe(
     3
     """
     recipe, notes = describe_task(recipe.task).fit_to_data(recipe, dataset["train"])
-    length = recipe.training.epochs if epochs is None else epochs
-    values = recipe.model_dump()
+    changes = dict(changes or {})
+    if epochs is not None:
+        changes["training.epochs"] = epochs
+    length = change_recipe(recipe, changes).training.epochs
     patience = max(MIN_PATIENCE, round(length / 3))
-    values["training"] |= {"epochs": length, "keep": "best", "patience": patience}
-    try:
-        recipe = type(recipe).model_validate(values)
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        reason = problem.get("ctx", {}).get("error", problem["msg"])
-        raise RecipeError(
-            f"The recipe cannot be trained with epochs={epochs}: {reason}."
-        ) from error
-    notes.append(
-        f"Of up to {length} epochs the one that is best on the validation split is kept; training "
-        f"stops after {patience} without improvement."
-    )
+    selection = {"training.keep": "best", "training.patience": patience}
+    recipe = change_recipe(recipe, {**selection, **changes})
+    if recipe.training.keep == "best" and recipe.training.patience == patience:
+        notes.append(
+            f"Trains at most {length} epochs, keeps the one that is best on the validation split, "
+            f"and stops after {patience} without improvement."
+        )
+    if changes:
+        values = ", ".join(f"{key} = {value}" for key, value in changes.items())
+        notes.append(f"Set by you, and not adapted: {values}.")
     return recipe, notes

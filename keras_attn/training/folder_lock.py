@@ -21,6 +21,33 @@ class FolderInUseError(RuntimeError):
     """Another run owns the folder; the message names its process."""
 
 
+def check_folder(folder: pathlib.Path, *, new: bool) -> None:
+    """Raise unless a run can be written into a folder.
+
+    A lock file alone does not count: a process that was killed leaves it.
+
+    Args:
+        folder: The folder of the run. It need not exist.
+        new: Whether the run is a new one, which needs an empty folder.
+
+    Raises:
+        FileNotFoundError: The folder is a link to nothing.
+        NotADirectoryError: It is a file.
+        FileExistsError: The run is a new one, and the folder holds files.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise FileNotFoundError(f"The run's folder {str(folder)!r} is a link to nothing.")
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"The run's folder {str(folder)!r} is a file. Choose another folder."
+        )
+    if new and folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir()):
+        raise FileExistsError(
+            f"The run's folder {str(folder)!r} is not empty. Pass --resume to resume the run in "
+            "it, or choose another folder with --out."
+        )
+
+
 @contextlib.contextmanager
 def owning(folder: pathlib.Path) -> Iterator[None]:
     """Own a folder inside a `with` block. Creates the folder if it does not exist.

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -76,7 +77,7 @@ def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
                 log = logs / f"worker-{first}.log"
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
                 report = f"Worker {first} ended with {statuses[first]}; see {log}:\n{tail}"
-                print(printable(report, keep="\n\t"))
+                print(printable(report, keep="\n\t"), file=sys.stderr)
             # The chief may be about to detect the failure and report it.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return processes[0].wait(GRACE_SECONDS if first else 0) or statuses[first] or 1

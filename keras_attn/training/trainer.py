@@ -24,7 +24,7 @@ from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
 from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints
 from keras_attn.training.checkpoint import Checkpoints, State
-from keras_attn.training.folder_lock import LOCK_FILE, owning
+from keras_attn.training.folder_lock import check_folder, owning
 from keras_attn.training.identity import Identity
 from keras_attn.training.interruption import StopRequest, handling_sigterm
 from keras_attn.training.learner import EvaluateAverages, Learner
@@ -99,8 +99,8 @@ def train(
         verbose: See `keras.Model.fit`.
 
     Returns:
-        The model with its final weights, and the record of the run; for workers that are not
-        the chief an empty record.
+        The model with its final weights, and the record of the run. Workers that are not the
+        chief return the model as it was last trained, and an empty record.
 
     Raises:
         FileExistsError: `folder` holds files, and `resume` is false.
@@ -119,7 +119,7 @@ def train(
     with handling_sigterm() as stop:
         distribution = strategies.distribution(strategy, devices)
         folder = pathlib.Path(folder)
-        _check_folder(folder, resume, distribution)
+        check_folder(folder, new=distribution.chief and not resume)
         _check_recipe(recipe, variant, initial_model)
         recipe.check_replicas(distribution.replicas)
         request = _Request(
@@ -140,7 +140,8 @@ def train(
             checkpoint.check_exists(folder)
         # Other workers of the job only read the folder.
         with owning(folder) if distribution.chief else contextlib.nullcontext():
-            _check_folder(folder, resume, distribution)  # it may have been taken and left since
+            # It may have been taken and left since.
+            check_folder(folder, new=distribution.chief and not resume)
             return _train(request, stop, resume, checkpoint_steps, callbacks, verbose)
 
 
@@ -215,11 +216,6 @@ class _Session:
         """Whether the trained run ends with the weights of its best epoch."""
         keep = self.request.recipe.training.keep
         return keep == "best" and self.selection.best(self.history) is not None
-
-    @property
-    def best_weights_path(self) -> pathlib.Path:
-        """The file with the weights of the best epoch."""
-        return self.request.folder / artifacts.BEST_WEIGHTS_FILE
 
 
 def _train(
@@ -309,9 +305,6 @@ def _fit(
     learner, state, batches = session.learner, session.state, session.batches
     training, distribution = session.request.recipe.training, session.request.distribution
     steps = len(batches) // training.epochs
-    if distribution.chief:
-        recipe_text = recipe_to_toml(session.request.recipe)
-        write_text(session.request.folder / "recipe.toml", recipe_text)
     averages = EvaluateAverages() if training.ema else None
     checkpointing = SaveCheckpoints(
         session.checkpoints if distribution.chief else None,
@@ -351,8 +344,11 @@ def _fit(
     if averages and not averages.exchanged:
         learner.exchange()
     session.seconds, session.history = checkpointing.seconds, checkpointing.history
-    if session.keeps_best and distribution.chief:
-        artifacts.load_best(learner.task, session.best_weights_path)
+    if distribution.chief:
+        best = session.selection.best(session.history)
+        artifacts.finish_best_weights(session.request.folder, best)
+        if session.keeps_best:
+            artifacts.load_best(learner.task, session.request.folder)
 
 
 def _record(session: _Session) -> Run:
@@ -402,16 +398,15 @@ def _record(session: _Session) -> Run:
         }
     if session.keeps_best:
         record["best_epoch"] = session.selection.best(session.history)
+    write_text(folder / "recipe.toml", recipe_to_toml(recipe))
     write_text(folder / "record.json", json.dumps(record, indent=2))
-    if session.keeps_best:
-        session.best_weights_path.unlink(missing_ok=True)  # the same weights are in the model's
     return Run(model, record, folder)
 
 
 def _best_weights(session: _Session) -> BestWeights:
     model = session.learner.task
     return BestWeights(
-        session.best_weights_path,
+        session.request.folder,
         model,
         functools.cache(lambda: artifacts.without_optimizer(model)),
         session.selection,
@@ -439,23 +434,6 @@ def _check_options(resume: Any, checkpoint_steps: Any) -> None:
         raise ValueError(
             "`checkpoint_steps` must be a positive number of steps, or None for epochs alone. "
             f"Received: {checkpoint_steps!r}."
-        )
-
-
-def _check_folder(folder: pathlib.Path, resume: Any, distribution: Distribution) -> None:
-    """Raise unless the chief can write a new run into the folder, or resume the run in it."""
-    if folder.is_symlink() and not folder.exists():
-        raise FileNotFoundError(f"The run's folder {str(folder)!r} is a link to nothing.")
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"The run's folder {str(folder)!r} is a file. Choose another folder."
-        )
-    if not distribution.chief:
-        return
-    if not resume and folder.exists() and any(p.name != LOCK_FILE for p in folder.iterdir()):
-        raise FileExistsError(
-            f"The run's folder {str(folder)!r} is not empty. Pass --resume to resume the run in "
-            "it, or choose another folder."
         )
 
 

@@ -64,12 +64,13 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
             raise ValueError(f"{source} is not the file that its record.json names.")
         if names := non_finite(source):
             raise ValueError(f"{source} holds NaN or infinity in {names[0]}: training diverged.")
-        _copy(source, target)
         for stem, file in assets.items():
             asset = source.with_name(file)
             if not asset.is_file() or sha256(asset) != best[f"{stem}_sha256"]:
                 raise ValueError(f"{asset} is not the file that its record.json names.")
-            _copy(asset, entry.folder / file)
+        _copy(source, target)
+        for file in assets.values():
+            _copy(source.with_name(file), entry.folder / file)
     elif not has_digest(target, best["weights_sha256"]):
         raise ValueError(
             f"The run of {name!r} with seed {best['seed']} is now the best on validation data, and "

@@ -1,6 +1,7 @@
 """What commands print on terminals, in pipes and as JSON, and how they end."""
 
 import ast
+import contextlib
 import json
 import os
 import pathlib
@@ -305,3 +306,19 @@ def test_ctrl_c_while_a_model_loads():
 
 def test_cells_have_no_line_breaks():
     assert output.cell("a\nb\x85c\u2028d").plain == "a b c d"
+
+
+def test_the_filter_is_started_once(monkeypatch):
+    from keras_attn.cli import framework
+
+    started = []
+    monkeypatch.setattr(framework, "_filtered", lambda: contextlib.nullcontext(started.append(1)))
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    framework.start()
+    framework.start()
+    framework.stop()
+    assert started == [1]
+    framework.start()
+    framework.stop()
+    assert started == [1, 1]

@@ -101,7 +101,8 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "1 empty text (line 48)" in printed
     assert "Split: 27 train, 9 validation, 9 test." in printed
     assert "Trained by AdamW at a rate of" in printed
-    assert "Of up to 3 epochs the one that is best on the validation split is kept" in printed
+    assert "Trains at most 3 epochs, keeps the one that is best on the validation split" in printed
+    assert "Set by you, and not adapted: training.epochs = 3." in printed
     assert "calibration error" in printed
     comparison = printed.strip().splitlines()[-1]
     assert re.fullmatch(
@@ -351,6 +352,10 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
         (("evaluate", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
         (("evaluate", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
         (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
+        (("train", NAME, "--no-baseline"), "--baseline: only with --data"),
+        (("train", NAME, "--set", "task=translation"), "--set task: the entry and --data decide"),
+        (("train", NAME, "--data", "a", "--set", "dataset=imdb"), "--set dataset: the entry and"),
+        (("export", IMAGES, "new", "--banned-word", "x"), "--banned-word is not for"),
         (("evaluate", NAME, "--data", "a.csv", "--data-target", "b"), "--data-target: not for"),
         (("evaluate", NAME, "--data", "a.csv", "--split", "test"), "--split: for the data of"),
         (("evaluate", "absent.keras", "--data", "a.csv"), "no model file 'absent.keras'"),

@@ -101,7 +101,8 @@ def test_it_learns_and_its_record_holds_what_it_measures(finished):
     assert set(record["metrics"]) == {"validation", "test"}
     assert record["data"] == {
         "name": "numbers",
-        "train_sha256": datasets.load("numbers")["train"].fingerprint,
+        "label_names": [],
+        **{f"{name}_sha256": split.fingerprint for name, split in datasets.load("numbers").items()},
     }
     assert record["parameters"] == finished.model.network.count_params()
     assert record["train_flops"] == 3 * record["forward_flops"] * 256 * 5

@@ -50,7 +50,7 @@ def test_a_run_starts_from_the_body_and_records_it(initial, recipe, halves, tmp_
     assert run.model.label_names == ("first", "second")
     assert np.abs(run.model.features(images) - start["features"]).max() > 0
     digest = weights_digest(initial)
-    assert run.record["initial"] == {"entry": ENTRY, "weights": digest}
+    assert run.record["initial"] == {"entry": ENTRY, "weights_sha256": digest}
     assert digest != weights_digest(run.model)
     again = training.train(recipe, tmp_path / "again", **settings)
     for a, b in zip(run.model.get_weights(), again.model.get_weights(), strict=True):

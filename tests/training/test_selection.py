@@ -1,5 +1,7 @@
 """Runs that keep their best epoch and stop early, also if they are interrupted."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -65,12 +67,12 @@ def test_the_best_epoch_is_kept_also_by_a_resumed_run(
     assert len(seen.of_epochs) == epochs
     check_equal(run, seen.of_epochs[best])
     assert run.record["train_flops"] == 3 * run.record["forward_flops"] * 192 * epochs
-    assert not (run.folder / "best.weights.h5").exists()
+    assert [path.name for path in run.folder.glob("best*")] == ["best.weights.h5"]
     assert len((run.folder / "log.csv").read_text().splitlines()) == 1 + epochs
     folder = tmp_path / "interrupted"
     with pytest.raises(KeyboardInterrupt):
         training.train(recipe, folder, callbacks=[Weights(STEPS * (best + 1) + 2)], **settings)
-    assert (folder / "best.weights.h5").is_file()
+    assert [path.name for path in folder.glob("best*")] == [f"best-{best:05d}.weights.h5"]
     resumed = training.train(recipe, folder, resume=True, **settings)
     check_equal(resumed, seen.of_epochs[best])
     assert resumed.record["best_epoch"] == best
@@ -83,9 +85,37 @@ def test_a_run_whose_best_weights_are_gone_says_so(small_recipe, shapes, tmp_pat
     settings = {"dataset": shapes, "verbose": 0}
     with pytest.raises(KeyboardInterrupt):  # the first epoch is the best
         training.train(recipe, folder, callbacks=[Weights(STEPS + 2)], **settings)
-    (folder / "best.weights.h5").write_bytes(b"damaged")
+    (folder / "best-00000.weights.h5").write_bytes(b"damaged")
     with pytest.raises(training.CheckpointError, match=r"best\.weights\.h5.*missing or damaged"):
         training.train(recipe, folder, resume=True, **settings)
+
+
+def test_the_weights_of_a_lost_attempt_at_an_epoch_are_not_kept(
+    small_recipe, shapes, tmp_path, monkeypatch
+):
+    """A run that is killed before its checkpoint repeats the epoch, on a GPU with other results."""
+    recipe = with_selection(small_recipe, epochs=3)
+    settings, folder = {"dataset": shapes, "verbose": 0}, tmp_path / "run"
+    monkeypatch.setattr(Selection, "rank", lambda self, logs: (0.0, 0.0))  # the first is the best
+    seen = Weights()
+    training.train(recipe, tmp_path / "whole", callbacks=[seen], **settings)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, folder, callbacks=[Weights(STEPS + 2)], **settings)
+    (folder / "best-00001.weights.h5").write_bytes(b"of the lost attempt")
+    check_equal(training.train(recipe, folder, resume=True, **settings), seen.of_epochs[0])
+    assert [path.name for path in folder.glob("best*")] == ["best.weights.h5"]
+
+
+@pytest.mark.parametrize("name", ["record.json", "model.weights.h5"])
+def test_a_finished_run_with_a_damaged_file_is_finished_again(small_recipe, shapes, tmp_path, name):
+    recipe, settings = with_selection(small_recipe, epochs=2), {"dataset": shapes, "verbose": 0}
+    run = training.train(recipe, tmp_path / "run", **settings)
+    (run.folder / name).write_bytes(b"damaged")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        again = training.train(recipe, run.folder, resume=True, **settings)
+    check_equal(again, weights_of(run))
+    assert again.record["metrics"] == run.record["metrics"]
 
 
 def test_the_new_keys_do_not_change_the_digest_of_recipes(small_recipe):

@@ -171,7 +171,12 @@ def test_sections_of_other_tasks_are_refused(section, values):
 
 def test_subwords_are_of_translation_alone():
     recipe = _recipe(subwords={"max_length": 50, "dropout": 0.2})
-    assert recipe.preprocessing == {"max_length": 50, "lowercase": False, "min_count": 2}
+    assert recipe.preprocessing == {
+        "max_length": 50,
+        "lowercase": False,
+        "min_count": 2,
+        "fold_targets": False,
+    }
 
 
 def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole, dataset):

@@ -166,7 +166,7 @@ def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
         raise ValueError(
             f"{path}: the row that starts on line {start} is not well quoted ({error}). A "
             "field that starts with a quote must end with one, and a quote inside it is "
-            "written twice. Mend that line; or, if quotes are characters like others in this "
+            "written twice. Fix that line; or, if quotes are characters like others in this "
             "file, pass quoting=False (--no-quoting)."
         ) from error
     finally:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp")
-OTHER_FORMATS = (".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".ico", ".psd")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp")
+OTHER_FORMATS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".svg", ".ico", ".psd")
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",

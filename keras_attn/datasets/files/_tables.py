@@ -68,7 +68,7 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str | None
         encodings.append(name)
     if len(sides[0]) != len(sides[1]):
         raise ValueError(
-            "Of parallel files, each line must belong to the same line of the other. Received: "
+            "Parallel files must have equally many lines, one pair each. Received: "
             f"{len(sides[0]):,} lines in {path}, {len(sides[1]):,} lines in {second}. Find "
             "where they part, or write both as two columns of one .tsv file."
         )

@@ -9,6 +9,7 @@ import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def read_images(
     A file is skipped, and reported, if
 
     - it or a folder above it is hidden (its name starts with a dot);
-    - it is not a PNG, JPEG, GIF or BMP file by its suffix, or cannot be read as one;
+    - it is not a PNG, JPEG, GIF, BMP or WebP file by its suffix, or `decode_image` cannot read it;
     - its pixels, as they are resized, are those of an earlier image of the label: a model cannot
       distinguish the two, and one must not be trained on and the other tested on;
     - its pixels are those of an image of another label: all of them are skipped.
@@ -130,7 +131,7 @@ def read_images(
     label_of = {name: _label(name, root) for name in folders}
     labels = [label_of[file.folder] for file in files]
     read = _read_files([file.path for file in files], (image_size[0], image_size[1]))
-    problems = _problems(files, labels, [pixels for pixels, _ in read], names)
+    problems = _problems(files, labels, [file.pixels for file in read], names)
     lines: dict[str, list[str]] = defaultdict(list, skipped)
     shown = show_paths([file.path for file in files], root)
     for path, problem in zip(shown, problems, strict=True):
@@ -146,7 +147,8 @@ def read_images(
         tally(lines),
         {name: counts[name] for name in all_names},
         notes=(
-            *_describe_sizes([read[index][1] for index in kept], image_size),
+            *_describe_sizes([read[index].shape for index in kept], image_size),
+            *_describe_unreadable([file.error for file in read if file.error]),
             *(_describe_empty(set(label_of.values()) - set(counts)) if names is None else ()),
         ),
     )
@@ -154,7 +156,7 @@ def read_images(
         raise ValueError(f"{root} has no image that can be used.\n{account}")
     return ImageTable(
         name=root.resolve().name,
-        images=np.stack([pixels for index in kept if (pixels := read[index][0]) is not None]),
+        images=np.stack([pixels for index in kept if (pixels := read[index].pixels) is not None]),
         labels=tuple(labels[index] if names is None else names[labels[index]] for index in kept),
         label_names=all_names,
         paths=tuple(shown[index] for index in kept),
@@ -214,6 +216,13 @@ def split_images(
             raise ValueError(
                 f"{table.account.path} has a folder for {name}, and `{name}_data` was given too. "
                 "Leave one out."
+            )
+    for name, fraction in (("validation", validation), ("test", test)):
+        if name in table.parts and fraction is not None:
+            raise ValueError(
+                f"`{name}` is the fraction to cut off, and {table.account.path} has a folder for "
+                f"{name}. Received both, {name}={fraction!r}. Leave out `{name}` (--{name}), or "
+                "rename the folder."
             )
     fractions = held_out_fractions(
         validation, test, *(other is not None or name in parts for name, other in given.items())
@@ -277,10 +286,15 @@ def _label(folder: str, root: pathlib.Path) -> str:
     return label_name(folder)
 
 
-def _read_files(
-    paths: Sequence[pathlib.Path], size: tuple[int, int]
-) -> list[tuple[np.ndarray | None, tuple[int, int]]]:
-    """Return each image, resized, and its height and width; None for an unreadable file."""
+class _File(NamedTuple):
+    """The resized pixels of an image file and its height and width, or the error on reading it."""
+
+    pixels: np.ndarray | None
+    shape: tuple[int, int] = (0, 0)
+    error: str = ""
+
+
+def _read_files(paths: Sequence[pathlib.Path], size: tuple[int, int]) -> list[_File]:
     if not paths:
         return []
     import tensorflow  # noqa: F401  # before the threads, which would import it at once
@@ -289,20 +303,18 @@ def _read_files(
         return list(threads.map(functools.partial(_read_file, size=size), paths))
 
 
-def _read_file(
-    path: pathlib.Path, size: tuple[int, int]
-) -> tuple[np.ndarray | None, tuple[int, int]]:
+def _read_file(path: pathlib.Path, size: tuple[int, int]) -> _File:
     import tensorflow as tf
 
     try:
         image = decode_image(path)
-    except (ValueError, OSError):
-        return None, (0, 0)
+    except (ValueError, OSError) as error:
+        return _File(None, error=str(error))
     shape = (image.shape[0], image.shape[1])
     if shape == size:
-        return image, shape
+        return _File(image, shape)
     resized = tf.image.resize(image, size, antialias=True).numpy()
-    return np.clip(np.round(resized), 0, 255).astype("uint8"), shape
+    return _File(np.clip(np.round(resized), 0, 255).astype("uint8"), shape)
 
 
 def _problems(
@@ -348,6 +360,10 @@ def _describe_sizes(
     least, most = min(others, key=math.prod), max(others, key=math.prod)
     sizes = " to ".join(f"{h}x{w}" for h, w in dict.fromkeys((least, most)))
     return (f"{len(others):,} images are resized to {height}x{width}, from {sizes}.",)
+
+
+def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:
+    return (f"The first unreadable image: {errors[0]}",) if errors else ()
 
 
 def _describe_empty(labels: set[str]) -> tuple[str, ...]:

@@ -169,8 +169,8 @@ def _check_plain(
     )
     if others := {name: value for name, value in given.items() if value != defaults[name]}:
         raise ValueError(
-            f"{', '.join(f'`{name}`' for name in others)}: of tables, and with `second` both "
-            f"files are plain, a sentence a line. Received: "
+            f"{', '.join(f'`{name}`' for name in others)}: only for tables; with `second`, both "
+            f"files have one sentence per line. Received: "
             f"{', '.join(map(repr, others.values()))}. Leave them out, or give one table."
         )
     if path == second:
@@ -242,9 +242,10 @@ def split_pairs(
     )
     parts = _cut_pairs(table, *fractions, seed)
     splits = {
-        name: make(pairs, table.target_language)
+        name: (make_pair_split if name == "train" else make_reference_split)(
+            pairs, table.target_language
+        )
         for name, pairs in parts.items()
-        for make in (make_pair_split if name == "train" else make_reference_split,)
     }
     for name, other in given.items():
         if other is not None:

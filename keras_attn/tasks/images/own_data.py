@@ -14,7 +14,6 @@ class ImageFolderReader:
     """Reader of folders of images, see `keras_attn.datasets.read_images`."""
 
     options = ()
-    hint = "a folder that holds a folder of images for each label"
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return the size of images: that of the input of a recipe's architecture, or a model."""

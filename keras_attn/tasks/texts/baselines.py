@@ -2,15 +2,17 @@
 
 import dataclasses
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_attn.datasets import Dataset, TextSplit
-from keras_attn.tasks.texts.classifier import TextClassifier
 from keras_attn.tasks.texts.naive_bayes import log_count_ratios, ngram_counts
 from keras_attn.tasks.texts.own_data import CHARACTERS_OF_UNSPACED
 from keras_attn.text import Normalizer, split_words
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.texts.classifier import TextClassifier
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # values of `C` of the SVM
 BATCH = 256  # texts that are split into words together
@@ -80,7 +82,7 @@ def linear_svm(dataset: Dataset[TextSplit]) -> Baseline:
     )
 
 
-def naive_bayes(model: TextClassifier, dataset: Dataset[TextSplit]) -> Baseline:
+def naive_bayes(model: "TextClassifier", dataset: Dataset[TextSplit]) -> Baseline:
     """Return the accuracy of Naive Bayes with the n-grams of a trained classifier.
 
     Args:
@@ -105,7 +107,9 @@ def naive_bayes(model: TextClassifier, dataset: Dataset[TextSplit]) -> Baseline:
     return Baseline("Naive Bayes", correct / len(test), {})
 
 
-def compare_with_linear(model: TextClassifier, dataset: Dataset[TextSplit], accuracy: float) -> str:
+def compare_with_linear(
+    model: "TextClassifier", dataset: Dataset[TextSplit], accuracy: float
+) -> str:
     """Return a line that compares a classifier with a linear one on the same test split.
 
     Args:
@@ -117,10 +121,11 @@ def compare_with_linear(model: TextClassifier, dataset: Dataset[TextSplit], accu
         A line with both accuracies. Without scikit-learn the other one is Naive Bayes.
     """
     remedy = ""
-    if has_scikit_learn():
-        baseline = linear_svm(dataset)
-    else:
-        baseline = naive_bayes(model, dataset)
+    try:
+        baseline = linear_svm(dataset) if has_scikit_learn() else naive_bayes(model, dataset)
+    except ValueError as error:  # of scikit-learn, such as for texts without words
+        return f"No comparison with a linear classifier: {error}"
+    if not has_scikit_learn():
         remedy = " For tf-idf + linear SVM: pip install 'keras-attn[baselines]'."
     own, other = 100 * accuracy, 100 * baseline.accuracy
     return (

@@ -34,7 +34,6 @@ class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
     options = ("text_column", "label_column", *TABLE_OPTIONS)
-    hint = "a table of texts and labels"
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return no options: texts are read alike for every model."""

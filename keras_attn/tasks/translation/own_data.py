@@ -26,7 +26,6 @@ class PairTableReader:
     """
 
     options = ("data_target", "source_column", "target_column", "target_language", *TABLE_OPTIONS)
-    hint = "a table of sentences and their translations"
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return no options: sentences are read alike for every model."""

@@ -131,7 +131,8 @@ class ValidationBleu(keras.callbacks.Callback):
         translator: The model that translates.
         split: The validation pairs.
         every: Compute BLEU after every so many epochs.
-        epochs: Number of epochs of the run. BLEU is also computed after the last one.
+        epochs: Number of epochs of the run. BLEU is also computed after the last one, and after
+            one that stops training early.
     """
 
     def __init__(self, translator: "Translator", split: PairSplit, every: int, epochs: int) -> None:
@@ -142,7 +143,8 @@ class ValidationBleu(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Translate the sources and add BLEU to the logs."""
         done = epoch + 1
-        if done % self.every and done != self.epochs:
+        is_last = done == self.epochs or getattr(self.model, "stop_training", False)
+        if done % self.every and not is_last:
             return
         answers = self.translator.translate(list(self.split.sources), beam_size=1)
         language = quality.target_language(self.split, self.translator.target_language)

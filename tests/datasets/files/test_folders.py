@@ -20,7 +20,7 @@ def draw(path, seed, size=SIZE, mode="RGB"):
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = {"RGB": 3, "L": 1, "RGBA": 4}[mode]
     values = np.random.default_rng(seed).integers(0, 256, (*size, channels), "uint8")
-    Image.fromarray(values.squeeze(), mode).save(path)
+    Image.fromarray(values.squeeze()).save(path)
     return values
 
 
@@ -49,16 +49,18 @@ def test_images_of_any_size_and_format_are_read(tmp_path):
     draw(tmp_path / "dog" / "gray.bmp", 3, mode="L")
     draw(tmp_path / "dog" / "clear.png", 4, mode="RGBA")
     draw(tmp_path / "dog" / "saved.jfif", 5, (9, 8))
+    draw(tmp_path / "dog" / "small.webp", 6, (9, 8))
     table = read(tmp_path)
-    assert table.images.shape == (5, 8, 8, 3)
+    assert table.images.shape == (6, 8, 8, 3)
     assert table.images.dtype == np.uint8
     assert table.paths == (
         "cat/a.png", "cat/deeper/b.JPG", "dog/clear.png", "dog/gray.bmp", "dog/saved.jfif",
+        "dog/small.webp",
     )  # fmt: skip
-    assert table.labels == ("cat", "cat", "dog", "dog", "dog")
+    assert table.labels == ("cat", "cat", "dog", "dog", "dog", "dog")
     assert (table.images[0] == pixels).all()
-    assert "2 images are resized to 8x8, from 9x8 to 30x20." in str(table.account)
-    assert "5 files read, 5 kept, 0 skipped" in str(table.account)
+    assert "3 images are resized to 8x8, from 9x8 to 30x20." in str(table.account)
+    assert "6 files read, 6 kept, 0 skipped" in str(table.account)
 
 
 def test_images_are_resized_as_a_classifier_does(tmp_path):
@@ -80,7 +82,7 @@ def test_every_file_that_is_skipped_is_accounted_for(tmp_path):
     (tmp_path / "cat" / ".ipynb_checkpoints").mkdir()
     shutil.copy(tmp_path / "cat" / "0.png", tmp_path / "cat" / ".ipynb_checkpoints" / "0.png")
     (tmp_path / "cat" / "notes.txt").write_text("x")
-    (tmp_path / "cat" / "x.webp").write_bytes(b"x")
+    (tmp_path / "cat" / "x.tiff").write_bytes(b"x")
     (tmp_path / "cat" / "text.png").write_text("no image")
     (tmp_path / "cat" / "empty.jpg").write_bytes(b"")
     (tmp_path / "cat" / "cut.png").write_bytes((tmp_path / "cat" / "1.png").read_bytes()[:60])
@@ -96,7 +98,7 @@ def test_every_file_that_is_skipped_is_accounted_for(tmp_path):
         "hidden": (".DS_Store", "cat/._0.png", "cat/.ipynb_checkpoints/0.png"),
         "not an image by its suffix": ("README.md", "cat/notes.txt"),
         "outside the folders of labels": ("loose.png",),
-        "in a format that is not read": ("cat/x.webp",),
+        "in a format that is not read": ("cat/x.tiff",),
         "unreadable as an image": (
             "cat/broken.png", "cat/cut.png", "cat/empty.jpg", "cat/text.png", "fish/f.png",
         ),
@@ -106,6 +108,7 @@ def test_every_file_that_is_skipped_is_accounted_for(tmp_path):
     shown = str(table.account)
     assert "1 duplicate (the same pixels as an earlier image of the label) (cat/zcopy.png)" in shown
     assert "Folders without a usable image, no labels: 'bird', 'fish'." in shown
+    assert "The first unreadable image: There is no image file " in shown
 
 
 def test_names_of_labels_are_in_any_script(tmp_path):
@@ -216,3 +219,12 @@ def test_one_label_cannot_be_learned(tmp_path):
 def test_the_size_is_height_and_width(tmp_path, size):
     with pytest.raises(ValueError, match="`image_size` must be"):
         datasets.read_images(tmp_path, image_size=size)
+
+
+def test_a_fraction_beside_a_folder_of_the_split_is_refused(tmp_path):
+    for part in ("train", "test"):
+        many(tmp_path / part, ("cat", "dog"), 6, start=50 if part == "test" else 0)
+    table = read(tmp_path)
+    assert set(datasets.split_images(table)) >= {"train", "validation", "test"}
+    with pytest.raises(ValueError, match=r"has a folder for test\. Received both, test=0\.2"):
+        datasets.split_images(table, test=0.2)

@@ -218,7 +218,7 @@ def test_a_long_first_row_is_cut_in_messages(write):
 
 @pytest.mark.parametrize("option", ["quoting", "header"])
 def test_plain_files_have_no_format(write, option):
-    with pytest.raises(ValueError, match=f"`{option}`: of tables"):
+    with pytest.raises(ValueError, match=f"`{option}`: only for tables"):
         datasets.read_pairs(write("a\n", "m.en"), write("b\n", "m.fr"), **{option: False})
 
 

@@ -110,7 +110,7 @@ def test_a_translator_knows_what_it_writes_and_its_figures_name_it(tmp_path):
     model.translate = lambda texts, **_: [tasks.Translation(text, 0.0) for text in chinese]
     for language in (None, "ja"):
         metrics = model.evaluate_split(make_pair_split(zip("ab", chinese, strict=True), language))
-        assert metrics["target_language"] == language or "zh"
+        assert metrics["target_language"] == (language or "zh")
         assert metrics["bleu"] == pytest.approx(100.0)
         assert "token_language" not in metrics
         task = describe_task("translation")

@@ -45,7 +45,7 @@ def test_translations_hold_to_them_in_python_and_in_a_graph(translator):
     found = translator.translate(TEXTS, 3, **OPTIONS)
     free = translator.translate(TEXTS, 3)
     assert any(holds_one(answer.text, OPTIONS["banned_words"]) for answer in free)
-    assert found[-1] == ("", 0.0)
+    assert found[-1] == ("", 0.0, 0, 0)
     for answer in found[:-1]:
         assert not holds_one(answer.text, OPTIONS["banned_words"])
         ids = translator.tokenizer([answer.text]).numpy()[0].tolist()
