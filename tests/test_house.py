@@ -24,6 +24,8 @@ def test_the_first_two_sh_blocks_install_and_run():
 def test_the_version_is_stated_once_more_and_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == keras_attn.__version__
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {keras_attn.__version__}\n" in citation
     assert f"## [{keras_attn.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
