@@ -31,7 +31,12 @@ PACKAGES = {
     "profiling": "Profiling",
     "export": "Export",
 }
-ZOO = """# The zoo
+ZOO = """---
+hide:
+  - toc
+---
+
+# The zoo
 
 Entries are built by name: `keras_attn.build("cifar10_attention_net")`. Each was trained from
 scratch by its recipe; its card says with what code and on what machine, and how to train it again.
