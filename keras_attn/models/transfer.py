@@ -9,7 +9,7 @@ from keras_attn.models.parts import backbone
 
 
 class CopiedBackbone(NamedTuple):
-    """What `copy_backbone` did.
+    """Result of `copy_backbone`.
 
     Attributes:
         num_parameters: Number of parameters copied.

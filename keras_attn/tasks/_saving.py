@@ -1,4 +1,4 @@
-"""What a `.keras` file of a task holds, and how it is written."""
+"""Saving and loading of the `.keras` file of a task."""
 
 import errno
 import json
@@ -122,7 +122,7 @@ class SaveableModel(keras.Model):
 
     @property
     def _saves_optimizer(self) -> bool:
-        """Whether the file that is written or read has the state of the optimizer."""
+        """Return whether the file that is written or read has the state of the optimizer."""
         # Keras calls `dir` before these attributes are set.
         if getattr(self, "_loads_optimizer", False):
             return True

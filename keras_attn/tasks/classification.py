@@ -156,7 +156,7 @@ class ClassificationTask(Task):
 
     @property
     def _loss_reads_indices(self) -> bool:
-        """Whether the compiled loss takes the index of the label, not a distribution."""
+        """Return whether the compiled loss takes the index of the label, not a distribution."""
         names = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy")
         loss = getattr(self, "loss", None)
         return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (

@@ -196,7 +196,7 @@ class Task(SaveableModel):
 
     @property
     def _is_adapted(self) -> bool:
-        """Whether the model has statistics or a vocabulary that weights may depend on."""
+        """Return whether the model has statistics or a vocabulary that weights may depend on."""
         return True
 
     def training_data(self, dataset: "Dataset[Any]", recipe: Recipe) -> TrainingData:

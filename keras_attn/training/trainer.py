@@ -147,7 +147,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What is to be trained, where, and on what."""
+    """Model, folder, data and distribution of a run that is requested."""
 
     recipe: Recipe
     variant: str | None
@@ -159,7 +159,7 @@ class _Request:
 
     @functools.cached_property
     def identity(self) -> Identity:
-        """What tells the checkpoints of this run from those of another."""
+        """Identity that the checkpoints of this run must have."""
         initial = self.initial_model
         return Identity(
             digest=self.recipe.digest,
@@ -213,7 +213,7 @@ class _Session:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the trained run ends with the weights of its best epoch."""
+        """Return whether the trained run ends with the weights of its best epoch."""
         keep = self.request.recipe.training.keep
         return keep == "best" and self.selection.best(self.history) is not None
 

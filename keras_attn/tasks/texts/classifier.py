@@ -482,7 +482,7 @@ class TextClassifier(TextFitting):
 
     @property
     def _has_fixed_ratios(self) -> bool:
-        """Whether the network has log-count ratios as fixed features."""
+        """Return whether the network has log-count ratios as fixed features."""
         return models.ngram_embedding(self.network).num_ratios > 0
 
     def _by_length(self, x: Any, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
