@@ -103,7 +103,7 @@ def measure_memory(case: Case, what: str, name: str) -> dict:
 
 
 def describe() -> dict[str, Any]:
-    """Where the numbers come from, and the sizes at which `auto` changes paths."""
+    """Return the origin of the numbers, and the sizes at which `auto` changes paths."""
     from keras_attn.ops import dispatch
     from keras_attn.training.provenance import provenance
 

@@ -122,7 +122,7 @@ def _extras(rows: Rows) -> list[str]:
 
 
 def _crossover(rows: Rows, crossovers: dict[str, int]) -> list[str]:
-    """Where the streaming path overtakes the full one, to set the constants by."""
+    """Return a table of the sizes at which the streaming path overtakes the full one."""
     head = ["case", "queries x keys", "scores a head", "scores", *PASSES.values(), "`auto` takes"]
     table, overtakes = [head], {}
     for case in sorted(rows, key=lambda case: (case.is_causal, case.name, case.scores)):

@@ -24,7 +24,7 @@ class DiedError(RuntimeError):
 
 
 def in_fresh_process(method: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function` returns in a process of its own.
+    """Return what `function` returns in a new process.
 
     Args:
         method: `"forkserver"`, a copy of a process that has done nothing but import (see
@@ -69,7 +69,7 @@ class Served:
         theirs.close()
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """What the object's method returns there."""
+        """Return what the object's method returns there."""
         try:
             self._signal(signal.SIGCONT)
             self._connection.send((method, arguments))
@@ -168,7 +168,7 @@ def timed(call: Call) -> float:
 
 
 def median_ratio(times: list[float], others: list[float]) -> float:
-    """Of the rounds' ratios, not the ratio of medians: what slows a round slows both."""
+    """Return the median of the rounds' ratios. A slow round slows both candidates."""
     return statistics.median(a / b for a, b in zip(times, others, strict=True))
 
 
@@ -212,7 +212,7 @@ def limit_memory(fraction: float = 0.9) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is how Python, TensorFlow or PyTorch says that there is no more memory."""
+    """Return whether an error of Python, TensorFlow or PyTorch reports a lack of memory."""
     names = "MemoryError", "ResourceExhaustedError", "OutOfMemoryError"
     return type(error).__name__ in names or "can't allocate memory" in str(error)
 

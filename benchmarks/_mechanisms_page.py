@@ -111,7 +111,7 @@ def _against(runs: Runs, none: Runs) -> str:
 
 
 def _noise(of_mechanisms: list[Runs]) -> list[str]:
-    """What chance does to a difference; nothing where mechanisms do not share two seeds.
+    """Return a sentence on the noise of differences; "" if mechanisms do not share two seeds.
 
     It is read from what the means of mechanisms and of seeds leave over: a seed gives every
     mechanism the same order of images and the same first convolutions.

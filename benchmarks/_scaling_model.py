@@ -1,4 +1,4 @@
-"""What efficiency to expect of many GPUs: operations, bytes, and a machine, all stated.
+"""Model of the efficiency of many GPUs from operations, bytes and figures of a machine.
 
 A step of one GPU takes `operations / rate` and a constant for what is launched. Gradients are
 summed by rings: within a host of 8 GPUs over its own links, and between hosts over the network, on

@@ -24,7 +24,7 @@ ENOUGH = 0.95  # of the translations must be those of our model, where all else 
 
 
 class Task(NamedTuple):
-    """What is to be translated, and what our model makes of it."""
+    """The sentences to translate, and the translations of our model."""
 
     folder: pathlib.Path  # of `translator.keras`, `weights.npz`, `saved_model_1` and so on
     texts: list[str]
@@ -74,7 +74,7 @@ class Entrant:
         self._answers(batch, beams)
 
     def first_pass(self, batch: int, beams: int) -> dict[str, Any]:
-        """What one pass gives; it warms up as well."""
+        """Return the translations of one pass, which also warms up."""
         contender, task = self.contenders[beams], self.task
         answers, agreement = self._answers(batch, beams), None
         if contender.expected is not None:

@@ -41,7 +41,7 @@ BOTH = ("forward", "training")
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What is measured at once, and written down before the next."""
+    """A case that is measured, and recorded before the next one."""
 
     measure: str  # "time" or "memory"
     case: Case
@@ -123,7 +123,7 @@ def measured(part: Part, seconds: float, failed: set) -> list[dict]:
 
 
 def method(candidate: str) -> str:
-    """How to start a process: a copy of TensorFlow's is quick, but CUDA does not survive it."""
+    """Return the start method of processes: fork is quick, but CUDA does not survive it."""
     gpu = any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     return "spawn" if gpu or candidate == "torch" else "forkserver"
 

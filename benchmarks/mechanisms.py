@@ -1,4 +1,4 @@
-"""What attention gives: every mechanism in the same place of two networks, trained alike.
+"""Compare attention mechanisms in the same place of two networks, trained alike.
 
     python benchmarks/mechanisms.py [--network hybrid] [--network small] [--seeds 3]
 

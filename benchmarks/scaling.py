@@ -1,4 +1,4 @@
-"""What each strategy costs here, and what efficiency to expect of many GPUs.
+"""Measure the cost of each strategy, and model the efficiency of many GPUs.
 
     python benchmarks/scaling.py [--rounds 15] [--page]
 

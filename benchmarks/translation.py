@@ -262,7 +262,7 @@ def write_page(record: dict[str, Any]) -> None:
 
 
 def ratios(record: dict[str, Any]) -> str:
-    """How many times as fast our SavedModel is as each other contender."""
+    """Return the speed of our SavedModel as a multiple of each other contender's."""
     cases = [(batch, beams) for batch in SENTENCES for beams in BEAMS]
     lines = [
         f"| how many times as fast our SavedModel is as | {' | '.join(map(case_name, cases))} |"

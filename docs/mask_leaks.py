@@ -78,7 +78,7 @@ def add_by_plus(x: Any, y: Any) -> Any:
 
 
 def cases() -> dict[str, tuple[Stack, Stack]]:
-    """What is built -> the stack in plain Keras, and with our layers."""
+    """Return the stacks by description, in plain Keras and with our layers."""
     return {
         "two post-norm blocks, `Add()([x, y])`": (
             in_turn(keras_block(add_by_layer), keras_block(add_by_layer)),

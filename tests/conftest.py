@@ -10,8 +10,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Importing it registers the toy task, which its own tests do and undo.
 collect_ignore = ["tasks/toy_task.py"]
-SHARED = ROOT.parent / "shared" / "data"  # beside the repository, on some machines
-AS_PUBLISHED = ("multi30k", "fra-eng")  # read from the published files, without preparation
+# Data sets that are read from their published files, without preparation, and where these are.
+AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng")
+PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 
 
 def pytest_addoption(parser):
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(config, items):
         for marker in item.iter_markers("data"):
             name = marker.args[0] if marker.args else "cifar10"
             if not _on_disk(pathlib.Path(folder).expanduser(), name):
-                item.add_marker(pytest.mark.skip(reason=f"{name} is not in {folder}"))
+                item.add_marker(pytest.mark.skip(reason=f"{name} is not on disk"))
         if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="slow; runs with --slow"))
         if item.get_closest_marker("tensorflow") and backend != "tensorflow":
@@ -34,14 +35,14 @@ def pytest_collection_modifyitems(config, items):
 
 @functools.cache
 def _on_disk(folder, name):
-    if name in AS_PUBLISHED and any(any(place.glob(f"{name}/*")) for place in (SHARED, folder)):
+    if name in AS_PUBLISHED and any(any(p.glob(f"{name}/*")) for p in (PUBLISHED, folder)):
         return True
     return any(folder.glob(f"{name}/**/dataset_info.json"))
 
 
 def real_data_dir(name):
     """What to give as `data_dir` to read a data set that was published as files."""
-    return SHARED if (SHARED / name).is_dir() else None
+    return PUBLISHED if (PUBLISHED / name).is_dir() else None
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,25 @@
 import collections
 import importlib.util
 import json
+import os
 import re
+import subprocess
 
 import pytest
 
+from keras_attn import zoo
 from tests.conftest import ROOT
 
-PAGES = ["attention.md", "images.md", "masks.md", "sentiment.md", "tasks.md", "translation.md"]
+PAGES = [
+    "attention.md",
+    "deployment.md",
+    "images.md",
+    "index.md",
+    "masks.md",
+    "sentiment.md",
+    "tasks.md",
+    "translation.md",
+]
 
 
 def script(*path):
@@ -60,6 +72,32 @@ def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
     assert not any(result["crashes"] for result in results["entries"].values())
     for path in re.findall(r"`(tests/[\w/]+\.py)`", page):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_figure_of_the_zoo_has_all_trained_entries_and_their_accuracies():
+    figure = (ROOT / "docs" / "pages" / "zoo_cifar.svg").read_text(encoding="utf-8")
+    for name in zoo.list("cifar*", pretrained=True):
+        assert f">{name.partition('_')[2]}<" in figure, "run python docs/plots.py"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp_path):
+    pytest.importorskip("material")
+    command = ["mkdocs", "build", "--quiet", "-f", "docs/mkdocs.yml", "-d", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    pages = list(tmp_path.rglob("*.html"))
+    assert {"layers.html", "deployment.html", "cifar10_attention_net.html"} <= {
+        p.name for p in pages
+    }
+    for page in pages:
+        loaded = re.findall(
+            r'<(?:script|img|link)[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
+        )
+        assert loaded == [], page
 
 
 @pytest.mark.parametrize("page", PAGES)

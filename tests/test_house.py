@@ -24,6 +24,8 @@ def test_the_first_two_sh_blocks_install_and_run():
 def test_the_version_is_stated_once_more_and_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == keras_attn.__version__
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {keras_attn.__version__}\n" in citation
     assert f"## [{keras_attn.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -66,3 +68,13 @@ def test_the_package_offers_models_by_name_and_from_files():
     assert keras_attn.build is keras_attn.zoo.build
     with pytest.raises(AttributeError):
         _ = keras_attn.no_such_name
+
+
+def test_the_chinese_readme_has_the_code_of_the_english_one():
+    chinese = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+    for language in ("sh", "python"):
+        pattern = rf"^```{language}\n(.*?)^```"
+        blocks = [re.findall(pattern, text, flags=re.M | re.S) for text in (README, chinese)]
+        assert blocks[0] == blocks[1]
+    for path in re.findall(r"\]\(([^)#:]+)", chinese):
+        assert (ROOT / path).is_file(), path

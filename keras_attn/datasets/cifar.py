@@ -97,7 +97,7 @@ def _read_arrays(name: str, path: pathlib.Path, split: str) -> ImageSplit:
         ) from error
     if stored_name != name:
         raise ValueError(
-            f"{path} holds the data set {stored_name!r}, and {name!r} was asked for. Give the "
+            f"{path} holds the data set {stored_name!r}, and {name!r} was requested. Give the "
             f"file of {name!r}, or load {stored_name!r}."
         )
     return stored_split

@@ -36,7 +36,7 @@ class AttentionCall:
 
     @property
     def is_banded(self) -> bool:
-        """Whether the position of a query limits the keys that it attends to."""
+        """Return whether the position of a query limits the keys that it attends to."""
         return self.is_causal or self.window is not None
 
     @property

@@ -254,7 +254,7 @@ class Muon(keras.optimizers.Optimizer):
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """How one variable is updated.
+    """Update rule of one variable.
 
     Attributes:
         group: The update rule.

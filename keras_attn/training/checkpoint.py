@@ -125,7 +125,7 @@ class Checkpoints:
 
     @property
     def exist(self) -> bool:
-        """Whether there is any checkpoint, intact or damaged."""
+        """Return whether there is any checkpoint, intact or damaged."""
         return bool(_names(self.folder))
 
     def latest(self) -> tuple[State, pathlib.Path]:

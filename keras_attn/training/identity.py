@@ -16,7 +16,7 @@ _TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What determines the outcome of a run.
+    """Everything that determines the outcome of a run.
 
     `splits`, `label_names` and `initial` are None in checkpoints and records that were written
     before these were recorded. None is equal to any value.
@@ -83,7 +83,7 @@ class Identity:
 
     @property
     def unrecorded(self) -> list[str]:
-        """What this identity does not hold, because it was written before it was recorded."""
+        """Parts that were not recorded yet when this identity was written."""
         titles = {**_TITLES, "splits": "validation and test data"}
         return [titles[name] for name, value in vars(self).items() if value is None]
 

@@ -15,7 +15,7 @@ class InterruptedTrainingError(RuntimeError):
 
 
 class StopRequest:
-    """Whether SIGTERM was received, and whether it may stop the run at once.
+    """Record of SIGTERM, and whether it may stop the run at once.
 
     While `deferred` is false, the signal raises InterruptedTrainingError wherever the program is.
     While it is true, the signal is only recorded in `received`: there is progress to save first.

@@ -183,7 +183,7 @@ def _step_function(learner: Learner, step: Any) -> Any:
     return run
 
 
-class EvaluateAverages(keras.callbacks.Callback):
+class SwapEMAWeights(keras.callbacks.Callback):
     """Swap the averages in for validation, and from the end of an epoch to the next one.
 
     As Keras's `SwapEMAWeights`, for the averages of a `Learner`. The task holds the averages

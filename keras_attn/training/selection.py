@@ -71,7 +71,7 @@ class StopEarly(keras.callbacks.Callback):
 
     @property
     def is_due(self) -> bool:
-        """Whether training should not continue."""
+        """Return whether training should stop."""
         return (
             self.patience is not None
             and self.selection.epochs_since_best(self.history) >= self.patience

@@ -27,7 +27,7 @@ from keras_attn.training.checkpoint import Checkpoints, State
 from keras_attn.training.folder_lock import check_folder, owning
 from keras_attn.training.identity import Identity
 from keras_attn.training.interruption import StopRequest, handling_sigterm
-from keras_attn.training.learner import EvaluateAverages, Learner
+from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
 from keras_attn.training.selection import Selection, StopEarly
@@ -147,7 +147,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What is to be trained, where, and on what."""
+    """Model, folder, data and distribution of a run that is requested."""
 
     recipe: Recipe
     variant: str | None
@@ -159,7 +159,7 @@ class _Request:
 
     @functools.cached_property
     def identity(self) -> Identity:
-        """What tells the checkpoints of this run from those of another."""
+        """Identity that the checkpoints of this run must have."""
         initial = self.initial_model
         return Identity(
             digest=self.recipe.digest,
@@ -213,7 +213,7 @@ class _Session:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the trained run ends with the weights of its best epoch."""
+        """Return whether the trained run ends with the weights of its best epoch."""
         keep = self.request.recipe.training.keep
         return keep == "best" and self.selection.best(self.history) is not None
 
@@ -280,7 +280,7 @@ def _compiled_learner(
     optimizer = build_optimizer(request.recipe, len(batches) // training.epochs)
     if training.precision == "mixed_float16":
         # Keras wraps it by the policy of the model that is compiled, and the learner's own
-        # is float32, for the averages' sake.
+        # is float32, for the sake of the averaged weights.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     learner.compile(
         optimizer=optimizer,
@@ -305,18 +305,18 @@ def _fit(
     learner, state, batches = session.learner, session.state, session.batches
     training, distribution = session.request.recipe.training, session.request.distribution
     steps = len(batches) // training.epochs
-    averages = EvaluateAverages() if training.ema else None
+    swap_ema = SwapEMAWeights() if training.ema else None
     checkpointing = SaveCheckpoints(
         session.checkpoints if distribution.chief else None,
         state,
-        averages.trained_weights if averages else contextlib.nullcontext,
+        swap_ema.trained_weights if swap_ema else contextlib.nullcontext,
         stop,
         every=checkpoint_steps,
         metrics=distribution.workers == 1,
     )
-    # In this order: from the end of an epoch on, those behind `averages` see the averages, and
-    # an epoch whose checkpoint is written is done in every respect.
-    all_callbacks = [Restore(session.request.seed, state), *([averages] if averages else [])]
+    # In this order: from the end of an epoch on, those behind `swap_ema` see the averaged weights,
+    # and an epoch whose checkpoint is written is done in every respect.
+    all_callbacks = [Restore(session.request.seed, state), *([swap_ema] if swap_ema else [])]
     early = StopEarly(session.selection, training.patience, state.history)
     all_callbacks.append(early)
     if distribution.chief:
@@ -341,7 +341,7 @@ def _fit(
                 callbacks=all_callbacks,
                 verbose=verbose if distribution.chief else 0,
             )
-    if averages and not averages.exchanged:
+    if swap_ema and not swap_ema.exchanged:
         learner.exchange()
     session.seconds, session.history = checkpointing.seconds, checkpointing.history
     if distribution.chief:

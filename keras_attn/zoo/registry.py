@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the entry has trained weights."""
+        """Return whether the entry has trained weights."""
         return "weights" in self.results
 
     @property

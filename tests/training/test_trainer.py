@@ -11,7 +11,7 @@ from keras_attn import datasets, recipes, training
 from keras_attn.optimizers import WarmupDecay
 from keras_attn.tasks import from_architecture
 from keras_attn.tasks.classification import classification_objective
-from keras_attn.training.learner import EvaluateAverages, Learner
+from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
 from tests.training.runs import checkpoints_in, weights_of
 
@@ -310,7 +310,7 @@ def test_validation_sees_the_averages_and_training_the_weights(shapes):
         epochs=2,
         verbose=0,
         validation_data=(split.images, split.labels),
-        callbacks=[EvaluateAverages(), Look()],
+        callbacks=[SwapEMAWeights(), Look()],
     )
     for tested, average in zip(held["test"], held["averages"], strict=True):
         np.testing.assert_array_equal(tested, average)

@@ -39,7 +39,7 @@ class HeaderError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What the header of an image file says.
+    """Format, size and orientation from the header of an image file.
 
     Attributes:
         format: `"PNG"`, `"JPEG"`, `"GIF"`, `"BMP"` or `"WebP"`.

@@ -51,7 +51,7 @@ class Columns(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    r"""The format of a file, as its reader was told; None is determined from the file.
+    r"""The format of a file as it was passed; None is determined from the file.
 
     Attributes:
         delimiter: Field separator, one character.

@@ -1,7 +1,5 @@
 """BLEU by the rules of the target language, said or seen."""
 
-import lzma
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from keras_attn.datasets.languages import base_language, guess_language
 from keras_attn.datasets.pairs import make_pair_split, make_reference_split
 from keras_attn.recipes import describe_task
 from keras_attn.tasks.translation import quality
-from tests.conftest import SHARED
+from tests.conftest import real_data_dir
 
 pytestmark = pytest.mark.tensorflow
 sacrebleu = pytest.importorskip("sacrebleu")
@@ -36,10 +34,10 @@ def test_perfect_output_has_a_bleu_of_100_by_the_rules_of_its_script(language):
     tokenizer, texts = TEXTS[language]
     split = split_of(texts)
     assert quality.target_language(split) == language
-    found = quality.corpus_bleu(texts, split)
-    assert found["bleu"] == pytest.approx(100.0)
+    result = quality.corpus_bleu(texts, split)
+    assert result["bleu"] == pytest.approx(100.0)
     assert quality.corpus_chrf(texts, split)["chrf"] == pytest.approx(100.0)
-    signature = found["bleu_signature"]
+    signature = result["bleu_signature"]
     if f"note:{tokenizer}-is-not-installed" in signature:
         assert tokenizer.endswith("mecab")
         assert "|tok:char|" in signature
@@ -80,8 +78,8 @@ def test_languages_are_seen_by_the_most_part():
     ],
 )
 def test_lines_and_spaces_of_a_reference(references, translations):
-    found = quality.corpus_bleu(translations, split_of(references))
-    assert found["bleu"] == pytest.approx(100.0)
+    result = quality.corpus_bleu(translations, split_of(references))
+    assert result["bleu"] == pytest.approx(100.0)
 
 
 def test_data_without_pairs_or_references_are_refused():
@@ -135,15 +133,13 @@ def test_the_language_of_a_table_is_said_or_seen(tmp_path):
             datasets.read_pairs(path, target_language=wrong)
 
 
-@pytest.mark.skipif(not (SHARED / "cmn-eng").is_dir(), reason="cmn-eng is not here")
+@pytest.mark.data("cmn-eng")
 def test_real_chinese_references_have_a_bleu_of_100():
-    content = lzma.decompress((SHARED / "cmn-eng" / "cmn.txt.xz").read_bytes())
-    lines = content.decode("utf-8").splitlines()
-    rows = np.random.default_rng(0).choice(len(lines), 300, replace=False)
-    split = make_reference_split(tuple(lines[row].split("\t")[:2]) for row in rows)
-    found = quality.corpus_bleu(list(split.targets), split, bootstrap=10)
-    assert found["bleu"] == pytest.approx(100.0)
-    assert "|tok:zh|" in found["bleu_signature"]
+    dataset = datasets.load("tatoeba_en_zh", real_data_dir("cmn-eng"))
+    split = dataset["test"].take(np.arange(300))
+    result = quality.corpus_bleu(list(split.targets), split, bootstrap=10)
+    assert result["bleu"] == pytest.approx(100.0)
+    assert "|tok:zh|" in result["bleu_signature"]
     shortened = [text[1:] for text in split.targets]
     expected = sacrebleu.corpus_bleu(shortened, quality.references(split), tokenize="zh").score
     assert quality.corpus_bleu(shortened, split)["bleu"] == expected
