@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn.tasks import ImageClassifier, TextClassifier, Translator, from_architecture
+from keras_attn.recipes import tasks
+from keras_attn.tasks import from_architecture
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -256,9 +257,5 @@ def test_labels_may_be_a_column_whole_floats_or_distributions():
     assert loss == pytest.approx(expected[0], rel=1e-5)
 
 
-def test_every_task_has_a_model_here():
-    assert {type(make()) for make in MODELS.values()} == {
-        TextClassifier,
-        ImageClassifier,
-        Translator,
-    }
+def test_every_task_has_a_model_here(models):
+    assert {model.description.name for model in models.values()} == set(tasks.BUILT_IN)
