@@ -24,7 +24,7 @@ def test_a_first_batch_that_replicas_cannot_share_is_refused(examples, batch_siz
     check_first_batch(on(1), np.zeros((examples, 3)), batch_size)
 
 
-def test_others_pass():
+def test_batches_that_replicas_can_share_pass():
     check_first_batch(on(2), np.zeros((33, 3)), 8)
     check_first_batch(on(2), np.zeros((8, 3)), None)
     check_first_batch(on(2), None, None)
