@@ -38,7 +38,7 @@ class ImageSplit:
             )
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                "A split needs one label an image. Received: "
+                "A split needs one label per image. Received: "
                 f"{len(self.images)} images, labels of shape {self.labels.shape}."
             )
 
@@ -155,11 +155,13 @@ def check_text_array(texts: np.ndarray, what: str) -> None:
     """Raise ValueError unless `texts` is an object array `(N,)`; `what` starts the message."""
     # A pandas column has the same attributes, but its rows are selected by its own index.
     if not isinstance(texts, np.ndarray) or texts.ndim != 1 or texts.dtype != object:
-        kind = "" if isinstance(texts, np.ndarray) else f"{type(texts).__name__} of "
+        received = type(texts).__name__
+        if hasattr(texts, "dtype"):
+            kind = "" if isinstance(texts, np.ndarray) else f"{received} of "
+            received = f"{kind}{texts.dtype} of shape {texts.shape}"
         raise ValueError(
             f"{what} must be an object array of shape (N,), as "
-            "`np.array(list_of_str, dtype=object)` makes it. Received: "
-            f"{kind}{texts.dtype} of shape {texts.shape}."
+            f"`np.array(list_of_str, dtype=object)` makes it. Received: {received}."
         )
 
 

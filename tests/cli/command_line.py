@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
-from keras_attn import cli, zoo
-from keras_attn.zoo import registry
+from keras_attn import cli
 from tests.conftest import ROOT
+from tests.zoo.catalogues import registering
 
 
 @contextlib.contextmanager
@@ -21,11 +21,8 @@ def registered(folder, name, recipe):
     """A catalogue of one entry in a new folder, until the block ends."""
     (folder / name).mkdir()
     (folder / name / "recipe.toml").write_text(recipe)
-    before = dict(registry._registered)
-    zoo.register(folder)
-    yield folder
-    registry._registered.clear()
-    registry._registered.update(before)
+    with registering(folder):
+        yield folder
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from keras_attn.training.weights_files import values_sha256
 from tests.conftest import ROOT
-from tests.training.runs import checkpoints_in
+from tests.training.runs import checkpoints_in, random_generator
 
-KILLS = int(os.environ.get("KERAS_ATTN_KILLS", "3"))  # the counts in the docs are of more
+KILLS = int(os.environ.get("KERAS_ATTN_KILLS", "3"))
 OPTIONS = ("--checkpoint-steps", "7")
 RECIPE = """
 task = "image_classification"
@@ -73,7 +72,11 @@ def disturb(folder, kills, duration, random, stages):
         process = start(folder, *OPTIONS, "--auto-resume")
         deadline = time.monotonic() + random.uniform(0, duration)
         if kills % 2:  # else most kills come while TensorFlow is imported
+            latest = time.monotonic() + 120
             while checkpoints_in(folder) == before and process.poll() is None:
+                if time.monotonic() > latest:
+                    process.kill()
+                    pytest.fail("no checkpoint within 120 s")
                 time.sleep(0.005)
             deadline = time.monotonic() + random.uniform(0, 0.5)
         while time.monotonic() < deadline and process.poll() is None:
@@ -105,9 +108,8 @@ def test_runs_that_are_killed_at_random_moments_end_as_one_that_was_not(tmp_path
     started = time.monotonic()
     finish(tmp_path / "whole", *OPTIONS)
     duration = time.monotonic() - started
-    seed = np.random.SeedSequence().entropy
-    print(f"seed {seed}; undisturbed: {duration:.0f} s")
-    random, stages, runs = np.random.default_rng(seed), collections.Counter(), 0
+    print(f"undisturbed: {duration:.0f} s")
+    random, stages, runs = random_generator(), collections.Counter(), 0
     while stages.total() < KILLS:
         runs += 1
         folder = tmp_path / f"Lauf {runs}, getötet"

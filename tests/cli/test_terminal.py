@@ -280,6 +280,27 @@ def test_a_spinner_is_for_terminals_only(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_spinner_is_shown_on_a_terminal_and_erased(monkeypatch):
+    pty = pytest.importorskip("pty")
+    from keras_attn.cli import framework
+
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(framework, "start", lambda: None)
+    terminal, end = pty.openpty()
+    os.set_blocking(terminal, False)
+    with os.fdopen(end, "w", encoding="utf-8") as stderr, os.fdopen(terminal, "rb", 0) as screen:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with framework.loading("a [b] model"):
+            pass
+        stderr.flush()
+        printed = screen.read(10_000) or b""
+    shown, name, erased = printed.partition(b"Loading a [b] model ...")
+    assert shown.startswith(b"\x1b[?25l") and name
+    assert erased.endswith(b"\x1b[2K")
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_commands_print_their_answer_and_nothing_else():
@@ -292,11 +313,24 @@ def test_commands_print_their_answer_and_nothing_else():
         assert errors == b""
 
 
+def wait_until_tensorflow_is_loaded(process):
+    """Return once the process has mapped a library of TensorFlow; without /proc, after 2 s."""
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")
+    if not maps.exists():
+        time.sleep(2.0)
+        return
+    deadline = time.monotonic() + 100
+    while "/tensorflow/" not in maps.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "TensorFlow is not loaded after 100 s"
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_ctrl_c_while_a_model_loads():
     process = start("predict", TEXTS, "good", start_new_session=True)
-    time.sleep(2.0)
+    wait_until_tensorflow_is_loaded(process)
     os.killpg(process.pid, signal.SIGINT)
     printed, errors = process.communicate(timeout=100)
     assert process.returncode == 130

@@ -208,7 +208,7 @@ def test_predict_translates_as_translate_does(own, run):
 def test_a_sentence_of_unknown_characters_is_noted(own, run):
     for command in ("predict", "translate"):
         run(command, own[0] / "model.keras", ONE, "\u4f60\u597d the", "--beam-size", "1")
-        assert "warning" not in run.err or "text 1" not in run.err
+        assert "text 1" not in run.err
         run(command, own[0] / "model.keras", "\u4f60\u597d", "--beam-size", "1")
         assert "warning: the model knows 0 of 2 characters." in run.err
 

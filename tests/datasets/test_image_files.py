@@ -150,6 +150,25 @@ def test_every_kind_of_image_is_read_right_or_refused(tmp_path, name, save):
     np.testing.assert_allclose(image, oracle(tmp_path / name), atol=8 if "jpg" in name else 0)
 
 
+def test_only_the_first_frame_of_a_gif_is_decoded(tmp_path, monkeypatch):
+    """TensorFlow decodes every frame that it receives, to return the first."""
+    import tensorflow as tf
+
+    lengths, decode = [], tf.io.decode_image
+
+    def recorded(content, **options):
+        lengths.append(len(content))
+        return decode(content, **options)
+
+    monkeypatch.setattr(tf.io, "decode_image", recorded)
+    path = tmp_path / "animated.gif"
+    save_animation(path)
+    np.testing.assert_array_equal(datasets.decode_image(path), oracle(path))
+    IMAGE.quantize(16).save(tmp_path / "still.gif")
+    datasets.decode_image(tmp_path / "still.gif")
+    assert lengths[0] <= lengths[1] < path.stat().st_size
+
+
 def test_16_bits_are_reduced_to_the_upper_8(tmp_path):
     gray = PIXELS[..., 0]
     PIL.fromarray(gray.astype("uint16") * 256 + 77).save(tmp_path / "gray.png")

@@ -11,16 +11,6 @@ from keras_attn.datasets.pairs import sentence_key
 PAIRS = [("Run!", "Cours !"), ("Run!", "Courez !"), ("Hi, Tom.", "Salut, Tom.")]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="mine.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write
-
-
 def as_tsv(pairs, header="source\ttarget"):
     return "\n".join([header, *("\t".join(pair) for pair in pairs)]) + "\n"
 

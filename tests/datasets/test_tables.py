@@ -13,16 +13,6 @@ from keras_attn.datasets.files._account import Skipped
 GOOD = [("Lovely tea.", "good"), ("Cold soup.", "bad"), ("A fine day.", "good")]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="mine.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write
-
-
 def as_csv(rows, header="text,label", delimiter=","):
     lines = [delimiter.join(header.split(","))]
     lines += [delimiter.join(row) for row in rows]
@@ -63,7 +53,7 @@ def test_every_format_gives_the_same_table(write, name, content):
 
 
 def test_columns_delimiter_and_names_are_chosen(write):
-    path = write("id;verdict;body\n1;up;yes, it is\n2;down;no\n3;up;so\n")
+    path = write("id;verdict;body\n1;up;yes, it is\n2;down;no\n3;up;so\n", "mine.csv")
     table = datasets.read_texts(
         path,
         text_column="body",
@@ -78,14 +68,14 @@ def test_columns_delimiter_and_names_are_chosen(write):
 
 
 def test_texts_may_hold_delimiters_quotes_and_lines_and_keep_their_line_numbers(write):
-    path = write('text,label\n"one, ""two""\nthree",a\n\nfour,b\n"",a\n')
+    path = write('text,label\n"one, ""two""\nthree",a\n\nfour,b\n"",a\n', "mine.csv")
     table = datasets.read_texts(path)
     assert table.texts == ('one, "two"\nthree', "four")
     assert reasons(table) == {"empty": Skipped(1, (6,))}
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(write):
-    assert len(datasets.read_texts(write(b"\xef\xbb\xbf" + as_csv(GOOD).encode()))) == 3
+    assert len(datasets.read_texts(write(b"\xef\xbb\xbf" + as_csv(GOOD).encode(), "mine.csv"))) == 3
     utf16 = as_csv(GOOD).encode("utf-16")
     assert len(datasets.read_texts(write(utf16, "wide.csv"), encoding="utf-16")) == 3
     marked = b"\xff\xfe" + as_csv(GOOD).encode("utf-16-le")
@@ -116,7 +106,7 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
         ("LOVELY  tea!", "good"),
         ("odd", "bad"),
     ]
-    table = datasets.read_texts(write(as_csv(rows)), label_names=["bad", "good"])
+    table = datasets.read_texts(write(as_csv(rows), "mine.csv"), label_names=["bad", "good"])
     assert reasons(table) == {
         "empty": Skipped(1, (5,)),
         "missing": Skipped(1, (6,)),
@@ -135,7 +125,7 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
 
 
 def test_only_the_first_lines_of_a_reason_are_shown(write):
-    table = datasets.read_texts(write(as_csv([*GOOD, *[("", "good")] * 1_200])))
+    table = datasets.read_texts(write(as_csv([*GOOD, *[("", "good")] * 1_200]), "mine.csv"))
     assert reasons(table)["empty"] == Skipped(1_200, (5, 6, 7, 8, 9))
     assert "1,200 empty text (lines 5, 6, 7, 8, 9, ...)" in str(table.account)
 
@@ -166,7 +156,7 @@ def many(count):
 @pytest.mark.parametrize("bad", [b"caf\xe9,good\n", b"nul\0,good\n"])
 def test_a_row_that_is_not_utf8_or_holds_nul_is_skipped_and_counted(write, bad):
     content = as_csv(many(150)).encode() + bad + "naïve,good\n".encode()
-    table = datasets.read_texts(write(content))
+    table = datasets.read_texts(write(content, "mine.csv"))
     assert reasons(table) == {"undecodable": Skipped(1, (152,))}
     assert table.texts[-1] == "naïve"
 
@@ -184,16 +174,18 @@ def test_more_than_a_hundredth_undecodable_is_another_encoding(write):
     with pytest.raises(
         ValueError, match=r'2 of the 152 rows.*lines 152, 153.*"cp1252": .café,good'
     ):
-        datasets.read_texts(write(content))
-    table = datasets.read_texts(write(content), encoding="latin-1")
+        datasets.read_texts(write(content, "mine.csv"))
+    table = datasets.read_texts(write(content, "mine.csv"), encoding="latin-1")
     assert table.texts[-2:] == ("café", "thé")
     with pytest.raises(ValueError, match=r"header.*encoding=.cp1252"):
-        datasets.read_texts(write("té,label\na,b\n".encode("latin-1")), text_column="té")
+        datasets.read_texts(
+            write("té,label\na,b\n".encode("latin-1"), "mine.csv"), text_column="té"
+        )
 
 
 def test_a_text_of_a_megabyte_is_read_and_the_limit_of_csv_is_left_as_it_was(write):
     limit = csv.field_size_limit()
-    table = datasets.read_texts(write(as_csv([*GOOD, ("word " * 250_000, "good")])))
+    table = datasets.read_texts(write(as_csv([*GOOD, ("word " * 250_000, "good")]), "mine.csv"))
     assert len(table.texts[-1]) == 1_249_999
     assert csv.field_size_limit() == limit
 
@@ -206,7 +198,7 @@ def test_a_text_of_a_megabyte_is_read_and_the_limit_of_csv_is_left_as_it_was(wri
     ],
 )
 def test_a_quote_that_does_not_match_names_its_line(write, row, after, says):
-    path = write(as_csv(GOOD) + f"{row}\n{after}")
+    path = write(as_csv(GOOD) + f"{row}\n{after}", "mine.csv")
     with pytest.raises(ValueError, match=f"starts on line 5 is not well quoted.*{says}"):
         datasets.read_texts(path)
     assert csv.field_size_limit() == 131_072

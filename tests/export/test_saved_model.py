@@ -9,6 +9,7 @@ import pytest
 
 from keras_attn import datasets, zoo
 from keras_attn.tasks import from_architecture
+from tests.disk import full_disk
 
 pytestmark = pytest.mark.tensorflow
 CLIENT = pathlib.Path(__file__).with_name("saved_model_client.py")
@@ -82,17 +83,11 @@ def test_an_export_that_fails_leaves_nothing(classifier, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_is_one_line(classifier, tmp_path, capfd):
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # no file may be larger
-    try:
-        with pytest.raises(
-            OSError, match=r"could not be written to .*nothing is left of it"
-        ) as raised:
-            classifier.export(tmp_path / "a" / "model")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        full_disk(10_000),
+        pytest.raises(OSError, match=r"could not be written to .*nothing is left of it") as raised,
+    ):
+        classifier.export(tmp_path / "a" / "model")
     assert "\n" not in str(raised.value)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

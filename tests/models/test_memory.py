@@ -1,6 +1,7 @@
 """Models that no machine can hold: one clear line."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -14,12 +15,10 @@ def test_weights_that_do_not_fit_into_memory_are_named():
     # More than an address space holds, so that no machine tries.
     with pytest.raises(MemoryError) as raised:
         models.build("small_attention_cnn", filters=(10**13, 4))
-    assert str(raised.value) == (
-        "Not enough memory for the weights of 'small_attention_cnn': OOM when allocating tensor "
-        "with shape[3,3,3,10000000000000] and type float on "
-        "/job:localhost/replica:0/task:0/device:CPU:0 by allocator "
-        f"{str(raised.value).partition('allocator ')[2].partition('.')[0]}. Reduce its sizes. "
-        "Received: filters=(10000000000000, 4)."
+    assert re.fullmatch(
+        r"Not enough memory for the weights of 'small_attention_cnn': .+\. Reduce its sizes\. "
+        r"Received: filters=\(10000000000000, 4\)\.",
+        str(raised.value),
     )
 
 

@@ -26,7 +26,7 @@ def test_a_first_batch_that_replicas_cannot_share_is_refused(examples, batch_siz
     check_first_batch(on(1), examples, batch_size)
 
 
-def test_others_pass():
+def test_batches_that_replicas_can_share_pass():
     check_first_batch(on(2), 33, 8)
     check_first_batch(on(2), 8, None)
 

@@ -3,13 +3,13 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from keras_attn import tasks
 from keras_attn._label_names import label_name
 from keras_attn.tasks.classification import normalize_label_names
 
+pd = pytest.importorskip("pandas")
 TEXTS = ["a fine film", "fine", "a dull film", "dull"]
 
 
@@ -97,7 +97,7 @@ def test_names_are_found_in_any_spelling(names, labels, indices):
         (["0", "two"], r"Received: 'two'"),
     ],
 )
-def test_labels_that_are_none_are_refused(digits, labels, message):
+def test_invalid_labels_are_refused(digits, labels, message):
     with pytest.raises(ValueError, match=f"Labels must be names in .*{message}"):
         digits.preprocess_targets(labels)
 

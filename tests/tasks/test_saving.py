@@ -1,6 +1,5 @@
 """Files of whole models: what they hold, and what is left of them on a full disk."""
 
-import resource
 import zipfile
 
 import h5py
@@ -11,6 +10,7 @@ import pytest
 import keras_attn
 from keras_attn import zoo
 from keras_attn.tasks import from_architecture
+from tests.disk import full_disk
 
 ENTRY = "shapes_small_attention_cnn"
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
@@ -124,15 +124,13 @@ def test_a_disk_that_is_full_keeps_the_earlier_file(tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     content = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may be larger
-    try:
-        with pytest.raises(
+    with (
+        full_disk(20_000),
+        pytest.raises(
             OSError, match=r"model could not be written to '.*model\.keras'.*File too large"
-        ):
-            model.save(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        ),
+    ):
+        model.save(path)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
 

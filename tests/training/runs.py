@@ -1,5 +1,7 @@
 """What tests look at of a run."""
 
+import os
+
 import numpy as np
 
 
@@ -12,3 +14,13 @@ def checkpoints_in(folder):
 
 def weights_of(run):
     return [np.asarray(w) for w in run.model.get_weights()]
+
+
+def random_generator():
+    """Return a generator of another seed each time, or of the environment's KERAS_ATTN_SEED.
+
+    The seed is printed, so that a failure can be repeated.
+    """
+    seed = int(os.environ.get("KERAS_ATTN_SEED") or np.random.SeedSequence().entropy)
+    print(f"KERAS_ATTN_SEED={seed}")
+    return np.random.default_rng(seed)

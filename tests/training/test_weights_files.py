@@ -1,8 +1,6 @@
 """Digests of weights: equal for equal weights, whatever the process has counted."""
 
 import errno
-import resource
-import signal
 
 import h5py
 import keras
@@ -11,6 +9,7 @@ import pytest
 
 from keras_attn._files import sha256
 from keras_attn.training.weights_files import has_digest, non_finite, save_weights, values_sha256
+from tests.disk import full_disk
 
 
 def network():
@@ -81,15 +80,12 @@ def test_values_that_are_not_finite_are_named(saved):
 
 def test_a_full_disk_leaves_the_weights_before(saved):
     model, path = saved
-    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"a\.weights\.h5 could not be written") as raised:
-            save_weights(model, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    before = path.read_bytes()
+    with (
+        full_disk(1_000),
+        pytest.raises(OSError, match=r"a\.weights\.h5 could not be written") as raised,
+    ):
+        save_weights(model, path)
     assert raised.value.errno == errno.EFBIG
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == before

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keras_attn import zoo
 from keras_attn.zoo import cards, publishing, registry
+from tests.zoo.catalogues import registering
 
 NAME = "shapes_mine"
 SOURCE = zoo.describe("shapes_small_attention_cnn").folder
@@ -20,11 +21,8 @@ def entry(tmp_path_factory):
     """A copy of an entry, whose results are changed."""
     folder = tmp_path_factory.mktemp("catalogue") / NAME
     shutil.copytree(SOURCE, folder)
-    before = dict(registry._registered)
-    zoo.register(folder)
-    yield registry.Entry(NAME, folder)
-    registry._registered.clear()
-    registry._registered.update(before)
+    with registering(folder):
+        yield registry.Entry(NAME, folder)
 
 
 def write(entry, content):
@@ -131,7 +129,7 @@ def test_a_changed_value_gives_a_card_or_a_message(data, entry):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=1000, derandomize=True)
 @given(data=st.data())
 def test_many_changed_values_give_a_card_or_a_message(data, entry):
     check_card(data, entry)

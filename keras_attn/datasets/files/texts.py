@@ -55,7 +55,7 @@ class TextTable:
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
             raise ValueError(
-                "A table needs one label a text. Received: "
+                "A table needs one label per text. Received: "
                 f"{len(self.texts)} texts, {len(self.labels)} labels."
             )
         if len(set(map(sentence_key, self.texts))) < len(self.texts):

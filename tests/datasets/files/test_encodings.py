@@ -20,16 +20,6 @@ RUSSIAN = """text\tlabel
 """  # noqa: RUF001
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="mine.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 @pytest.mark.parametrize(
     ("encoding", "name"),
     [("utf-8-sig", None), ("utf-16", "utf-16"), ("utf-32", "utf-32")],

@@ -20,16 +20,6 @@ QUOTES = [
 ]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="mine.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write
-
-
 def as_lines(rows, end="\n", delimiter="\t"):
     return "".join(delimiter.join(row) + end for row in rows)
 
@@ -204,7 +194,7 @@ def test_without_a_header_most_rows_tell_the_number_of_fields(write):
         ("mine.jsonl", {"text_column": 1}, "must be a key"),
     ],
 )
-def test_columns_that_are_none_say_why(write, name, options, message):
+def test_invalid_columns_are_explained(write, name, options, message):
     path = write("1\tgood\n0\tbad\n", name)
     with pytest.raises(ValueError, match=message):
         datasets.read_texts(path, **options)

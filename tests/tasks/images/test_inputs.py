@@ -285,3 +285,28 @@ def test_long_lists_are_resized_in_groups(model, resized, monkeypatch):
 
     monkeypatch.setattr(classifier, "GROUP_PIXELS", 1)
     np.testing.assert_allclose(model.preprocess_inputs(IMAGES), resized, atol=1e-4)
+
+
+def test_a_group_of_large_images_is_resized_before_the_next_image_is_read(model, monkeypatch):
+    """So that a list of photos needs the memory of one group."""
+    from keras_attn.tasks.images import classifier
+
+    events, read, resize = [], classifier.read_image, model._resize
+
+    def recorded_read(image, limit):
+        events.append("read")
+        return read(image, limit)
+
+    def recorded_resize(images):
+        events.append(len(images))
+        return resize(images)
+
+    monkeypatch.setattr(classifier, "read_image", recorded_read)
+    monkeypatch.setattr(model, "_resize", recorded_resize)
+    images = [draw((40, 24), label) for label in (0, 1, 2)]
+    assert model.preprocess_inputs(images).shape == (3, *model.image_shape)
+    assert events == ["read", "read", "read", 3]
+    events.clear()
+    monkeypatch.setattr(classifier, "GROUP_PIXELS", 40 * 24 - 1)
+    model.preprocess_inputs(images)
+    assert events == ["read", "read", 1, "read", 1, 1]

@@ -24,22 +24,26 @@ pytestmark = pytest.mark.tensorflow
     ("text", "items"),
     [
         ("Zbigniew bought 1,234 apples at www.example.org.", ["1,234", "www.example.org"]),
-        ("Mail a.b+c@mail.co.uk, or see https://x.org/a?b=1&c=(2).", None),
+        (
+            "Mail a.b+c@mail.co.uk, or see https://x.org/a?b=1&c=(2).",
+            ["a.b+c@mail.co.uk", "https://x.org/a?b=1&c=(2"],
+        ),
         ("see example.com/path and x.org; not e.g. this.one", ["example.com/path", "x.org"]),
-        ("Hello {name}, {{user}}, ${x}: <b>bold</b> %s %(n)d 50%", None),
-        ("3 dogs, 12 cats, 3.5 kg, 12:30, 1998-2003, 99%, $45, B52, 2nd", None),
+        (
+            "Hello {name}, {{user}}, ${x}: <b>bold</b> %s %(n)d 50%",
+            ["{name}", "{{user}}", "${x}", "<b>", "</b>", "%s", "%(n)d", "50%"],
+        ),
+        (
+            "3 dogs, 12 cats, 3.5 kg, 12:30, 1998-2003, 99%, $45, B52, 2nd",
+            ["12", "3.5", "12:30", "1998-2003", "99%", "$45"],
+        ),
         ("网址是https://a.cn/b。共1,234个", ["https://a.cn/b", "1,234"]),
         ("nothing to copy: <3 { } 100x", []),
     ],
 )
 def test_items_are_found(text, items):
-    expected = {
-        "Mail": ["a.b+c@mail.co.uk", "https://x.org/a?b=1&c=(2"],
-        "Hell": ["{name}", "{{user}}", "${x}", "<b>", "</b>", "%s", "%(n)d", "50%"],
-        "3 do": ["12", "3.5", "12:30", "1998-2003", "99%", "$45"],
-    }
     found = find_items(text)
-    assert [item.text for item in found] == (expected[text[:4]] if items is None else items)
+    assert [item.text for item in found] == items
     assert all(text[item.start : item.end] == item.text for item in found)
 
 

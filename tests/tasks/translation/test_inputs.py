@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import tasks
+from tests.tasks.small_translators import new_translator
 
 SOURCES = ["a dog runs in the snow .", "two cats", "a bird sings ."]
 TARGETS = ["un chien court dans la neige .", "deux chats", "un oiseau chante ."]
@@ -12,17 +12,7 @@ TARGETS = ["un chien court dans la neige .", "deux chats", "un oiseau chante ."]
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    model = tasks.from_architecture(
-        "translation_transformer",
-        vocabulary_size=300,
-        model_dim=8,
-        encoder_layers=1,
-        decoder_layers=1,
-        num_heads=2,
-        intermediate_dim=8,
-        dropout=0.0,
-    )
+    model = new_translator()
     assert model.adapt(SOURCES, TARGETS) is None
     return model
 

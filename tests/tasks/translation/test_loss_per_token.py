@@ -10,6 +10,7 @@ import pytest
 from keras_attn import tasks
 from keras_attn.tasks.item_loss import ItemLossModel
 from tests.conftest import ROOT
+from tests.tasks.small_translators import new_translator
 
 pytestmark = pytest.mark.tensorflow
 
@@ -19,17 +20,7 @@ WEIGHTS = np.array([1.0, 0.0, 2.0, 0.5, 3.0], "float32")
 
 
 def new_model(learning_rate=0.0):
-    keras.utils.set_random_seed(0)
-    model = tasks.from_architecture(
-        "translation_transformer",
-        vocabulary_size=300,
-        model_dim=8,
-        encoder_layers=1,
-        decoder_layers=1,
-        num_heads=2,
-        intermediate_dim=8,
-        dropout=0.0,
-    )
+    model = new_translator()
     model.adapt(SOURCES, TARGETS)
     model.compile(
         keras.optimizers.SGD(learning_rate),

@@ -9,6 +9,7 @@ from keras_attn.datasets.pairs import make_pair_split, make_reference_split
 from keras_attn.recipes import describe_task
 from keras_attn.tasks.translation import quality
 from tests.conftest import real_data_dir
+from tests.tasks.small_translators import new_translator
 
 pytestmark = pytest.mark.tensorflow
 sacrebleu = pytest.importorskip("sacrebleu")
@@ -93,15 +94,7 @@ def test_data_without_pairs_or_references_are_refused():
 
 def test_a_translator_knows_what_it_writes_and_its_figures_name_it(tmp_path):
     chinese = ["她总是在班上拿倒数第一", "我很好你呢"]
-    model = tasks.from_architecture(
-        "translation_transformer",
-        vocabulary_size=300,
-        model_dim=8,
-        encoder_layers=1,
-        decoder_layers=1,
-        num_heads=2,
-        intermediate_dim=8,
-    )
+    model = new_translator()
     assert model.target_language is None
     model.adapt(["a", "b"], [chinese[0].encode(), chinese[1]])
     assert model.target_language == "zh"

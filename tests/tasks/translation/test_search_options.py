@@ -1,10 +1,10 @@
 """Minimum length, repetitions and banned words in a translator, in Python and in a graph."""
 
-import keras
 import numpy as np
 import pytest
 
-from keras_attn import tasks, zoo
+from keras_attn import zoo
+from tests.tasks.small_translators import new_translator
 from tests.tasks.translation.test_banned_words import holds_one
 
 pytestmark = pytest.mark.tensorflow
@@ -25,21 +25,12 @@ def translator():
 
 @pytest.fixture(scope="module")
 def random_translator():
-    keras.utils.set_random_seed(0)
-    model = tasks.from_architecture(
-        "translation_transformer",
-        vocabulary_size=300,
-        model_dim=8,
-        encoder_layers=1,
-        decoder_layers=1,
-        num_heads=2,
-        intermediate_dim=8,
-    )
+    model = new_translator()
     model.adapt(["a dog runs", "two dogs"], ["ein hund rennt", "zwei hunde"])
     return model
 
 
-def test_translations_hold_to_them_in_python_and_in_a_graph(translator):
+def test_restrictions_hold_in_python_and_in_a_graph(translator):
     import tensorflow as tf
 
     found = translator.translate(TEXTS, 3, **OPTIONS)

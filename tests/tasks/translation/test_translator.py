@@ -16,28 +16,17 @@ from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
 from keras_attn.tasks.coverage import coverage_warnings
 from keras_attn.tasks.translation._search import BATCH, search_batch
 from tests.conftest import ROOT
+from tests.tasks.small_translators import new_translator
 
 SOURCES = ["a dog runs .", "two dogs run .", "a cat sleeps .", "two cats sleep .", "the dog eats ."]
 TARGETS = ["un chien court .", "deux chiens courent .", "un chat dort .", "deux chats dorment ."]
 TARGETS = [*TARGETS, "le chien mange ."]
-TINY = {
-    "model_dim": 32,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "num_heads": 2,
-    "intermediate_dim": 32,
-    "dropout": 0.0,
-}
+TINY = {"model_dim": 32, "intermediate_dim": 32}
 ODD = ["", " \t ", "😀 да нет", "a\x00b", "\udcff", "e\u0301", "..."]
 
 
 def _new() -> Translator:
-    keras.utils.set_random_seed(0)
-    model = tasks.from_architecture(
-        "translation_transformer",
-        vocabulary_size=330,
-        **TINY,
-    )
+    model = new_translator(vocabulary_size=330, **TINY)
     model.adapt(SOURCES, TARGETS)
     return model
 
@@ -258,19 +247,17 @@ def test_fit_goes_on_from_an_epoch(monkeypatch):
 @pytest.mark.parametrize("name", ["max_length", "min_count"])
 def test_numbers_below_one_are_refused(name, wrong):
     with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
-        tasks.from_architecture(
-            "translation_transformer", preprocessing={name: wrong}, vocabulary_size=300, **TINY
-        )
+        new_translator(preprocessing={name: wrong}, **TINY)
 
 
 def test_without_subwords_it_says_what_to_do():
-    model = tasks.from_architecture("translation_transformer", vocabulary_size=300, **TINY)
+    model = new_translator(**TINY)
     with pytest.raises(RuntimeError, match="no pieces"):
         model.translate("a")
 
 
 def test_the_tokenizer_must_fit_the_network(fitted):
-    small = tasks.from_architecture("translation_transformer", vocabulary_size=290, **TINY)
+    small = new_translator(vocabulary_size=290, **TINY)
     with pytest.raises(ValueError, match=r"tokenizer of \d+ ids, a network of 290"):
         Translator(small.network, fitted.tokenizer)
 
@@ -358,9 +345,7 @@ def test_export_takes_nothing_that_it_would_ignore(fitted, tmp_path):
 
 
 def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
-    model = tasks.from_architecture(
-        "translation_transformer", preprocessing={"min_count": 9}, vocabulary_size=330, **TINY
-    )
+    model = new_translator(preprocessing={"min_count": 9}, vocabulary_size=330, **TINY)
     model.adapt(["a dog."] * 9 + ["a zoo."] * 2, ["un chien."] * 11)
     pieces = model.tokenizer.pieces
     assert "\u2581dog" in pieces
@@ -389,7 +374,7 @@ def test_what_is_written_is_spelled_as_targets_are(tmp_path):
     sources = ["good\uff1f", "bad\uff01", "yes\uff0c ok"] * 4
     targets = ["\u597d\uff1f", "\u574f\uff01", "\u662f\uff0c\u300c\u2026\u300d"] * 4
     keras.utils.set_random_seed(0)
-    model = tasks.from_architecture("translation_transformer", vocabulary_size=330, **TINY)
+    model = new_translator(vocabulary_size=330, **TINY)
     model.adapt(sources, targets)
     pairs = model.encode(sources[:3], targets[:3])
     written = model.tokenizer.detokenize(
