@@ -34,6 +34,7 @@ def test_a_pair_split_is_taken_from_by_indices_masks_and_slices():
 @pytest.mark.parametrize(
     ("sources", "targets", "references", "message"),
     [
+        (["a"], texts("b"), None, "`sources` must be an object array.*Received: list"),
         (np.array(["a"]), texts("b"), None, r"`sources` must be an object array.*<U1"),
         (texts("a"), np.array([["b"]], object), None, r"`targets`.*shape \(1, 1\)"),
         (texts("a", "b"), texts("c"), None, "2 sources, 1 targets"),
