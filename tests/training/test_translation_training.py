@@ -70,6 +70,18 @@ def whole(dataset, tmp_path_factory):
     return training.train(_recipe(), folder, dataset=dataset, verbose=0)
 
 
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Do not translate the splits at the end of training, for tests that read no metrics."""
+    monkeypatch.setattr(tasks.Translator, "evaluate_split", lambda *_, **__: {"bleu": 0.0})
+
+
+@pytest.fixture
+def without_bleu(unmeasured, monkeypatch):
+    """Do not translate after epochs either."""
+    monkeypatch.setattr(ValidationBleu, "on_epoch_end", lambda *_, **__: None)
+
+
 def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     record = json.loads((whole.folder / "record.json").read_text())
     assert set(record["metrics"]) == {"validation", "test", "test_coco"}
@@ -94,6 +106,7 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     assert record["train_flops"] == 3 * record["forward_flops"] * 2 * 60 * 2
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole, dataset, tmp_path):
     class StopError(Exception):
         pass
@@ -193,6 +206,7 @@ def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole
     assert [side.rate for side in data.subword_dropout] == [0.1, 0.1]
 
 
+@pytest.mark.usefixtures("without_bleu")
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, epochs):
     """Words that are cut otherwise are longer, and there is a batch more of them."""
@@ -205,15 +219,14 @@ def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, 
             self.seen = int(self.model.optimizer.iterations)
 
     counted = Count()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ValidationBleu, "on_epoch_end", lambda *_, **__: None)
-        settings = {"dataset": dataset, "callbacks": [counted], "verbose": 0}
-        run = training.train(recipe, tmp_path / "run", **settings)
+    settings = {"dataset": dataset, "callbacks": [counted], "verbose": 0}
+    run = training.train(recipe, tmp_path / "run", **settings)
     assert len((run.folder / "log.csv").read_text().splitlines()) == 1 + epochs
     schedule = counted.model.optimizer.get_config()["learning_rate"]["config"]
     assert counted.seen == schedule["total_steps"]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_bleu_is_computed_after_every_few_epochs_and_after_the_last(dataset, tmp_path):
     settings = {"epochs": 3, "bleu_epochs": 2, "batch_size": 1000}
     run = training.train(_recipe(training=settings), tmp_path / "run", dataset=dataset, verbose=0)
@@ -222,6 +235,7 @@ def test_bleu_is_computed_after_every_few_epochs_and_after_the_last(dataset, tmp
     assert computed == [False, True, True]
 
 
+@pytest.mark.usefixtures("without_bleu")
 def test_steps_are_compiled_and_not_run_operation_by_operation(dataset, tmp_path, monkeypatch):
     shapes = []
     compute_loss = Learner.compute_loss
@@ -250,6 +264,7 @@ def test_a_run_reads_what_its_recipe_says(whole, dataset):
     assert (whole.folder / "best.weights.h5").is_file()
 
 
+@pytest.mark.usefixtures("without_bleu")
 def test_subwords_are_learnt_of_training_pairs_alone(dataset, tmp_path):
     strange = np.array(["q q q q q"] * 9, object)
     held_out = datasets.PairSplit(strange, strange)

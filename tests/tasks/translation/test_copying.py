@@ -6,7 +6,6 @@ import warnings
 
 import pytest
 
-from keras_attn import zoo
 from keras_attn.tasks import Translation
 from keras_attn.tasks.translation._copying import (
     NAMES,
@@ -121,11 +120,6 @@ def test_the_translation_that_most_stand_ins_agree_on_is_taken():
     (answer,) = copied(lambda *x: [Translation("x", -1)] * len(x[0]), "no items")
     (answer,) = translate_copying(translate, ["a Zbig"], [""], ["Zbig"], False)
     assert answer.text == "dog of Zbig"
-
-
-@pytest.fixture(scope="module")
-def translator():
-    return zoo.build("multi30k_en_de_transformer")
 
 
 def test_a_translator_copies_and_takes_names(translator):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from keras_attn import zoo
 from tests.tasks.small_translators import new_translator
 from tests.tasks.translation.test_banned_words import holds_one
 
@@ -16,11 +15,6 @@ TEXTS = [
     "",
 ]
 OPTIONS = {"min_length": 30, "no_repeat_ngram_size": 2, "banned_words": ["Hunde", "Ein", "Mann"]}
-
-
-@pytest.fixture(scope="module")
-def translator():
-    return zoo.build("multi30k_en_de_transformer")
 
 
 @pytest.fixture(scope="module")
