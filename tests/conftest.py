@@ -1,5 +1,6 @@
 """Which tests can run here."""
 
+import collections
 import functools
 import os
 import pathlib
@@ -15,11 +16,21 @@ AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng")
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 
 
+MAX_CASES = 4  # of a parametrized test in a run without --slow
+
+
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="Also run the tests marked slow.")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("keyword"):  # which may name any case
+        _mark_further_cases(items)
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     backend = keras.backend.backend()
     for item in items:
@@ -27,10 +38,22 @@ def pytest_collection_modifyitems(config, items):
             name = marker.args[0] if marker.args else "cifar10"
             if not _on_disk(pathlib.Path(folder).expanduser(), name):
                 item.add_marker(pytest.mark.skip(reason=f"{name} is not on disk"))
-        if item.get_closest_marker("slow") and not config.getoption("--slow"):
-            item.add_marker(pytest.mark.skip(reason="slow; runs with --slow"))
         if item.get_closest_marker("tensorflow") and backend != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"the backend is {backend}"))
+
+
+def _mark_further_cases(items):
+    """Mark the cases of tests with more than `MAX_CASES` as slow, but for some spread evenly."""
+    cases = collections.defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    for group in cases.values():
+        if len(group) > MAX_CASES:
+            step = (len(group) - 1) / (MAX_CASES - 1)
+            kept = {round(step * index) for index in range(MAX_CASES)}
+            for index, item in enumerate(group):
+                if index not in kept:
+                    item.add_marker(pytest.mark.slow)
 
 
 @functools.cache
