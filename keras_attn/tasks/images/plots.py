@@ -29,7 +29,7 @@ def plot_attention(
 
     Returns:
         A matplotlib `Figure`: the image with the queries marked, then for each query the image
-        overlaid with its attention weights.
+        overlaid with its attention weights, with a color bar.
 
     Raises:
         ValueError: A query is outside the feature map.
@@ -41,19 +41,22 @@ def plot_attention(
                 f"A query must lie on the feature map of {height} rows and {width} columns. "
                 f"Received: {(row, column)}."
             )
-    figure = new_figure(2.4 * (len(queries) + 1), 2.6)
+    figure = new_figure(3.0 * (len(queries) + 1), 2.6)
     axes = figure.subplots(1, len(queries) + 1, squeeze=False)[0]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axis in axes:
         axis.set_axis_off()
     axes[0].imshow(image, extent=extent)
-    axes[0].set_title("queries")
+    axes[0].set_title("query positions")
     for number, (axis, (row, column)) in enumerate(zip(axes[1:], queries, strict=True), start=1):
         axes[0].text(column, row, str(number), color="white", ha="center", va="center")
         axes[0].texts[-1].set_bbox({"facecolor": "black", "alpha": 0.6, "pad": 1.5})
         weights = attention.query(row, column, index)
         axis.imshow(image, extent=extent)
-        axis.imshow(weights, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear")
+        heat = axis.imshow(
+            weights, vmin=0.0, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear"
+        )
+        figure.colorbar(heat, ax=axis, label="attention weight", shrink=0.8)
         axis.plot(column, row, marker="+", color="white", markersize=12, markeredgewidth=2)
-        axis.set_title(f"query {number}: at most {weights.max():.2f}")
+        axis.set_title(f"attention of query {number}")
     return figure
