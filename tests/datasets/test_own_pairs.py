@@ -162,7 +162,7 @@ def test_tables_that_are_none_are_refused(write, content, arguments, message):
 
 @pytest.mark.parametrize("arguments", [{"delimiter": ";"}, {"target_column": "fr"}])
 def test_plain_files_have_no_columns(write, arguments):
-    with pytest.raises(ValueError, match=f"of tables.*{next(iter(arguments.values()))!r}"):
+    with pytest.raises(ValueError, match=f"only for tables.*{next(iter(arguments.values()))!r}"):
         datasets.read_pairs(write("a\n", "m.en"), write("b\n", "m.fr"), **arguments)
 
 
