@@ -5,6 +5,10 @@ import functools
 import os
 import pathlib
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: a thread each
+    for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(threads, "1")
+
 import keras
 import pytest
 
@@ -48,6 +52,7 @@ def _mark_further_cases(items):
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
     for group in cases.values():
+        group = [item for item in group if not item.get_closest_marker("slow")]
         if len(group) > MAX_CASES:
             step = (len(group) - 1) / (MAX_CASES - 1)
             kept = {round(step * index) for index in range(MAX_CASES)}

@@ -8,6 +8,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.tensorflow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
 # The kernel's client polls a socket with a deprecated call of its own.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -88,6 +88,7 @@ def test_listing_and_showing_load_no_framework():
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True)
 
 
+@pytest.mark.slow
 def test_predict_labels_image_files(images):
     folder, _ = images
     printed = run("predict", NAME, *sorted(folder.glob("*.png")))
@@ -177,12 +178,14 @@ def test_options_of_other_tasks_are_refused_before_a_model_is_built(
     assert f"error: {option} is not for {arguments[1]}, which does {task}." in message
 
 
+@pytest.mark.slow
 def test_evaluate_prints_the_figure_of_the_card(run_here):
     printed = run_here("evaluate", NAME)
     figure = printed.split("The card says ")[1].split(" %")[0]
     assert f"{figure} %" in printed.split("The card says ")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
     folder, _ = images
@@ -236,6 +239,7 @@ def test_mistakes_get_one_message_and_no_traceback(arguments, match, run_here, m
     assert not (ROOT / "runs" / f"{NAME}-none-seed0").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_demo(tmp_path, monkeypatch):
     """With fewer epochs; what attention is worth there is in the entry's results."""

@@ -52,6 +52,7 @@ def draw(folder, count, start=0):
             Image.fromarray(values).save(folder / label / f"{index}.png")
 
 
+@pytest.mark.slow
 def test_a_folder_is_trained_on_resumed_and_evaluated(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw(tmp_path / "light", 20)
@@ -95,6 +96,7 @@ def test_what_cannot_be_trained_on(run, tmp_path, monkeypatch, options, match):
     assert match in run("train", NAME, *options, code=1)
 
 
+@pytest.mark.slow
 def test_a_folder_of_splits_is_evaluated_one_by_one(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number, part in enumerate(("train", "test")):

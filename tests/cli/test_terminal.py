@@ -184,6 +184,7 @@ def test_mistakes_are_reported_before_tensorflow_is_imported(
     assert match in run.err
 
 
+@pytest.mark.slow
 def test_such_a_mistake_needs_no_keras():
     script = (
         "import sys\nfrom keras_attn.cli import main\nsys.argv = ['', *sys.argv[1:]]\n"
@@ -247,6 +248,7 @@ Bus error
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["framework.stop()", "os.abort()", "os._exit(0)"])
 def test_the_log_of_tensorflow_is_dropped_and_errors_are_kept(end):
     """Also those before a crash."""

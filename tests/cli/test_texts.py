@@ -148,6 +148,7 @@ def test_json_lines_are_for_pipelines(own, run, tmp_path):
             assert answer["score"] == max(answer["probabilities"].values())
 
 
+@pytest.mark.slow
 def test_a_text_of_unknown_words_is_noted(own, run):
     path = own[0] / "model.keras"
     assert "3/3" in run("predict", path, "soup and bread")
@@ -160,6 +161,7 @@ def test_a_text_of_unknown_words_is_noted(own, run):
     assert f"warning: {warning}" in run.err
 
 
+@pytest.mark.slow
 def test_a_pipe_is_read_where_no_text_is_given(own):
     printed = type_in(
         "predict", "model.keras", "--json", cwd=own[0], input="some soup\nsome rain\n"
@@ -213,6 +215,7 @@ def test_what_a_model_of_ones_own_cannot_be_evaluated_on(
     assert match in run("evaluate", own[0] / "model.keras", *options, code=1)
 
 
+@pytest.mark.slow
 def test_explain(own, run, tmp_path):
     path = own[0] / "model.keras"
     page = tmp_path / "out.html"
@@ -259,6 +262,7 @@ def test_an_image_model_of_ones_own(run, tmp_path):
     assert "from a folder that holds a folder for each label. 'mine.csv'" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["tsv", "jsonl"])
 def test_other_tables(run, tmp_path, suffix, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -275,6 +279,7 @@ def test_other_tables(run, tmp_path, suffix, monkeypatch):
     assert "not empty" in run(*arguments, "--seed", "7", "--epochs", "1", code=1)
 
 
+@pytest.mark.slow
 def test_other_delimiters_and_encodings(run, tmp_path):
     path = write_latin(tmp_path / "mine.csv", ("text", "label"))
     arguments = ("train", NAME, "--data", path, "--out", tmp_path / "run", "--epochs", "1")
@@ -283,6 +288,7 @@ def test_other_delimiters_and_encodings(run, tmp_path):
     assert "\u00e9t\u00e9" in (tmp_path / "run" / "vocabulary.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_published_splits_without_a_header(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, rows in (("a", ROWS[:40]), ("b", ROWS[40:]), ("c", ROWS[38:])):
@@ -303,6 +309,7 @@ def test_published_splits_without_a_header(run, tmp_path, monkeypatch):
     assert "one or the other" in run(*arguments, *given, "--test", "0.1", code=1)
 
 
+@pytest.mark.slow
 def test_an_entry_is_trained_and_evaluated(run, tmp_path, monkeypatch):
     small = datasets.remarks.draw_remarks(sizes={"train": 300, "validation": 60, "test": 60})
     monkeypatch.setattr(datasets, "load", lambda name, data_dir=None: small)

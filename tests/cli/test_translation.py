@@ -103,6 +103,7 @@ def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
         assert f"{read_record(folder)['metrics'][split]['bleu']:.2f}" in printed
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
     """On the pairs that its run was tested on, as it was."""
     path = own[0] / "model.keras"
@@ -135,6 +136,7 @@ def test_all_rows_are_evaluated_and_those_of_a_source_all_count_as_right(tmp_pat
     assert split.references == (("Cours !", "Courez !"), ("Salut.",))
 
 
+@pytest.mark.slow
 def test_one_translation_a_line(own, run, tmp_path):
     path = own[0] / "model.keras"
     file = tmp_path / "texts.txt"
@@ -149,6 +151,7 @@ def test_one_translation_a_line(own, run, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
     path = own[0] / "model.keras"
     texts = [ONE, "", "the two men sing now"]
@@ -189,6 +192,7 @@ def test_a_translation_is_one_line():
     assert on_one_line("a\nb\r\nc\u00a0!\u2028") == "a b c\u00a0!\u2028"
 
 
+@pytest.mark.slow
 def test_predict_translates_as_translate_does(own, run):
     path = own[0] / "model.keras"
     texts = [ONE, "the one men sing now", ""]
@@ -205,6 +209,7 @@ def test_predict_translates_as_translate_does(own, run):
             assert re.search(row, printed)
 
 
+@pytest.mark.slow
 def test_a_sentence_of_unknown_characters_is_noted(own, run):
     for command in ("predict", "translate"):
         run(command, own[0] / "model.keras", ONE, "\u4f60\u597d the", "--beam-size", "1")
@@ -213,6 +218,7 @@ def test_a_sentence_of_unknown_characters_is_noted(own, run):
         assert "warning: the model knows 0 of 2 characters." in run.err
 
 
+@pytest.mark.slow
 def test_a_sentence_that_is_cut_is_noted(own, run):
     long = " ".join(SOURCES)
     for command in ("predict", "translate"):
@@ -221,6 +227,7 @@ def test_a_sentence_that_is_cut_is_noted(own, run):
         assert line.startswith("warning: ")
 
 
+@pytest.mark.slow
 def test_an_alignment_is_explained(own, run, tmp_path):
     path = own[0] / "model.keras"
     page = tmp_path / "out.html"
@@ -247,6 +254,7 @@ def test_a_picture_of_an_alignment(own, run, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     path = own[0] / "model.keras"
     (first, *_) = run("translate", path, ONE, "--beam-size", "2").split()
@@ -268,6 +276,7 @@ def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
 
 
+@pytest.mark.slow
 def test_the_language_of_a_table_is_said(own, run, tmp_path):
     rows = [("the two dogs run now", "你好吗你好"), ("the one dog runs now", "我很好谢谢")]
     table = write_table(tmp_path / "mine.tsv", rows, ("source", "target"))
@@ -279,6 +288,7 @@ def test_the_language_of_a_table_is_said(own, run, tmp_path):
     assert "`target_language` must be the code of a language" in run(*arguments, code=1)
 
 
+@pytest.mark.slow
 def test_export_serves_translations(own, run, tmp_path):
     path = own[0] / "model.keras"
     printed = run("export", path, tmp_path / "serving", "--beam-size", "2")
@@ -292,6 +302,7 @@ def test_export_serves_translations(own, run, tmp_path):
     assert float(answer["score"][0]) == pytest.approx(expected["score"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_entry_is_trained_on_two_files_published_and_evaluated(run, tmp_path, monkeypatch):
     name = "pairs_other_transformer"
     entry = tmp_path / "zoo" / name

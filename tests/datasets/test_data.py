@@ -157,6 +157,7 @@ def test_image_files_of_every_mode_become_rgb(tmp_path, mode, channels):
     assert (image == 90).all()
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_cifar10_is_the_real_one():
     cifar = datasets.load("cifar10")

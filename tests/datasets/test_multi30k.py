@@ -247,6 +247,7 @@ def test_no_real_sentence_is_empty_and_english_is_the_same_beside_each(pair):
     assert other["test"].sources.tolist() == dataset["test"].sources.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.data("multi30k")
 def test_the_real_files_prepared_are_the_real_files(tmp_path):

@@ -170,6 +170,7 @@ def test_languages_that_there_are_not_are_refused(pair, message):
         datasets.tatoeba.load_tatoeba(*pair)
 
 
+@pytest.mark.slow
 @pytest.mark.data("fra-eng")
 @pytest.mark.parametrize("direction", [("en", "fr"), ("fr", "en")])
 def test_no_real_source_is_in_two_splits(direction):

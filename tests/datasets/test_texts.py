@@ -114,6 +114,7 @@ def test_imdb_that_is_not_on_disk_says_how_to_get_it(tmp_path):
     assert ".npz" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.data("imdb_reviews")
 def test_imdb_is_the_real_one():
     reviews = datasets.load("imdb")

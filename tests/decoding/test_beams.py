@@ -84,6 +84,7 @@ def test_greedy_takes_the_likeliest_and_is_the_beam_of_one():
     assert ended == {True, False}  # some rows ended by themselves, some at the limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_beams", [1, 4])
 def test_log_probabilities_are_the_models_and_rows_do_not_depend_on_the_batch(num_beams):
     def run(rows):
@@ -177,6 +178,7 @@ def steps(model, num_beams=3, max_length=50, num_return=1, length_penalty=1.0):
     return int(beams._search(model, state, rules, num_beams, num_return)[1])
 
 
+@pytest.mark.slow
 def test_the_loop_ends_with_the_last_row_and_finished_rows_keep_their_result():
     eager_to_end = Histories(random_table(9, scale=0.1) + 30.0 * (np.arange(9) == END))
     assert steps(eager_to_end) == steps(eager_to_end, num_beams=1) == 1

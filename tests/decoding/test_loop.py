@@ -98,6 +98,7 @@ def test_a_growing_axis_grows_after_rows_are_dropped(run):
     assert result[last] == sum(LASTS[last] * 100 + i for i in range(LASTS[last] + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_search_under_xla_is_the_same():
     import tensorflow as tf
@@ -112,6 +113,7 @@ def test_a_search_under_xla_is_the_same():
         np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_of_many_rows_is_that_of_each():
     model = Histories(random_table(9, seed=1))
     rows = np.arange(3, 40)

@@ -81,6 +81,7 @@ def ask(model, batch):
     return {"score": np.array([answer.score for answer in answers], "float64")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["small_attention_cnn", "ngram_attention", "recurrent_translator"])
 def test_a_few_hostile_inputs_are_answered_or_refused_in_python(kind, hostile):
     model = small_model(kind)

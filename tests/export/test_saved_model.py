@@ -23,7 +23,13 @@ def ask(folder):
     return [dict(np.load(path)) for path in sorted(folder.glob("answers-*.npz"))]
 
 
-@pytest.mark.parametrize("name", zoo.list(task="image_classification"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name.startswith("shapes") else pytest.mark.slow)
+        for name in zoo.list(task="image_classification")
+    ],
+)
 def test_every_entry_runs_without_keras_and_answers_the_same(name, tmp_path):
     model = zoo.build(name, weights="zoo" if zoo.describe(name).pretrained else None)
     random = np.random.default_rng(0)

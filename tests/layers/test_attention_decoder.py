@@ -252,6 +252,7 @@ def test_functional_models_of_unknown_lengths(order, cell):
         np.testing.assert_allclose(oracles.numpy(a), oracles.numpy(b), atol=1e-5)
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_gradients_in_graphs_of_unknown_lengths_and_under_xla(order, cell):
@@ -322,6 +323,7 @@ def test_sublayers_of_one_shape_do_not_start_equal():
     assert not np.allclose(*pair)
 
 
+@pytest.mark.slow
 def test_a_model_trains():
     inputs, memory = keras.Input((None, E)), keras.Input((S, D))
     decoded = AttentionDecoder(UNITS, dropout=0.1, seed=0)(inputs, memory)

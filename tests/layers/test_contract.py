@@ -183,6 +183,7 @@ def test_eager_equals_graph_equals_xla(name):
     np.testing.assert_allclose(array(compiled(*inputs)), eager, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(layers.__all__) - FAULTS_OF_EMPTY_BATCHES))
 @pytest.mark.tensorflow
 def test_an_empty_batch_gives_an_empty_output_in_eager_graph_and_xla(name):
@@ -241,6 +242,7 @@ def test_sublayers_of_one_shape_do_not_start_equal(name):
     assert all(not np.allclose(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_layers_load_in_a_fresh_process(tmp_path):
     expected = {}

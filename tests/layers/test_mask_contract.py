@@ -194,6 +194,7 @@ def embedded_stack(name, depth=2):
     return keras.Model(tokens, x)
 
 
+@pytest.mark.slow
 @every_sequence
 def test_the_implicit_mask_survives_a_stack_in_predict(name):
     model = embedded_stack(name)
@@ -207,6 +208,7 @@ def test_the_implicit_mask_survives_a_stack_in_predict(name):
         np.testing.assert_allclose(got[PADDING_MASK], expected[PADDING_MASK], atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @every_sequence
 def test_the_implicit_mask_holds_in_a_graph_and_a_saved_model(name, tmp_path):

@@ -10,6 +10,7 @@ from keras_attn._memory import naming_lack_of_memory
 from keras_attn.models import registry
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_weights_that_do_not_fit_into_memory_are_named():
     # More than an address space holds, so that no machine tries.

@@ -70,6 +70,7 @@ def test_a_network_from_a_file_has_the_same_parts(kind, tmp_path):
     assert names == expected
 
 
+@pytest.mark.slow
 @every_classifier
 @pytest.mark.tensorflow
 def test_a_frozen_backbone_does_not_change_in_training(kind):

@@ -86,6 +86,7 @@ def test_ids_of_folds_mean_the_same_outside_of_training(name):
     np.testing.assert_allclose(logits_of(model, shifted), logits_of(model, IDS), atol=1e-6)
 
 
+@pytest.mark.slow
 @deep
 @pytest.mark.tensorflow
 def test_a_model_with_a_bag_comes_back_from_json_and_trains(name):

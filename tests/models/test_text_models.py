@@ -57,6 +57,7 @@ def test_logits_are_float32_in_mixed_precision(name, attention):
     np.testing.assert_allclose(logits, logits_of(make(name, attention), IDS), atol=0.1, rtol=0.05)
 
 
+@pytest.mark.slow
 @with_and_without
 @every_model
 @pytest.mark.tensorflow
@@ -75,6 +76,7 @@ def test_padding_on_the_right_changes_nothing_and_words_do(name, attention):
     assert np.abs(moved).max(axis=1).min() > 1e-4
 
 
+@pytest.mark.slow
 @with_and_without
 @every_model
 @pytest.mark.tensorflow

@@ -62,6 +62,7 @@ def test_padding_changes_nothing_real(kind):
     same(received[:, :T][REAL], expected[REAL])
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_a_batch_is_its_pairs_one_by_one_and_in_predict(kind):
@@ -87,6 +88,7 @@ def test_a_mask_switched_off_changes_the_output(kind, monkeypatch):
     assert moved[1:].max(axis=-1)[REAL[1:]].min() > 1e-3
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_the_target_is_read_causally_and_the_source_from_both_sides(kind):
@@ -156,6 +158,7 @@ def test_outputs_of_the_size_of_an_embedding_are_not_projected():
     assert bare.output_dense is None
 
 
+@pytest.mark.slow
 @every_kind
 def test_flops_are_those_of_the_layers(kind):
     model, source, target = make(kind), 7, 5
@@ -172,6 +175,7 @@ def test_flops_are_those_of_the_layers(kind):
     assert isinstance(model.flops(7.5, 5.25), int)
 
 
+@pytest.mark.slow
 @kinds
 def test_a_model_comes_back_from_its_config_and_from_a_file(kind, tmp_path):
     model = make(kind, dropout=0.25)
@@ -200,6 +204,7 @@ def test_a_model_keeps_its_precision_and_whether_it_is_trained(kind):
         assert computed == {"bfloat16"}
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_dropout_acts_in_training_alone(kind):
@@ -260,6 +265,7 @@ def test_logits_are_float32_in_mixed_precision(kind, policy):
     keras.tree.map_structure(lambda a, b: same(a.dtype == b.dtype, True), after, state)
 
 
+@pytest.mark.slow
 @both
 def test_it_learns_to_copy(kind):
     keras.utils.set_random_seed(0)

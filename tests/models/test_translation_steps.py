@@ -48,6 +48,7 @@ def test_attention_scores_are_of_real_keys_alone(kind):
             assert of_real[~hidden].min() > 0.0
 
 
+@pytest.mark.slow
 @kinds
 def test_steps_of_reordered_beams_are_the_call_on_each_beams_own_past(kind):
     model, beams, length = make(kind), 3, 6
@@ -87,6 +88,7 @@ def test_a_beam_search_gives_the_log_probabilities_of_a_call(kind):
     same(ops.convert_to_numpy(found.log_probabilities), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_graphs_of_steps_hold_core_operations_alone(kind):
@@ -108,6 +110,7 @@ def test_graphs_of_steps_hold_core_operations_alone(kind):
     same(two_steps(SOURCE, ids), two_steps.python_function(SOURCE, ids))
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.tensorflow
 def test_gradients_in_graphs_of_unknown_lengths(kind):

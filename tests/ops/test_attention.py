@@ -164,6 +164,7 @@ def test_empty_inputs_give_empty_or_zero_outputs_and_gradients(normalizer, path,
     assert not gradient.any()
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("normalizer", ["softmax", "softmax1", "sparsemax"])

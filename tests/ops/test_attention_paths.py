@@ -82,6 +82,7 @@ def test_an_offset_is_of_any_integer_type(dtype, path):
 # Graphs.
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 @every_normalizer
@@ -111,6 +112,7 @@ def test_eager_equals_graph_with_unknown_batch_and_length(normalizer, jit_compil
             np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 @every_normalizer

@@ -25,6 +25,7 @@ def outputs_and_gradients(query, key, value, real, offset, **path):
     return output, *tape.gradient(loss, [query, key, value])
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 @every_streamed
@@ -47,6 +48,7 @@ def test_graph_with_unknown_batch_and_length_equals_eager(normalizer, jit_compil
             np.testing.assert_allclose(got, exact, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("crossover", [1, 10**9], ids=["chunked", "full"])
 def test_auto_chooses_at_run_time_where_lengths_are_unknown(crossover, monkeypatch):
@@ -148,6 +150,7 @@ def test_jax_differentiates_and_compiles_it(normalizer):
 # What it does not have.
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("graph", [False, True])
 def test_a_second_derivative_is_refused_and_not_wrong(graph):
@@ -179,6 +182,7 @@ def test_a_second_derivative_is_refused_on_torch():
         torch.autograd.grad(loss, x, create_graph=True)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("batch", [1, B])

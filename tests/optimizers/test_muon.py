@@ -231,6 +231,7 @@ def test_two_groups_for_what_is_left_are_refused():
         Muon(groups=[ParameterGroup(rule="sgd"), ParameterGroup()])
 
 
+@pytest.mark.slow
 def test_it_fits_saves_and_goes_on(tmp_path):
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)

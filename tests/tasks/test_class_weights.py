@@ -122,6 +122,7 @@ def imbalanced(size, seed):
     return datasets.TextSplit(np.array(texts, dtype=object), labels)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_balanced_weights_find_more_of_a_rare_class(tmp_path):
     splits = {name: imbalanced(600, seed) for seed, name in enumerate(("train", "test"))}

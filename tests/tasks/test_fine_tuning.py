@@ -113,6 +113,7 @@ def test_where_the_body_came_from_is_saved_and_loaded(mine, shapes, tmp_path):
     assert keras_attn.load(tmp_path / "again.keras").initialized_from == mine.initialized_from
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_stays_and_the_head_learns(mine, shapes, tmp_path):
     images, labels = shapes["train"].images, (shapes["train"].labels > 1).astype("int32")
     mine.backbone.trainable = False
@@ -167,6 +168,7 @@ def test_a_class_builds_entries_of_its_task(trained, shapes):
         ImageClassifier.from_preset("shapes_small_attention_cn")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_texts_keep_vocabulary_and_ratios(tmp_path):
     trained = trained_texts()
@@ -183,6 +185,7 @@ def test_texts_keep_vocabulary_and_ratios(tmp_path):
         model.adapt(TEXTS, [0, 1, 2, 0, 1, 2, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_text_entry_is_given_a_new_head():
     model = zoo.build("imdb_ngram_attention", label_names=["good", "bad", "mixed"])

@@ -53,6 +53,7 @@ def models():
     return {name: make() for name, make in MODELS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", MODELS)
 def test_validation_data_may_be_a_list(models, task):
     x, y = INPUTS[task], OUTPUTS[task]
@@ -63,6 +64,7 @@ def test_validation_data_may_be_a_list(models, task):
     assert np.isfinite(results).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", MODELS)
 def test_generators_of_raw_batches_are_read(models, task):
     x, y = INPUTS[task], OUTPUTS[task]
@@ -121,6 +123,7 @@ def test_batches_of_keras_are_told_of_the_begin_and_end_of_epochs(models):
     assert batches.ends >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", MODELS)
 def test_data_sets_without_shapes_are_read(models, task):
     import tensorflow as tf
@@ -133,6 +136,7 @@ def test_data_sets_without_shapes_are_read(models, task):
     assert np.isfinite(models[task].fit(dataset, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["texts", "images"])
 def test_labels_and_weights_without_shapes_are_read_or_refused(models, task):
     import tensorflow as tf
@@ -263,6 +267,7 @@ def test_calls_take_raw_inputs_outside_of_graphs(models):
             images(keras.ops.zeros((2, 32, 32, channels), "uint8"))
 
 
+@pytest.mark.slow
 def test_class_weights_change_steps_as_weights_of_examples_do():
     import tensorflow as tf
 
@@ -327,6 +332,7 @@ def test_other_class_weights_are_refused(models, weights, match):
         models["texts"].fit(TEXTS, LABELS, class_weight=weights, verbose=0)
 
 
+@pytest.mark.slow
 def test_weights_are_refused_for_pairs(models):
     for name in ("sample_weight", "class_weight", "validation_split"):
         with pytest.raises(ValueError, match=rf"`{name}` is not supported for pairs.*Received: \["):

@@ -131,6 +131,7 @@ def test_label_names_are_strings(values, names):
     assert {type(name) for name in found} == {str}
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("unique", "label"),

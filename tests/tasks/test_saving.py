@@ -40,6 +40,7 @@ def test_an_optimizer_that_took_no_step_is_not_saved(tmp_path):
     assert stored(tmp_path / "fitted.keras")[1]
 
 
+@pytest.mark.slow
 def test_the_state_of_an_optimizer_is_saved_and_training_goes_on(tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.build(ENTRY)
@@ -67,6 +68,7 @@ def test_how_a_model_is_compiled_is_saved_before_any_step(tmp_path):
     assert len(loaded.evaluate(IMAGES, LABELS, verbose=0)) == 2
 
 
+@pytest.mark.slow
 def test_weights_files_keep_the_state_of_the_optimizer(tmp_path):
     model = zoo.build(ENTRY)
     model.fit(IMAGES, LABELS, verbose=0)

@@ -132,6 +132,7 @@ class Terminate(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     finished, catalogue, tmp_path, command_line
 ):
@@ -204,6 +205,7 @@ print(json.dumps(serve(texts=tf.constant(json.loads(sys.argv[2])))["sum"].numpy(
 """
 
 
+@pytest.mark.slow
 def test_an_export_answers_the_same_without_keras(finished, tmp_path):
     path = finished.model.export(tmp_path / "1")
     command = [sys.executable, "-c", CLIENT, str(path), json.dumps(TEXTS)]

@@ -37,6 +37,7 @@ class Everything(tf.Module):
         }
 
 
+@pytest.mark.slow
 def test_keras_exports_a_model_of_it(tmp_path):
     class Model(keras.Model):
         def __init__(self):
@@ -58,6 +59,7 @@ def test_keras_exports_a_model_of_it(tmp_path):
     np.testing.assert_allclose(loaded.serve(texts), answer, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_saved_model_needs_nothing_of_ours(tmp_path):
     module = Everything()
     tf.saved_model.save(module, str(tmp_path / "model"))

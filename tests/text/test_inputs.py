@@ -104,6 +104,7 @@ def test_an_encoder_reads_pandas_columns(column):
     np.testing.assert_array_equal(encoder.folds(column, 5), expected.folds(TEXTS, 5))
 
 
+@pytest.mark.slow
 def test_subwords_read_pandas_columns(column):
     tokenizer = train_subwords(column, 280, min_count=1)
     assert tokenizer.pieces == train_subwords(TEXTS, 280, min_count=1).pieces

@@ -119,6 +119,7 @@ def test_it_is_a_value():
         normalizer.html = True
 
 
+@pytest.mark.slow
 def test_lower_case_does_not_depend_on_the_locale():
     script = "from keras_attn.text import Normalizer; print(Normalizer()('TITLE \u0130').numpy())"
     locale = {"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "PYTHONPATH": str(ROOT)}

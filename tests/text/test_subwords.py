@@ -121,6 +121,7 @@ def test_a_length_cuts():
     assert tokenizer(["a a a", "", "ab"]).to_list() == [[259, 260], [], [263]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["ab the " * 150_000, "ab" * 500_000, "\u5b57" * 333_333])
 def test_a_megabyte(tokenizer, text):
     back = tokenizer.detokenize(tf.function(tokenizer.tokenize)(tf.constant([text])))

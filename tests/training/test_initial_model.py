@@ -35,6 +35,7 @@ def halves(shapes):
     return datasets.Dataset("shapes", ("first", "second"), readers)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_body_and_records_it(initial, recipe, halves, tmp_path):
     images, start = halves["test"].images, {}
 

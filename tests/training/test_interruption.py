@@ -69,6 +69,7 @@ def test_sigterm_before_the_first_step_leaves_nothing(interrupted, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["on_test_begin", "on_epoch_end"])
 def test_sigterm_in_validation_waits_for_the_checkpoint(interrupted, tmp_path, where):
     message = interrupted(callbacks=[Terminate(where)])
@@ -76,6 +77,7 @@ def test_sigterm_in_validation_waits_for_the_checkpoint(interrupted, tmp_path, w
     assert checkpoints_in(tmp_path / "run") == ["00001-0000000"]
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_final_evaluation_is_resumed(
     interrupted, finished, small_recipe, shapes, tmp_path
 ):

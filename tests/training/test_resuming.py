@@ -228,6 +228,7 @@ def test_seeds_that_cannot_be_are_refused(small_recipe, tmp_path, seed):
         training.train(small_recipe, tmp_path / "run", seed=seed)
 
 
+@pytest.mark.slow
 def test_training_that_diverged_is_said_to_have(small_recipe, shapes, tmp_path):
     optimizer = small_recipe.optimizer.model_copy(update={"learning_rate": 1e30})
     recipe = small_recipe.model_copy(

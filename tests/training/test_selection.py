@@ -53,6 +53,7 @@ def check_equal(run, weights):
         np.testing.assert_array_equal(received, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_best_epoch_is_kept_also_by_a_resumed_run(
     small_recipe, shapes, tmp_path, monkeypatch, ema
@@ -79,6 +80,7 @@ def test_the_best_epoch_is_kept_also_by_a_resumed_run(
     assert resumed.record["metrics"] == run.record["metrics"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_best_weights_are_gone_says_so(small_recipe, shapes, tmp_path, monkeypatch):
     monkeypatch.setattr(Selection, "rank", lambda self, logs: (-logs["val_loss"] * 0, 0.0))
     recipe, folder = with_selection(small_recipe, epochs=2), tmp_path / "run"
@@ -106,6 +108,7 @@ def test_the_weights_of_a_lost_attempt_at_an_epoch_are_not_kept(
     assert [path.name for path in folder.glob("best*")] == ["best.weights.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["record.json", "model.weights.h5"])
 def test_a_finished_run_with_a_damaged_file_is_finished_again(small_recipe, shapes, tmp_path, name):
     recipe, settings = with_selection(small_recipe, epochs=2), {"dataset": shapes, "verbose": 0}

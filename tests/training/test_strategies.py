@@ -88,12 +88,17 @@ def alone(tmp_path_factory):
     ("kind", "spread"),
     [
         ("images", "mirrored-2"),
-        ("images", "mirrored-4"),
-        ("images", "workers-2"),
-        ("texts", "mirrored-2"),
-        ("texts", "workers-2"),
-        ("pairs", "mirrored-2"),
-        ("pairs", "workers-2"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("images", "mirrored-4"),
+                ("images", "workers-2"),
+                ("texts", "mirrored-2"),
+                ("texts", "workers-2"),
+                ("pairs", "mirrored-2"),
+                ("pairs", "workers-2"),
+            )
+        ),
     ],
 )
 def test_a_strategy_trains_what_one_device_trains(kind, spread, alone, tmp_path):
@@ -115,6 +120,7 @@ def test_a_strategy_trains_what_one_device_trains(kind, spread, alone, tmp_path)
         np.testing.assert_allclose(received, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_mirrored(precision, tmp_path):
     done = run("images", tmp_path / "run", *SPREADS["mirrored-2"], "--precision", precision)
@@ -122,6 +128,7 @@ def test_mixed_precision_is_mirrored(precision, tmp_path):
     assert all(np.isfinite(value).all() for value in weights_in(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_job_that_lost_a_worker_says_so_and_goes_on_from_the_checkpoint(alone, tmp_path):
     folder = tmp_path / "run"
     started = time.monotonic()
@@ -135,6 +142,7 @@ def test_a_job_that_lost_a_worker_says_so_and_goes_on_from_the_checkpoint(alone,
     check_equal(folder, alone("images"))
 
 
+@pytest.mark.slow
 def test_replicas_augment_by_numbers_of_their_own():
     script = """
 import numpy as np, tensorflow as tf
@@ -153,6 +161,7 @@ for _ in range(2):
     assert done.stdout.splitlines() == ["[[3, 0], [1000006, 0]]", "[[3, 1], [1000006, 1]]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["CutMix", "Mixup"])
 def test_replicas_mix_their_targets_as_their_images(kind):
     script = f"""
@@ -181,6 +190,7 @@ assert not np.allclose(shown[0][0], shown[0][1])
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_workers_that_stand_at_different_places_do_not_begin(tmp_path):
     script = (
         "from keras_attn.training.strategies import distribution\n"
@@ -240,6 +250,7 @@ def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
         training.train(recipe, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "failure"),
     [([], "convert a value (PerReplica"), (["--built"], "Invalid reduction dimension 0")],
@@ -263,6 +274,7 @@ def test_what_the_learner_overrides_is_there():
         assert callable(getattr(keras.Model, name))
 
 
+@pytest.mark.slow
 def test_one_device_trains_and_exports(small_recipe, shapes, tmp_path):
     import tensorflow as tf
 

@@ -57,6 +57,7 @@ def check_as_whole(folder, small_whole):
     assert record["weights_sha256"] == whole["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path, small_whole):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "tests.training.train_small", str(folder), "--every", "2"]
@@ -84,6 +85,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["variables.npy", "state.json"])
 def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
@@ -145,6 +147,7 @@ def test_what_else_lies_among_the_checkpoints_is_let_be(tmp_path):
     assert checkpoints_in(tmp_path) == ["100000-0000000", "99999-0000000", "backup"]
 
 
+@pytest.mark.slow
 def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
     finished, small_recipe, shapes, tmp_path
 ):
@@ -156,6 +159,7 @@ def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole):
     folder = tmp_path / "run"
     done = small_run(folder, "--full-after", "2")
@@ -167,6 +171,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole
     check_as_whole(folder, small_whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_to_stop_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
     folder = tmp_path / "run"
     done = small_run(folder, "--stop-at", "15")  # six steps an epoch
@@ -177,6 +182,7 @@ def test_a_run_that_is_told_to_stop_writes_a_checkpoint_within_the_epoch(tmp_pat
     check_as_whole(folder, small_whole)
 
 
+@pytest.mark.slow
 def test_auto_resume_starts_afresh_where_there_is_nothing(finished, small_recipe, shapes, tmp_path):
     settings = {"dataset": shapes, "resume": "auto", "verbose": 0}
     for _ in range(2):  # the second goes on, and has nothing left to do

@@ -98,6 +98,7 @@ def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remar
     assert metrics["accuracy"] == pytest.approx((counts[0] + middle.sum()) / 60)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     finished, small_text_recipe, small_remarks, tmp_path
 ):
@@ -122,6 +123,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_another_seed_or_variant_is_another_run(
     finished, small_text_recipe, small_remarks, tmp_path
 ):

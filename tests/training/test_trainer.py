@@ -48,6 +48,7 @@ def test_the_record_holds_the_accuracy_of_the_weights_that_are_kept(finished, sh
     )
 
 
+@pytest.mark.slow
 def test_a_run_repeats_bit_for_bit_by_its_seed(finished, small_recipe, shapes, tmp_path):
     again = training.train(small_recipe, tmp_path / "again", dataset=shapes, verbose=0)
     other = training.train(small_recipe, tmp_path / "other", dataset=shapes, seed=9, verbose=0)
@@ -161,6 +162,7 @@ def test_a_model_is_evaluated_however_it_is_compiled(finished, shapes, metrics):
     assert told["loss"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_keeps_float32_weights(

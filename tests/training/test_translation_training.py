@@ -106,6 +106,7 @@ def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
     assert record["train_flops"] == 3 * record["forward_flops"] * 2 * 60 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unmeasured")
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole, dataset, tmp_path):
     class StopError(Exception):
@@ -124,6 +125,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(whole, dataset, tmp
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read_by_a_fresh_model(whole, dataset):
     fresh = tasks.from_architecture(
         "translation_transformer", preprocessing=_recipe().preprocessing, **_recipe().model
@@ -206,6 +208,7 @@ def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole
     assert [side.rate for side in data.subword_dropout] == [0.1, 0.1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_bleu")
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, epochs):
@@ -226,6 +229,7 @@ def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, 
     assert counted.seen == schedule["total_steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unmeasured")
 def test_bleu_is_computed_after_every_few_epochs_and_after_the_last(dataset, tmp_path):
     settings = {"epochs": 3, "bleu_epochs": 2, "batch_size": 1000}
@@ -235,6 +239,7 @@ def test_bleu_is_computed_after_every_few_epochs_and_after_the_last(dataset, tmp
     assert computed == [False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_bleu")
 def test_steps_are_compiled_and_not_run_operation_by_operation(dataset, tmp_path, monkeypatch):
     shapes = []
@@ -264,6 +269,7 @@ def test_a_run_reads_what_its_recipe_says(whole, dataset):
     assert (whole.folder / "best.weights.h5").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_bleu")
 def test_subwords_are_learnt_of_training_pairs_alone(dataset, tmp_path):
     strange = np.array(["q q q q q"] * 9, object)

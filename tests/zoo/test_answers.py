@@ -56,6 +56,7 @@ def test_images(name):
         assert answer.score == pytest.approx(shares.max(), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", entries("text_classification"))
 def test_texts(name):
     model, expected = zoo.build(name), ANSWERS[name]
@@ -68,6 +69,7 @@ def test_texts(name):
     np.testing.assert_allclose(explanation.attention, expected["attention"], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", entries("translation"))
 def test_sentences(name):
     model, expected = zoo.build(name), ANSWERS[name]

@@ -23,6 +23,7 @@ def inputs_of(name):
     return np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", [IMAGES, "cifar10_attention_net", TEXTS])
 def test_a_trained_body_is_kept_and_the_head_is_new(name, caplog):
@@ -119,6 +120,7 @@ def test_weights_of_a_file_are_kept_and_named_as_such(tmp_path):
     assert model.initialized_from["weights_sha256"] == digest
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", [IMAGES, TEXTS])
 def test_weights_of_a_model_with_a_new_head_are_loaded_whole(name, tmp_path):
@@ -151,6 +153,7 @@ def test_a_head_that_may_be_of_other_labels_is_asked_for(tmp_path):
         zoo.build(IMAGES, label_names=labels, new_head=False)
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_a_trained_body_is_recorded_and_carded(
     tmp_path, monkeypatch, shapes
 ):

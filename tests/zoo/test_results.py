@@ -122,6 +122,7 @@ def check_card(data, entry):
         assert "results.json" in str(error), error
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(data=st.data())
 def test_a_changed_value_gives_a_card_or_a_message(data, entry):

@@ -42,6 +42,7 @@ def with_data():
         yield pytest.param(name, folder, marks=pytest.mark.data(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "folder"), list(with_data()))
 def test_weights_translate_as_well_as_is_recorded(name, folder):
     entry = zoo.describe(name)
@@ -81,6 +82,7 @@ def test_translators_reached_the_least_that_they_were_made_for(name, bleu):
         assert test["bleu_lowercased_tokens"] >= bleu
 
 
+@pytest.mark.slow
 def test_the_sentence_of_the_tutorials_is_translated():
     model = zoo.build("tatoeba_en_fr_transformer")
     found = model.translate(["I am a student.", "I am a student"])

@@ -46,6 +46,7 @@ def test_every_entry_has_an_expected_parameter_count():
     assert set(EXPECTED_PARAMETERS) == set(zoo.list())
 
 
+@pytest.mark.slow
 @every_entry
 def test_entries_have_the_parameters_that_they_should(name):
     model = zoo.build(name, weights=None)
@@ -367,6 +368,7 @@ def test_entries_without_weights_say_how_to_get_them(entry):
     assert "Not trained yet" in cards.card(zoo.describe("shapes_mine"))
 
 
+@pytest.mark.slow
 def test_publishing_records_runs_and_ships_the_best(small_recipe, shapes, tmp_path, monkeypatch):
     folder = tmp_path / "zoo" / "shapes_tiny"
     folder.mkdir(parents=True)

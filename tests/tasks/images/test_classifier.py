@@ -130,6 +130,7 @@ def test_it_saves_and_loads_as_a_keras_model(classifier, shapes, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_it_fits_and_evaluates_as_it_comes(shapes):
     keras.utils.set_random_seed(1)
     model = from_architecture("small_attention_cnn", LABELS, filters=(8, 16), pool="max")

@@ -75,6 +75,7 @@ def test_lists_and_paths_of_any_size_are_read(model, resized, paths):
     )
 
 
+@pytest.mark.slow
 def test_columns_of_pandas_are_read(model, resized, paths):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"image": list(map(str, paths)), "label": [NAMES[i] for i in LABELS]})
@@ -98,6 +99,7 @@ def test_columns_of_pandas_are_read(model, resized, paths):
     assert history["val_loss"][-1] < loss[0]
 
 
+@pytest.mark.slow
 def test_fit_takes_labels_as_indices_or_names():
     losses = []
     for labels in (LABELS, LABELS.tolist(), [NAMES[i] for i in LABELS]):
@@ -124,6 +126,7 @@ def test_labels_that_the_model_does_not_have_are_refused(model, labels, match):
         new_model().fit(IMAGES, LABELS, validation_data=(IMAGES, labels), verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("size", [(32, 32), (48, 20)])
 def test_data_sets_of_tensorflow_are_read_with_indices_or_names(size):
@@ -147,6 +150,7 @@ def test_data_sets_of_tensorflow_are_read_with_indices_or_names(size):
         model.evaluate(wrong, verbose=0)
 
 
+@pytest.mark.slow
 def test_batches_of_keras_are_read_with_indices_or_names(model):
     images = np.stack([draw((20, 44), label) for label in LABELS])
     expected = model.evaluate(images, LABELS, verbose=0)
@@ -238,6 +242,7 @@ def test_images_of_tf_data_have_3_channels():
             model.fit(dataset, verbose=0)
 
 
+@pytest.mark.slow
 def test_photos_are_upright_wherever_they_are_read(model, tmp_path):
     from PIL import Image
 

@@ -37,6 +37,7 @@ def classifier(request):
     return model
 
 
+@pytest.mark.slow
 def test_answers_are_the_softmax_of_the_logits(classifier):
     logits = classifier.predict(NEW, verbose=0)
     exponentials = np.exp(logits.astype("float64"))
@@ -47,6 +48,7 @@ def test_answers_are_the_softmax_of_the_logits(classifier):
         assert answer.probabilities == pytest.approx(dict(zip(NAMES, row, strict=True)), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_every_kind_of_texts_is_classified(classifier):
     expected = classifier.classify(NEW)
     assert isinstance(expected, list)
@@ -99,6 +101,7 @@ def test_fit_evaluate_and_predict_take_strings_ids_and_datasets():
         assert history["val_loss"][-1] < history["val_loss"][0]
 
 
+@pytest.mark.slow
 def test_it_saves_and_loads_as_a_keras_model(classifier, tmp_path):
     classifier.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
@@ -123,6 +126,7 @@ def test_a_model_that_was_never_fitted_saves_without_a_warning(tmp_path):
     np.testing.assert_allclose(again.predict(NEW, verbose=0), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_calibration_leaves_answers_and_lessens_the_loss(classifier):
     labels = [1, 0, 0, 1, 0, 0]
     model = TextClassifier(classifier.network, classifier.encoder, NAMES)
@@ -314,6 +318,7 @@ def served(tmp_path_factory):
     return folder, models, batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_an_export_answers_the_same_without_keras(served, name):
     folder, models, batches = served
@@ -341,6 +346,7 @@ def test_export_refuses_what_it_does_not_do(classifier, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_spellings_that_unicode_calls_equal_have_equal_answers(tmp_path):
     names = ("bad", "good")
     words = ("caf\u00e9", "na\u00efve", "\u0439\u043e\u0434", "vi\u1ec7t", "\ud55c\uad6d", "\u1f82")

@@ -65,6 +65,7 @@ def log_odds(model, some_text, label):
     return np.log(share) - np.log1p(-share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [None, *NAMES])
 def test_leave_one_out_is_what_classify_says_of_the_text_without_the_word(model, label):
     explanation = model.explain(TEXT, label)
@@ -236,6 +237,7 @@ def test_unknown_words_have_no_say_in_a_bag(bag):
     assert np.isfinite(attended.attention).all()
 
 
+@pytest.mark.slow
 def test_a_megabyte_is_shortened_as_the_encoder_shortens_it():
     model = make()
     long = "good film " * 50_000 + "bad " * 150_000
@@ -341,6 +343,7 @@ def test_what_n_grams_weigh_is_all_given_to_words():
     assert over_words(np.zeros((0, 3))).shape == (0,)
 
 
+@pytest.mark.slow
 def test_explaining_leaves_the_model_as_it_is(tmp_path):
     model = make()
     model.explain(TEXT)

@@ -95,6 +95,7 @@ def test_in_training_a_text_is_given_the_ratios_of_the_others(architecture):
         assert np.abs(given - whole).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["ngram_attention", "recurrent_attention"])
 def test_every_way_to_train_on_strings_asks_for_held_out_ratios(architecture, monkeypatch):
     model, seen = make(architecture), []
@@ -124,6 +125,7 @@ def test_every_way_to_train_on_strings_asks_for_held_out_ratios(architecture, mo
         np.testing.assert_array_equal(seen[-1], plain)
 
 
+@pytest.mark.slow
 def test_what_was_traced_forgets_the_ratios_of_before():
     model = make("text_transformer")  # which draws nothing in training
     model.compile(keras.optimizers.SGD(0.0), model.loss)

@@ -33,6 +33,7 @@ class Batches(keras.utils.PyDataset):
         return np.array(TEXTS[rows], object), self.labels[rows]
 
 
+@pytest.mark.slow
 def test_labels_are_indices_or_names_everywhere(model):
     by_index = make()
     by_index.adapt(TEXTS, LABELS)
@@ -63,6 +64,7 @@ def test_labels_are_indices_or_names_everywhere(model):
         assert history["val_loss"][1] < history["val_loss"][0]
 
 
+@pytest.mark.slow
 def test_columns_of_pandas_are_read(model):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"text": TEXTS, "label": NAMED}).iloc[::-1]
@@ -113,6 +115,7 @@ def test_logits_probabilities_and_features_are_in_the_order_of_the_texts(model):
     assert model.features([]).shape == (0, features.shape[1])
 
 
+@pytest.mark.slow
 def test_batch_size_and_epochs_may_be_positional_and_weights_a_list(model):
     one = make()
     one.adapt(TEXTS, NAMED)

@@ -122,6 +122,7 @@ def test_the_translation_that_most_stand_ins_agree_on_is_taken():
     assert answer.text == "dog of Zbig"
 
 
+@pytest.mark.slow
 def test_a_translator_copies_and_takes_names(translator):
     text = "Zbigniew is riding a bicycle with the number 1,234 ."
     answer = translator.translate(text, copy=["Zbigniew"])

@@ -31,6 +31,7 @@ def test_logits_are_in_the_order_of_the_pairs_and_give_the_scores(model):
         assert log_p[np.arange(len(ids)), ids].sum() == pytest.approx(float(score), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_columns_of_pandas_are_read(model):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"source": SOURCES, "target": TARGETS}).iloc[::-1]

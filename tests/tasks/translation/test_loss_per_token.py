@@ -48,6 +48,7 @@ def per_token(model, weights=1.0):
     return -(weights * model.score(SOURCES, TARGETS)).sum() / (weights * tokens).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 5])
 def test_it_is_the_same_for_every_batching(model, size):
     expected = pytest.approx(per_token(model), rel=1e-5)
@@ -62,6 +63,7 @@ def test_it_is_the_same_for_every_batching(model, size):
         assert logs["val_loss"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4])
 def test_weights_of_pairs_are_weights_of_their_tokens(model, size):
     found = model.evaluate(batched(size, WEIGHTS), verbose=0, return_dict=True)
@@ -148,12 +150,14 @@ def test_means_alone_are_multiplied_by_the_replicas(loss, factor):
     assert values[1] == pytest.approx(factor * values[0])
 
 
+@pytest.mark.slow
 def test_a_loaded_model_reports_the_same(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(batched(2), verbose=0) == model.evaluate(batched(2), verbose=0)
 
 
+@pytest.mark.slow
 def test_replicas_train_and_evaluate_as_one_device():
     script = """
 import numpy as np

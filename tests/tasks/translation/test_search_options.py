@@ -24,6 +24,7 @@ def random_translator():
     return model
 
 
+@pytest.mark.slow
 def test_restrictions_hold_in_python_and_in_a_graph(translator):
     import tensorflow as tf
 
@@ -51,6 +52,7 @@ def test_restrictions_hold_in_python_and_in_a_graph(translator):
     assert again is translator._searches.automaton(*arguments)
 
 
+@pytest.mark.slow
 def test_samples_and_greedy_translations_hold_to_them(random_translator):
     words = ["hund", "e", "d", "1"]
     options = {"min_length": 12, "no_repeat_ngram_size": 1, "banned_words": words}
@@ -61,6 +63,7 @@ def test_samples_and_greedy_translations_hold_to_them(random_translator):
         assert not holds_one(answer.text, words)
 
 
+@pytest.mark.slow
 def test_other_banned_words_do_not_fill_the_memory(random_translator, monkeypatch):
     searches = random_translator._searches
     monkeypatch.setattr("keras_attn.tasks.translation._search.MAX_AUTOMATA", 2)

@@ -51,6 +51,7 @@ def test_fit_on_strings_learns_the_pairs(fitted):
     assert loss < 0.1
 
 
+@pytest.mark.slow
 def test_scores_are_log_probabilities_of_what_was_written(fitted):
     for beam_size in (1, 3):
         found = fitted.translate(SOURCES, beam_size)
@@ -134,6 +135,7 @@ def test_what_are_no_texts_is_refused(fitted, wrong):
         fitted.translate(wrong)
 
 
+@pytest.mark.slow
 def test_a_long_text_is_cut_with_a_warning():
     model = _new()
     model.max_length = 6
@@ -145,6 +147,7 @@ def test_a_long_text_is_cut_with_a_warning():
     assert found[1].text == model.translate(cut).text
 
 
+@pytest.mark.slow
 def test_samples_are_repeatable_and_follow_temperature(fitted):
     drawn = fitted.sample(SOURCES[0], 4, seed=7, temperature=3.0)
     assert drawn == fitted.sample(SOURCES[0], 4, seed=7, temperature=3.0)
@@ -219,6 +222,7 @@ def test_what_are_no_pairs_of_texts_is_refused(fitted):
         fitted.fit(SOURCES, TARGETS, validation_data=(SOURCES, TARGETS, np.ones(5)))
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_data_sets_of_strings_are_read_as_lists_are(fitted):
     texts = (np.array(texts, dtype=object) for texts in (SOURCES, TARGETS))
@@ -230,6 +234,7 @@ def test_data_sets_of_strings_are_read_as_lists_are(fitted):
     assert seen["val_loss"][1] < seen["val_loss"][0]
 
 
+@pytest.mark.slow
 def test_fit_goes_on_from_an_epoch(monkeypatch):
     model, asked, batch = _new(), [], PairBatches.__getitem__
     monkeypatch.setattr(
@@ -267,6 +272,7 @@ def test_labels_are_refused():
         tasks.from_architecture("translation_transformer", ("a", "b"))
 
 
+@pytest.mark.slow
 def test_saving_keeps_subwords_and_weights(fitted, tmp_path):
     fitted.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -304,6 +310,7 @@ def test_the_saved_model_translates_alone(fitted, exported):
     np.testing.assert_allclose(score, [t.score for t in expected], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp_path):
     import tensorflow as tf
@@ -315,6 +322,7 @@ def test_the_saved_model_reads_no_more_than_its_longest(fitted, monkeypatch, tmp
     assert len(set(found["text"].numpy().tolist())) == 1
 
 
+@pytest.mark.slow
 def test_a_saved_translator_is_read_in_a_new_process(fitted, tmp_path):
     fitted.save(tmp_path / "model.keras")
     script = (
@@ -353,6 +361,7 @@ def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
     assert not any("z" in piece for piece in pieces)
 
 
+@pytest.mark.slow
 def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room():
     network = _new().network
     network.decoder_norm.gamma.assign(0 * network.decoder_norm.gamma)
@@ -368,6 +377,7 @@ def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room
     assert lengths(np.full((2, 20), 9, "int32")) == [21, 21]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_spelled_as_targets_are(tmp_path):
     import tensorflow as tf
 
