@@ -20,7 +20,7 @@ AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng")
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 
 
-MAX_CASES = 4  # of a parametrized test in a run without --slow
+MAX_CASES = 3  # of a parametrized test in a run without --slow
 
 
 def pytest_addoption(parser):
@@ -51,8 +51,8 @@ def _mark_further_cases(items):
     cases = collections.defaultdict(list)
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
-    for group in cases.values():
-        group = [item for item in group if not item.get_closest_marker("slow")]
+    for all_cases in cases.values():
+        group = [item for item in all_cases if not item.get_closest_marker("slow")]
         if len(group) > MAX_CASES:
             step = (len(group) - 1) / (MAX_CASES - 1)
             kept = {round(step * index) for index in range(MAX_CASES)}

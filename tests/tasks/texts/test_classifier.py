@@ -77,6 +77,7 @@ def test_more_texts_than_a_batch_keep_their_order():
     np.testing.assert_array_equal(encoded[300], encoded[300 % 13])
 
 
+@pytest.mark.slow
 def test_fit_evaluate_and_predict_take_strings_ids_and_datasets():
     model = make()
     model.adapt(TEXTS, LABELS)
