@@ -308,10 +308,14 @@ def test_a_spinner_is_shown_on_a_terminal_and_erased(monkeypatch):
 def test_commands_print_their_answer_and_nothing_else():
     for level in ("2", "3"):
         process = start(
-            "predict", TEXTS, "很好 good", "--json", env={"TF_CPP_MIN_LOG_LEVEL": level}
+            "predict",
+            TEXTS,
+            "I loved this film. 很好",
+            "--json",
+            env={"TF_CPP_MIN_LOG_LEVEL": level},
         )
         printed, errors = process.communicate(timeout=200)
-        assert json.loads(printed)["text"] == "很好 good"
+        assert json.loads(printed)["text"] == "I loved this film. 很好"
         assert errors == b""
 
 
