@@ -49,8 +49,8 @@ def from_architecture(
         if task.multi_label_task is None:
             raise ValueError(
                 "`multi_label` is for the architectures of text classification. Received: "
-                f"multi_label={multi_label!r} for {architecture!r}, which is for {task.name}. Leave "
-                "it out."
+                f"multi_label={multi_label!r} for {architecture!r}, which is for {task.name}. "
+                "Leave it out."
             )
         task = describe_task(task.multi_label_task)
     return task.model_class().from_architecture(

@@ -377,9 +377,11 @@ class ClassificationTask(Task):
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))
         if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:
+            required = "labels for each input" if self.multi_label else "one label per input"
+            remedy = "" if self.multi_label else f" {SEVERAL_LABELS}"
             raise ValueError(
-                f"There must be one label per input. Received: {len(inputs)} inputs, labels of "
-                f"shape {labels.shape}. {SEVERAL_LABELS}"
+                f"There must be {required}. Received: {len(inputs)} inputs, labels of shape "
+                f"{labels.shape}.{remedy}"
             )
         metrics, predictions = self._evaluate(inputs, labels, **options)
         return self._make_report(labels, predictions, metrics)

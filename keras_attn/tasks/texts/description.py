@@ -66,7 +66,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
     name = "text_classification"
     model = "keras_attn.tasks.texts.classifier:TextClassifier"
     example, examples = "text", "texts"
-    keywords = ("sentiment", "topics")
+    keywords: ClassVar[tuple[str, ...]] = ("sentiment", "topics")
     recipe: ClassVar[type[Recipe]] = TextRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "texts in UTF-8"),),
@@ -78,7 +78,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
     )
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
     table = TextTableReader()
-    multi_label_task = "multi_label_text_classification"
+    multi_label_task: ClassVar[str | None] = "multi_label_text_classification"
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_texts(recipe, train)

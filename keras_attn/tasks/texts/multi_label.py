@@ -274,6 +274,9 @@ class MicroF1(keras.metrics.F1Score):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count the labels of a batch."""
+        y_pred = keras.ops.convert_to_tensor(y_pred)
+        # In a graph of batches from a generator only the shape of the logits is known.
+        y_true = keras.ops.reshape(y_true, (-1, y_pred.shape[-1]))
         super().update_state(y_true, keras.ops.sigmoid(y_pred), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
