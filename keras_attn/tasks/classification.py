@@ -124,14 +124,19 @@ class ClassificationTask(Task):
     def _to_labels(self, y: Any) -> Any:
         """Return labels as an array, or unchanged, and raise ValueError for lists of labels."""
         y = as_array(y)
-        for labels in y if isinstance(y, list | tuple | np.ndarray) else ():
-            names = labels if isinstance(labels, list | tuple | set) else ()
-            if isinstance(labels, set) or any(isinstance(name, str) for name in names):
-                raise ValueError(
-                    f"A {type(self).__name__} has one label for each of the "
-                    f"{self.description.examples}. Received: the labels {labels!r} for one of "
-                    f"them. {SEVERAL_LABELS}"
-                )
+        rows = [
+            row
+            for row in (y if isinstance(y, list | tuple | np.ndarray) else ())
+            if isinstance(row, list | tuple | set)
+        ]
+        # Lists of one name each are a column (N, 1).
+        several = [row for row in rows if len(row) != 1]
+        if several and any(isinstance(name, str | bytes) for row in rows for name in row):
+            raise ValueError(
+                f"A {type(self).__name__} has one label for each of the "
+                f"{self.description.examples}. Received: the labels {several[0]!r} for one of "
+                f"them. {SEVERAL_LABELS}"
+            )
         return to_array(y)
 
     def _name_indices(self, y: np.ndarray) -> np.ndarray:
