@@ -25,7 +25,8 @@ class EncodedTexts:
     Attributes:
         ids: int32 array `(sum of lengths, G)`: for each word of all texts in a row, its ids.
         row_splits: int64 array `(N + 1,)`: text `i` is `ids[row_splits[i]:row_splits[i + 1]]`.
-        labels: int32 array `(N,)`; -1 is a text without label. Integers of another dtype, and
+        labels: int32 array `(N,)`; -1 is a text without label. For texts with several labels, an
+            array `(N, C)` of 0 and 1. Integers of another dtype, and
             a pandas column, are converted.
 
     Example:

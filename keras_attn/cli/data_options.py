@@ -43,6 +43,14 @@ def _declarations(
     label_column: Annotated[
         str | None, typer.Option(help="Column of labels, likewise (default: label).", **PANEL)
     ] = None,
+    label_separator: Annotated[
+        str | None,
+        typer.Option(
+            help="Separator of labels in a cell, such as '|': a text may then have several labels, "
+            "or none (default: one label per text).",
+            **PANEL,
+        ),
+    ] = None,
     source_column: Annotated[
         str | None,
         typer.Option(help="Column of sentences to translate, likewise (default: source).", **PANEL),

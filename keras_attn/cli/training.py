@@ -224,7 +224,7 @@ def train(
         )
     if not run.record:
         return  # the chief reports
-    output.print_metrics(task, run.record["metrics"])
+    output.print_metrics(run.model.description, run.record["metrics"])
     output.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
         _save_model(run, task, dataset, baseline)
@@ -245,7 +245,7 @@ def _save_model(
         output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
         if baseline is False:
             return
-        line = task.compare(run.model, dataset, run.record["metrics"])
+        line = run.model.description.compare(run.model, dataset, run.record["metrics"])
         if line is None and baseline:
             line = f"No comparison: there is no baseline for {task.name}, or no test split."
         if line is not None:

@@ -88,7 +88,7 @@ class TextSplit:
     Attributes:
         texts: Object array `(N,)` of `str`.
         labels: int32 array `(N,)`, indices into the data set's label names; -1 marks a text
-            without label.
+            without label. If a text may have several labels, an array `(N, C)` of 0 and 1.
 
     Raises:
         ValueError: An array has another shape or dtype, an element is not a `str`, or a text
@@ -106,9 +106,11 @@ class TextSplit:
 
     def __post_init__(self) -> None:
         check_text_array(self.texts, "A text split's `texts`")
-        if self.labels.shape != self.texts.shape or self.labels.dtype != np.int32:
+        one_each = self.labels.ndim <= 2 and self.labels.shape[:1] == self.texts.shape
+        if not one_each or self.labels.dtype != np.int32:
             raise ValueError(
-                "A text split needs one int32 label a text (-1: not labelled). Received: "
+                "A text split needs one int32 label a text (-1: not labelled), or a row of 0 and 1 "
+                "of int32 for several labels. Received: "
                 f"{len(self.texts)} texts, {self.labels.dtype} labels of shape "
                 f"{self.labels.shape}."
             )
@@ -242,6 +244,7 @@ class Dataset(Mapping[str, SplitT], Generic[SplitT]):
         label_names: The name of each label; empty if targets are texts.
         readers: For each split a function that reads it.
         language: Code of the language of target texts, such as `"de"`, or None.
+        multi_label: Whether an example may have several of the labels, or none.
 
     Raises:
         KeyError: On access, if there is no such split.
@@ -258,6 +261,7 @@ class Dataset(Mapping[str, SplitT], Generic[SplitT]):
     label_names: tuple[str, ...]
     readers: Mapping[str, Callable[[], SplitT]]
     language: str | None = None
+    multi_label: bool = False
 
     def __getitem__(self, split: str) -> SplitT:
         if split not in self.readers:

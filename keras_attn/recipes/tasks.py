@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The modules of the tasks that come with the package; importing one registers its task.
 BUILT_IN = {
     "image_classification": "keras_attn.tasks.images.description",
+    "multi_label_text_classification": "keras_attn.tasks.texts.description",
     "text_classification": "keras_attn.tasks.texts.description",
     "translation": "keras_attn.tasks.translation.description",
 }
@@ -81,6 +82,8 @@ class TaskDescription:
         export_options: The same for `Task.export`.
         explanation_options: The same for `Task.explain`.
         table: Reader of a user's own tables, or None.
+        multi_label_task: Name of the task of the same architectures in which an example may have
+            several labels, or None.
     """
 
     name: ClassVar[str]
@@ -98,6 +101,7 @@ class TaskDescription:
     export_options: ClassVar[tuple[str, ...]] = ()
     explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
+    multi_label_task: ClassVar[str | None] = None
 
     def model_class(self) -> Any:
         """Import and return the subclass of `keras_attn.tasks.Task`."""

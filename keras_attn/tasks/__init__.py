@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from keras_attn.tasks.reports import (
         ClassificationReport,
         ClassMetrics,
+        MultiLabelReport,
         classification_report,
     )
     from keras_attn.tasks.task import Answer, Explanation, Report, Task
-    from keras_attn.tasks.texts.answers import TextClassification
+    from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
     from keras_attn.tasks.texts.classifier import TextClassifier
     from keras_attn.tasks.texts.explanation import TextExplanation
+    from keras_attn.tasks.texts.multi_label import MultiLabelTextClassifier
     from keras_attn.tasks.training_data import Objective, TrainingData
     from keras_attn.tasks.translation.answers import Alignment, Translation
     from keras_attn.tasks.translation.plots import plot_alignment
@@ -43,11 +45,17 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],
-        "reports": ["ClassMetrics", "ClassificationReport", "classification_report"],
+        "reports": [
+            "ClassMetrics",
+            "ClassificationReport",
+            "MultiLabelReport",
+            "classification_report",
+        ],
         "task": ["Answer", "Explanation", "Report", "Task"],
-        "texts.answers": ["TextClassification"],
+        "texts.answers": ["MultiLabelTextClassification", "TextClassification"],
         "texts.classifier": ["TextClassifier"],
         "texts.explanation": ["TextExplanation"],
+        "texts.multi_label": ["MultiLabelTextClassifier"],
         "training_data": ["Objective", "TrainingData"],
         "translation.answers": ["Alignment", "Translation"],
         "translation.plots": ["plot_alignment"],

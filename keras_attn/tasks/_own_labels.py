@@ -1,7 +1,8 @@
 """Labels of a user's own data, as indices into a model's label names."""
 
+import itertools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ class LabelledTable(Protocol):
     """The interface that `TextTable` and `ImageTable` have in common."""
 
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def labels(self) -> tuple[Any, ...]: ...
 
     @property
     def account(self) -> Account: ...
@@ -22,6 +23,8 @@ class LabelledTable(Protocol):
 
 def label_indices(table: LabelledTable, label_names: Sequence[str], remedy: str = "") -> np.ndarray:
     """Return the labels of a table as int32 indices into a model's label names.
+
+    For texts that may have several labels it returns a multi-hot array `(N, C)`.
 
     Args:
         table: The table.
@@ -32,7 +35,9 @@ def label_indices(table: LabelledTable, label_names: Sequence[str], remedy: str 
         ValueError: The table has a label that the model does not have.
     """
     indices = label_lookup(label_names)
-    spelled = {label: indices.get(label, indices.get(label_name(label))) for label in table.labels}
+    multi_label = getattr(table, "multi_label", False)
+    names = set(itertools.chain(*table.labels) if multi_label else table.labels)
+    spelled = {label: indices.get(label, indices.get(label_name(label))) for label in names}
     if others := sorted(label for label, index in spelled.items() if index is None):
         first, *further = others
         also = f" Also unknown: {', '.join(map(repr, further))}." if further else ""
@@ -40,4 +45,9 @@ def label_indices(table: LabelledTable, label_names: Sequence[str], remedy: str 
             f"{unknown(f'label in {table.account.path}', first, label_names)}{also} Use the "
             f"model's labels{remedy}."
         )
+    if multi_label:
+        result = np.zeros((len(table.labels), len(label_names)), "int32")
+        for row, labels in enumerate(table.labels):
+            result[row, np.array([spelled[label] for label in labels], int)] = 1
+        return result
     return np.array([spelled[label] for label in table.labels], "int32")

@@ -12,6 +12,8 @@ def from_architecture(
     architecture: str,
     label_names: Sequence[str] = (),
     preprocessing: Mapping[str, Any] | None = None,
+    *,
+    multi_label: bool = False,
     **settings: Any,
 ) -> Task:
     """Return the task of an architecture of `keras_attn.models`, with fresh weights.
@@ -24,10 +26,13 @@ def from_architecture(
             classification those of `keras_attn.text.NGramEncoder` and `ratio_smoothing`, see
             `TextClassifier`; for translation `max_length`, `lowercase`, `min_count` and
             `fold_targets`, see `Translator`. Image classification has none.
+        multi_label: Whether an example may have several of the labels, or none, see
+            `keras_attn.tasks.MultiLabelTextClassifier`; for text classification.
         **settings: Settings of the architecture.
 
     Raises:
-        ValueError: No architecture has that name, or a setting is unknown or out of range.
+        ValueError: No architecture has that name, a setting is unknown or out of range, or the task
+            has no models of several labels.
 
     Example:
 
@@ -40,6 +45,14 @@ def from_architecture(
             f"Received: num_classes={settings['num_classes']!r}."
         )
     task = describe_task(models.describe_architecture(architecture).task)
+    if multi_label:
+        if task.multi_label_task is None:
+            raise ValueError(
+                "`multi_label` is for the architectures of text classification. Received: "
+                f"multi_label={multi_label!r} for {architecture!r}, which is for {task.name}. "
+                "Leave it out."
+            )
+        task = describe_task(task.multi_label_task)
     return task.model_class().from_architecture(
         architecture, label_names=label_names, preprocessing=preprocessing, **settings
     )

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -20,6 +20,8 @@ from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
+
+SEVERAL_LABELS = "For texts with several labels, build the model with multi_label=True."
 
 
 class Classification(NamedTuple):
@@ -63,6 +65,8 @@ class ClassificationTask(Task):
         ValueError: The label names are not unique, or their number is not `C`.
     """
 
+    multi_label: ClassVar[bool] = False  # whether an example may have several labels, or none
+
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         outputs = network.output_shape[-1]
@@ -98,7 +102,7 @@ class ClassificationTask(Task):
             ValueError: A name is not one of the model's labels, an index is out of range, or a
                 label is missing or a fraction.
         """
-        y = to_array(y)
+        y = self._to_labels(y)
         if not isinstance(y, np.ndarray):
             if not hasattr(y, "__array__"):
                 return y
@@ -116,6 +120,24 @@ class ClassificationTask(Task):
         if y.dtype.kind in "USO":
             return self._name_indices(y)
         return self._check_indices(y)
+
+    def _to_labels(self, y: Any) -> Any:
+        """Return labels as an array, or unchanged, and raise ValueError for lists of labels."""
+        y = as_array(y)
+        rows = [
+            row
+            for row in (y if isinstance(y, list | tuple | np.ndarray) else ())
+            if isinstance(row, list | tuple | set)
+        ]
+        # Lists of one name each are a column (N, 1).
+        several = [row for row in rows if len(row) != 1]
+        if several and any(isinstance(name, str | bytes) for row in rows for name in row):
+            raise ValueError(
+                f"A {type(self).__name__} has one label for each of the "
+                f"{self.description.examples}. Received: the labels {several[0]!r} for one of "
+                f"them. {SEVERAL_LABELS}"
+            )
+        return to_array(y)
 
     def _name_indices(self, y: np.ndarray) -> np.ndarray:
         """Return the indices of an array of names."""
@@ -286,13 +308,13 @@ class ClassificationTask(Task):
                 f"There must be a label for each of the {examples}{where}. Received: {examples} "
                 f"alone. {remedy}, or a data set of batches (inputs, labels)."
             )
-        shape: tuple[int, ...] = tuple(getattr(to_array(y), "shape", ()))
+        shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
                 f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
                 f"an array of shape {shape}, one number for each label. Pass "
                 "labels.argmax(axis=-1); or compile the model with "
-                "keras.losses.CategoricalCrossentropy(from_logits=True)."
+                f"keras.losses.CategoricalCrossentropy(from_logits=True). {SEVERAL_LABELS}"
             )
 
     def _check_validation_targets(self, data: Any) -> None:
@@ -359,16 +381,23 @@ class ClassificationTask(Task):
             )
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))
-        if labels.shape != (len(inputs),):
+        if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:
+            required = "labels for each input" if self.multi_label else "one label per input"
+            remedy = "" if self.multi_label else f" {SEVERAL_LABELS}"
             raise ValueError(
-                f"There must be one label per input. Received: {len(inputs)} inputs, labels of "
-                f"shape {labels.shape}."
+                f"There must be {required}. Received: {len(inputs)} inputs, labels of shape "
+                f"{labels.shape}.{remedy}"
             )
         metrics, predictions = self._evaluate(inputs, labels, **options)
+        return self._make_report(labels, predictions, metrics)
+
+    def _make_report(
+        self, labels: np.ndarray, predictions: np.ndarray, metrics: dict[str, Any]
+    ) -> Any:
         return classification_report(labels, predictions, self.label_names, metrics)
 
     def _evaluate(self, *args: Any, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
-        """Return the metrics, and the index of the predicted label of each input.
+        """Return the metrics, and the predictions: the index of the label of each input.
 
         Args:
             *args: Raw inputs and the indices of their labels.
@@ -401,7 +430,7 @@ class ClassificationTask(Task):
 
     def copy_backbone(self, source: Task) -> list[str]:
         """Copy the preprocessing and backbone of a trained model, see `Task.copy_backbone`."""
-        if type(source) is not type(self):
+        if not isinstance(self, type(source)):
             raise ValueError(
                 f"The backbone of {type(self).__name__} must come from a model of the same type. "
                 f"Received: {type(source).__name__}."

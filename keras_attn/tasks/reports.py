@@ -1,7 +1,7 @@
-"""Evaluation of a classifier by class: precision, recall, F1, and the confusion matrix."""
+"""Evaluation of a classifier by label: precision, recall, F1, and the confusion matrix."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +35,72 @@ class ClassMetrics:
     support: int
 
 
+class _ByLabel:
+    """Metrics by label, from the numbers of correct, predicted and true examples of each."""
+
+    label_names: tuple[str, ...]
+    metrics: dict[str, Any]
+
+    @property
+    def classes(self) -> dict[str, ClassMetrics]:
+        """The metrics of each label."""
+        columns = (*self._by_class(), self._support)
+        return {
+            name: ClassMetrics(float(precision), float(recall), float(f1), int(support))
+            for name, precision, recall, f1, support in zip(self.label_names, *columns, strict=True)
+        }
+
+    @property
+    def macro(self) -> ClassMetrics:
+        """The mean over labels that occur among the labels or predictions, with equal weights."""
+        occurs = (self._support + self._predicted > 0).astype("float64")
+        return self._average(occurs)
+
+    @property
+    def weighted(self) -> ClassMetrics:
+        """The mean over labels, each weighted by its number of examples."""
+        return self._average(self._support.astype("float64"))
+
+    @property
+    def _correct(self) -> np.ndarray:
+        """The number of examples of each label that were given it, `(C,)`."""
+        raise NotImplementedError
+
+    @property
+    def _predicted(self) -> np.ndarray:
+        """The number of examples that were given each label, `(C,)`."""
+        raise NotImplementedError
+
+    @property
+    def _support(self) -> np.ndarray:
+        """The number of examples of each label, `(C,)`."""
+        raise NotImplementedError
+
+    def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return precision, recall and F1 of each class, `(C,)` each."""
+        return precision_recall_f1(self._correct, self._predicted, self._support)
+
+    def _average(self, weights: np.ndarray) -> ClassMetrics:
+        total = weights.sum()
+        means = [float(values @ weights / total) if total else 0.0 for values in self._by_class()]
+        return ClassMetrics(means[0], means[1], means[2], int(self._support.sum()))
+
+
+def precision_recall_f1(correct: Any, predicted: Any, support: Any) -> tuple[Any, Any, Any]:
+    """Return precision, recall and F1; 0 where there is nothing to divide by.
+
+    Args:
+        correct: The number of examples of a label that were given it: a number or an array.
+        predicted: The number of examples that were given the label.
+        support: The number of examples of the label.
+    """
+    precision = correct / np.maximum(predicted, 1)
+    recall = correct / np.maximum(support, 1)
+    return precision, recall, 2 * correct / np.maximum(predicted + support, 1)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class ClassificationReport:
+class ClassificationReport(_ByLabel):
     """Evaluation of a classifier by class.
 
     `rich.print` displays it, and `plot` draws the confusion matrix.
@@ -59,26 +123,6 @@ class ClassificationReport:
     label_names: tuple[str, ...]
     confusion: np.ndarray
     metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def classes(self) -> dict[str, ClassMetrics]:
-        """The metrics of each label."""
-        columns = (*self._by_class(), self._support)
-        return {
-            name: ClassMetrics(float(precision), float(recall), float(f1), int(support))
-            for name, precision, recall, f1, support in zip(self.label_names, *columns, strict=True)
-        }
-
-    @property
-    def macro(self) -> ClassMetrics:
-        """The mean over labels that occur among the labels or predictions, with equal weights."""
-        occurs = (self._support + self.confusion.sum(axis=0) > 0).astype("float64")
-        return self._average(occurs)
-
-    @property
-    def weighted(self) -> ClassMetrics:
-        """The mean over labels, each weighted by its number of examples."""
-        return self._average(self._support.astype("float64"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a dictionary that can be written as JSON."""
@@ -147,22 +191,107 @@ class ClassificationReport:
         return figure
 
     @property
+    def _correct(self) -> np.ndarray:
+        return np.diagonal(self.confusion)
+
+    @property
+    def _predicted(self) -> np.ndarray:
+        return self.confusion.sum(axis=0)
+
+    @property
     def _support(self) -> np.ndarray:
         return self.confusion.sum(axis=1)
 
-    def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return precision, recall and F1 of each class, `(C,)` each."""
-        correct = np.diagonal(self.confusion).astype("float64")
-        predicted, support = self.confusion.sum(axis=0), self._support
-        precision = correct / np.maximum(predicted, 1)
-        recall = correct / np.maximum(support, 1)
-        f1 = 2 * correct / np.maximum(predicted + support, 1)
-        return precision, recall, f1
+    def __rich__(self) -> "RenderableType":
+        return self.to_rich()
 
-    def _average(self, weights: np.ndarray) -> ClassMetrics:
-        total = weights.sum()
-        means = [float(values @ weights / total) if total else 0.0 for values in self._by_class()]
-        return ClassMetrics(means[0], means[1], means[2], int(self._support.sum()))
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiLabelReport(_ByLabel):
+    """Evaluation by label of a classifier whose examples may have several labels, or none.
+
+    `rich.print` displays it, and `plot` draws precision, recall and F1 of each label.
+
+    Attributes:
+        label_names: The name of each of the `C` labels.
+        labels: Boolean array `(N, C)`: the labels of each example.
+        predictions: Boolean array `(N, C)`: the labels that it was given.
+        metrics: The metrics of the whole, see `Task.evaluate_split`.
+
+    Example:
+
+    >>> labels, predictions = np.array([[1, 1], [0, 1]]), np.array([[1, 0], [0, 1]])
+    >>> report = MultiLabelReport(("sport", "news"), labels > 0, predictions > 0)
+    >>> report.classes["news"]
+    ClassMetrics(precision=1.0, recall=0.5, f1=0.6666666666666666, support=2)
+    >>> report.micro.f1, report.exact_match
+    (0.8, 0.5)
+    """
+
+    label_names: tuple[str, ...]
+    labels: np.ndarray
+    predictions: np.ndarray
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def micro(self) -> ClassMetrics:
+        """The metrics over all pairs of an example and a label."""
+        counts = [count.sum() for count in (self._correct, self._predicted, self._support)]
+        precision, recall, f1 = precision_recall_f1(*counts)
+        return ClassMetrics(float(precision), float(recall), float(f1), int(counts[2]))
+
+    @property
+    def exact_match(self) -> float:
+        """The share of examples that were given exactly their labels."""
+        same = (self.labels == self.predictions).all(axis=1)
+        return float(same.mean()) if len(same) else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary that can be written as JSON."""
+        return {
+            **self.metrics,
+            "exact_match": self.exact_match,
+            "classes": {name: dataclasses.asdict(row) for name, row in self.classes.items()},
+            "micro": dataclasses.asdict(self.micro),
+            "macro": dataclasses.asdict(self.macro),
+            "weighted": dataclasses.asdict(self.weighted),
+            "label_names": list(self.label_names),
+        }
+
+    def to_rich(self) -> "RenderableType":
+        """Return a `rich` renderable: a table of metrics by label."""
+        return _class_table(self, {"micro average": self.micro})
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure` with bars of precision, recall and F1 of each label.
+
+        It needs matplotlib: `pip install 'keras-attn[plots]'`.
+        """
+        count = len(self.label_names)
+        figure = new_figure(7.0, 1.5 + 0.5 * count)
+        axis = figure.subplots()
+        rows = np.arange(count)
+        for index, (title, values) in enumerate(
+            zip(("precision", "recall", "F1"), self._by_class(), strict=True)
+        ):
+            axis.barh(rows + 0.25 * (index - 1), values, height=0.25, label=title)
+        axis.set_yticks(rows, [_short(name) for name in self.label_names], parse_math=False)
+        axis.invert_yaxis()
+        axis.set_xlim(0.0, 1.0)
+        axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False)
+        return figure
+
+    @property
+    def _correct(self) -> np.ndarray:
+        return (self.labels & self.predictions).sum(axis=0)
+
+    @property
+    def _predicted(self) -> np.ndarray:
+        return self.predictions.sum(axis=0)
+
+    @property
+    def _support(self) -> np.ndarray:
+        return self.labels.sum(axis=0)
 
     def __rich__(self) -> "RenderableType":
         return self.to_rich()
@@ -223,7 +352,7 @@ class _IfItFits:
         yield self.wide if fits else self.narrow
 
 
-def _class_table(report: ClassificationReport) -> Any:
+def _class_table(report: _ByLabel, averages: Mapping[str, ClassMetrics] | None = None) -> Any:
     from rich import box
     from rich.table import Table
 
@@ -234,6 +363,8 @@ def _class_table(report: ClassificationReport) -> Any:
     for name, row in report.classes.items():
         table.add_row(_cell(name), *_metric_cells(row))
     table.add_section()
+    for title, metrics in (averages or {}).items():
+        table.add_row(title, *_metric_cells(metrics))
     table.add_row("macro average", *_metric_cells(report.macro))
     table.add_row("weighted average", *_metric_cells(report.weighted))
     return table

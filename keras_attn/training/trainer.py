@@ -182,6 +182,7 @@ class _Request:
             self.recipe.architecture,
             self.dataset.label_names,
             preprocessing=self.recipe.preprocessing,
+            multi_label=self.dataset.multi_label,
             **self.recipe.settings(self.variant),
         )
         model.use_dataset_info(self.dataset)

@@ -32,6 +32,7 @@ def build(
     num_classes: int | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     new_head: bool | None = None,
+    multi_label: bool = False,
     **overrides: Any,
 ) -> Task:
     """Build the model of an entry: a Keras model to fit, evaluate, save and export.
@@ -54,6 +55,8 @@ def build(
         new_head: Whether the head is new, if there are labels of your own and `weights` is a
             path. None decides by the number of labels of the head in the file, which does not
             say their names: as many as `label_names`, or as the labels of the data set.
+        multi_label: Whether a text may have several of your `label_names`, or none, see
+            `keras_attn.tasks.MultiLabelTextClassifier`.
         **overrides: Settings of the architecture to change, such as `attention="none"`.
 
     Returns:
@@ -82,22 +85,28 @@ def build(
         )
     entry = registry.describe(name)
     labels = _requested_labels(entry, label_names, num_classes)
+    if multi_label and labels is None:
+        raise ValueError(
+            "`multi_label` is for labels of your own: pass `label_names` too. Received: "
+            f"multi_label={multi_label!r} without `label_names`."
+        )
     recipe = entry.recipe
     settings = recipe.preprocessing if weights is not None else recipe.fresh_preprocessing
     arguments = _arguments(entry, settings, preprocessing or {}, overrides)
     dataset_labels = datasets.describe_dataset(entry.recipe.dataset).label_names
-    if labels is None or labels == dataset_labels or weights is None:
-        model = _new(entry.recipe, dataset_labels if labels is None else labels, arguments)
+    own = {**arguments, "multi_label": True} if multi_label else arguments  # for own labels
+    if labels is None or (labels == dataset_labels and not multi_label) or weights is None:
+        model = _new(entry.recipe, dataset_labels if labels is None else labels, own)
         if weights is not None:
             _load(model, entry, weights, overrides)
         return model
     if weights != "zoo":
-        own = _with_own_head(entry, weights, dataset_labels, labels, arguments, new_head)
-        if own is not None:
-            return own
+        whole = _with_own_head(entry, weights, dataset_labels, labels, own, new_head)
+        if whole is not None:
+            return whole
     trained = _new(entry.recipe, dataset_labels, arguments)
     digest = _load(trained, entry, weights, overrides)
-    return _with_new_head(trained, entry, digest, labels, arguments)
+    return _with_new_head(trained, entry, digest, labels, own)
 
 
 def _with_own_head(

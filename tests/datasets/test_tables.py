@@ -342,3 +342,57 @@ def test_a_file_becomes_a_data_set(write):
         "test": 4,
     }
     assert np.bincount(dataset["test"].labels).tolist() == [2, 2]
+
+
+SEVERAL = [
+    ("Rain stopped the match.", "sport|weather"),
+    ("A goal.", " sport "),
+    ("Nothing at all.", ""),
+    ("A goal. ", "weather | sport"),
+    ("Frost.", "weather||weather"),
+]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_cell_may_hold_several_labels(write, suffix):
+    rows = [*SEVERAL, ("Frost.", "weather")]
+    if suffix == "jsonl":
+        rows = [(text, [name.strip() for name in cell.split("|")]) for text, cell in rows]
+        content = as_json(rows)
+    else:
+        content = as_csv(rows, *(["text\tlabel", "\t"] if suffix == "tsv" else []))
+    table = datasets.read_texts(write(content, f"mine.{suffix}"), label_separator="|")
+    assert table.multi_label
+    assert table.texts == ("Rain stopped the match.", "Nothing at all.", "Frost.")
+    assert table.labels == (("sport", "weather"), (), ("weather",))
+    assert table.label_names == ("sport", "weather")
+    assert table.account.examples == {"sport": 1, "weather": 2}
+    assert "1.00 labels per text; 1 texts without labels." in table.account.notes
+    assert {key.split()[0]: part.count for key, part in table.account.skipped.items()} == {
+        "contradictory": 2,
+        "exact": 1,
+    }
+
+
+def test_several_labels_are_split_and_checked(write):
+    rows = [(f"Text {n}.", ["a", "b", "a|b", "", "b|c"][n % 5]) for n in range(50)]
+    table = datasets.read_texts(write(as_csv(rows), "mine.csv"), label_separator="|")
+    dataset = datasets.split_table(table)
+    assert dataset.multi_label and {name: len(s) for name, s in dataset.items()} == {
+        "train": 40, "validation": 5, "test": 5,
+    }  # fmt: skip
+    for split in dataset.values():
+        assert split.labels.shape == (len(split), 3)
+        for text, row in zip(split.texts, split.labels, strict=True):
+            names = dict(rows)[text].split("|")
+            assert [name in names for name in "abc"] == row.astype(bool).tolist()
+    assert all(dataset[name].labels.any(axis=0).all() for name in dataset)
+    kept = datasets.read_texts(
+        write(as_csv(rows), "mine.csv"), label_separator="|", label_names=["b", "a"]
+    )
+    assert len(kept) == 40 and kept.labels[2] == ("b", "a")
+    single = datasets.read_texts(write(as_csv([(t, "a") for t, _ in rows]), "one.csv"))
+    with pytest.raises(ValueError, match="both be read with `label_separator`"):
+        datasets.split_table(table, test_data=single)
+    with pytest.raises(ValueError, match=r"`label_separator` must be .*Received: ','"):
+        datasets.read_texts(write(as_csv(rows), "mine.csv"), label_separator=",")

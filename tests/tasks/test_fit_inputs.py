@@ -393,4 +393,7 @@ def test_answers_take_several_inputs_and_not_one(models, task):
 
 
 def test_every_task_has_a_model_here(models):
-    assert {model.description.name for model in models.values()} == set(tasks.BUILT_IN)
+    names = {model.description.name for model in models.values()}
+    assert names == set(tasks.BUILT_IN) - {
+        "multi_label_text_classification"
+    }  # it has its own tests

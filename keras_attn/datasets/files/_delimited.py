@@ -78,7 +78,9 @@ def read_delimited(
     else:
         width = Counter(len(record.fields) for record in records).most_common(1)[0][0]
     text, label = _find_columns(path, names if header else None, width, columns, names)
-    rows = [_make_row(record, width, text, label, header) for record in records]
+    rows = [
+        _make_row(record, width, text, label, header, options.label_separator) for record in records
+    ]
     notes = [_describe(delimiter, quoting, header, names, columns, text, label)]
     notes += _warn_of_quotes(records, rows, quoting)
     return Rows(rows, tuple(notes))
@@ -174,13 +176,15 @@ def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
     return records
 
 
-def _make_row(record: Record, width: int, text: int, label: int, header: bool) -> Row:
+def _make_row(
+    record: Record, width: int, text: int, label: int, header: bool, label_separator: str | None
+) -> Row:
     fields = record.fields
     if any(map(is_undecodable, fields)):
         return Row(record.line, problem=UNDECODABLE)
     if len(fields) != width:
         return Row(record.line, problem=RAGGED if header else RAGGED_HEADERLESS)
-    return make_row(record.line, fields[text], fields[label])
+    return make_row(record.line, fields[text], fields[label], label_separator)
 
 
 def _number(column: str | int) -> int | None:

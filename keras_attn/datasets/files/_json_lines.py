@@ -1,5 +1,6 @@
 """Reading of tables with a JSON object per line."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -18,7 +19,9 @@ from keras_attn.datasets.files._rows import (
 )
 
 
-def read_json_lines(path: pathlib.Path, content: str, columns: Columns) -> Rows:
+def read_json_lines(
+    path: pathlib.Path, content: str, columns: Columns, label_separator: str | None = None
+) -> Rows:
     """Read the rows of a table with a JSON object per line.
 
     Raises:
@@ -55,15 +58,25 @@ def read_json_lines(path: pathlib.Path, content: str, columns: Columns) -> Rows:
             rows.append(Row(number, problem=MALFORMED))
             continue
         keys.update(dict.fromkeys(record))
-        rows.append(_make_row(number, record.get(text), record.get(label)))
+        rows.append(_make_row(number, record.get(text), record.get(label), label_separator))
     for name in names:
         if keys and name not in keys:
             find_column(path, list(keys), name, columns)
     return Rows(rows, ())
 
 
-def _make_row(line: int, text: Any, label: Any) -> Row:
+def _make_row(line: int, text: Any, label: Any, label_separator: str | None) -> Row:
+    if label_separator is not None and isinstance(label, list):
+        # A name in a list may hold the separator.
+        row = _make_row(line, text, "", label_separator)
+        if row.problem or any(isinstance(name, dict | list) for name in label):
+            return row if row.problem else Row(line, problem=MALFORMED)
+        names = tuple(filter(None, map(label_name, label)))
+        if any(map(is_undecodable, names)):
+            return Row(line, problem=UNDECODABLE)
+        return dataclasses.replace(row, labels=names)
     if isinstance(text, dict | list) or isinstance(label, dict | list):
         return Row(line, problem=MALFORMED)
     # An escape such as \u0000 gives an undecodable row.
-    return make_row(line, *(v if isinstance(v, str) else label_name(v) for v in (text, label)))
+    text, label = (v if isinstance(v, str) else label_name(v) for v in (text, label))
+    return make_row(line, text, label, label_separator)

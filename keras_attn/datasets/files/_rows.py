@@ -22,12 +22,14 @@ class Row:
         line: Number of the line where it starts, counted from 1.
         text: Its text.
         label: Its label.
+        labels: Its labels, if it may have several or none.
         problem: Why it cannot be used, or None.
     """
 
     line: int
     text: str = ""
     label: str = ""
+    labels: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -58,21 +60,27 @@ class Format:
         quoting: Whether fields with delimiters, quotes or line breaks are in quotes.
         header: Whether the first row holds the names of the columns.
         encoding: Encoding, as Python names it.
+        label_separator: Separator of the labels of a text, which may have several or none; None for
+            exactly one label.
     """
 
     delimiter: str | None = None
     quoting: bool | None = None
     header: bool | None = None
     encoding: str | None = None
+    label_separator: str | None = None
 
 
-def make_row(line: int, text: str, label: str) -> Row:
-    """Return the row of a text and its label."""
+def make_row(line: int, text: str, label: str, label_separator: str | None = None) -> Row:
+    """Return the row of a text and its label, or its labels if there is a separator of them."""
     if _UNUSABLE.search(text) or _UNUSABLE.search(label):
         return Row(line, problem=UNDECODABLE)
     text, label = text.strip(), label.strip()
     if not text:
         return Row(line, problem=EMPTY)
+    if label_separator is not None:
+        labels = (name.strip() for name in label.split(label_separator))
+        return Row(line, text, labels=tuple(filter(None, labels)))
     if not label:
         return Row(line, problem=NO_LABEL)
     return Row(line, text, label)

@@ -36,7 +36,7 @@ def read_rows(path: pathlib.Path, columns: Columns, options: Format) -> Rows:
         raise FileNotFoundError(f"There is no table {str(path)!r}.")
     content, encoding = decode_file(path, options.encoding)
     if suffix in JSON_LINES:
-        result = read_json_lines(path, content, columns)
+        result = read_json_lines(path, content, columns, options.label_separator)
     else:
         delimiter = options.delimiter or DELIMITERS[suffix]
         result = read_delimited(path, content, columns, delimiter, options)
@@ -104,6 +104,16 @@ def _check_options(path: pathlib.Path, columns: Columns, options: Format) -> Non
         raise ValueError(
             "`delimiter` is one character, no quote and no line end, for .csv, .tsv and .txt "
             f"files. Received: {delimiter!r} for {str(path)!r}."
+        )
+    separator = options.label_separator
+    if separator is not None and (
+        not isinstance(separator, str)
+        or not separator.strip(" \r\n")
+        or (not is_json and separator == (delimiter or DELIMITERS[path.suffix.lower()]))
+    ):
+        raise ValueError(
+            "`label_separator` must be a string other than white space and the delimiter, such as "
+            f"'|', which separates the labels of a text. Received: {separator!r} for {str(path)!r}."
         )
     for name in ("quoting", "header"):
         value = getattr(options, name)

@@ -1,10 +1,12 @@
 """Reading and splitting of your own tables of labelled texts."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ CONTRADICTORY = "contradictory (the same text with different labels; all of them
 
 @dataclasses.dataclass(frozen=True)
 class TextTable:
-    """Distinct texts, each with the name of its label.
+    """Distinct texts, each with the name of its label, or with the names of all its labels.
 
     Texts that differ only in spelling conventions count as equal (see
     `keras_attn.datasets.pairs.sentence_key`): most models cannot distinguish them.
@@ -37,9 +39,11 @@ class TextTable:
     Attributes:
         name: Name of the data set that `split_table` returns.
         texts: The texts.
-        labels: The name of the label of each text.
+        labels: The name of the label of each text; if it may have several or none, a tuple of
+            names, in the order of `label_names`.
         label_names: The names of all labels; `read_texts` finds them in the file.
         account: The rows that were kept and skipped.
+        multi_label: Whether a text may have several labels, or none.
 
     Raises:
         ValueError: A text occurs twice, a text has no label, or a label is not in
@@ -48,9 +52,10 @@ class TextTable:
 
     name: str
     texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Any, ...]
     label_names: tuple[str, ...]
     account: TableAccount
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
@@ -63,11 +68,16 @@ class TextTable:
                 "A table's texts must differ, or one could be trained on and tested on. "
                 "Received some twice; `read_texts` keeps each once."
             )
-        if others := set(self.labels) - set(self.label_names):
+        if others := set(self.names) - set(self.label_names):
             raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the labels of all texts, in a row."""
+        return tuple(itertools.chain(*self.labels)) if self.multi_label else self.labels
 
 
 def read_texts(
@@ -80,6 +90,7 @@ def read_texts(
     header: bool | None = None,
     encoding: str | None = None,
     label_names: Sequence[str] | None = None,
+    label_separator: str | None = None,
 ) -> TextTable:
     r"""Read a table of labelled texts, and report every row that is skipped.
 
@@ -110,6 +121,9 @@ def read_texts(
         encoding: Encoding of the file. None means UTF-8, or what its byte order mark says.
         label_names: The labels to keep, in the order of their indices; None means all labels
             of the file, sorted.
+        label_separator: Separator of the labels of a text, such as `"|"`, where a text may have
+            several labels, or none: an empty or missing label. JSON lines may also hold a list of
+            labels. None means exactly one label per text.
 
     Returns:
         The rows that were kept, with the account of all rows.
@@ -135,17 +149,25 @@ def read_texts(
     path = pathlib.Path(path)
     names = None if label_names is None else check_names(label_names)
     columns = Columns(text_column, label_column)
-    rows, notes = read_rows(path, columns, Format(delimiter, quoting, header, encoding))
-    kept, skipped = _select_rows(rows, names)
-    counts = Counter(row.label for row in kept)
+    options = Format(delimiter, quoting, header, encoding, label_separator)
+    rows, notes = read_rows(path, columns, options)
+    multi_label = label_separator is not None
+    kept, skipped = _select_rows(rows, names, multi_label)
+    counts = Counter(itertools.chain(*(row.labels for row in kept)))
     all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
     examples = {name: counts[name] for name in all_names}
-    notes += _warn_of_header(kept, counts)
+    if multi_label:
+        unlabelled = sum(not row.labels for row in kept)
+        mean = counts.total() / max(1, len(kept))
+        notes += (f"{mean:.2f} labels per text; {unlabelled:,} texts without labels.",)
+    else:
+        notes += _warn_of_header(kept, counts)
     account = TableAccount(str(path), len(rows), len(kept), skipped, examples, notes=notes)
     if not kept:
         raise ValueError(f"{path} has no row that can be used.\n{account}")
     texts = tuple(row.text for row in kept)
-    return TextTable(path.stem, texts, tuple(row.label for row in kept), all_names, account)
+    labels: tuple[Any, ...] = tuple(row.labels if multi_label else row.label for row in kept)
+    return TextTable(path.stem, texts, labels, all_names, account, multi_label)
 
 
 def check_names(label_names: Sequence[str]) -> dict[str, str]:
@@ -183,22 +205,24 @@ def _warn_of_header(kept: Sequence[Row], counts: Counter[str]) -> tuple[str, ...
 
 
 def _select_rows(
-    rows: Sequence[Row], names: dict[str, str] | None
+    rows: Sequence[Row], names: dict[str, str] | None, multi_label: bool
 ) -> tuple[list[Row], dict[str, Skipped]]:
     """Return the rows to keep, with their labels by name, and the other rows by reason."""
     lines = defaultdict(list)
     valid = []
     labels_of = defaultdict(set)
+    order = {name: index for index, name in enumerate(names or ())}
     for row in rows:
-        label = label_name(row.label)
+        labels = set(map(label_name, row.labels if multi_label else (row.label,)))
         if row.problem:
             lines[row.problem].append(row.line)
-        elif names is not None and label not in names:
+        elif names is not None and not labels <= set(names):
             lines[UNKNOWN_LABEL].append(row.line)
         else:
-            label = label if names is None else names[label]
-            valid.append(dataclasses.replace(row, label=label))
-            labels_of[sentence_key(row.text)].add(label)
+            ordered = sorted(labels) if names is None else sorted(labels, key=order.__getitem__)
+            own = tuple(name if names is None else names[name] for name in ordered)
+            valid.append(dataclasses.replace(row, label="" if multi_label else own[0], labels=own))
+            labels_of[sentence_key(row.text)].add(own)
     kept = []
     seen: dict[str, str] = {}
     for row in valid:
@@ -230,7 +254,8 @@ def split_table(
     table.
 
     Args:
-        table: The table, see `read_texts`.
+        table: The table, see `read_texts`. A text with several labels counts for the least frequent
+            of them.
         validation: Fraction of the examples of each label in the validation split. [default: 0.1]
         test: Fraction of the examples of each label in the test split; 0 for no test split.
             [default: 0.1]
@@ -261,19 +286,26 @@ def split_table(
     fractions = held_out_fractions(
         validation, test, validation_data is not None, test_data is not None
     )
-    if len(set(table.labels)) < 2:
+    if len(set(table.names)) < 2:
+        only = f"only the label {table.names[0]!r}" if table.names else "none"
         raise ValueError(
-            "A classifier needs examples of two labels at least, and the table has only the "
-            f"label {table.labels[0]!r}.\n{table.account}"
+            f"A classifier needs examples of two labels at least, and the table has {only}.\n"
+            f"{table.account}"
         )
     whole = make_text_split(table, table.label_names)
-    rows = stratified_rows(whole.labels, len(table.label_names), *fractions, seed)
+    strata = _rarest_labels(whole.labels) if table.multi_label else whole.labels
+    rows = stratified_rows(strata, len(table.label_names) + table.multi_label, *fractions, seed)
     splits = {name: whole.take(part) for name, part in rows.items()}
     for name, other in given.items():
         if other is not None:
-            check_labels(f"{name}_data", other.labels, table.label_names)
+            if other.multi_label != table.multi_label:
+                raise ValueError(
+                    f"`table` and `{name}_data` must both be read with `label_separator`, or both "
+                    f"without. Received: {table.multi_label} and {other.multi_label}."
+                )
+            check_labels(f"{name}_data", other.names, table.label_names)
             splits[name] = make_text_split(other, table.label_names)
-    return combine_splits(
+    dataset = combine_splits(
         table.name,
         table.label_names,
         splits,
@@ -281,10 +313,22 @@ def split_table(
         [name for name, other in given.items() if other is not None],
         "texts",
     )
+    return dataclasses.replace(dataset, multi_label=table.multi_label)
+
+
+def _rarest_labels(labels: np.ndarray) -> np.ndarray:
+    """Return for each row of a multi-hot array `(N, C)` its least frequent label, or `C`."""
+    frequencies = np.where(labels > 0, labels.sum(axis=0), len(labels) + 1)
+    return np.where(labels.any(axis=1), frequencies.argmin(axis=1), labels.shape[1])
 
 
 def make_text_split(table: TextTable, label_names: Sequence[str]) -> TextSplit:
     """Return all rows of a table, with labels as indices into `label_names`."""
     index = {name: number for number, name in enumerate(label_names)}
-    labels = np.array([index[label] for label in table.labels], "int32")
+    if table.multi_label:
+        labels = np.zeros((len(table), len(label_names)), "int32")
+        for row, names in enumerate(table.labels):
+            labels[row, [index[name] for name in names]] = 1
+    else:
+        labels = np.array([index[label] for label in table.labels], "int32")
     return TextSplit(np.array(table.texts, dtype=object), labels)

@@ -102,8 +102,8 @@ def page(explanation: Explanation) -> str:
 
 def _heading(explanation: Explanation) -> str:
     answer = explanation.answer
-    heading = f"Answer: {answer.label} ({answer.score:.3f})"
-    if explanation.label != answer.label:
+    heading = f"Answer: {answer.summary}"
+    if explanation.label != getattr(answer, "label", None):
         score = answer.probabilities[explanation.label]
         heading += f". Explained: {explanation.label} ({score:.3f})"
     return heading

@@ -1,6 +1,6 @@
 """The answers of a text classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,11 @@ class TextClassification(NamedTuple):
         """The number of known words, of all words, and what they are called."""
         return self.known_words, self.words, "words"
 
+    @property
+    def summary(self) -> str:
+        """The label and its score."""
+        return f"{self.label} ({self.score:.3f})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as a dictionary that can be written as JSON."""
         return self._asdict()
@@ -38,6 +43,50 @@ class TextClassification(NamedTuple):
     def to_columns(self, top: int = 3) -> dict[str, str]:
         """Return label, score, the next labels and the known words as cells of a table row."""
         return {**label_columns(self, top), "known": f"{self.known_words}/{self.words}"}
+
+
+class MultiLabelTextClassification(NamedTuple):
+    """The answer of a text classifier whose texts may have several labels, or none.
+
+    Attributes:
+        labels: The labels with a probability of at least 0.5, in the order of the label names.
+        probabilities: The probability of every label; they do not sum to 1.
+        words: Number of words that are read of the text, punctuation marks included.
+        known_words: Number of those that are in the vocabulary.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+    words: int
+    known_words: int
+
+    @property
+    def coverage(self) -> tuple[int, int, str]:
+        """The number of known words, of all words, and what they are called."""
+        return self.known_words, self.words, "words"
+
+    @property
+    def summary(self) -> str:
+        """The labels with their probabilities, the most probable first."""
+        return self._listed(self.labels) or "no label"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as a dictionary that can be written as JSON."""
+        return {**self._asdict(), "labels": list(self.labels)}
+
+    def to_columns(self, top: int = 3) -> dict[str, str]:
+        """Return the labels, the next ones up to `top`, and the known words as table cells."""
+        others = set(self.probabilities) - set(self.labels)
+        ranked = sorted(others, key=lambda name: -self.probabilities[name])
+        return {
+            "labels": self.summary,
+            "also": self._listed(ranked[: max(0, top - len(self.labels))]),
+            "known": f"{self.known_words}/{self.words}",
+        }
+
+    def _listed(self, names: Iterable[str]) -> str:
+        ranked = sorted(names, key=lambda name: -self.probabilities[name])
+        return ", ".join(f"{name} ({self.probabilities[name]:.3f})" for name in ranked)
 
 
 def text_answers(

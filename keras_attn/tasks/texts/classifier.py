@@ -22,9 +22,12 @@ from keras_attn.tasks._batches import (
     check_elements,
     with_rank,
 )
+from keras_attn.tasks._class_weights import ClassificationTraining, class_weights
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
 from keras_attn.tasks.classification import (
+    SEVERAL_LABELS,
+    classification_objective,
     cross_entropy,
     serving_outputs,
 )
@@ -34,9 +37,14 @@ from keras_attn.tasks.texts.answers import TextClassification, text_answers
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.fitting import TextFitting
-from keras_attn.tasks.texts.naive_bayes import held_out_ratios, log_count_ratios, ngram_counts
+from keras_attn.tasks.texts.naive_bayes import (
+    document_counts,
+    held_out_ratios,
+    log_count_ratios,
+    ngram_counts,
+)
 from keras_attn.tasks.texts.training_data import TextTrainingData
-from keras_attn.tasks.training_data import TrainingData
+from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.text import NGramEncoder
 
 NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
@@ -188,28 +196,34 @@ class TextClassifier(TextFitting):
         self._check_adaptable()
         texts = as_texts(texts)
         labels = self._check_labels(texts, labels)
-        missing = sorted(set(range(len(self.label_names))) - set(labels.tolist()))
+        missing = [
+            repr(name)
+            for name, count in zip(self.label_names, self._texts_by_label(labels), strict=True)
+            if not count
+        ]
         if missing:
             raise ValueError(
-                "`adapt` needs texts of every label. Received: none of "
-                f"{', '.join(repr(self.label_names[index]) for index in missing)}."
+                f"`adapt` needs texts of every label. Received: none of {', '.join(missing)}."
             )
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
         layer = models.ngram_embedding(self.network)
         num_folds = NUM_FOLDS if self._has_fixed_ratios else 1
         folds = self.encoder.folds(texts, num_folds).numpy()
-        counts = ngram_counts(
-            encoded, layer.vocabulary_sizes, len(self.label_names), folds, num_folds
-        )
+        sizes = layer.vocabulary_sizes
+        counts = ngram_counts(encoded, sizes, len(self.label_names), folds, num_folds)
+        documents, all_documents = None, None
+        if self.multi_label:
+            documents = document_counts(encoded, sizes, folds, num_folds)
+            all_documents = [count.sum(axis=0) for count in documents]
         num_ngrams = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
         # Fixed features are not trained further, and held-out ratios have no need of smoothing.
         smoothing = 1.0 if self._has_fixed_ratios else self.ratio_smoothing
         totals = [count.sum(axis=0) for count in counts]
-        ratios = log_count_ratios(totals, num_ngrams, smoothing)
+        ratios = log_count_ratios(totals, num_ngrams, smoothing, all_documents)
         held_out: list[Any] = [None] * len(ratios)
         if self._has_fixed_ratios:
-            held_out = held_out_ratios(counts, num_ngrams)
+            held_out = held_out_ratios(counts, num_ngrams, documents)
         for order, (ratio, fold_ratios) in enumerate(zip(ratios, held_out, strict=True)):
             layer.assign(order, ratio, fold_ratios)
         self.train_function = None  # a traced function would use the previous ratios
@@ -217,6 +231,16 @@ class TextClassifier(TextFitting):
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TextTrainingData:
         """Return training and validation texts as batches of ids, see `Task.training_data`."""
         return TextTrainingData(self, dataset, recipe)
+
+    def objective(self, training: ClassificationTraining, labels: np.ndarray) -> Objective:
+        """Return the loss and the metric of a training run.
+
+        Args:
+            training: The section `training` of the recipe.
+            labels: The labels of the training texts.
+        """
+        weights = class_weights(training.class_weights, labels, self.label_names)
+        return classification_objective(training.label_smoothing, weights)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
         """Calibrate the scores on the validation texts.
@@ -409,10 +433,14 @@ class TextClassifier(TextFitting):
             encoded = self.encode(inputs[start : start + batch_size])
             counts = self.encoder.count_words(encoded.ragged_ids())
             logits = self.logits(encoded, batch_size)
-            answers += text_answers(
-                self.label_names, softmax(logits), *(count.numpy() for count in counts)
-            )
+            answers += self._text_answers(logits, *(count.numpy() for count in counts))
         return answers
+
+    def _text_answers(
+        self, logits: np.ndarray, words: np.ndarray, known_words: np.ndarray
+    ) -> list[Any]:
+        """Return the answer for each row of logits `(N, C)`."""
+        return text_answers(self.label_names, softmax(logits), words, known_words)
 
     def explain(self, text: str, label: str | None = None) -> TextExplanation:
         """Explain an answer by the attention weight and the effect of each word.
@@ -478,16 +506,20 @@ class TextClassifier(TextFitting):
 
         It includes normalization, tokenization, vocabulary and calibration.
         """
-        import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
             ids = self.encoder.lookup(self.encoder.words(texts))
             words, known_words = self.encoder.count_words(ids)
-            probabilities = tf.nn.softmax(self(self.encoder.dense(ids), training=False))
-            outputs = serving_outputs(self.label_names, probabilities)
+            outputs = self._serving_outputs(self(self.encoder.dense(ids), training=False))
             return {**outputs, "words": words, "known_words": known_words}
 
         return serve
+
+    def _serving_outputs(self, logits: Any) -> dict[str, Any]:
+        """Return the named outputs of a SavedModel for logits `(B, C)`, in TensorFlow."""
+        import tensorflow as tf
+
+        return serving_outputs(self.label_names, tf.nn.softmax(logits))
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the vocabulary to `vocabulary.txt`, with one n-gram per line."""
@@ -534,12 +566,16 @@ class TextClassifier(TextFitting):
         ids = self.encoder.in_fold(texts.ids, word_folds).numpy()
         return EncodedTexts(ids, texts.row_splits, texts.labels)
 
+    def _texts_by_label(self, labels: np.ndarray) -> np.ndarray:
+        """Return the number of texts of each label `(C,)`."""
+        return np.bincount(labels, minlength=len(self.label_names))
+
     def _check_labels(self, texts: Any, labels: Any) -> np.ndarray:
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
                 f"There must be one label per text. Received: {len(texts)} texts, labels of shape "
-                f"{indices.shape}."
+                f"{indices.shape}. {SEVERAL_LABELS}"
             )
         if len(indices) and indices.dtype.kind not in "iu":
             raise ValueError(

@@ -1,11 +1,12 @@
 """Description of text classification. Imports no Keras."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from keras_attn.recipes import (
+    Metric,
     Recipe,
     Section,
     Signature,
@@ -13,10 +14,16 @@ from keras_attn.recipes import (
     TensorInfo,
     register_task,
 )
+from keras_attn.recipes.figures import Run
 from keras_attn.recipes.recipe import Count, Positive
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
+
+F1_MICRO = Metric("f1_micro", "F1 (micro)", " %", 100.0)
+F1_MACRO = Metric("f1_macro", "F1 (macro)", " %", 100.0)
+EXACT_MATCH = Metric("exact_match", "exact match", " %", 100.0)
+BINARY_ACCURACY = Metric("binary_accuracy", "binary accuracy", " %", 100.0)
 
 
 class Text(Section):
@@ -59,7 +66,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
     name = "text_classification"
     model = "keras_attn.tasks.texts.classifier:TextClassifier"
     example, examples = "text", "texts"
-    keywords = ("sentiment", "topics")
+    keywords: ClassVar[tuple[str, ...]] = ("sentiment", "topics")
     recipe: ClassVar[type[Recipe]] = TextRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "texts in UTF-8"),),
@@ -71,6 +78,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
     )
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
     table = TextTableReader()
+    multi_label_task: ClassVar[str | None] = "multi_label_text_classification"
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_texts(recipe, train)
@@ -83,4 +91,37 @@ class TextClassificationDescription(cards.ClassificationDescription):
         return compare_with_linear(model, dataset, metrics["test"]["accuracy"])
 
 
+class MultiLabelDescription(TextClassificationDescription):
+    """Classification of a text by a set of labels, of which it may have several, or none."""
+
+    name = "multi_label_text_classification"
+    model = "keras_attn.tasks.texts.multi_label:MultiLabelTextClassifier"
+    keywords = ("multi_label",)
+    primary_metric = F1_MICRO
+    metrics = (F1_MICRO, F1_MACRO, EXACT_MATCH, BINARY_ACCURACY, cards.LOSS)
+    signature = Signature(
+        TextClassificationDescription.signature.inputs,
+        (
+            TensorInfo("probabilities", "float32", ("B", "C"), "of each label, in their order"),
+            *TextClassificationDescription.signature.outputs[len(cards.OUTPUTS) :],
+        ),
+    )
+    usage = 'classify("The match was rained off.")  # labels, probabilities'
+    multi_label_task = None
+
+    def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        return {
+            **TaskDescription.metric_columns(self, metrics),
+            "calibration error": cards.CALIBRATION_ERROR.format(metrics["calibration_error"]),
+            "examples": f"{metrics['examples']:,}",
+        }
+
+    def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+        return TaskDescription.card_results(self, recipe, runs)
+
+    def compare(self, model: Any, dataset: Any, metrics: Mapping[str, Any]) -> str | None:
+        return "No comparison with a linear classifier: there is none for several labels per text."
+
+
 DESCRIPTION: TaskDescription = register_task(TextClassificationDescription())
+MULTI_LABEL_DESCRIPTION: TaskDescription = register_task(MultiLabelDescription())

@@ -18,7 +18,7 @@ from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks.texts import _rendering
-from keras_attn.tasks.texts.answers import TextClassification
+from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,13 +37,15 @@ class TextExplanation:
     """Attention weight and effect of each word of a text for one label.
 
     The log-odds of a label are the logarithm of its probability over the sum of all other
-    probabilities. The value of an n-gram of several words is split evenly over its words.
+    probabilities; where a text may have several labels, over the probability that it does not have
+    this one. The value of an n-gram of several words is split evenly over its words.
 
     Notebooks and `rich.print` can display the explanation.
 
     Attributes:
         label: The explained label.
-        answer: The classifier's answer.
+        answer: The classifier's answer, a `MultiLabelTextClassification` where a text may have
+            several labels.
         tokens: The `T` words of the text that the network reads, see
             `keras_attn.text.NGramEncoder.words`. Long texts are shortened.
         attention: Float array `(T,)`, the weights of the network's pooling layer `"attention"`,
@@ -58,7 +60,7 @@ class TextExplanation:
     """
 
     label: str
-    answer: TextClassification
+    answer: TextClassification | MultiLabelTextClassification
     tokens: tuple[str, ...]
     attention: np.ndarray | None
     gradient_times_input: np.ndarray
@@ -124,7 +126,8 @@ def explain_text(
     if label is not None and label not in classifier.label_names:
         raise ValueError(unknown("label", label, classifier.label_names))
     answer = classifier.classify(text)
-    label = answer.label if label is None else label
+    if label is None:
+        label = max(answer.probabilities, key=lambda name: answer.probabilities[name])
     index = classifier.label_names.index(label)
     words = classifier.encoder.words([text]).values
     tokens = tuple(word.decode() for word in words.numpy())
@@ -184,7 +187,7 @@ def _attention_and_gradient(
     """Return attention, or None, and gradient times input of each word."""
     length, orders = len(words), len(classifier.encoder.orders)
     if classifier not in _traced:
-        _traced[classifier] = _trace_pass(classifier.network, classifier.temperature, orders)
+        _traced[classifier] = _trace_pass(classifier, orders)
     ids = classifier.encoder.dense(classifier.encoder.lookup(_rows(words[None])))
     scores, contributions = _traced[classifier](ids, index)
     gradient = over_words(contributions.numpy()[:length].astype("float64"))
@@ -196,13 +199,16 @@ def _attention_and_gradient(
     return over_words(weights.reshape(positions, -1)[:length]), gradient
 
 
-def _trace_pass(network: keras.Model, temperature: Any, orders: int) -> Callable[..., Any]:
+def _trace_pass(classifier: "TextClassifier", orders: int) -> Callable[..., Any]:
     """Return a function of ids `(1, T, G)` and a label's index, traced once for all lengths.
 
     The function returns the attention scores, or None, and gradient times input `(T, G)`.
     """
     import tensorflow as tf
 
+    # The traced function must not hold the classifier, whose key in `_traced` is weak.
+    network, temperature = classifier.network, classifier.temperature
+    multi_label = classifier.multi_label
     pooling = models.attention_pooling(network)
     embeddings = [layer for layer in network.layers if isinstance(layer, NGramEmbedding)]
     parts = {"features": [layer.output for layer in embeddings], "logits": network.output}
@@ -224,8 +230,10 @@ def _trace_pass(network: keras.Model, temperature: Any, orders: int) -> Callable
                 tape.watch([table.value for table in layer.variables])
             outputs = model(ids, training=False)
             logits = tf.cast(outputs["logits"][0], tf.float32) / temperature
-            others = tf.where(tf.range(len(logits)) == index, -np.inf, logits)
-            log_odds = logits[index] - tf.reduce_logsumexp(others)
+            log_odds = logits[index]
+            if not multi_label:
+                others = tf.where(tf.range(len(logits)) == index, -np.inf, logits)
+                log_odds -= tf.reduce_logsumexp(others)
         gradients = tape.gradient(log_odds, outputs["features"])
         contributions = sum(
             _per_order(layer, gradient * features, orders)
@@ -273,6 +281,8 @@ def _log_odds(classifier: "TextClassifier", words: Tensor, index: int) -> np.nda
     # Use the compiled call, as `classify` does: recurrent networks are slow without it.
     logits = classifier.predict_on_batch(encoder.dense(encoder.lookup(_rows(words))))
     logits = np.asarray(logits, "float64")
+    if classifier.multi_label:
+        return logits[:, index]
     others = np.delete(logits, index, axis=-1)
     return logits[:, index] - np.logaddexp.reduce(others, axis=-1)
 

@@ -33,7 +33,7 @@ MIN_STEPS, MAX_EPOCHS = 300, 30  # a small training split is read more often
 class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
-    options = ("text_column", "label_column", *TABLE_OPTIONS)
+    options = ("text_column", "label_column", "label_separator", *TABLE_OPTIONS)
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return no options: texts are read alike for every model."""
@@ -51,8 +51,18 @@ class TextTableReader:
         """Return all rows, with labels as indices into the model's label names.
 
         Raises:
-            ValueError: The table has a label that the model does not have.
+            ValueError: The table has a label that the model does not have, or texts of several
+                labels for a model of one label per text, or the reverse.
         """
+        if table.multi_label != model.multi_label:
+            several, action = "exactly one label", "leave out"
+            if model.multi_label:
+                several, action = "any number of labels", "pass"
+            raise ValueError(
+                f"The model gives {several} per text: {action} `label_separator` "
+                f"(--label-separator). Received: {table.account.path}, read "
+                f"{'with' if table.multi_label else 'without'} it."
+            )
         return datasets.TextSplit(
             np.array(table.texts, dtype=object),
             label_indices(
@@ -76,7 +86,8 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     values, notes = recipe.model_dump(), []
     examples = len(train)
     if recipe.architecture == "ngram_attention":
-        many_classes = len(np.unique(train.labels)) > 2
+        labels = train.labels
+        many_classes = (labels.shape[1] if labels.ndim == 2 else len(np.unique(labels))) > 2
         rate = LEARNING_RATE_OF_MANY_CLASSES if many_classes else LEARNING_RATE
         values["optimizer"] = {"name": "adamw", "learning_rate": rate}
         values["schedule"] = {"decay": "linear", "final_fraction": 0.02}

@@ -8,8 +8,7 @@ from keras_attn.batching import EvaluationBatches, TextBatches, limit_batch_size
 from keras_attn.datasets import Dataset
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
-from keras_attn.tasks._class_weights import ClassificationTraining, class_weights
-from keras_attn.tasks.classification import classification_objective
+from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -33,10 +32,7 @@ class TextTrainingData(TrainingData):
         self.train = classifier.encode(train.texts, train.labels, training=True)
         self.validation = classifier.encode(validation.texts, validation.labels)
         assert isinstance(recipe.training, ClassificationTraining)
-        weights = class_weights(
-            recipe.training.class_weights, self.train.labels, classifier.label_names
-        )
-        self.objective = classification_objective(recipe.training.label_smoothing, weights)
+        self.objective = classifier.objective(recipe.training, self.train.labels)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return TextBatches(self.train, batch_size, seed=seed, epochs=epochs)
