@@ -33,6 +33,7 @@ from keras_attn.recipes import (
     change_recipe,
     describe_task,
     parse_change,
+    shorten_warmup,
 )
 from keras_attn.training.folder_lock import check_folder
 from keras_attn.training.interruption import handling_sigterm
@@ -180,6 +181,7 @@ def train(
         },
         fixed=("task", "dataset") if table["data"] is not None else ("task",),
     )
+    changed = shorten_warmup(entry.recipe, changed)
     recipe = change_recipe(entry.recipe, changed)
     recipe.settings(variant)  # raises if there is no such variant
     seed = recipe.training.seeds[0] if seed is None else seed

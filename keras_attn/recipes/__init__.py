@@ -1,6 +1,11 @@
 """Recipes, and descriptions of the tasks they are for. Imports no Keras."""
 
-from keras_attn.recipes.changes import change_recipe, parse_change, recipe_to_toml
+from keras_attn.recipes.changes import (
+    change_recipe,
+    parse_change,
+    recipe_to_toml,
+    shorten_warmup,
+)
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.reading import load_recipe, parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
@@ -36,5 +41,6 @@ __all__ = [
     "parse_recipe",
     "recipe_to_toml",
     "register_task",
+    "shorten_warmup",
     "unregister_task",
 ]

@@ -73,6 +73,28 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     return parse_recipe(values)
 
 
+def shorten_warmup(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes with a shorter warm-up, if it would be longer than the training.
+
+    Args:
+        recipe: The recipe.
+        changes: Values by key, see `change_recipe`. A warm-up in them stays.
+
+    Example:
+
+    >>> from keras_attn import zoo
+    >>> recipe = zoo.describe("multi30k_en_de_transformer").recipe
+    >>> shorten_warmup(recipe, {"training.epochs": 1})
+    {'training.epochs': 1, 'schedule.warmup_epochs': 0.1}
+    """
+    epochs = changes.get("training.epochs")
+    if "schedule.warmup_epochs" in changes or not isinstance(epochs, int):
+        return dict(changes)
+    if not 0 < epochs < recipe.schedule.warmup_epochs:
+        return dict(changes)
+    return {**changes, "schedule.warmup_epochs": epochs / 10}
+
+
 def recipe_to_toml(recipe: Recipe) -> str:
     """Return a recipe as the text of a `recipe.toml`, without keys that equal their defaults."""
     values = recipe.model_dump(exclude_defaults=True)

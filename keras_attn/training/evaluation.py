@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_attn.datasets import Dataset
-from keras_attn.recipes import Recipe, change_recipe, describe_task
+from keras_attn.recipes import Recipe, change_recipe, describe_task, shorten_warmup
 from keras_attn.tasks import Task
 
 MIN_PATIENCE = 2  # epochs without improvement
@@ -71,6 +71,7 @@ def fit_recipe(
     changes = dict(changes or {})
     if epochs is not None:
         changes["training.epochs"] = epochs
+    changes = shorten_warmup(recipe, changes)
     length = change_recipe(recipe, changes).training.epochs
     patience = max(MIN_PATIENCE, round(length / 3))
     selection = {"training.keep": "best", "training.patience": patience}

@@ -20,3 +20,15 @@ def test_values_that_the_user_sets_are_not_adapted_and_decide_the_patience():
     assert not any("best on the validation split" in note for note in notes)
     with pytest.raises(recipes.RecipeError, match="epochs"):
         training.fit_recipe(recipe, texts, changes={"training.epochs": 0})
+
+
+def test_a_warmup_is_not_longer_than_the_training():
+    recipe = zoo.describe("multi30k_en_de_transformer").recipe
+    assert recipe.schedule.warmup_epochs > 1
+    assert recipes.shorten_warmup(recipe, {"training.epochs": 1})["schedule.warmup_epochs"] == 0.1
+    for changes in (
+        {},
+        {"training.epochs": 3},
+        {"training.epochs": 1, "schedule.warmup_epochs": 1},
+    ):
+        assert recipes.shorten_warmup(recipe, changes) == changes

@@ -117,7 +117,7 @@ def check_channels(shape: Any, received: str) -> None:
 
 
 def check_values(images: np.ndarray) -> None:
-    """Raise for what `fit` and `logits` do not take: `check_images`, and floats in 0..1."""
+    """Raise for what `fit` and `logits` do not take: `check_images`, and floats out of range."""
     if images.dtype.kind != "f" or images.ndim != 4 or images.shape[-1] != 3:
         check_images(images)
         return
@@ -128,6 +128,11 @@ def check_values(images: np.ndarray) -> None:
             "Images must have values in 0..255. Received: floats from "
             f"{images.min():.3g} to {images.max():.3g}. Convert floats in 0..1 with "
             "images * 255, and pass images that are not standardized."
+        )
+    if images.max(initial=0.0) > 256.0:
+        raise ValueError(
+            f"Images must have values in 0..255. Received: floats up to {images.max():.6g}. Divide "
+            "images of 16 bits by 257; clip what resizing has added with np.clip(images, 0, 255)."
         )
 
 

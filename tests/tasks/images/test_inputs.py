@@ -315,3 +315,11 @@ def test_a_group_of_large_images_is_resized_before_the_next_image_is_read(model,
     monkeypatch.setattr(classifier, "GROUP_PIXELS", 40 * 24 - 1)
     model.preprocess_inputs(images)
     assert events == ["read", "read", 1, "read", 1, 1]
+
+
+@pytest.mark.parametrize(("value", "match"), [(300.0, "floats up to 300"), (6e4, "16 bits")])
+def test_floats_above_255_are_refused(model, value, match):
+    x = np.full((2, 8, 8, 3), value, "float32")
+    for use in (model.logits, lambda x: model.fit(x, LABELS[:2], verbose=0)):
+        with pytest.raises(ValueError, match=match):
+            use(x)
