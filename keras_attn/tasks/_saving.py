@@ -33,7 +33,7 @@ class SaveableModel(keras.Model):
     def __init__(self, *, initialized_from: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
-        self._has_trained_weights = False
+        self._has_loaded_weights = False
         self._loads_optimizer = False
 
     def get_config(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class SaveableModel(keras.Model):
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
-        self._has_trained_weights = True
+        self._has_loaded_weights = True
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Load weights, as `keras.Model.load_weights` does."""

@@ -188,7 +188,7 @@ class Task(SaveableModel):
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what trained weights depend on."""
-        if self.initialized_from is not None or (self._has_trained_weights and self._is_adapted):
+        if self.initialized_from is not None or (self._has_loaded_weights and self._is_adapted):
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
@@ -305,9 +305,7 @@ class Task(SaveableModel):
             if kwargs.get("validation_data") is None:
                 examples = math.floor(examples * (1.0 - kwargs.get("validation_split", 0.0)))
             check_first_batch(self, examples, batch_size)
-        history = super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
-        self._has_trained_weights = True
-        return history
+        return super().fit(**arguments, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any

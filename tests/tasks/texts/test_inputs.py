@@ -131,12 +131,3 @@ def test_batch_size_and_epochs_may_be_positional_and_weights_a_list(model):
 def test_texts_that_are_not_batched_are_refused(model):
     with pytest.raises(ValueError, match=r"elements of shape \(\).*dataset\.batch"):
         model.evaluate(tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)), verbose=0)
-
-
-def test_a_fitted_model_is_not_adapted_again():
-    model = make()
-    model.adapt(TEXTS, LABELS)
-    model.adapt(TEXTS, LABELS)
-    model.fit(TEXTS, LABELS, verbose=0)
-    with pytest.raises(ValueError, match="has trained weights"):
-        model.adapt(TEXTS[::-1], LABELS[::-1])
