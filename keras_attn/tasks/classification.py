@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -293,7 +294,10 @@ class ClassificationTask(Task):
         return arguments
 
     def _check_targets(self, y: Any, argument: str = "") -> None:
-        """Raise ValueError for missing labels, and distributions if the loss takes indices.
+        """Raise ValueError for labels that are missing or ambiguous.
+
+        Distributions over the labels are refused if the loss takes indices, and numbers if the
+        names of the labels are other numbers: 1 is then a name, and the index of another name.
 
         Args:
             y: The labels of arrays or lists of inputs.
@@ -308,6 +312,13 @@ class ClassificationTask(Task):
                 f"There must be a label for each of the {examples}{where}. Received: {examples} "
                 f"alone. {remedy}, or a data set of batches (inputs, labels)."
             )
+        if self._are_names_and_indices(y):
+            raise ValueError(
+                f"Labels{where} must be strings, because the names {self.label_names} are numbers "
+                f"that are not their indices. Received: {to_array(y).dtype}. Pass "
+                "labels.astype(str) if they are names; if they are indices, "
+                "np.array(model.label_names)[labels]."
+            )
         shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
@@ -316,6 +327,15 @@ class ClassificationTask(Task):
                 "labels.argmax(axis=-1); or compile the model with "
                 f"keras.losses.CategoricalCrossentropy(from_logits=True). {SEVERAL_LABELS}"
             )
+
+    def _are_names_and_indices(self, y: Any) -> bool:
+        """Return whether `y` holds numbers that could be names as well as indices of labels."""
+        names = [label_name(name) for name in self.label_names]
+        are_numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
+        if not are_numbers or names == [str(index) for index in range(len(names))]:
+            return False
+        kind = getattr(getattr(to_array(y), "dtype", None), "kind", "")
+        return kind in "iufb" and not self._may_be_distributions(to_array(y).shape)
 
     def _check_validation_targets(self, data: Any) -> None:
         """Raise ValueError as `_check_targets` does, unless validation data is a data set."""
@@ -379,6 +399,8 @@ class ClassificationTask(Task):
                 "`report` needs `y`, the label of each input; or a split, such as "
                 f"dataset['test'], as `x`. Received: {type(x).__name__} alone."
             )
+        if y is not None:
+            self._check_targets(y)
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
         labels = np.asarray(self.preprocess_targets(labels))
         if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:

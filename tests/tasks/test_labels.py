@@ -231,3 +231,20 @@ def test_names_in_tensors_are_indexed(digits):
     import tensorflow as tf
 
     assert digits.preprocess_targets(tf.constant(["1.0", "0"])).tolist() == [1, 0]
+
+
+def test_numbers_are_refused_where_names_are_other_numbers():
+    """1 is a name, and the index of the name 2."""
+    x, y = [f"{name} star" for name in "123" * 2], list("123" * 2)
+    model = classifier(("1", "2", "3"))
+    model.adapt(x, y)
+    numbers = np.array(y, int)
+    for labels in (numbers, numbers.tolist(), numbers.astype(float), pd.Series(numbers)):
+        for use in (model.fit, model.evaluate, model.report):
+            with pytest.raises(ValueError, match=r"must be strings.*labels\.astype\(str\)"):
+                use(x, labels)
+    assert model.report(x, y).label_names == ("1", "2", "3")
+    model.fit(x, np.array(model.label_names)[numbers - 1], verbose=0)
+    binary = classifier(("0", "1"))
+    binary.adapt(x, [0, 1] * 3)
+    binary.fit(x, [0, 1] * 3, verbose=0)

@@ -12,6 +12,7 @@ from keras import ops
 from keras_attn import models
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
+from keras_attn._warnings import warn_user
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -416,6 +417,9 @@ class TextClassifier(TextFitting):
 
         Raises:
             TypeError: An element of `texts` is not a string.
+
+        Warns:
+            UserWarning: A text has more words than the model reads.
             ValueError: `batch_size` is not a positive integer.
         """
         if isinstance(texts, str | bytes):
@@ -430,11 +434,28 @@ class TextClassifier(TextFitting):
         inputs = as_texts(inputs)
         answers: list[TextClassification] = []
         for start in range(0, len(inputs), batch_size):
-            encoded = self.encode(inputs[start : start + batch_size])
+            batch = inputs[start : start + batch_size]
+            encoded = self.encode(batch)
+            self._warn_of_long_texts(batch, encoded.lengths, start)
             counts = self.encoder.count_words(encoded.ragged_ids())
             logits = self.logits(encoded, batch_size)
             answers += self._text_answers(logits, *(count.numpy() for count in counts))
         return answers
+
+    def _warn_of_long_texts(self, texts: list[Any], lengths: np.ndarray, start: int) -> None:
+        """Warn if words of a text are not read; `start` is the number of texts before these."""
+        longest = self.encoder.max_length
+        rows = np.flatnonzero(lengths == longest)
+        if not len(rows):
+            return
+        words = self.encoder.words([texts[row] for row in rows], whole=True).row_lengths().numpy()
+        cut = np.flatnonzero(words > longest)
+        if len(cut):
+            warn_user(
+                f"{longest:,} words of a text are read, from its beginning and its end. "
+                f"{len(cut)} text(s) have more, such as number {start + rows[cut[0]] + 1} with "
+                f"{words[cut[0]]:,}: the words between are not read."
+            )
 
     def _text_answers(
         self, logits: np.ndarray, words: np.ndarray, known_words: np.ndarray

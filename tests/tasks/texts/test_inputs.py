@@ -131,3 +131,11 @@ def test_batch_size_and_epochs_may_be_positional_and_weights_a_list(model):
 def test_texts_that_are_not_batched_are_refused(model):
     with pytest.raises(ValueError, match=r"elements of shape \(\).*dataset\.batch"):
         model.evaluate(tf.data.Dataset.from_tensor_slices((TEXTS, LABELS)), verbose=0)
+
+
+def test_a_text_that_is_cut_is_noted_by_its_number():
+    model = make(preprocessing={"max_length": 7})
+    model.adapt(TEXTS, LABELS)
+    model.classify(["fine " * 7, "fine"])  # as long as may be
+    with pytest.warns(UserWarning, match=r"^7 words.*1 text\(s\).*number 2 with 9"):
+        model.classify(["fine " * 7, "fine " * 9])
