@@ -83,5 +83,5 @@ def fit_recipe(
         )
     if changes:
         values = ", ".join(f"{key} = {value}" for key, value in changes.items())
-        notes.append(f"Set by you, and not adapted: {values}.")
+        notes.append(f"Not adapted to the data: {values}.")
     return recipe, notes

@@ -102,7 +102,7 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "Split: 27 train, 9 validation, 9 test." in printed
     assert "Trained by AdamW at a rate of" in printed
     assert "Trains at most 3 epochs, keeps the one that is best on the validation split" in printed
-    assert "Set by you, and not adapted: training.epochs = 3." in printed
+    assert "Not adapted to the data: training.epochs = 3." in printed
     assert "calibration error" in printed
     comparison = printed.strip().splitlines()[-1]
     assert re.fullmatch(
@@ -437,7 +437,7 @@ def test_files_that_are_no_such_model(run, tmp_path):
     assert "holds a Sequential" in run("predict", tmp_path / "other.keras", "x", code=1)
 
 
-def test_a_warm_up_that_is_longer_than_the_epochs(run, tmp_path, catalogue):
+def test_a_warm_up_is_shortened_to_the_epochs_unless_it_is_set(run, tmp_path, catalogue):
     folder = tmp_path / "remarks_slow_start"
     folder.mkdir()
     slow = RECIPE.replace("warmup_epochs = 0.5", "warmup_epochs = 2.0")
@@ -445,5 +445,9 @@ def test_a_warm_up_that_is_longer_than_the_epochs(run, tmp_path, catalogue):
     (folder / "recipe.toml").write_text(slow)
     table = write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
     arguments = ("--catalogue", tmp_path, "train", "remarks_slow_start", "--data", table)
-    message = run(*arguments, "--epochs", "1", "--out", tmp_path / "run", code=1)
+    long = ("--set", "schedule.warmup_epochs=2.0")
+    message = run(*arguments, "--epochs", "1", *long, "--out", tmp_path / "run", code=1)
     assert "warmup_epochs (2.0)" in message
+    printed = run(*arguments, "--epochs", "1", "--out", tmp_path / "run")
+    assert "training.epochs = 1, schedule.warmup_epochs = 0.1." in printed
+    assert "warmup_epochs = 0.1" in (tmp_path / "run" / "recipe.toml").read_text()

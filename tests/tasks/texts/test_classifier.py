@@ -320,6 +320,7 @@ def served(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:48 words of a text are read:UserWarning")
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_an_export_answers_the_same_without_keras(served, name):
     folder, models, batches = served
