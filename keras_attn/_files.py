@@ -1,10 +1,12 @@
 """Write files atomically, and read JSON files that may be damaged."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +48,27 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Write a text file atomically, see `replacing`."""
     with replacing(path) as partial:
         partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+
+
+def check_disk_space(path: pathlib.Path, size: int) -> None:
+    """Raise OSError unless a new file of `size` bytes can be written to `path`.
+
+    Call it before HDF5 writes: it crashes the process when it is used again after a full disk.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        reason = os.strerror(errno.ENOSPC)
+        raise OSError(errno.ENOSPC, f"{reason}: {size:,} bytes are needed, {free:,} are free")
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("xb") as file:  # it also meets quotas and limits of the process
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def read_json_object(path: pathlib.Path) -> dict[str, Any]:

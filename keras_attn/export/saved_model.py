@@ -77,9 +77,10 @@ def unwritten(what: str, path: pathlib.Path, error: BaseException) -> OSError:
         error: The error of the operating system, or of TensorFlow.
     """
     reason = getattr(error, "strerror", None) or tensorflow_reason(error)
-    number = getattr(error, "errno", None) or errno.EIO
-    if os.strerror(errno.ENOSPC) in reason:  # TensorFlow's error has no number
+    number = getattr(error, "errno", None)
+    if not number and os.strerror(errno.ENOSPC) in reason:  # an error of TensorFlow
         number, reason = errno.ENOSPC, os.strerror(errno.ENOSPC)
+    number = number or errno.EIO
     return OSError(
         number,
         f"The {what} could not be written to {str(path)!r}, and nothing is left of it: {reason}. "

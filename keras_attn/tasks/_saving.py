@@ -1,16 +1,15 @@
 """Save tasks as `.keras` files."""
 
-import errno
 import json
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import keras
 
+from keras_attn._files import check_disk_space
 from keras_attn.export import unwritten
 
 ORIGIN_FILE = "origin.json"  # among the assets of a `.keras` file
@@ -69,7 +68,9 @@ class SaveableModel(keras.Model):
         Raises:
             OSError: The file cannot be written, for example because the disk is full. An earlier
                 file is not changed.
+            ValueError: `filepath` does not end in `.keras`. HDF5 files cannot hold a complete task.
         """
+        _check_suffix(filepath)
         self._loads_optimizer = False
         if not _is_local_file(filepath, overwrite):
             super().save(filepath, overwrite=overwrite, **kwargs)
@@ -78,8 +79,8 @@ class SaveableModel(keras.Model):
         variables = [*self.variables, *(self.optimizer.variables if self._saves_optimizer else ())]
         try:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-                _check_space(path, variables)
                 unfinished = pathlib.Path(folder, path.name)
+                check_disk_space(unfinished, 2**16 + sum(map(_bytes, variables)))
                 super().save(unfinished, **kwargs)
                 unfinished.replace(path)
         except OSError as error:
@@ -138,6 +139,19 @@ class SaveableModel(keras.Model):
         return [name for name in super().__dir__() if name not in hidden]
 
 
+def _check_suffix(filepath: Any) -> None:
+    """Raise ValueError for a path that does not end in `.keras`; other objects are Keras's."""
+    if not isinstance(filepath, str | os.PathLike) or os.fspath(filepath).endswith(".keras"):
+        return
+    remedy = "export(...) writes a SavedModel"
+    if os.fspath(filepath).endswith(".weights.h5"):
+        remedy = "save_weights(...) writes the weights alone"
+    raise ValueError(
+        "`filepath` must end in .keras, the only format that holds vocabulary, labels and weights. "
+        f"Received: {os.fspath(filepath)!r}. (model.{remedy}.)"
+    )
+
+
 def _is_local_file(filepath: Any, overwrite: bool) -> bool:
     """Return whether Keras would write this file without an error or a question to the user."""
     if not isinstance(filepath, str | os.PathLike):
@@ -145,14 +159,6 @@ def _is_local_file(filepath: Any, overwrite: bool) -> bool:
     path = pathlib.Path(filepath)
     writable = path.suffix == ".keras" and path.parent.is_dir() and not path.is_dir()
     return writable and (overwrite or not path.exists())
-
-
-def _check_space(path: pathlib.Path, variables: Iterable[Any]) -> None:
-    """Raise OSError unless there is room, before HDF5, which may crash on a full disk."""
-    needed = 2**16 + sum(_bytes(variable) for variable in variables)
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:  # quotas, which it does not know, raise OSError from `save`
-        raise OSError(errno.ENOSPC, f"No room: it needs {needed:,} bytes, and {free:,} are free")
 
 
 def _bytes(variable: Any) -> int:

@@ -173,10 +173,20 @@ class ClassificationTask(Task):
         return len(shape) > 1 and (shape[-1] != 1 or len(self.label_names) == 1)
 
     def _boolean_indices(self) -> tuple[int, int]:
-        """Return the indices of True and False: by their names, if the labels have these."""
+        """Return the indices of True and False: by their names, if the labels have these.
+
+        Raises:
+            ValueError: The labels do not have these names, and are not two.
+        """
         indices = label_lookup(self.label_names)
         if "true" in indices and "false" in indices:
             return indices["true"], indices["false"]
+        if len(self.label_names) != 2:
+            raise ValueError(
+                f"Labels must be names in {self.label_names}, or their indices. Received: "
+                "booleans, which can be the labels of two classes only. Pass names; or "
+                "labels.astype(int) if they are indices."
+            )
         return 1, 0
 
     def _wrong_label(self, label: Any, where: str = "") -> ValueError:
@@ -374,7 +384,7 @@ class ClassificationTask(Task):
             **options: Options of `evaluate_split`.
 
         Returns:
-            A `keras_attn.tasks.ClassificationReport`, which `rich.print` displays.
+            A `keras_attn.tasks.ClassificationReport`, which `print` displays.
 
         Raises:
             TypeError: An option is unknown.
@@ -402,6 +412,7 @@ class ClassificationTask(Task):
         if y is not None:
             self._check_targets(y)
         inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
+        self._check_not_empty(inputs)
         labels = np.asarray(self.preprocess_targets(labels))
         if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:
             required = "labels for each input" if self.multi_label else "one label per input"

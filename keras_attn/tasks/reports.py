@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._printable import printable
+from keras_attn.tasks._display import Displayed
 from keras_attn.tasks._figures import new_figure
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ClassMetrics:
     support: int
 
 
-class _ByLabel:
+class _ByLabel(Displayed):
     """Metrics by label, from the numbers of correct, predicted and true examples of each."""
 
     label_names: tuple[str, ...]
@@ -103,7 +104,7 @@ def precision_recall_f1(correct: Any, predicted: Any, support: Any) -> tuple[Any
 class ClassificationReport(_ByLabel):
     """Evaluation of a classifier by class.
 
-    `rich.print` displays it, and `plot` draws the confusion matrix.
+    `print` displays it, and `plot` draws the confusion matrix.
 
     Attributes:
         label_names: The name of each of the `C` labels.
@@ -202,15 +203,12 @@ class ClassificationReport(_ByLabel):
     def _support(self) -> np.ndarray:
         return self.confusion.sum(axis=1)
 
-    def __rich__(self) -> "RenderableType":
-        return self.to_rich()
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MultiLabelReport(_ByLabel):
     """Evaluation by label of a classifier whose examples may have several labels, or none.
 
-    `rich.print` displays it, and `plot` draws precision, recall and F1 of each label.
+    `print` displays it, and `plot` draws precision, recall and F1 of each label.
 
     Attributes:
         label_names: The name of each of the `C` labels.
@@ -292,9 +290,6 @@ class MultiLabelReport(_ByLabel):
     @property
     def _support(self) -> np.ndarray:
         return self.labels.sum(axis=0)
-
-    def __rich__(self) -> "RenderableType":
-        return self.to_rich()
 
 
 def classification_report(

@@ -11,6 +11,7 @@ import keras
 
 from keras_attn._arrays import to_array
 from keras_attn._types import Tensor
+from keras_attn._warnings import warn_user
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks._batches import (
@@ -41,7 +42,7 @@ class Answer(Protocol):
 
 
 class Explanation(Protocol):
-    """The explanation of one answer. Notebooks and `rich.print` can display it."""
+    """The explanation of one answer. Notebooks and `print` can display it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as a dictionary that can be written as JSON."""
@@ -187,12 +188,22 @@ class Task(SaveableModel):
         """
 
     def _check_adaptable(self) -> None:
-        """Raise ValueError if `adapt` would replace what trained weights depend on."""
+        """Raise ValueError if `adapt` would replace what loaded weights depend on.
+
+        It issues a warning if `fit` has trained the weights.
+        """
         if self.initialized_from is not None or (self._has_loaded_weights and self._is_adapted):
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "
                 "that `adapt` would replace. Call `fit` without `adapt`; or build the model with "
                 "weights=None to train it from scratch."
+            )
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and optimizer.built and int(optimizer.iterations) > 0:
+            warn_user(
+                "`adapt` replaces the statistics or the vocabulary that `fit` has trained this "
+                "model with: its weights no longer fit them. Call `adapt` once, before `fit`; to "
+                "train anew, build a new model."
             )
 
     @property
@@ -341,11 +352,21 @@ class Task(SaveableModel):
         if hasattr(x, "__next__"):
             return preprocess_generator(x, self, training)
         if not is_dataset(x):
+            self._check_not_empty(x)
             x = self.preprocess_inputs(x, training=training)
         if not rest:
             return x
         targets, *weights = rest
         return (x, self.preprocess_targets(targets), *map(to_array, weights))
+
+    def _check_not_empty(self, x: Any) -> None:
+        """Raise ValueError for a list or array of no inputs, which Keras does not accept."""
+        if hasattr(x, "__len__") and len(x) == 0:
+            examples = self.description.examples
+            raise ValueError(
+                f"There must be at least one of the {examples}. Received: an empty "
+                f"{type(x).__name__} of {examples}."
+            )
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return the batch `index` of a `PyDataset` in the form that the network is fitted on."""

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -151,29 +151,31 @@ class SubwordTokenizer(StringLayer):
         texts = tf.strings.strip(texts)  # a model may generate the space of a word, and no word
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
 
-    def count_characters(self, ids: Any) -> tuple[int, int]:
-        """Return the number of characters of a text, and of those that are in pieces.
+    def count_characters(self, ids: Any) -> tuple[Tensor, Tensor]:
+        """Return the number of characters of texts, and of those that are in pieces.
 
         The others are encoded as bytes. Spaces are not counted.
 
         Args:
-            ids: Integers `(T,)`, the ids of one text.
+            ids: Integers `(T,)` or, with padding, `(B, T)`: a NumPy array, or a tensor.
+
+        Returns:
+            Two int32 arrays or tensors `()` or `(B,)`.
 
         Example:
 
         >>> tokenizer = SubwordTokenizer(["▁", "a", "bc"])
-        >>> tokenizer.count_characters(tokenizer(["abc é"])[0])
-        (4, 3)
+        >>> ids = tokenizer(["abc é", "a"]).to_tensor().numpy()
+        >>> tokenizer.count_characters(ids)
+        (array([4, 1], dtype=int32), array([3, 1], dtype=int32))
         """
-        known = unknown = 0
-        for token_id in np.asarray(ids).tolist():
-            if token_id >= FIRST_PIECE_ID:
-                known += len(self._pieces[token_id - FIRST_PIECE_ID].removeprefix(MARKER))
-            elif token_id >= FIRST_BYTE_ID:
-                octet = token_id - FIRST_BYTE_ID
-                # Only the first byte of each character is counted; a space has one byte.
-                unknown += octet & 0xC0 != 0x80 and octet != ord(" ")
-        return known + unknown, known
+        if isinstance(ids, np.ndarray):
+            counts = self._characters[ids].sum(axis=-2, dtype="int32")  # (B, 2)
+        else:
+            import tensorflow as tf
+
+            counts = tf.reduce_sum(tf.gather(self._characters, ids), axis=-2)
+        return counts[..., 0], counts[..., 1]
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:
         """Return a readable name of each id.
@@ -228,6 +230,7 @@ class SubwordTokenizer(StringLayer):
         with tf.init_scope(), tf.device("CPU"):
             self._trie = Trie({piece: FIRST_PIECE_ID + place for place, piece in enumerate(spaced)})
             self._strings = tf.constant([*[""] * FIRST_BYTE_ID, *octets, *spaced])
+        self._characters = _character_counts(self._pieces)
         # Tokenization is hundreds of small operations, much faster as one graph than eagerly.
         self._compiled = tf.function(
             self._tokenize_rows,
@@ -284,3 +287,14 @@ class SubwordTokenizer(StringLayer):
                 "`train_subwords`, or load a saved model, whose file holds them (a file of "
                 "weights does not)."
             )
+
+
+def _character_counts(pieces: Sequence[str]) -> np.ndarray:
+    """Return the number of characters, and of those in pieces, that each id `(size,)` adds."""
+    counts = np.zeros((FIRST_PIECE_ID + len(pieces), 2), "int32")
+    octets = np.arange(FIRST_PIECE_ID - FIRST_BYTE_ID)
+    # Only the first byte of each character is counted; a space has one byte.
+    counts[FIRST_BYTE_ID:FIRST_PIECE_ID, 0] = (octets & 0xC0 != 0x80) & (octets != ord(" "))
+    lengths = [len(piece.removeprefix(MARKER)) for piece in pieces]
+    counts[FIRST_PIECE_ID:] = np.array(lengths, "int32")[:, None]
+    return counts

@@ -1,16 +1,13 @@
 """Weights files: write them atomically, and digest their values."""
 
-import errno
 import hashlib
 import math
-import os
 import pathlib
-import shutil
 
 import keras
 import numpy as np
 
-from keras_attn._files import replacing, sha256
+from keras_attn._files import check_disk_space, replacing, sha256
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
@@ -21,26 +18,8 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     """
     needed = 2**20 + 8 * sum(math.prod(variable.shape) for variable in model.weights)
     with replacing(path) as partial:
-        _check_room(partial, needed)
+        check_disk_space(partial, needed)
         model.save_weights(partial)
-
-
-def _check_room(path: pathlib.Path, size: int) -> None:
-    """Raise OSError unless a file of this size can be written.
-
-    HDF5 must not meet a full disk: it crashes the process when it is used again after that.
-    """
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size:,} bytes")
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with path.open("wb") as file:  # it also meets quotas and limits of the process
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-    path.unlink()
 
 
 def values_sha256(path: pathlib.Path) -> str:

@@ -397,3 +397,27 @@ def test_every_task_has_a_model_here(models):
     assert names == set(tasks.BUILT_IN) - {
         "multi_label_text_classification"
     }  # it has its own tests
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "report"])
+@pytest.mark.parametrize("empty", [[], np.zeros(0, object)], ids=["list", "array"])
+def test_no_texts_at_all_are_refused(method, empty):
+    model = texts_model()
+    arguments = (empty,) if method == "predict" else (empty, empty)
+    with pytest.raises(ValueError, match=r"at least one of the texts.*an empty (list|ndarray)"):
+        getattr(model, method)(*arguments)
+
+
+def test_no_images_at_all_are_refused():
+    model = images_model()
+    with pytest.raises(ValueError, match="at least one of the images"):
+        model.fit(IMAGES[:0], LABELS[:0])
+    with pytest.raises(ValueError, match="at least one of the images"):
+        model.fit(IMAGES, LABELS, validation_data=(IMAGES[:0], LABELS[:0]))
+
+
+def test_adapt_after_fit_issues_a_warning():
+    model = texts_model()
+    model.fit(TEXTS, LABELS, verbose=0)
+    with pytest.warns(UserWarning, match=r"`adapt` replaces .* build a new model"):
+        model.adapt(TEXTS, LABELS)

@@ -248,3 +248,19 @@ def test_numbers_are_refused_where_names_are_other_numbers():
     binary = classifier(("0", "1"))
     binary.adapt(x, [0, 1] * 3)
     binary.fit(x, [0, 1] * 3, verbose=0)
+
+
+@pytest.mark.parametrize("labels", [[True, False], np.array([True, False])])
+def test_booleans_are_not_labels_of_three_classes(labels):
+    model = classifier(("bad", "good", "mixed"))
+    with pytest.raises(ValueError, match=r"booleans.*two classes only.*labels\.astype\(int\)"):
+        model.preprocess_targets(labels)
+
+
+@pytest.mark.tensorflow
+def test_booleans_of_a_data_set_are_not_labels_of_three_classes():
+    import tensorflow as tf
+
+    model = classifier(("bad", "good", "mixed"))
+    with pytest.raises(ValueError, match="booleans, which can be the labels of two classes"):
+        model.index_labels(tf.constant([True, False]))

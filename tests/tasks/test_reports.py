@@ -140,3 +140,10 @@ def test_text_classifiers_refuse_options_of_images_in_reports():
         model.report(TEXTS, LABELS, views=2)
     with pytest.raises(ValueError, match=r"needs `y`.*Received: list alone"):
         model.report(TEXTS)
+
+
+def test_print_shows_tables():
+    report = classification_report([0, 0, 1], [0, 1, 1], ("cat", "dog"))
+    lines = text_of(report, 100).rstrip().splitlines()
+    assert str(report).splitlines() == [line.rstrip() for line in lines]
+    assert "macro" in str(report) and "Confusion matrix" in str(report)

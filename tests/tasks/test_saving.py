@@ -1,5 +1,6 @@
 """Files of whole models: what they hold, and what is left of them on a full disk."""
 
+import shutil
 import zipfile
 
 import h5py
@@ -138,18 +139,26 @@ def test_a_disk_that_is_full_keeps_the_earlier_file(tmp_path):
 
 
 def test_room_is_asked_for_before_anything_is_written(tmp_path, monkeypatch):
-    from keras_attn.tasks import _saving
-
-    usage = _saving.shutil.disk_usage(tmp_path)._replace(free=1_000)
-    monkeypatch.setattr(_saving.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OSError, match=r"nothing is left of it: No room: it needs [\d,]+ bytes"):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    message = r"nothing is left of it: No space left on device: [\d,]+ bytes are needed, 1,000 are"
+    with pytest.raises(OSError, match=message):
         zoo.build(ENTRY).save(tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_keras_says_what_is_wrong_with_a_path(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("model.txt", "export"), ("model.h5", "export"), ("model.weights.h5", "save_weights")],
+)
+def test_a_model_is_saved_as_a_keras_file_only(name, remedy, tmp_path):
     model = zoo.build(ENTRY)
-    with pytest.raises(ValueError, match=r"\.keras"):
-        model.save(tmp_path / "model.txt")
+    with pytest.raises(ValueError, match=rf"must end in \.keras.*{name}'.*model\.{remedy}\("):
+        model.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_says_what_is_wrong_with_a_folder(tmp_path):
+    model = zoo.build(ENTRY)
     with pytest.raises(OSError, match="absent"):
         model.save(tmp_path / "absent" / "model.keras")

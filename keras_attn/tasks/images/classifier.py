@@ -411,7 +411,7 @@ class ImageClassifier(ClassificationTask):
             max_pixels: See `classify`.
 
         Returns:
-            A `keras_attn.tasks.ImageExplanation`, which `rich.print`, `plot` and notebooks
+            A `keras_attn.tasks.ImageExplanation`, which `print`, `plot` and notebooks
             display.
 
         Raises:

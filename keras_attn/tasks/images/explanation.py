@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn._printable import printable
+from keras_attn.tasks._display import Displayed
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
@@ -31,7 +32,7 @@ SHADES = " ░▒▓█"  # by increasing magnitude of a value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImageExplanation:
+class ImageExplanation(Displayed):
     """Occlusion map of a label for an image, and the attention maps of the network.
 
     Attributes:
@@ -123,9 +124,6 @@ class ImageExplanation:
 
     def _repr_html_(self) -> str:
         return self.to_html()
-
-    def __rich__(self) -> "RenderableType":
-        return self.to_rich()
 
 
 def explain_image(

@@ -474,7 +474,7 @@ class TextClassifier(TextFitting):
             label: The label to explain. None explains the label of the answer.
 
         Returns:
-            A `keras_attn.tasks.TextExplanation`, which `rich.print` and notebooks display.
+            A `keras_attn.tasks.TextExplanation`, which `print` and notebooks display.
 
         Raises:
             TypeError: `text` is not a single string.
@@ -527,8 +527,10 @@ class TextClassifier(TextFitting):
 
         It includes normalization, tokenization, vocabulary and calibration.
         """
+        import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
+            texts = tf.ensure_shape(texts, (None,))  # a signature does not check it
             ids = self.encoder.lookup(self.encoder.words(texts))
             words, known_words = self.encoder.count_words(ids)
             outputs = self._serving_outputs(self(self.encoder.dense(ids), training=False))

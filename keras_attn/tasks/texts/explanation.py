@@ -17,6 +17,7 @@ from keras_attn import models
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
+from keras_attn.tasks._display import Displayed
 from keras_attn.tasks.texts import _rendering
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
 
@@ -33,14 +34,14 @@ _traced: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDic
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TextExplanation:
+class TextExplanation(Displayed):
     """Attention weight and effect of each word of a text for one label.
 
     The log-odds of a label are the logarithm of its probability over the sum of all other
     probabilities; where a text may have several labels, over the probability that it does not have
     this one. The value of an n-gram of several words is split evenly over its words.
 
-    Notebooks and `rich.print` can display the explanation.
+    Notebooks and `print` can display the explanation.
 
     Attributes:
         label: The explained label.
@@ -114,7 +115,6 @@ class TextExplanation:
         return _rendering.terminal(self)
 
     _repr_html_ = to_html
-    __rich__ = to_rich
 
 
 def explain_text(

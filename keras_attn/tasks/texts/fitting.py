@@ -151,6 +151,7 @@ class TextFitting(ClassificationTask):
         shuffle: bool = False,
     ) -> UserTextBatches:
         """Return texts, with targets and weights if there are any, as batches of ids."""
+        self._check_not_empty(x)
         further = [] if y is None else [self.preprocess_targets(y)]
         if sample_weight is not None:
             further.append(to_array(sample_weight))

@@ -207,7 +207,7 @@ class MultiLabelTextClassifier(TextClassifier):
             **options: None are accepted.
 
         Returns:
-            A `keras_attn.tasks.MultiLabelReport`, which `rich.print` displays.
+            A `keras_attn.tasks.MultiLabelReport`, which `print` displays.
 
         Raises:
             ValueError: Labels are missing, unknown or of another shape, see `preprocess_targets`.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_attn._printable import printable
+from keras_attn.tasks._display import Displayed
 from keras_attn.tasks.translation.plots import plot_alignment, readable
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Translation(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Alignment:
+class Alignment(Displayed):
     """The attention weights of a translation: cross-attention and self-attention.
 
     Alignments show where the decoder attended. They do not prove that those words determined the
@@ -168,4 +169,3 @@ class Alignment:
         )
 
     _repr_html_ = to_html
-    __rich__ = to_rich

@@ -97,6 +97,8 @@ class TranslationDescription(TaskDescription):
         (
             TensorInfo("text", "string", ("B",), "translations"),
             TensorInfo("score", "float32", ("B",), "their log-probabilities in nats"),
+            TensorInfo("characters", "int32", ("B",), "number of characters of the sentence"),
+            TensorInfo("known_characters", "int32", ("B",), "of those, in subwords of the model"),
         ),
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'

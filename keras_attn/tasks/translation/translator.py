@@ -247,6 +247,7 @@ class Translator(SearchModel):
         import tensorflow as tf
 
         def serve(texts: Any) -> dict[str, Any]:
+            texts = tf.ensure_shape(texts, (None,))  # a signature does not check it
             source = self.source_ids(texts)
             prefix = tf.zeros([tf.shape(texts)[0], 0], tf.int32)
             result = search_batch(
@@ -256,7 +257,13 @@ class Translator(SearchModel):
             has_words = tf.math.count_nonzero(source, axis=1) > 1  # the end is always there
             best = tf.where((best < self.tokenizer.size) & has_words[:, None], best, 0)
             score = tf.where(has_words, result.log_probabilities[:, 0], 0.0)
-            return {"text": self.tokenizer.detokenize(best), "score": score}
+            characters, known = self.tokenizer.count_characters(source)
+            return {
+                "text": self.tokenizer.detokenize(best),
+                "score": score,
+                "characters": characters,
+                "known_characters": known,
+            }
 
         return serve
 

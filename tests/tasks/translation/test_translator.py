@@ -294,8 +294,15 @@ none = model.serve(texts=tf.constant([], tf.string))
 assert none["text"].shape == (0,) and none["score"].shape == (0,)
 invalid = model.serve(texts=tf.constant([b"a \xff dog", b"a dog"]))
 assert invalid["text"].shape == (2,)
+try:
+    model.serve(texts=tf.constant("one text"))
+except tf.errors.InvalidArgumentError as error:
+    assert "Shape of tensor" in str(error), error
+else:
+    raise AssertionError("A scalar was accepted.")
 text = [value.decode() for value in found["text"].numpy()]
-print(json.dumps([text, found["score"].numpy().tolist()]))
+known = [found[key].numpy().tolist() for key in ("characters", "known_characters")]
+print(json.dumps([text, found["score"].numpy().tolist(), *known]))
 """
 
 
@@ -304,10 +311,12 @@ def test_the_saved_model_translates_alone(fitted, exported):
     texts = [*SOURCES, "", "😀 да", "a\x00b"]
     arguments = [sys.executable, "-c", CLIENT, str(exported), json.dumps(texts)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=exported)
-    text, score = json.loads(done.stdout.splitlines()[-1])
+    text, score, characters, known = json.loads(done.stdout.splitlines()[-1])
     expected = fitted.translate(texts, beam_size=3)
     assert text == [t.text for t in expected]
     np.testing.assert_allclose(score, [t.score for t in expected], atol=1e-3)
+    assert characters == [t.characters for t in expected]
+    assert known == [t.known_characters for t in expected]
 
 
 @pytest.mark.slow
