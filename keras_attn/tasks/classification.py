@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,19 +9,17 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._arrays import as_array, to_array
-from keras_attn._label_names import label_lookup, label_name
+from keras_attn._arrays import as_array
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
-from keras_attn.tasks._batches import is_dataset, with_rank
+from keras_attn.tasks._batches import is_dataset
 from keras_attn.tasks._class_weights import class_weights
+from keras_attn.tasks._labels import SEVERAL_LABELS, LabelIndexer, check_label_names
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
-
-SEVERAL_LABELS = "For texts with several labels, build the model with multi_label=True."
 
 
 class Classification(NamedTuple):
@@ -103,104 +100,25 @@ class ClassificationTask(Task):
             ValueError: A name is not one of the model's labels, an index is out of range, or a
                 label is missing or a fraction.
         """
-        y = self._to_labels(y)
-        if not isinstance(y, np.ndarray):
-            if not hasattr(y, "__array__"):
-                return y
-            y = np.asarray(y)  # of a tensor
-        if y.dtype.kind == "O":
-            values = y.ravel().tolist()
-            strings = [isinstance(value, str | bytes) for value in values]
-            if any(strings) and not all(strings):
-                raise self._wrong_label(values[strings.index(False)], " among names")
-            if not any(strings):
-                missing = [value for value in values if label_name(value) == ""]
-                if missing:
-                    raise self._wrong_label(missing[0])
-                y = np.asarray(y.tolist())
-        if y.dtype.kind in "USO":
-            return self._name_indices(y)
-        return self._check_indices(y)
+        return self._labels.indices(y)
 
-    def _to_labels(self, y: Any) -> Any:
-        """Return labels as an array, or unchanged, and raise ValueError for lists of labels."""
-        y = as_array(y)
-        rows = [
-            row
-            for row in (y if isinstance(y, list | tuple | np.ndarray) else ())
-            if isinstance(row, list | tuple | set)
-        ]
-        # Lists of one name each are a column (N, 1).
-        several = [row for row in rows if len(row) != 1]
-        if several and any(isinstance(name, str | bytes) for row in rows for name in row):
-            raise ValueError(
-                f"A {type(self).__name__} has one label for each of the "
-                f"{self.description.examples}. Received: the labels {several[0]!r} for one of "
-                f"them. {SEVERAL_LABELS}"
-            )
-        return to_array(y)
+    def index_labels(self, targets: Tensor) -> Tensor:
+        """Convert the labels of a batch of a `tf.data.Dataset` into indices, in its graph.
 
-    def _name_indices(self, y: np.ndarray) -> np.ndarray:
-        """Return the indices of an array of names."""
-        indices = label_lookup(self.label_names)
-        names = [name.decode() if isinstance(name, bytes) else str(name) for name in y.ravel()]
-        rows = [indices.get(name, indices.get(label_name(name))) for name in names]
-        if None in rows:
-            raise self._wrong_label(
-                min(n for n, row in zip(names, rows, strict=True) if row is None)
-            )
-        return np.array(rows, "int32").reshape(y.shape)
+        A label that is unknown or out of range raises an error when its batch is read.
 
-    def _check_indices(self, y: np.ndarray) -> np.ndarray:
-        """Return numbers as indices, and raise ValueError if they cannot be."""
-        if self._may_be_distributions(y.shape):
-            return y
-        if y.dtype.kind == "b":
-            return np.where(y, *self._boolean_indices()).astype("int32")
-        if y.dtype.kind == "f":
-            wrong = y[~np.isfinite(y) | (y != np.floor(y))]
-            if wrong.size:
-                raise self._wrong_label(wrong.flat[0])
-            y = y.astype("int64")
-        if y.dtype.kind in "iu":
-            wrong = y[(y < 0) | (y >= len(self.label_names))]
-            if wrong.size:
-                raise self._wrong_label(wrong.flat[0])
-        return y
-
-    def _may_be_distributions(self, shape: Any) -> bool:
-        """Return whether numbers of a shape may be distributions over the classes."""
-        return len(shape) > 1 and (shape[-1] != 1 or len(self.label_names) == 1)
-
-    def _boolean_indices(self) -> tuple[int, int]:
-        """Return the indices of True and False: by their names, if the labels have these.
+        Args:
+            targets: Names, booleans, or indices `(B,)` or `(B, 1)`; or distributions over the
+                classes `(B, C)`, which are returned unchanged.
 
         Raises:
-            ValueError: The labels do not have these names, and are not two.
+            ValueError: The targets are floats without a shape, which may be either.
         """
-        indices = label_lookup(self.label_names)
-        if "true" in indices and "false" in indices:
-            return indices["true"], indices["false"]
-        if len(self.label_names) != 2:
-            raise ValueError(
-                f"Labels must be names in {self.label_names}, or their indices. Received: "
-                "booleans, which can be the labels of two classes only. Pass names; or "
-                "labels.astype(int) if they are indices."
-            )
-        return 1, 0
+        return self._labels.batch_indices(targets)
 
-    def _wrong_label(self, label: Any, where: str = "") -> ValueError:
-        """Return the error for a label that is neither a name nor an index."""
-        shown = label if isinstance(label, np.generic) else repr(label)
-        hint = ""
-        if not isinstance(label, str | bytes) and label_name(label) == "":
-            hint = " A label is missing: leave out its row."
-        elif not isinstance(label, str) and label_name(label) in self.label_names:
-            hint = f" Integers are indices; give the name as a string: {label_name(label)!r}."
-        return ValueError(
-            f"Labels must be names in {self.label_names}, or their indices, integers from "
-            f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
-        )
+    @property
+    def _labels(self) -> LabelIndexer:
+        return LabelIndexer(self.label_names, type(self).__name__, self.description.examples)
 
     @property
     def _loss_reads_indices(self) -> bool:
@@ -210,48 +128,6 @@ class ClassificationTask(Task):
         return isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or (
             isinstance(loss, str) and loss in names
         )
-
-    def index_labels(self, targets: Tensor) -> Tensor:
-        """Convert the labels of a batch of a `tf.data.Dataset` into indices, in its graph.
-
-        It does what `preprocess_targets` does for arrays. A label that is unknown or out of range
-        raises an error when its batch is read.
-
-        Args:
-            targets: Names, booleans, or indices `(B,)` or `(B, 1)`; or distributions over the
-                classes `(B, C)`, which are returned unchanged.
-
-        Raises:
-            ValueError: The targets are floats without a shape, which may be either.
-        """
-        dtype = getattr(targets.dtype, "name", targets.dtype)
-        if targets.shape.rank is None:
-            if dtype not in ("string", "bool") and "int" not in dtype:
-                raise ValueError(
-                    f"The {dtype} targets of the tf.data.Dataset have no shape. Pass "
-                    "`output_signature` to tf.data.Dataset.from_generator."
-                )
-            targets = with_rank(targets, 1)
-        import tensorflow as tf
-
-        if dtype == "string":
-            indices = tf.numpy_function(self._name_indices, [targets], tf.int32, stateful=False)
-            return tf.ensure_shape(indices, targets.shape)
-        if self._may_be_distributions(targets.shape):
-            return targets
-        if dtype == "bool":
-            return tf.where(targets, *self._boolean_indices())
-        count = len(self.label_names)
-        valid = (targets >= 0) & (targets < count)
-        if "float" in dtype:
-            valid &= tf.equal(targets, tf.floor(targets))
-        message = (
-            f"Labels must be names in {self.label_names}, or their indices, integers from 0 to "
-            f"{count - 1}. Received:"
-        )
-        wrong = tf.boolean_mask(targets, ~valid)
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])]):
-            return tf.cast(targets, "int64" if "float" in dtype else targets.dtype)
 
     def fit(
         self,
@@ -304,48 +180,8 @@ class ClassificationTask(Task):
         return arguments
 
     def _check_targets(self, y: Any, argument: str = "") -> None:
-        """Raise ValueError for labels that are missing or ambiguous.
-
-        Distributions over the labels are refused if the loss takes indices, and numbers if the
-        names of the labels are other numbers: 1 is then a name, and the index of another name.
-
-        Args:
-            y: The labels of arrays or lists of inputs.
-            argument: Name of the argument that holds inputs and labels, for the message; "" for
-                `x` and `y`.
-        """
-        where = f" in `{argument}`" if argument else ""
-        if y is None:
-            examples = self.description.examples
-            remedy = f"Pass {argument}=({examples}, labels)" if argument else "Pass `y`"
-            raise ValueError(
-                f"There must be a label for each of the {examples}{where}. Received: {examples} "
-                f"alone. {remedy}, or a data set of batches (inputs, labels)."
-            )
-        if self._are_names_and_indices(y):
-            raise ValueError(
-                f"Labels{where} must be strings, because the names {self.label_names} are numbers "
-                f"that are not their indices. Received: {to_array(y).dtype}. Pass "
-                "labels.astype(str) if they are names; if they are indices, "
-                "np.array(model.label_names)[labels]."
-            )
-        shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
-        if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
-            raise ValueError(
-                f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
-                f"an array of shape {shape}, one number for each label. Pass "
-                "labels.argmax(axis=-1); or compile the model with "
-                f"keras.losses.CategoricalCrossentropy(from_logits=True). {SEVERAL_LABELS}"
-            )
-
-    def _are_names_and_indices(self, y: Any) -> bool:
-        """Return whether `y` holds numbers that could be names as well as indices of labels."""
-        names = [label_name(name) for name in self.label_names]
-        are_numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
-        if not are_numbers or names == [str(index) for index in range(len(names))]:
-            return False
-        kind = getattr(getattr(to_array(y), "dtype", None), "kind", "")
-        return kind in "iufb" and not self._may_be_distributions(to_array(y).shape)
+        """Raise ValueError for labels that are missing or ambiguous, see `LabelIndexer.check`."""
+        self._labels.check(y, argument, self._loss_reads_indices)
 
     def _check_validation_targets(self, data: Any) -> None:
         """Raise ValueError as `_check_targets` does, unless validation data is a data set."""
@@ -368,7 +204,7 @@ class ClassificationTask(Task):
                     "a data set, or no `y`. Pass a dictionary from labels to weights."
                 )
             labels = np.asarray(self.preprocess_targets(y))
-            if self._may_be_distributions(labels.shape):
+            if self._labels.may_be_distributions(labels.shape):
                 labels = labels.argmax(axis=-1)
             labels = labels.ravel()
         weights = class_weights(setting, labels, self.label_names, "class_weight")
@@ -519,56 +355,3 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy in nats of probabilities `(N, C)` and labels `(N,)`."""
     label_probabilities = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(label_probabilities, 1e-12)).mean())
-
-
-def normalize_label_names(label_names: Any) -> tuple[str, ...]:
-    """Return label names as a tuple of different strings.
-
-    Args:
-        label_names: Strings; whole numbers from 0 on in their order, which become `"0"`, `"1"`,
-            ...; or False and True, which become `"false"` and `"true"`. A list, a tuple, an array
-            such as `np.unique` returns, or a column of pandas.
-
-    Raises:
-        ValueError: They are something else, or a name stands in it twice.
-
-    Example:
-
-    >>> normalize_label_names(np.unique(["dog", "cat", "dog"]))
-    ('cat', 'dog')
-    >>> normalize_label_names(np.unique([0.0, 1.0, 1.0]))
-    ('0', '1')
-    """
-    received = f"Received: {label_names!r}."
-    if isinstance(label_names, str | bytes | set | frozenset | dict):
-        raise ValueError(f"`label_names` must be a list of different names. {received}")
-    values = label_names.tolist() if hasattr(label_names, "tolist") else list(label_names)
-    names = [name.decode() if isinstance(name, bytes) else name for name in values]
-    if names and all(isinstance(name, int | float | np.number) for name in names):
-        # As indices, for numbers that are labels are indices; False and True are 0 and 1.
-        if names != list(range(len(names))):
-            raise ValueError(
-                "`label_names` that are numbers must be 0, 1, 2, ... in this order, for integer "
-                f"labels are indices. {received} Convert names and labels into strings."
-            )
-        names = list(map(label_name, names))
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"`label_names` must be strings. {received}")
-    if len(set(names)) != len(names):
-        raise ValueError(f"`label_names` must be a list of different names. {received}")
-    return tuple(map(str, names))
-
-
-def check_label_names(task: str, label_names: Any, outputs: int) -> tuple[str, ...]:
-    """Return label names as a tuple of different strings, one for each output of a network.
-
-    Raises:
-        ValueError: They are not that, see `normalize_label_names`.
-    """
-    names = normalize_label_names(label_names)
-    if outputs != len(names):
-        raise ValueError(
-            f"{task} needs one name for each output of the network. Received: "
-            f"{len(names)} names for {outputs} outputs."
-        )
-    return names

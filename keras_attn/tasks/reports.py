@@ -1,21 +1,26 @@
 """Evaluation of a classifier by label: precision, recall, F1, and the confusion matrix."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_attn._printable import printable
 from keras_attn.tasks._display import Displayed
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._report_tables import (
+    IfItFits,
+    class_table,
+    confusion_table,
+    matrix_table,
+    short_name,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import RenderableType
 
 MATRIX_CLASSES = 20  # largest number of classes whose confusion matrix is printed
 CONFUSIONS = 10  # number of the most frequent confusions that are printed
-NAME_WIDTH = 24  # of a label in a table, in characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,13 +159,13 @@ class ClassificationReport(_ByLabel):
         """
         from rich.console import Group
 
-        tables: list[RenderableType] = [_class_table(self)]
+        tables: list[RenderableType] = [class_table(self)]
         confusions: RenderableType = ""
         if self.most_confused(1):
-            confusions = Group("  Most frequent confusions:", _confusion_table(self))
+            confusions = Group("  Most frequent confusions:", confusion_table(self))
         if len(self.label_names) <= MATRIX_CLASSES:
-            matrix = Group("  Confusion matrix, a row for each label:", _matrix_table(self))
-            tables.append(_IfItFits(matrix, confusions))
+            matrix = Group("  Confusion matrix, a row for each label:", matrix_table(self))
+            tables.append(IfItFits(matrix, confusions))
         else:
             tables.append(confusions)
         return Group(*tables)
@@ -172,7 +177,7 @@ class ClassificationReport(_ByLabel):
         `pip install 'keras-attn[plots]'`.
         """
         count = len(self.label_names)
-        names = [_short(name) for name in self.label_names]
+        names = [short_name(name) for name in self.label_names]
         side = 2.5 + max(0.22, 0.6 - 0.02 * count) * count
         figure = new_figure(side + 1.0, side)
         axis = figure.subplots()
@@ -258,7 +263,7 @@ class MultiLabelReport(_ByLabel):
 
     def to_rich(self) -> "RenderableType":
         """Return a `rich` renderable: a table of metrics by label."""
-        return _class_table(self, {"micro average": self.micro})
+        return class_table(self, {"micro average": self.micro})
 
     def plot(self) -> Any:
         """Return a matplotlib `Figure` with bars of precision, recall and F1 of each label.
@@ -273,7 +278,7 @@ class MultiLabelReport(_ByLabel):
             zip(("precision", "recall", "F1"), self._by_class(), strict=True)
         ):
             axis.barh(rows + 0.25 * (index - 1), values, height=0.25, label=title)
-        axis.set_yticks(rows, [_short(name) for name in self.label_names], parse_math=False)
+        axis.set_yticks(rows, [short_name(name) for name in self.label_names], parse_math=False)
         axis.invert_yaxis()
         axis.set_xlim(0.0, 1.0)
         axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False)
@@ -328,86 +333,3 @@ def classification_report(
     if labels.size:
         np.add.at(confusion, (labels, predictions), 1)
     return ClassificationReport(tuple(label_names), confusion, dict(metrics or {}))
-
-
-@dataclasses.dataclass(frozen=True)
-class _IfItFits:
-    """A renderable that is replaced by another one if it is wider than the console."""
-
-    wide: Any
-    narrow: Any
-
-    def __rich_console__(
-        self, console: "Console", options: "ConsoleOptions"
-    ) -> "Iterator[RenderableType]":
-        from rich.measure import Measurement
-
-        unlimited = options.update(max_width=10_000)
-        fits = Measurement.get(console, unlimited, self.wide).maximum <= options.max_width
-        yield self.wide if fits else self.narrow
-
-
-def _class_table(report: _ByLabel, averages: Mapping[str, ClassMetrics] | None = None) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, collapse_padding=True)
-    table.add_column("label", overflow="fold")
-    for title in ("precision", "recall", "F1", "examples"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, row in report.classes.items():
-        table.add_row(_cell(name), *_metric_cells(row))
-    table.add_section()
-    for title, metrics in (averages or {}).items():
-        table.add_row(title, *_metric_cells(metrics))
-    table.add_row("macro average", *_metric_cells(report.macro))
-    table.add_row("weighted average", *_metric_cells(report.weighted))
-    return table
-
-
-def _metric_cells(row: ClassMetrics) -> list[str]:
-    shares = (f"{100 * value:.1f} %" for value in (row.precision, row.recall, row.f1))
-    return [*shares, f"{row.support:,}"]
-
-
-def _matrix_table(report: ClassificationReport) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    # Columns are numbered, because names as titles would not fit.
-    table = Table(box=box.SIMPLE, collapse_padding=True)
-    table.add_column("label", no_wrap=True)
-    for number in range(1, len(report.label_names) + 1):
-        table.add_column(str(number), justify="right", no_wrap=True)
-    for index, (name, row) in enumerate(zip(report.label_names, report.confusion, strict=True)):
-        cells = [
-            Text(str(count) if count else ".", "bold" if column == index else "")
-            for column, count in enumerate(row)
-        ]
-        table.add_row(Text.assemble(f"{index + 1} ", _cell(name)), *cells)
-    return table
-
-
-def _confusion_table(report: ClassificationReport) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE)
-    for title in ("label", "answer"):
-        table.add_column(title, overflow="fold")
-    table.add_column("examples", justify="right", no_wrap=True)
-    for label, answer, count in report.most_confused():
-        table.add_row(_cell(label), _cell(answer), f"{count:,}")
-    return table
-
-
-def _cell(name: str) -> Any:
-    from rich.text import Text
-
-    return Text(_short(name))
-
-
-def _short(name: str) -> str:
-    name = printable(" ".join(name.split()))
-    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"

@@ -13,7 +13,7 @@ from keras_attn._files import sha256
 from keras_attn._names import unknown
 from keras_attn.recipes import Recipe
 from keras_attn.tasks import Task, from_architecture
-from keras_attn.tasks.classification import normalize_label_names
+from keras_attn.tasks._labels import normalize_label_names
 from keras_attn.tasks.finite import check_finite
 from keras_attn.zoo import registry
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from keras_attn.tasks import task as task_module
+from keras_attn.tasks import _fitting
 from keras_attn.tasks._batches import check_first_batch
 from keras_attn.tasks.texts import fitting
 from tests.tasks.test_fit_inputs import IMAGES, LABELS, TEXTS, images_model, texts_model
@@ -41,7 +41,7 @@ def test_fit_checks_the_examples_that_remain_for_training(monkeypatch, task):
         numbers.append((examples, batch_size))
         raise StopIteration
 
-    for module in (task_module, fitting):
+    for module in (_fitting, fitting):
         monkeypatch.setattr(module, "check_first_batch", check)
     for options in (
         {},

@@ -7,7 +7,7 @@ import pytest
 
 from keras_attn import tasks
 from keras_attn._label_names import label_name
-from keras_attn.tasks.classification import normalize_label_names
+from keras_attn.tasks._labels import normalize_label_names
 
 pd = pytest.importorskip("pandas")
 TEXTS = ["a fine film", "fine", "a dull film", "dull"]

@@ -15,24 +15,21 @@ from keras_attn.datasets import Dataset, ImageSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import check_elements, with_rank
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import (
     Classification,
-    ClassificationTask,
     classification_answers,
     cross_entropy,
     serving_outputs,
 )
 from keras_attn.tasks.images.description import DESCRIPTION, check_views
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
+from keras_attn.tasks.images.fitting import ImageFitting
 from keras_attn.tasks.images.inputs import (
     Image,
     as_sequence,
-    check_batch,
     check_channels,
     check_images,
-    check_values,
     is_one_image,
     is_pillow,
     read_image,
@@ -42,11 +39,10 @@ from keras_attn.tasks.images.views import average_over_views
 from keras_attn.tasks.task import Task
 
 ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
-GROUP_PIXELS = 10_000_000  # images of a list that are resized together, so that few are in memory
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class ImageClassifier(ClassificationTask):
+class ImageClassifier(ImageFitting):
     """A network with preprocessing and labels that classifies images.
 
     It is a `keras.Model`: `fit`, `evaluate` and `predict` take images of any size, as arrays,
@@ -194,68 +190,6 @@ class ImageClassifier(ClassificationTask):
             correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
         return metrics, predictions
-
-    def preprocess(self, images: Tensor, *rest: Any) -> Any:
-        """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.
-
-        Args:
-            images: Uint8 or float tensor `(B, H, W, 3)` or `(H, W, 3)`, values in 0..255.
-            *rest: Labels and other components of a data set's elements, which are returned
-                unchanged.
-
-        Returns:
-            Float32 images in 0..255 at the size of the network's input, followed by `rest`.
-        """
-        resized = ops.image.resize(
-            ops.cast(images, "float32"),
-            self.image_shape[:2],
-            interpolation="bilinear",
-            antialias=True,
-            data_format="channels_last",
-        )
-        return (resized, *rest) if rest else resized
-
-    def preprocess_inputs(
-        self, x: Any, *, training: bool = False, max_pixels: int | None = None
-    ) -> Any:
-        """Return images as an array at the size of the network's input.
-
-        Arrays of that size are returned unchanged.
-
-        Args:
-            x: Array `(N, H, W, 3)`; or a list, column of pandas or object array that contains
-                arrays `(H, W, 3)` and paths of image files.
-            training: Not used.
-            max_pixels: Largest image file to decode; None is the attribute `max_pixels`.
-        """
-        x = as_sequence(x)
-        if isinstance(x, np.ndarray):
-            check_values(x)
-            return self._resize(x)
-        limit = self.max_pixels if max_pixels is None else max_pixels
-        parts: list[np.ndarray] = []
-        group: list[np.ndarray] = []  # images of one size, which are resized together
-        for image in x:
-            array = read_image(image, limit)
-            full = len(group) * array.size > GROUP_PIXELS * 3
-            if group and (full or array.shape != group[0].shape):
-                parts.append(self._resize(np.stack(group)))
-                group = []
-            group.append(array)
-        if not group:
-            return np.zeros((0, *self.image_shape), "uint8")
-        return np.concatenate([*parts, self._resize(np.stack(group))])
-
-    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
-        """Resize a batch of images of a `tf.data.Dataset` and convert label names."""
-        check_elements((x, *rest), self.description.examples)
-        x = check_batch(x)
-        if tuple(x.shape[1:]) != self.image_shape:
-            x = self.preprocess(x)
-        if not rest:
-            return x
-        targets, *weights = rest
-        return (x, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
     def logits(
         self, x: Any, batch_size: int = 256, views: int = 1, max_pixels: int | None = None
@@ -459,8 +393,3 @@ class ImageClassifier(ClassificationTask):
             return self.predict_on_batch(batch)
         # Each view goes through the compiled `predict_on_batch`, which is traced once.
         return ops.convert_to_numpy(average_over_views(self.predict_on_batch, batch, views))
-
-    def _resize(self, images: np.ndarray) -> np.ndarray:
-        if images.shape[1:] == self.image_shape:
-            return images
-        return ops.convert_to_numpy(self.preprocess(images))

@@ -16,20 +16,12 @@ from keras_attn._warnings import warn_user
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._batches import (
-    alternate_lengths,
-    as_tuple,
-    check_batched,
-    check_elements,
-    with_rank,
-)
 from keras_attn.tasks._class_weights import ClassificationTraining, class_weights
+from keras_attn.tasks._labels import SEVERAL_LABELS
 from keras_attn.tasks._texts import as_texts
-from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature, softmax
+from keras_attn.tasks.calibration import fit_temperature, softmax
 from keras_attn.tasks.classification import (
-    SEVERAL_LABELS,
     classification_objective,
-    cross_entropy,
     serving_outputs,
 )
 from keras_attn.tasks.task import Task
@@ -38,6 +30,7 @@ from keras_attn.tasks.texts.answers import TextClassification, text_answers
 from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.fitting import TextFitting
+from keras_attn.tasks.texts.metrics import classification_metrics
 from keras_attn.tasks.texts.naive_bayes import (
     document_counts,
     held_out_ratios,
@@ -51,7 +44,6 @@ from keras_attn.text import NGramEncoder
 NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
 BATCH = 256  # texts in a batch
 MAX_BATCH_WORDS = 2**18  # words in a batch at inference, padding included
-LENGTH_BOUNDS = (100, 200, 400, 800)  # words; bounds of the ranges for accuracy by length
 VOCABULARY_FILE = "vocabulary.txt"
 
 
@@ -272,29 +264,9 @@ class TextClassifier(TextFitting):
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
-        predictions = probabilities.argmax(axis=-1)
-        correct = predictions == labels
-        lengths = encoded.lengths  # long texts count with the words that are read
-        by_length, lower = [], 0.0
-        for bound in (*LENGTH_BOUNDS, np.inf):
-            in_range = (lengths > lower) & (lengths <= bound)
-            if in_range.any():
-                by_length.append(
-                    {
-                        "up_to": None if bound == np.inf else bound,
-                        "accuracy": float(correct[in_range].mean()),
-                        "examples": int(in_range.sum()),
-                    }
-                )
-            lower = bound
-        metrics = {
-            "accuracy": float(correct.mean()),
-            "loss": cross_entropy(probabilities, labels),
-            "examples": len(labels),
-            "calibration_error": expected_calibration_error(probabilities, labels),
-            "by_length": by_length,
-        }
-        return metrics, predictions
+        # Long texts count with the words that are read.
+        metrics = classification_metrics(probabilities, labels, encoded.lengths)
+        return metrics, probabilities.argmax(axis=-1)
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Return texts as ids, for repeated passes over the same texts.
@@ -492,35 +464,6 @@ class TextClassifier(TextFitting):
         (('a', 'fine', 'film', '!'), np.int64(1))
         """
         return explain_text(self, text, label)
-
-    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
-        """Convert strings into ids `(N, T, G)`; return ids unchanged."""
-        if isinstance(x, EncodedTexts):
-            raise TypeError(
-                "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
-            )
-        if hasattr(x, "ndim") and not are_strings(x) and not hasattr(x, "to_numpy"):
-            return x
-        return self._ids(as_texts(x), training).numpy()
-
-    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
-        """Convert a batch of strings into ids, and label names into indices."""
-        check_elements((x, *rest), self.description.examples)
-        if are_strings(x):
-            x = with_rank(x, 1)
-            check_batched(x)
-            x = self._ids(x, training)
-        ids = x
-        if not rest:
-            return ids
-        targets, *weights = rest
-        return (ids, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
-
-    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
-        batch = super()._preprocess_item(index, x, *rest, training=training)
-        ids, *others = as_tuple(batch)
-        ids = alternate_lengths(ids, index)
-        return (ids, *others) if others else ids
 
     def serving_function(self) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from strings to labels with scores.

@@ -12,9 +12,18 @@ import keras
 import numpy as np
 
 from keras_attn._arrays import as_array, to_array
+from keras_attn._types import Tensor
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
-from keras_attn.tasks._batches import check_first_batch, is_dataset
+from keras_attn.tasks._batches import (
+    alternate_lengths,
+    as_tuple,
+    check_batched,
+    check_elements,
+    check_first_batch,
+    is_dataset,
+    with_rank,
+)
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.texts._inputs import are_strings
@@ -139,6 +148,39 @@ class TextFitting(ClassificationTask):
         if not _are_texts(x):
             return super().predict(x, batch_size, **kwargs)
         return super().predict(self._batches(x, batch_size=batch_size), **kwargs)
+
+    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
+        """Convert strings into ids `(N, T, G)`; return ids unchanged."""
+        if isinstance(x, EncodedTexts):
+            raise TypeError(
+                "`EncodedTexts` are for `calibrate` and `logits`. Pass the texts themselves."
+            )
+        if hasattr(x, "ndim") and not are_strings(x) and not hasattr(x, "to_numpy"):
+            return x
+        return self._ids(as_texts(x), training).numpy()
+
+    def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
+        """Convert a batch of strings into ids, and label names into indices."""
+        check_elements((x, *rest), self.description.examples)
+        if are_strings(x):
+            x = with_rank(x, 1)
+            check_batched(x)
+            x = self._ids(x, training)
+        ids = x
+        if not rest:
+            return ids
+        targets, *weights = rest
+        return (ids, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
+
+    def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        batch = super()._preprocess_item(index, x, *rest, training=training)
+        ids, *others = as_tuple(batch)
+        ids = alternate_lengths(ids, index)
+        return (ids, *others) if others else ids
+
+    def _ids(self, texts: Any, training: bool) -> Tensor:
+        """Return the ids `(N, T, G)` of texts; those for training select held-out ratios."""
+        raise NotImplementedError
 
     def _batches(
         self,

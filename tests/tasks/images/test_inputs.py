@@ -286,17 +286,17 @@ def test_the_size_of_files_is_limited(model, tmp_path, paths):
 
 
 def test_long_lists_are_resized_in_groups(model, resized, monkeypatch):
-    from keras_attn.tasks.images import classifier
+    from keras_attn.tasks.images import fitting
 
-    monkeypatch.setattr(classifier, "GROUP_PIXELS", 1)
+    monkeypatch.setattr(fitting, "GROUP_PIXELS", 1)
     np.testing.assert_allclose(model.preprocess_inputs(IMAGES), resized, atol=1e-4)
 
 
 def test_a_group_of_large_images_is_resized_before_the_next_image_is_read(model, monkeypatch):
     """So that a list of photos needs the memory of one group."""
-    from keras_attn.tasks.images import classifier
+    from keras_attn.tasks.images import fitting
 
-    events, read, resize = [], classifier.read_image, model._resize
+    events, read, resize = [], fitting.read_image, model._resize
 
     def recorded_read(image, limit):
         events.append("read")
@@ -306,13 +306,13 @@ def test_a_group_of_large_images_is_resized_before_the_next_image_is_read(model,
         events.append(len(images))
         return resize(images)
 
-    monkeypatch.setattr(classifier, "read_image", recorded_read)
+    monkeypatch.setattr(fitting, "read_image", recorded_read)
     monkeypatch.setattr(model, "_resize", recorded_resize)
     images = [draw((40, 24), label) for label in (0, 1, 2)]
     assert model.preprocess_inputs(images).shape == (3, *model.image_shape)
     assert events == ["read", "read", "read", 3]
     events.clear()
-    monkeypatch.setattr(classifier, "GROUP_PIXELS", 40 * 24 - 1)
+    monkeypatch.setattr(fitting, "GROUP_PIXELS", 40 * 24 - 1)
     model.preprocess_inputs(images)
     assert events == ["read", "read", 1, "read", 1, 1]
 
