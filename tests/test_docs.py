@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 PAGES = [
     "attention.md",
     "deployment.md",
+    "fine_tuning.md",
     "images.md",
     "index.md",
     "masks.md",
