@@ -23,7 +23,7 @@ def from_architecture(
             `keras_attn.models.list_architectures`.
         label_names: The name of each class; empty for translation.
         preprocessing: Settings of the conversion of raw input into arrays: for text
-            classification those of `keras_attn.text.NGramEncoder` and `ratio_smoothing`, see
+            classification those of `keras_attn.text.NGramEncoder` and `initial_ratios`, see
             `TextClassifier`; for translation `max_length`, `lowercase`, `min_count` and
             `fold_targets`, see `Translator`. Image classification has none.
         multi_label: Whether an example may have several of the labels, or none, see

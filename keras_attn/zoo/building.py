@@ -50,7 +50,7 @@ def build(
         label_names: Your own labels; None for those of the data set. A translator has no labels.
         num_classes: Number of labels, in place of `label_names`; they are named `"0"`, `"1"`, ...
         preprocessing: Settings of the preprocessing to change, such as `{"max_length": 200}` for
-            texts: those of `keras_attn.text.NGramEncoder` and `ratio_smoothing`, see
+            texts: those of `keras_attn.text.NGramEncoder` and `initial_ratios`, see
             `keras_attn.tasks.TextClassifier`; or those of `keras_attn.tasks.Translator`.
         new_head: Whether the head is new, if there are labels of your own and `weights` is a
             path. None decides by the number of labels of the head in the file, which does not

@@ -9,7 +9,7 @@ import pytest
 from keras_attn import datasets, recipes, training
 from keras_attn._files import sha256
 from keras_attn.tasks import from_architecture
-from keras_attn.tasks.texts import classifier
+from keras_attn.tasks.texts import metrics as text_metrics
 from keras_attn.training.weights_files import values_sha256
 from tests.training.runs import weights_of
 
@@ -78,7 +78,7 @@ def test_weights_and_vocabulary_make_the_model_again(finished, small_text_recipe
 
 
 def test_accuracy_by_length_is_that_of_texts_of_the_length(finished, small_remarks, monkeypatch):
-    monkeypatch.setattr(classifier, "LENGTH_BOUNDS", (15, 25))
+    monkeypatch.setattr(text_metrics, "LENGTH_BOUNDS", (15, 25))
     texts = small_remarks["test"].texts
     lengths = finished.model.encode(texts).lengths
     answers = finished.model.predict(texts, verbose=0).argmax(-1).astype("int32")
@@ -187,5 +187,5 @@ def test_recipes_of_both_tasks_load_without_those_sections(tmp_path):
     path.write_text(TEXTS + "[text]\nmin_count = 2\n")
     assert recipes.load_recipe(path).preprocessing == {
         **{"max_length": 512, "head": None, "once": False, "min_count": 2, "lowercase": True},
-        "ratio_smoothing": 1.0,
+        "initial_ratios": None,
     }

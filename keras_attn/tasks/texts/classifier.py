@@ -31,12 +31,7 @@ from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.fitting import TextFitting
 from keras_attn.tasks.texts.metrics import classification_metrics
-from keras_attn.tasks.texts.naive_bayes import (
-    document_counts,
-    held_out_ratios,
-    log_count_ratios,
-    ngram_counts,
-)
+from keras_attn.tasks.texts.naive_bayes import INITIAL_RATIOS, fixed_ratios, initial_ratios
 from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.text import NGramEncoder
@@ -71,9 +66,10 @@ class TextClassifier(TextFitting):
         Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
 
     Attributes:
-        ratio_smoothing: Number of texts that `adapt` adds to each count of an n-gram in a class,
-            for the log-count ratios that a network starts from. More of them bring the initial
-            values nearer to zero, and leave more to training. Not saved.
+        initial_ratios: The values of n-grams that `adapt` initializes a network with, if they are
+            trained: `"log_count"` for log-count ratios, `"pmi"` for pointwise mutual information,
+            see `keras_attn.tasks.texts.naive_bayes`. None is `"pmi"` for more than two labels, of
+            which each text has one, and else `"log_count"`. Not saved.
 
     Raises:
         ValueError: The number of labels is not the number of the network's outputs, or the
@@ -108,7 +104,7 @@ class TextClassifier(TextFitting):
                 f"encoder of {encoder.vocabulary_sizes} ids, a network of {sizes}."
             )
         self.encoder = encoder
-        self.ratio_smoothing = 1.0
+        self.initial_ratios: str | None = None
         self.temperature = self.add_weight(
             name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
         )
@@ -129,12 +125,12 @@ class TextClassifier(TextFitting):
         Args:
             architecture: A registered architecture for text classification.
             label_names: The name of each class.
-            preprocessing: Settings of the `NGramEncoder`, and `ratio_smoothing`.
+            preprocessing: Settings of the `NGramEncoder`, and `initial_ratios`.
             **settings: Settings of the architecture.
 
         Raises:
             ValueError: `preprocessing` sets `once` for an architecture that depends on the order
-                of words, or `ratio_smoothing` is not positive.
+                of words, or `initial_ratios` is unknown or the architecture does not train them.
         """
         network = models.build(architecture, num_classes=len(label_names), **settings)
         preprocessing = dict(preprocessing or {})
@@ -143,12 +139,15 @@ class TextClassifier(TextFitting):
                 f"{architecture!r} reads words in order, and `once` would remove repeated words. "
                 "Leave it False."
             )
-        smoothing = preprocessing.pop("ratio_smoothing", 1.0)
-        if not smoothing > 0:
-            raise ValueError(f"`ratio_smoothing` must be positive. Received: {smoothing!r}.")
+        kind = preprocessing.pop("initial_ratios", None)
+        if kind is not None and (architecture != "ngram_attention" or kind not in INITIAL_RATIOS):
+            raise ValueError(
+                "`initial_ratios` must be None or, for 'ngram_attention', one of "
+                f"{INITIAL_RATIOS}. Received: {kind!r} for {architecture!r}."
+            )
         sizes = models.ngram_embedding(network).vocabulary_sizes
         classifier = cls(network, NGramEncoder(sizes, **preprocessing), label_names)
-        classifier.ratio_smoothing = smoothing
+        classifier.initial_ratios = kind
         return classifier
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -199,25 +198,15 @@ class TextClassifier(TextFitting):
                 f"`adapt` needs texts of every label. Received: none of {', '.join(missing)}."
             )
         self.encoder.adapt(texts)
-        encoded = self.encode(texts, labels)
-        layer = models.ngram_embedding(self.network)
-        num_folds = NUM_FOLDS if self._has_fixed_ratios else 1
-        folds = self.encoder.folds(texts, num_folds).numpy()
-        sizes = layer.vocabulary_sizes
-        counts = ngram_counts(encoded, sizes, len(self.label_names), folds, num_folds)
-        documents, all_documents = None, None
-        if self.multi_label:
-            documents = document_counts(encoded, sizes, folds, num_folds)
-            all_documents = [count.sum(axis=0) for count in documents]
-        num_ngrams = sum(len(vocabulary.terms) for vocabulary in self.encoder.vocabularies)
-        # Fixed features are not trained further, and held-out ratios have no need of smoothing.
-        smoothing = 1.0 if self._has_fixed_ratios else self.ratio_smoothing
-        totals = [count.sum(axis=0) for count in counts]
-        ratios = log_count_ratios(totals, num_ngrams, smoothing, all_documents)
-        held_out: list[Any] = [None] * len(ratios)
+        several = len(self.label_names) > 2 and not self.multi_label
+        kind = self.initial_ratios or ("pmi" if several else "log_count")
         if self._has_fixed_ratios:
-            held_out = held_out_ratios(counts, num_ngrams, documents)
-        for order, (ratio, fold_ratios) in enumerate(zip(ratios, held_out, strict=True)):
+            folds = self.encoder.folds(texts, NUM_FOLDS).numpy()
+            ratios = fixed_ratios(self, self.encode(texts, labels), folds, NUM_FOLDS)
+        else:
+            ratios = initial_ratios(self, self.encode(texts, labels), kind)
+        layer = models.ngram_embedding(self.network)
+        for order, (ratio, fold_ratios) in enumerate(ratios):
             layer.assign(order, ratio, fold_ratios)
         self.train_function = None  # a traced function would use the previous ratios
 

@@ -1,7 +1,7 @@
 """Description of text classification. Imports no Keras."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ from keras_attn.recipes import (
     register_task,
 )
 from keras_attn.recipes.figures import Run
-from keras_attn.recipes.recipe import Count, Positive
+from keras_attn.recipes.recipe import Count
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks.texts.own_data import TextTableReader, fit_to_texts
@@ -36,8 +36,8 @@ class Text(Section):
         once: Whether only the first occurrence of an n-gram in a text counts.
         min_count: Minimum number of texts that contain an n-gram of the vocabulary.
         lowercase: Whether texts are converted to lower case.
-        ratio_smoothing: Number of texts added to each count for the log-count ratios that a
-            network starts from, see `TextClassifier.ratio_smoothing`.
+        initial_ratios: The values of n-grams that training starts from, see
+            `TextClassifier.initial_ratios`.
     """
 
     max_length: Count = 512
@@ -45,7 +45,7 @@ class Text(Section):
     once: bool = False
     min_count: Count = 1
     lowercase: bool = True
-    ratio_smoothing: Positive = 1.0
+    initial_ratios: Literal["log_count", "pmi"] | None = None
 
 
 class TextRecipe(Recipe):
@@ -56,7 +56,7 @@ class TextRecipe(Recipe):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Settings of the `NGramEncoder`, and `ratio_smoothing`."""
+        """Settings of the `NGramEncoder`, and `initial_ratios`."""
         return self.text.model_dump()
 
 

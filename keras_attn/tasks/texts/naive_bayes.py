@@ -1,11 +1,18 @@
-"""Log-count ratios of n-grams, the features of a Naive Bayes classifier."""
+"""Values of n-grams that are counted: log-count ratios, and pointwise mutual information."""
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_attn.batching import EncodedTexts
+
+if TYPE_CHECKING:
+    from keras_attn.tasks.texts.classifier import TextClassifier
+
+INITIAL_RATIOS = ("log_count", "pmi")
+PMI_SMOOTHING = 3.0  # texts
 
 
 def ngram_counts(
@@ -131,3 +138,104 @@ def held_out_ratios(
         for fold in range(len(counts[0]))
     ]
     return [np.stack(ratios) for ratios in zip(*folds, strict=True)]
+
+
+def weighted_pmi(
+    counts: list[np.ndarray],
+    num_texts: int,
+    smoothing: float = PMI_SMOOTHING,
+    documents: Sequence[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Return the pointwise mutual information of each n-gram and class, weighted by idf.
+
+    The pointwise mutual information is `log((n + s) / (e + s))`, where `n` is the number of texts
+    of the class that contain the n-gram, `e` that number if n-grams did not depend on classes, and
+    `s` the smoothing. Unlike log-count ratios it does not favor large classes for rare n-grams. The
+    weight is the inverse document frequency `log((1 + N) / (1 + d)) + 1`, for `N` texts of which
+    `d` contain the n-gram, divided by its mean over all occurrences.
+
+    Args:
+        counts: For each order an array `(C, V_g)`: the number of texts of each class that contain
+            each n-gram.
+        num_texts: Number of texts.
+        smoothing: Number of texts added to both counts.
+        documents: See `log_count_ratios`.
+
+    Returns:
+        For each order a float32 array `(V_g, C)`; 0 for padding and unknown n-grams.
+
+    Example:
+
+    >>> counts = [np.array([[0, 0, 6, 2, 0], [0, 0, 6, 0, 2]])]
+    >>> weighted_pmi(counts, num_texts=12)[0][2:].round(1)
+    array([[ 0. ,  0. ],
+           [ 0.4, -0.5],
+           [-0.5,  0.4]], dtype=float32)
+    """
+    if documents is None:
+        documents = [count.sum(axis=0) for count in counts]
+    known = [total[2:] for total in documents]
+    inside = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
+    share = inside / max(1, sum(int(total.sum()) for total in known))  # (C, 1)
+    idf = [np.log((1 + num_texts) / (1 + total)) + 1 for total in documents]
+    occurrences = max(1, sum(int(total.sum()) for total in known))
+    mean = sum(float(w[2:] @ total) for w, total in zip(idf, known, strict=True)) / occurrences
+    values = []
+    for count, total, weight in zip(counts, documents, idf, strict=True):
+        value = np.log((count + smoothing) / (total * share + smoothing)) * (weight / (mean or 1.0))
+        value[:, :2] = 0.0
+        value[:, total == 0] = 0.0
+        values.append(value.T.astype("float32"))
+    return values
+
+
+def initial_ratios(
+    classifier: "TextClassifier", texts: EncodedTexts, kind: str
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Return the values that training starts from, for each order an array `(V_g, C)`.
+
+    Args:
+        classifier: The classifier, with its vocabulary.
+        texts: The training texts.
+        kind: One of `INITIAL_RATIOS`.
+    """
+    sizes = classifier.encoder.vocabulary_sizes
+    counts = [count[0] for count in ngram_counts(texts, sizes, len(classifier.label_names))]
+    documents = None
+    if classifier.multi_label:
+        documents = [count[0] for count in document_counts(texts, sizes)]
+    if kind == "pmi":
+        values = weighted_pmi(counts, len(texts), documents=documents)
+    else:
+        values = log_count_ratios(counts, _num_ngrams(classifier), documents=documents)
+    return [(value, None) for value in values]
+
+
+def fixed_ratios(
+    classifier: "TextClassifier", texts: EncodedTexts, folds: np.ndarray, num_folds: int
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Return the log-count ratios of all texts, and those of the texts outside of each fold.
+
+    Args:
+        classifier: The classifier, with its vocabulary.
+        texts: The training texts.
+        folds: Integer array `(N,)`, the fold of each text.
+        num_folds: Number of folds, `K`.
+
+    Returns:
+        For each order arrays `(V_g, C)` and `(K, V_g, C)`.
+    """
+    sizes = classifier.encoder.vocabulary_sizes
+    num_ngrams = _num_ngrams(classifier)
+    counts = ngram_counts(texts, sizes, len(classifier.label_names), folds, num_folds)
+    documents, all_documents = None, None
+    if classifier.multi_label:
+        documents = document_counts(texts, sizes, folds, num_folds)
+        all_documents = [count.sum(axis=0) for count in documents]
+    totals = [count.sum(axis=0) for count in counts]
+    ratios = log_count_ratios(totals, num_ngrams, documents=all_documents)
+    return list(zip(ratios, held_out_ratios(counts, num_ngrams, documents), strict=True))
+
+
+def _num_ngrams(classifier: "TextClassifier") -> int:
+    return sum(len(vocabulary.terms) for vocabulary in classifier.encoder.vocabularies)

@@ -22,8 +22,8 @@ TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams rec
 # within an epoch. These values were selected on the validation texts of the sets in
 # `benchmarks/own_texts.py`.
 LEARNING_RATE = 3e-4
-LEARNING_RATE_OF_MANY_CLASSES = 3e-3  # more than two
-RATIO_SMOOTHING = 10.0
+LEARNING_RATE_OF_MANY_CLASSES = 1e-3  # more than two
+EMBEDDING_GAIN_OF_MANY_CLASSES = 1.0  # embeddings learn slowly: there are few texts of a class
 EPOCHS = 4
 MAX_BATCH = 32
 MIN_STEPS_PER_EPOCH = 25
@@ -86,12 +86,14 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     values, notes = recipe.model_dump(), []
     examples = len(train)
     if recipe.architecture == "ngram_attention":
-        labels = train.labels
-        many_classes = (labels.shape[1] if labels.ndim == 2 else len(np.unique(labels))) > 2
+        multi_label = train.labels.ndim == 2
+        many_classes = multi_label or len(np.unique(train.labels)) > 2
         rate = LEARNING_RATE_OF_MANY_CLASSES if many_classes else LEARNING_RATE
         values["optimizer"] = {"name": "adamw", "learning_rate": rate}
         values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
-        values["text"]["ratio_smoothing"] = RATIO_SMOOTHING
+        values["text"]["initial_ratios"] = "log_count" if multi_label else "pmi"
+        if many_classes:
+            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_MANY_CLASSES
         values["training"]["batch_size"] = min(MAX_BATCH, max(1, examples // MIN_STEPS_PER_EPOCH))
         steps = examples // values["training"]["batch_size"]
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
