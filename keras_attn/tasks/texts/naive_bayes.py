@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.texts.classifier import TextClassifier
 
 INITIAL_RATIOS = ("log_count", "pmi")
-PMI_SMOOTHING = 3.0  # texts
+PMI_SMOOTHING = 10.0  # texts, divided by the number of classes
 
 
 def ngram_counts(
@@ -143,7 +143,7 @@ def held_out_ratios(
 def weighted_pmi(
     counts: list[np.ndarray],
     num_texts: int,
-    smoothing: float = PMI_SMOOTHING,
+    smoothing: float | None = None,
     documents: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray]:
     """Return the pointwise mutual information of each n-gram and class, weighted by idf.
@@ -158,7 +158,8 @@ def weighted_pmi(
         counts: For each order an array `(C, V_g)`: the number of texts of each class that contain
             each n-gram.
         num_texts: Number of texts.
-        smoothing: Number of texts added to both counts.
+        smoothing: Number of texts added to both counts; None is `PMI_SMOOTHING` over the number of
+            classes.
         documents: See `log_count_ratios`.
 
     Returns:
@@ -169,11 +170,13 @@ def weighted_pmi(
     >>> counts = [np.array([[0, 0, 6, 2, 0], [0, 0, 6, 0, 2]])]
     >>> weighted_pmi(counts, num_texts=12)[0][2:].round(1)
     array([[ 0. ,  0. ],
-           [ 0.4, -0.5],
-           [-0.5,  0.4]], dtype=float32)
+           [ 0.3, -0.3],
+           [-0.3,  0.3]], dtype=float32)
     """
     if documents is None:
         documents = [count.sum(axis=0) for count in counts]
+    if smoothing is None:
+        smoothing = PMI_SMOOTHING / len(counts[0])
     known = [total[2:] for total in documents]
     inside = sum(count[:, 2:].sum(axis=1, keepdims=True) for count in counts)
     share = inside / max(1, sum(int(total.sum()) for total in known))  # (C, 1)

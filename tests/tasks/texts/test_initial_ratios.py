@@ -48,7 +48,7 @@ def test_pmi_is_that_of_an_independent_computation():
         for label in range(3):
             number = sum(LABELS[row] == label for row in rows)
             share = sum(LABELS[row] == label for _, row in occurrences) / len(occurrences)
-            value = math.log((number + 3) / (len(rows) * share + 3)) * idf[word,] / mean
+            value = math.log((number + 10 / 3) / (len(rows) * share + 10 / 3)) * idf[word,] / mean
             assert word_values(model, word)[label] == pytest.approx(value, abs=1e-5)
 
 
