@@ -208,6 +208,8 @@ class TextClassifier(TextFitting):
         layer = models.ngram_embedding(self.network)
         for order, (ratio, fold_ratios) in enumerate(ratios):
             layer.assign(order, ratio, fold_ratios)
+        if self.multi_label or (kind == "pmi" and not self._has_fixed_ratios):
+            self._assign_biases(self._log_priors(labels))
         self.train_function = None  # a traced function would use the previous ratios
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TextTrainingData:
@@ -520,6 +522,17 @@ class TextClassifier(TextFitting):
         word_folds = np.repeat(folds, texts.lengths)[:, None]
         ids = self.encoder.in_fold(texts.ids, word_folds).numpy()
         return EncodedTexts(ids, texts.row_splits, texts.labels)
+
+    def _assign_biases(self, biases: np.ndarray) -> None:
+        """Set the biases `(C,)` of the head."""
+        for layer in models.head(self.network).layers:
+            if getattr(layer, "bias", None) is not None and layer.bias.shape == biases.shape:
+                layer.bias.assign(biases)
+
+    def _log_priors(self, labels: np.ndarray) -> np.ndarray:
+        """Return the logits `(C,)` of the frequencies of the labels, with a mean of 0."""
+        logs = np.log(self._texts_by_label(labels) / len(labels))
+        return (logs - logs.mean()).astype("float32")
 
     def _texts_by_label(self, labels: np.ndarray) -> np.ndarray:
         """Return the number of texts of each label `(C,)`."""

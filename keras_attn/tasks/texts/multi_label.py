@@ -244,6 +244,11 @@ class MultiLabelTextClassifier(TextClassifier):
 
         return {"probabilities": tf.sigmoid(logits)}
 
+    def _log_priors(self, labels: np.ndarray) -> np.ndarray:
+        # The logit of a label that every text has is finite.
+        texts = self._texts_by_label(labels)
+        return np.log((texts + 0.5) / (len(labels) - texts + 0.5)).astype("float32")
+
     def _texts_by_label(self, labels: np.ndarray) -> np.ndarray:
         return labels.sum(axis=0)
 
