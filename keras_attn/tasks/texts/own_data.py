@@ -20,10 +20,10 @@ TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams rec
 # For `ngram_attention`. The recipe's rate is for two classes and long texts, with log-count ratios
 # of n-grams that occur in many texts. With more classes or fewer texts it fits the training texts
 # within an epoch. These values were selected on the validation texts of the sets in
-# `benchmarks/own_texts.py`.
-LEARNING_RATE = 3e-4
-LEARNING_RATE_OF_MANY_CLASSES = 1e-3  # more than two
-EMBEDDING_GAIN_OF_MANY_CLASSES = 1.0  # embeddings learn slowly: there are few texts of a class
+# `benchmarks/own_texts.py`, those of several labels on texts composed of passages of them.
+LEARNING_RATE, LEARNING_RATE_OF_MANY_CLASSES, LEARNING_RATE_OF_SEVERAL_LABELS = 3e-4, 1e-3, 3e-3
+# Embeddings learn slowly where there are few texts of a class.
+EMBEDDING_GAIN_OF_MANY_CLASSES, EMBEDDING_GAIN_OF_SEVERAL_LABELS = 1.0, 10.0
 EPOCHS = 4
 MAX_BATCH = 32
 MIN_STEPS_PER_EPOCH = 25
@@ -86,14 +86,16 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     values, notes = recipe.model_dump(), []
     examples = len(train)
     if recipe.architecture == "ngram_attention":
-        multi_label = train.labels.ndim == 2
-        many_classes = multi_label or len(np.unique(train.labels)) > 2
-        rate = LEARNING_RATE_OF_MANY_CLASSES if many_classes else LEARNING_RATE
+        rate = LEARNING_RATE
+        if train.labels.ndim == 2:
+            rate = LEARNING_RATE_OF_SEVERAL_LABELS
+            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_SEVERAL_LABELS
+        elif len(np.unique(train.labels)) > 2:
+            rate = LEARNING_RATE_OF_MANY_CLASSES
+            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_MANY_CLASSES
         values["optimizer"] = {"name": "adamw", "learning_rate": rate}
         values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
-        values["text"]["initial_ratios"] = "log_count" if multi_label else "pmi"
-        if many_classes:
-            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_MANY_CLASSES
+        values["text"]["initial_ratios"] = "pmi"
         values["training"]["batch_size"] = min(MAX_BATCH, max(1, examples // MIN_STEPS_PER_EPOCH))
         steps = examples // values["training"]["batch_size"]
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
