@@ -208,8 +208,7 @@ class TextClassifier(TextFitting):
         layer = models.ngram_embedding(self.network)
         for order, (ratio, fold_ratios) in enumerate(ratios):
             layer.assign(order, ratio, fold_ratios)
-        if self.multi_label or (kind == "pmi" and not self._has_fixed_ratios):
-            self._assign_biases(self._log_priors(labels))
+        self._initialize_head(labels)
         self.train_function = None  # a traced function would use the previous ratios
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TextTrainingData:
@@ -523,16 +522,11 @@ class TextClassifier(TextFitting):
         ids = self.encoder.in_fold(texts.ids, word_folds).numpy()
         return EncodedTexts(ids, texts.row_splits, texts.labels)
 
-    def _assign_biases(self, biases: np.ndarray) -> None:
-        """Set the biases `(C,)` of the head."""
-        for layer in models.head(self.network).layers:
-            if getattr(layer, "bias", None) is not None and layer.bias.shape == biases.shape:
-                layer.bias.assign(biases)
+    def _initialize_head(self, labels: np.ndarray) -> None:
+        """Initialize the biases of the head from the training labels; here they stay 0.
 
-    def _log_priors(self, labels: np.ndarray) -> np.ndarray:
-        """Return the logits `(C,)` of the frequencies of the labels, with a mean of 0."""
-        logs = np.log(self._texts_by_label(labels) / len(labels))
-        return (logs - logs.mean()).astype("float32")
+        Logits are small before training, and a prior would outweigh them.
+        """
 
     def _texts_by_label(self, labels: np.ndarray) -> np.ndarray:
         """Return the number of texts of each label `(C,)`."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from keras_attn import models
 from keras_attn._arrays import as_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
@@ -244,10 +245,13 @@ class MultiLabelTextClassifier(TextClassifier):
 
         return {"probabilities": tf.sigmoid(logits)}
 
-    def _log_priors(self, labels: np.ndarray) -> np.ndarray:
-        # The logit of a label that every text has is finite.
+    def _initialize_head(self, labels: np.ndarray) -> None:
+        # The logits of the frequencies: from 0, rare labels would take many steps to reach them.
         texts = self._texts_by_label(labels)
-        return np.log((texts + 0.5) / (len(labels) - texts + 0.5)).astype("float32")
+        biases = np.log((texts + 0.5) / (len(labels) - texts + 0.5))  # finite for every label
+        for layer in models.head(self.network).layers:
+            if getattr(layer, "bias", None) is not None and layer.bias.shape == biases.shape:
+                layer.bias.assign(biases.astype("float32"))
 
     def _texts_by_label(self, labels: np.ndarray) -> np.ndarray:
         return labels.sum(axis=0)

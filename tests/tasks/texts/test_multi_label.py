@@ -245,3 +245,13 @@ def test_a_model_of_one_label_per_text_says_so():
             use(TEXTS, LABELS)
         with pytest.raises(ValueError, match=r"multi_label=True"):
             use(TEXTS, HOT)
+
+
+def test_rare_labels_start_from_their_frequency():
+    texts = [f"number {number}" for number in range(40)]
+    labels = [["a"] if number < 2 else ["b"] if number < 30 else [] for number in range(40)]
+    model = from_architecture(
+        "ngram_attention", ("a", "b"), multi_label=True, vocabulary_sizes=(60, 60)
+    )
+    model.adapt(texts, labels)
+    np.testing.assert_allclose(model.probabilities([""])[0], [2.5 / 41, 28.5 / 41], atol=1e-3)
