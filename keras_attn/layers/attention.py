@@ -7,7 +7,12 @@ from keras import initializers, ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._attention_layer import AttentionLayer
-from keras_attn.layers._masks import check_masks, combine_masks, select_key_mask
+from keras_attn.layers._masks import (
+    check_attention_mask,
+    check_key_masks,
+    combine_masks,
+    select_key_mask,
+)
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -149,7 +154,12 @@ class Attention(AttentionLayer):
         value_mask: Tensor | None = None,
     ) -> Any:
         padding_mask = select_key_mask(
-            self.name, padding_mask, None, (key, key_mask), (value, value_mask)
+            self.name,
+            _scores_shape(query, value),
+            padding_mask,
+            None,
+            (key, key_mask),
+            (value, value_mask),
         )
         return self.attend(
             query,
@@ -198,7 +208,9 @@ class Attention(AttentionLayer):
         Returns:
             Tensor `(B, T, V)`, or a pair with `return_attention_scores`.
         """
-        mask = combine_masks(self.name, 1, padding_mask, attention_mask)
+        mask = combine_masks(
+            self.name, 1, _scores_shape(query, value), padding_mask, attention_mask
+        )
         settings: dict[str, Any] = {
             "normalizer": self.normalizer,
             "dropout": self.dropout if training else 0.0,
@@ -246,13 +258,20 @@ class Attention(AttentionLayer):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, 1, padding_mask, attention_mask)
+        scores_shape = _scores_shape(query, value)
+        check_key_masks(
+            self.name,
+            scores_shape,
+            padding_mask=padding_mask,
+            key_mask=key_mask,
+            value_mask=value_mask,
+        )
+        check_attention_mask(self.name, 1, scores_shape, attention_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         output = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return output
-        scores = (*query.shape[:2], value.shape[1])
-        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+        return output, keras.KerasTensor(scores_shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -304,6 +323,11 @@ def check_score(
                 f'{type(layer).__name__}: `{name}` is only for score="additive". Received: '
                 f"{name}={value!r} with score={score!r}. Leave it out."
             )
+
+
+def _scores_shape(query: Any, value: Any) -> tuple[int | None, ...]:
+    """Return the static shape of the scores, `(B, T, S)`."""
+    return (*query.shape[:2], value.shape[1])
 
 
 def _normalize_length(x: Tensor) -> Tensor:

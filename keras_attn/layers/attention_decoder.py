@@ -8,7 +8,7 @@ from keras import initializers, ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._attention_layer import AttentionLayer
-from keras_attn.layers._masks import check_masks
+from keras_attn.layers._masks import check_key_masks
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -217,7 +217,7 @@ class AttentionDecoder(AttentionLayer):
         Returns:
             A dict of tensors with the batch on axis 0.
         """
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_padding_mask(memory, padding_mask)
         memory = ops.cast(memory, self.compute_dtype)
         prepared = {"keys": self.attention.project_keys(memory), "values": memory}
         if padding_mask is not None:
@@ -235,7 +235,7 @@ class AttentionDecoder(AttentionLayer):
             memory: float tensor `(B, S, D)`.
             padding_mask: `(B, S)`, False at padding of the memory.
         """
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_padding_mask(memory, padding_mask)
         mask = ops.ones_like(memory[..., :1], "bool")
         if padding_mask is not None:
             mask = ops.cast(padding_mask, "bool")[..., None]
@@ -306,7 +306,7 @@ class AttentionDecoder(AttentionLayer):
         training: bool | None = None,
         memory_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_padding_mask(memory, padding_mask)
         batch, length, _ = inputs.shape
 
         def spec(*shape: int | None) -> keras.KerasTensor:
@@ -331,6 +331,10 @@ class AttentionDecoder(AttentionLayer):
             "kernel_initializer": clone_initializer(self.kernel_initializer),
             "dtype": self.dtype_policy,
         }
+
+    def _check_padding_mask(self, memory: Any, padding_mask: Any) -> None:
+        scores_shape = (memory.shape[0], None, memory.shape[1])
+        check_key_masks(self.name, scores_shape, padding_mask=padding_mask)
 
     def _check_states(self, states: Tensors) -> None:
         if set(states) != set(self.state_names):

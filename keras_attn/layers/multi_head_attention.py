@@ -14,8 +14,9 @@ from keras_attn.layers._cache import (
 )
 from keras_attn.layers._from_keras import converted_arguments, projections
 from keras_attn.layers._masks import (
-    check_masks,
-    check_sequence_mask,
+    check_attention_mask,
+    check_key_masks,
+    check_query_mask,
     combine_masks,
     is_implicit,
     select_key_mask,
@@ -128,10 +129,12 @@ class MultiHeadAttention(MultiHeadProjections):
     ) -> Any:
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         keys_and_mask, values_and_mask = (key, key_mask), (value, value_mask)
+        keys = updated_length(cache, cache_index, value.shape[1])
+        scores_shape = (*query.shape[:2], keys)
         settings: dict[str, Any] = {
             "query_mask": None if is_implicit(query_mask, query) else query_mask,
             "padding_mask": select_key_mask(
-                self.name, padding_mask, cache, keys_and_mask, values_and_mask
+                self.name, scores_shape, padding_mask, cache, keys_and_mask, values_and_mask
             ),
             "attention_mask": attention_mask,
             "use_causal_mask": cache is not None if use_causal_mask is None else use_causal_mask,
@@ -236,13 +239,16 @@ class MultiHeadAttention(MultiHeadProjections):
         q_offset: int | Tensor = 0,
         heads_first: bool = False,
     ) -> Any:
+        scores_shape = (*query.shape[:2], keys.shape[2 if heads_first else 1])
+        check_query_mask(self.name, scores_shape, query_mask)
+        mask = combine_masks(self.name, self.num_heads, scores_shape, padding_mask, attention_mask)
         queries = self.query_dense(query)
         queries = queries if self.query_norm is None else self.query_norm(queries)
         attended = attention(
             self._rotate(queries, q_offset),
             keys,
             values,
-            mask=combine_masks(self.name, self.num_heads, padding_mask, attention_mask),
+            mask=mask,
             bias=self._bias(query, keys, q_offset, heads_first),
             is_causal=use_causal_mask,
             window=self.window,
@@ -256,7 +262,6 @@ class MultiHeadAttention(MultiHeadProjections):
         )
         output, scores = attended if return_attention_scores else (attended, None)
         if query_mask is not None:
-            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
             query_mask = ops.cast(query_mask, "bool")
             output = ops.where(query_mask[:, :, None, None], output, 0.0)
             if return_attention_scores:
@@ -285,23 +290,24 @@ class MultiHeadAttention(MultiHeadProjections):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
-        for argument, mask in {"key_mask": key_mask, "value_mask": value_mask}.items():
-            if mask is not None:
-                check_sequence_mask(self.name, argument, "keys", mask)
-        if not is_implicit(query_mask, query):
-            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
+        length = updated_length(cache, cache_index, value.shape[1])
+        scores_shape = (*query.shape[:2], length)
+        explicit = {"padding_mask": padding_mask}
+        if not is_implicit(key_mask, key):
+            explicit["key_mask"] = key_mask
+        if not is_implicit(value_mask, value):
+            explicit["value_mask"] = value_mask
+        check_key_masks(self.name, scores_shape, **explicit)
+        check_attention_mask(self.name, self.num_heads, scores_shape, attention_mask)
+        if not is_implicit(query_mask, query):
+            check_query_mask(self.name, scores_shape, query_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
         if return_attention_scores:
-            keys = value.shape[1]
-            if cache is not None:
-                keys = updated_length(cache, cache_index, keys)
-            scores = (query.shape[0], self.num_heads, query.shape[1], keys)
+            scores = (query.shape[0], self.num_heads, query.shape[1], length)
             results.append(keras.KerasTensor(scores, dtype=self.compute_dtype))
         if cache is not None:
-            length = updated_length(cache, cache_index, value.shape[1])
             shapes = {name: (*x.shape[:2], length, x.shape[3]) for name, x in cache.items()}
             results.append(
                 {name: keras.KerasTensor(shapes[name], x.dtype) for name, x in cache.items()}

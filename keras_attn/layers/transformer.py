@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._cache import LENGTH_AXIS
-from keras_attn.layers._masks import check_masks, select_padding_mask
+from keras_attn.layers._masks import check_key_masks, select_padding_mask
 from keras_attn.layers._sublayers import PACKAGE, check_rank
 from keras_attn.layers._transformer_block import TransformerBlock
 from keras_attn.layers._types import Tensors
@@ -84,8 +84,10 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Tensor | None = None,  # Keras passes its implicit mask as one of these two
         inputs_mask: Tensor | None = None,
     ) -> Any:
-        padding_mask = select_padding_mask(self.name, padding_mask, cache, mask, inputs_mask)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        argument, padding_mask = select_padding_mask(
+            self.name, padding_mask, cache, mask=mask, inputs_mask=inputs_mask
+        )
+        self._check_masks(inputs, cache, cache_index, attention_mask, **{argument: padding_mask})
 
         def attend(x: Tensor) -> Any:
             return self.attention(
@@ -117,7 +119,7 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Any = None,
         inputs_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
         return self.attention.compute_output_spec(
             inputs,
             inputs,
@@ -211,10 +213,13 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
-        padding_mask = select_padding_mask(self.name, padding_mask, cache, inputs_mask)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        argument, padding_mask = select_padding_mask(
+            self.name, padding_mask, cache, inputs_mask=inputs_mask
+        )
+        self._check_masks(inputs, cache, cache_index, attention_mask, **{argument: padding_mask})
         if memory_padding_mask is None:
             memory_padding_mask = memory_mask
+        self._check_memory_mask(inputs, memory, projected_memory, memory_padding_mask)
         shared: dict[str, Any] = {
             "return_attention_scores": return_attention_scores,
             "training": training,
@@ -267,8 +272,8 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Any = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
-        check_masks(self.cross_attention.name, self.num_heads, memory_padding_mask, None)
+        self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
+        self._check_memory_mask(inputs, memory, projected_memory, memory_padding_mask)
         spec = self.attention.compute_output_spec(
             inputs,
             inputs,
@@ -281,9 +286,15 @@ class TransformerDecoderBlock(TransformerBlock):
         if not return_attention_scores:
             return spec
         output, scores, *rest = spec
-        keys = memory.shape[1] if memory is not None else projected_memory["key"].shape[LENGTH_AXIS]
+        keys = _memory_length(memory, projected_memory)
         shape = (inputs.shape[0], self.num_heads, inputs.shape[1], keys)
         return output, (scores, keras.KerasTensor(shape, dtype=self.compute_dtype)), *rest
+
+    def _check_memory_mask(
+        self, inputs: Any, memory: Any, projected_memory: Any, memory_padding_mask: Any
+    ) -> None:
+        scores_shape = (*inputs.shape[:2], _memory_length(memory, projected_memory))
+        check_key_masks(self.name, scores_shape, memory_padding_mask=memory_padding_mask)
 
     def _check_memory(self, memory: Any, projected_memory: Any) -> None:
         if (memory is None) == (projected_memory is None):
@@ -291,3 +302,8 @@ class TransformerDecoderBlock(TransformerBlock):
                 f"{self.name}: pass either `memory` or `projected_memory`. Received: "
                 f"{'neither' if memory is None else 'both'}."
             )
+
+
+def _memory_length(memory: Any, projected_memory: Any) -> int | None:
+    """Return the number of positions of a memory; None if unknown."""
+    return projected_memory["key"].shape[LENGTH_AXIS] if memory is None else memory.shape[1]

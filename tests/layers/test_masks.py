@@ -125,6 +125,105 @@ def test_masks_of_wrong_shapes_are_refused(name, symbolic):
         make()(*inputs, padding_mask=mask(B, T, T))
 
 
+SEQUENCE_MASKS = [
+    (name, argument)
+    for name, (make, _) in LAYERS.items()
+    for argument in inspect.signature(make().call).parameters
+    if argument in ("padding_mask", "memory_padding_mask", "query_mask", "key_mask", "value_mask")
+]
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize(("name", "argument"), SEQUENCE_MASKS)
+def test_sequence_masks_of_wrong_sizes_are_named_with_both_shapes(name, argument, symbolic):
+    make, inputs = LAYERS[name]
+    # A memory longer than the inputs, so that the lengths cannot be confused.
+    inputs = [X, *(np.concatenate([x, x], axis=1) for x in inputs[1:])]
+    length = T if len(inputs) == 1 or argument == "query_mask" else 2 * T
+    if argument == "padding_mask" and name == "TransformerDecoderBlock":
+        length = T
+    inputs = [keras.KerasTensor(x.shape) for x in inputs] if symbolic else inputs
+    make()(*inputs, **{argument: np.ones((B, length), bool)})
+    for wrong in ((B, length + 1), (B, 1), (B + 1, length)):
+        mask = keras.KerasTensor(wrong, "bool") if symbolic else np.ones(wrong, bool)
+        with pytest.raises(ValueError, match=f"`{argument}` must have") as raised:
+            make()(*inputs, **{argument: mask})
+        message = str(raised.value).partition("Arguments received by")[0]
+        assert f"{(B, length)}" in message or f"inputs {(B, T, D)}" in message
+        assert f"Received: shape {wrong}" in message or f"padding_mask {wrong}" in message
+
+
+@pytest.mark.parametrize("name", ["Attention", "MultiHeadAttention", "TransformerDecoderBlock"])
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_an_attention_mask_of_rank_2_is_refused_with_what_its_sizes_allow(name, symbolic):
+    make, inputs = LAYERS[name]
+    inputs = [keras.KerasTensor(x.shape) for x in inputs] if symbolic else inputs
+    causal, rows = "`mask[None]`, and a causal one as `use_causal_mask=True`", "is a `padding_mask`"
+
+    def message(shape):
+        mask = keras.KerasTensor(shape, "bool") if symbolic else np.ones(shape, bool)
+        with pytest.raises(ValueError, match="`attention_mask` must have shape") as raised:
+            make()(*inputs, attention_mask=mask)
+        return str(raised.value)
+
+    assert causal in message((T, T))
+    assert rows not in message((T, T))
+    assert rows in message((B, T))
+    assert causal not in message((B, T))
+    for unclear in ((T + 1, T + 2), (1, T)):
+        assert causal in message(unclear)
+        assert rows in message(unclear)
+
+
+def test_an_attention_mask_of_rank_2_is_refused_where_batch_and_length_are_equal():
+    layer, x = layers.MultiHeadAttention(2, 3), np.ones((T, T, D), "float32")
+    with pytest.raises(ValueError, match=r"`mask\[None\]`.*is a `padding_mask`"):
+        layer(x, x, attention_mask=np.tril(np.ones((T, T), bool)))
+    causal = np.tril(np.ones((T, T), bool))
+    np.testing.assert_allclose(
+        array(layer(x, x, attention_mask=causal[None])),
+        array(layer(x, x, use_causal_mask=True)),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("method", ["attend", "cache", "project_memory"])
+def test_masks_of_wrong_sizes_are_named_where_steps_are_decoded(method):
+    padding_mask = np.ones((B, T + 1), bool)
+    if method == "attend":
+        layer = layers.MultiHeadAttention(2, 3, name="layer")
+        layer.build(X.shape, X.shape)
+        step, arguments = layer.attend, (X[:, :1], layer.project(X))
+        masks = {"padding_mask": padding_mask}
+    elif method == "cache":
+        layer = layers.TransformerEncoderBlock(2, 8, name="layer")
+        layer.build(X.shape)
+        step, arguments = layer, (X[:, :1],)
+        masks = {"padding_mask": padding_mask, "cache": layer.make_cache(B, T), "cache_index": 0}
+    else:
+        layer = layers.TransformerDecoderBlock(2, 8, name="layer")
+        layer.build(X.shape, X.shape)
+        step, arguments = layer, (X[:, :1],)
+        masks = {"memory_padding_mask": padding_mask, "projected_memory": layer.project_memory(X)}
+    argument = next(iter(masks))
+    message = (
+        rf"layer: `{argument}` must have shape \(batch, keys\) = \(2, 4\). Received: shape \(2, 5\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        step(*arguments, **masks)
+
+
+@pytest.mark.tensorflow
+def test_sizes_that_a_graph_does_not_know_are_not_checked():
+    import tensorflow as tf
+
+    layer = layers.MultiHeadAttention(2, 3)
+    expected = array(layer(X, X, padding_mask=MASK))
+    unknown = [tf.TensorSpec([None, None, D]), tf.TensorSpec([None, None], "bool")]
+    graph = tf.function(lambda x, mask: layer(x, x, padding_mask=mask), input_signature=unknown)
+    np.testing.assert_allclose(array(graph(X, MASK)), expected, atol=1e-5)
+
+
 MASK_ARGUMENTS = ["padding_mask", "attention_mask", "use_causal_mask"]
 
 
