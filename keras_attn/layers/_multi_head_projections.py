@@ -106,6 +106,7 @@ class MultiHeadProjections(AttentionLayer):
         key_shape = value_shape if key_shape is None else key_shape
         check_rank(self, 3, "(batch, length, features)", query=query_shape)
         check_rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
+        self._set_input_sizes(query=query_shape, value=value_shape, key=key_shape)
         self.query_dense = self._make_projection("query", self.num_heads, self.key_dim)
         self.key_dense = self._make_projection("key", self.num_kv_heads, self.key_dim)
         self.value_dense = self._make_projection("value", self.num_kv_heads, self.value_dim)
@@ -156,7 +157,11 @@ class MultiHeadProjections(AttentionLayer):
         self, value: Tensor, key: Tensor | None, start: int | Tensor = 0
     ) -> tuple[Tensor, Tensor]:
         """Return keys and values, each `(B, S, K, size)`."""
-        keys = self.key_dense(value if key is None else key)
+        self._check_sequences(value=value, key=key)
+        if key is None:
+            self._check_input_size("key", "value", value)
+            key = value
+        keys = self.key_dense(key)
         keys = keys if self.key_norm is None else self.key_norm(keys)
         return self._rotate(keys, start), self.value_dense(value)
 

@@ -139,6 +139,7 @@ class AttentionDecoder(AttentionLayer):
 
     def build(self, inputs_shape: Any, memory_shape: Any) -> None:
         check_rank(self, 3, "(batch, length, features)", inputs=inputs_shape, memory=memory_shape)
+        self._set_input_sizes(inputs=inputs_shape, memory=memory_shape)
         features, context = inputs_shape[-1], memory_shape[-1]
         self.attention = Attention(
             self.score,
@@ -177,6 +178,7 @@ class AttentionDecoder(AttentionLayer):
         training: bool | None = None,
         memory_mask: Tensor | None = None,  # Keras passes its implicit mask as this
     ) -> Any:
+        self._check_sequences(inputs=inputs, memory=memory)
         padding_mask = memory_mask if padding_mask is None else padding_mask
         if initial_state is None:
             initial_state = self.initial_state(memory, padding_mask)
@@ -217,7 +219,7 @@ class AttentionDecoder(AttentionLayer):
         Returns:
             A dict of tensors with the batch on axis 0.
         """
-        self._check_padding_mask(memory, padding_mask)
+        self._check_memory(memory, padding_mask)
         memory = ops.cast(memory, self.compute_dtype)
         prepared = {"keys": self.attention.project_keys(memory), "values": memory}
         if padding_mask is not None:
@@ -235,7 +237,7 @@ class AttentionDecoder(AttentionLayer):
             memory: float tensor `(B, S, D)`.
             padding_mask: `(B, S)`, False at padding of the memory.
         """
-        self._check_padding_mask(memory, padding_mask)
+        self._check_memory(memory, padding_mask)
         mask = ops.ones_like(memory[..., :1], "bool")
         if padding_mask is not None:
             mask = ops.cast(padding_mask, "bool")[..., None]
@@ -276,6 +278,7 @@ class AttentionDecoder(AttentionLayer):
             )
             return [x[:, 0] for x in (attended if return_attention_scores else [attended])]
 
+        self._check_input_sizes(inputs=inputs)
         self._check_states(states)
         before = [states[name] for name in self.cell_states]
         if self.order == "bahdanau":
@@ -306,7 +309,8 @@ class AttentionDecoder(AttentionLayer):
         training: bool | None = None,
         memory_mask: Any = None,
     ) -> Any:
-        self._check_padding_mask(memory, padding_mask)
+        self._check_sequences(inputs=inputs)
+        self._check_memory(memory, padding_mask)
         batch, length, _ = inputs.shape
 
         def spec(*shape: int | None) -> keras.KerasTensor:
@@ -332,7 +336,8 @@ class AttentionDecoder(AttentionLayer):
             "dtype": self.dtype_policy,
         }
 
-    def _check_padding_mask(self, memory: Any, padding_mask: Any) -> None:
+    def _check_memory(self, memory: Any, padding_mask: Any) -> None:
+        self._check_sequences(memory=memory)
         scores_shape = (memory.shape[0], None, memory.shape[1])
         check_key_masks(self.name, scores_shape, padding_mask=padding_mask)
 

@@ -136,6 +136,8 @@ class AttentionPooling(AttentionLayer):
 
     def build(self, inputs_shape: Any) -> None:
         self._check_rank(inputs_shape)
+        if self.score != "uniform" or self.project_values:
+            self._set_input_sizes(inputs=inputs_shape)
         features = inputs_shape[-1]
         key_dim = self.key_dim or max(1, features // self.num_heads)
         value_dim = self.value_dim or key_dim
@@ -167,6 +169,8 @@ class AttentionPooling(AttentionLayer):
         training: bool | None = None,
         mask: Tensor | None = None,  # Keras passes its implicit mask as this
     ) -> Any:
+        self._check_rank(inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         batch, *spatial, features = ops.shape(inputs)
         sequence = ops.reshape(inputs, (batch, math.prod(spatial), features))
         result = attention(
@@ -203,6 +207,8 @@ class AttentionPooling(AttentionLayer):
         training: bool | None = None,
         mask: Any = None,
     ) -> Any:
+        self._check_rank(inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         if padding_mask is not None:
             self._check_padding_mask(inputs.shape, padding_mask)
         shape = self.compute_output_shape(inputs.shape)

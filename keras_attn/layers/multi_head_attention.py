@@ -127,6 +127,7 @@ class MultiHeadAttention(MultiHeadProjections):
         key_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
     ) -> Any:
+        self._check_sequences(query=query, value=value)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         keys_and_mask, values_and_mask = (key, key_mask), (value, value_mask)
         keys = updated_length(cache, cache_index, value.shape[1])
@@ -239,6 +240,7 @@ class MultiHeadAttention(MultiHeadProjections):
         q_offset: int | Tensor = 0,
         heads_first: bool = False,
     ) -> Any:
+        self._check_sequences(query=query)
         scores_shape = (*query.shape[:2], keys.shape[2 if heads_first else 1])
         check_query_mask(self.name, scores_shape, query_mask)
         mask = combine_masks(self.name, self.num_heads, scores_shape, padding_mask, attention_mask)
@@ -290,6 +292,9 @@ class MultiHeadAttention(MultiHeadProjections):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
+        self._check_sequences(query=query, value=value, key=key)
+        if key is None:
+            self._check_input_size("key", "value", value)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         length = updated_length(cache, cache_index, value.shape[1])
         scores_shape = (*query.shape[:2], length)

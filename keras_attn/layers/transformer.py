@@ -66,6 +66,7 @@ class TransformerEncoderBlock(TransformerBlock):
     """
 
     def build(self, inputs_shape: Any) -> None:
+        self._set_input_sizes(inputs=inputs_shape)
         self.attention = self._make_attention("attention", 1, self._head_size(inputs_shape))
         self.attention.build(inputs_shape, inputs_shape)
         self.attention_norm = self._make_norm("attention_norm", inputs_shape)
@@ -84,6 +85,7 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Tensor | None = None,  # Keras passes its implicit mask as one of these two
         inputs_mask: Tensor | None = None,
     ) -> Any:
+        self._check_sequences(inputs=inputs)
         argument, padding_mask = select_padding_mask(
             self.name, padding_mask, cache, mask=mask, inputs_mask=inputs_mask
         )
@@ -119,6 +121,7 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Any = None,
         inputs_mask: Any = None,
     ) -> Any:
+        self._check_sequences(inputs=inputs)
         self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
         return self.attention.compute_output_spec(
             inputs,
@@ -185,6 +188,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 "use_causal_mask=True."
             )
         check_rank(self, 3, "(batch, length, features)", memory=memory_shape)
+        self._set_input_sizes(inputs=inputs_shape, memory=memory_shape)
         size = self._head_size(inputs_shape)
         self.attention = self._make_attention("attention", 1, size)
         self.attention.build(inputs_shape, inputs_shape)
@@ -213,6 +217,7 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
+        self._check_sequences(inputs=inputs, memory=memory)
         argument, padding_mask = select_padding_mask(
             self.name, padding_mask, cache, inputs_mask=inputs_mask
         )
@@ -253,6 +258,7 @@ class TransformerDecoderBlock(TransformerBlock):
     def project_memory(self, memory: Tensor) -> Tensors:
         """Return the keys and values of a memory `(B, S, D')`, for `projected_memory`."""
         self._check_built("project_memory")
+        self._check_sequences(memory=memory)
         return self.cross_attention.project(ops.cast(memory, self.compute_dtype))
 
     def compute_output_spec(
@@ -272,6 +278,7 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Any = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
+        self._check_sequences(inputs=inputs, memory=memory)
         self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
         self._check_memory_mask(inputs, memory, projected_memory, memory_padding_mask)
         spec = self.attention.compute_output_spec(
