@@ -78,6 +78,61 @@ def test_float_masks_of_functional_models_are_refused(name, argument):
         make()(*symbols, **{argument: mask})
 
 
+TOKENS = np.array([[3, 1, 2, 4], [2, 1, 0, 0]])
+SYMBOLIC_MASKS = {
+    "comparison": lambda ids: ids != 0,
+    "operation": lambda ids: ops.logical_not(ops.equal(ids, 0)),
+    "integer": lambda ids: ops.cast(ids != 0, "int8"),
+    "computed by Embedding": lambda ids: keras.layers.Embedding(5, D, mask_zero=True).compute_mask(
+        ids
+    ),
+    "Lambda": lambda ids: ops.cast(keras.layers.Lambda(lambda x: x != 0)(ids), "bool"),
+}
+
+
+@pytest.mark.parametrize("kind", SYMBOLIC_MASKS)
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+def test_masks_that_a_functional_model_computes_hold_after_saving(name, argument, kind, tmp_path):
+    ids = keras.Input((T,), dtype="int32")
+    x = keras.layers.Embedding(5, D, name="embedding")(ids)
+    mask = SYMBOLIC_MASKS[kind](ids)
+    mask = mask if "padding" in argument else mask[:, None]
+    make, inputs = LAYERS[name]
+    layer = make()
+    model = keras.Model(ids, layer(*[x for _ in inputs], **{argument: mask}))
+    embedded = model.get_layer("embedding")(TOKENS)
+    mask = TOKENS != 0 if "padding" in argument else (TOKENS != 0)[:, None]
+    expected = array(layer(*[embedded for _ in inputs], **{argument: mask}))
+    assert np.abs(expected - array(layer(*[embedded for _ in inputs]))).max() > 1e-5
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=False)
+    for output in (model(TOKENS), loaded(TOKENS), loaded.predict(TOKENS, verbose=0)):
+        np.testing.assert_allclose(array(output), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("constant", [np.asarray, np.ndarray.tolist, ops.convert_to_tensor])
+def test_a_constant_mask_of_a_functional_model_holds_after_saving(constant, tmp_path):
+    x, layer = keras.Input((T, D)), layers.MultiHeadAttention(2, 3)
+    causal = np.tril(np.ones((T, T), bool))[None]
+    model = keras.Model(x, layer(x, x, attention_mask=constant(causal)))
+    model.save(tmp_path / "model.keras")
+    expected = array(layer(X, X, use_causal_mask=True))
+    for one in (model, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_allclose(array(one(X)), expected, atol=1e-5)
+
+
+@every_mask
+def test_a_mask_that_a_lambda_declares_as_float_is_refused_with_the_cast(name, argument):
+    make, inputs = LAYERS[name]
+    mask = keras.layers.Lambda(lambda x: x != 0)(
+        keras.Input(mask_for(argument).shape[1:], dtype="int32")
+    )
+    with pytest.raises(
+        ValueError, match=r"`keras.layers.Lambda` are float.*`keras.ops.cast\(mask, \"bool\"\)`"
+    ):
+        make()(*[keras.Input(x.shape[1:]) for x in inputs], **{argument: mask})
+
+
 @pytest.mark.tensorflow
 @every_mask
 def test_float_masks_of_graphs_are_refused(name, argument):
