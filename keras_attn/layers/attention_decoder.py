@@ -223,7 +223,9 @@ class AttentionDecoder(AttentionLayer):
         memory = ops.cast(memory, self.compute_dtype)
         prepared = {"keys": self.attention.project_keys(memory), "values": memory}
         if padding_mask is not None:
-            prepared["padding_mask"] = ops.cast(padding_mask, "bool")
+            # A search reorders the batch of what is prepared, so a mask of all rows is repeated.
+            mask = ops.cast(padding_mask, "bool")
+            prepared["padding_mask"] = ops.broadcast_to(mask, ops.shape(memory)[:2])
         if self.dropout and training:
             ones = ops.ones((ops.shape(memory)[0], self.units), memory.dtype)
             dropout_mask = keras.random.dropout(ones, self.dropout, seed=self.seed_generator)

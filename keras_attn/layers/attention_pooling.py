@@ -276,8 +276,8 @@ class AttentionPooling(AttentionLayer):
     def _check_padding_mask(self, inputs_shape: Any, padding_mask: Any) -> None:
         check_mask_values(owner=self.name, padding_mask=padding_mask)
         shape, positions = padding_mask.shape, inputs_shape[:-1]
-        fits = len(shape) == len(positions)
-        if not fits or not all(map(sizes_match, shape, positions)):
+        fits = len(shape) == len(positions) and all(map(sizes_match, shape[1:], positions[1:]))
+        if not fits or not (shape[0] == 1 or sizes_match(shape[0], positions[0])):
             raise ValueError(
                 f"{self.name}: `padding_mask` must have the shape of `inputs` without the last "
                 "axis, (batch, length) or (batch, height, width). Received: padding_mask "

@@ -78,8 +78,8 @@ class MultiHeadAttention(MultiHeadProjections):
         padding_mask: `(B, S)`, False at keys that are padding. None uses the mask that Keras
             attached to `key`, or to `value`, if any. Masks are boolean or integer; in eager
             code also float, of 0 and 1 alone.
-        attention_mask: `(B, T, S)` or `(B, N, T, S)`, True = attend. With both masks, a key must
-            be allowed by both.
+        attention_mask: `(B, T, S)` or `(B, N, T, S)`, True = attend; axes may have size 1. With
+            both masks, a key must be allowed by both.
         return_attention_scores: whether to also return the attention weights.
         training: whether to apply dropout.
         use_causal_mask: whether a query attends only to positions up to its own. None is True
@@ -100,6 +100,15 @@ class MultiHeadAttention(MultiHeadProjections):
         `return_attention_scores`; then the updated cache if `cache` is passed. The output
         carries the Keras mask of the query; masks of the inputs stay as they are.
 
+    Masks, with `B` the batch, `N` the heads, `T` the queries and `S` the keys:
+
+    | argument | shape | True means |
+    |---|---|---|
+    | `padding_mask`, `key_mask`, `value_mask` | `(B, S)` | the key may be attended to |
+    | `attention_mask` | `(B, T, S)`, `(B, N, T, S)` | the query may attend to the key |
+    | `query_mask` | `(B, T)` | the query attends |
+    | `use_causal_mask` | True or False | a query attends to positions up to its own |
+
     Example:
 
     >>> import numpy as np
@@ -109,6 +118,15 @@ class MultiHeadAttention(MultiHeadProjections):
     >>> output, scores = layer(x, x, padding_mask=padding_mask, return_attention_scores=True)
     >>> tuple(output.shape), tuple(scores.shape)
     ((3, 5, 16), (3, 2, 5, 5))
+
+    A causal language model, with the padding mask from its token ids:
+
+    >>> token_ids = keras.Input((None,), dtype="int32")
+    >>> x = keras.layers.Embedding(input_dim=9, output_dim=16)(token_ids)
+    >>> y = layer(x, x, padding_mask=token_ids != 0, use_causal_mask=True)
+    >>> model = keras.Model(token_ids, keras.layers.Dense(9)(y))
+    >>> tuple(model(np.array([[3, 1, 2, 4], [2, 1, 0, 0]])).shape)
+    (2, 4, 9)
     """
 
     def call(

@@ -268,6 +268,20 @@ def test_masks_of_wrong_sizes_are_named_where_steps_are_decoded(method):
         step(*arguments, **masks)
 
 
+@pytest.mark.parametrize(("name", "argument"), SEQUENCE_MASKS)
+def test_one_mask_may_serve_all_rows(name, argument):
+    make, inputs = LAYERS[name]
+    layer, mask = make(), MASK[1:]
+    expected = array(layer(*inputs, **{argument: np.repeat(mask, B, axis=0)}))
+    np.testing.assert_allclose(array(layer(*inputs, **{argument: mask})), expected, atol=1e-6)
+
+
+def test_a_mask_of_all_rows_is_prepared_for_each_row_of_a_search():
+    decoder = layers.AttentionDecoder(5)
+    decoder.build(X.shape, X.shape)
+    assert tuple(decoder.prepare(X, MASK[1:])["padding_mask"].shape) == (B, T)
+
+
 @pytest.mark.tensorflow
 def test_sizes_that_a_graph_does_not_know_are_not_checked():
     import tensorflow as tf
