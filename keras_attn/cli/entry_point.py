@@ -6,7 +6,7 @@
 | 1 | an error, reported as one message on standard error |
 | 2 | wrong usage of a command or an option |
 | 75 | training was stopped by SIGTERM, or lost a worker; --resume or --auto-resume continues it |
-| 130 | interrupted by Ctrl-C |
+| 130 | interrupted by Ctrl-C; `train` saves a checkpoint if a step was completed |
 | 141 | the reader of standard output has closed the pipe |
 """
 

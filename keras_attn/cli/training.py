@@ -36,7 +36,11 @@ from keras_attn.recipes import (
     shorten_warmup,
 )
 from keras_attn.training.folder_lock import check_folder
-from keras_attn.training.interruption import handling_sigterm
+from keras_attn.training.interruption import (
+    TERMINATED,
+    InterruptedTrainingError,
+    handling_signals,
+)
 
 if TYPE_CHECKING:
     from keras_attn.datasets import Dataset
@@ -48,7 +52,7 @@ _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machine
 
 
 @with_data_options
-@handling_sigterm()
+@handling_signals(interrupts=True)
 def train(
     name: Entry,
     out: Annotated[
@@ -165,8 +169,9 @@ def train(
 ) -> None:
     """Train an entry from scratch by its recipe, and evaluate it once on the test split.
 
-    On SIGTERM it writes a checkpoint, if a step was completed, and exits with status 75. If another
-    worker is lost, it exits with status 75 at once. The same command with --auto-resume continues.
+    On Ctrl-C and SIGTERM it writes a checkpoint, if a step was completed, and exits with status 130
+    and 75; a second Ctrl-C stops at once. If another worker is lost, it exits with status 75 at
+    once. The same command with --auto-resume continues.
     """
     entry = zoo.describe(name)
     label, dataset = f"{name}-{variant}" if variant else name, None
@@ -237,9 +242,9 @@ def _save_model(
 ) -> None:
     """Save a model of a user's own data, and compare it with a simpler method."""
     path = run.folder / MODEL_FILE
-    with handling_sigterm() as stop:
+    with handling_signals() as stop:
         stop.message = (
-            f"Stopped by SIGTERM after training. The run in {run.folder} is complete; the same "
+            f" after training. The run in {run.folder} is complete; the same "
             f"command with --resume writes {MODEL_FILE}."
         )
         run.model.save(path)
@@ -311,14 +316,17 @@ def _fit_to_table(
 
 
 def leave(error: BaseException) -> None:
-    """Exit with the status of an error: 75 if the same command with --resume can continue."""
-    # Compared by name, because importing the classes would import Keras.
-    can_resume = type(error).__name__ in ("InterruptedTrainingError", "WorkerLostError")
-    if not can_resume and "TF_CONFIG" not in os.environ:
+    """Exit with the status of an error: its own if the same command with --resume can continue."""
+    status = 1
+    if isinstance(error, InterruptedTrainingError):
+        status = error.status
+    elif type(error).__name__ == "WorkerLostError":  # importing the class would import Keras
+        status = TERMINATED
+    elif "TF_CONFIG" not in os.environ:
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(75 if can_resume else 1)  # at a normal exit TensorFlow waits for other workers
+    os._exit(status)  # at a normal exit TensorFlow waits for other workers
 
 
 def _launch(workers: int, strategy: str | None, folder: pathlib.Path) -> None:

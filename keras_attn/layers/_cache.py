@@ -29,8 +29,13 @@ def new_positions_start(cache: Tensors, index: int | Tensor | str) -> int | Tens
     return ops.shape(cache["key"])[LENGTH_AXIS] if _is_end(index) else convert_offset(index)
 
 
-def updated_length(cache: Tensors, index: int | Tensor | str, new: int | None) -> int | None:
-    """Return the length of the cache after an update with `new` positions; None if unknown."""
+def updated_length(cache: Any, index: Any, new: int | None) -> int | None:
+    """Return the number of keys after an update with `new` positions; None if unknown.
+
+    Without a cache, all keys are new.
+    """
+    if cache is None:
+        return new
     length = cache["key"].shape[LENGTH_AXIS]
     if not _is_end(index):
         return length

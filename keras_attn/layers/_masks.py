@@ -1,4 +1,7 @@
-"""Select, check and combine the mask arguments of attention layers."""
+"""Select, check and combine the mask arguments of attention layers.
+
+Shapes of scores are `(B, T, S)`: batch, queries and keys, None where a size is unknown.
+"""
 
 from keras import ops
 
@@ -6,12 +9,17 @@ from keras_attn._types import Tensor
 from keras_attn.layers._types import Tensors
 from keras_attn.ops import combine
 from keras_attn.ops import padding_mask as expand_padding_mask
+from keras_attn.ops._arguments import sizes_match
 from keras_attn.ops._mask_values import BIAS_HINT, check_mask_values
+
+Shape = tuple[int | None, ...]
+AXES = ("batch", "queries", "keys")
 
 
 def combine_masks(
     name: str,
     num_heads: int,
+    scores_shape: Shape,
     padding_mask: Tensor | None,
     attention_mask: Tensor | None,
 ) -> Tensor | None:
@@ -20,6 +28,7 @@ def combine_masks(
     Args:
         name: name of the layer, for error messages.
         num_heads: number of heads of the layer, `N`.
+        scores_shape: `(B, T, S)`.
         padding_mask: `(B, S)`, True for keys that may be attended to.
         attention_mask: `(B, T, S)`, `(B, 1, T, S)` or `(B, N, T, S)`, True = attend. A key
             must be allowed by both masks.
@@ -27,7 +36,8 @@ def combine_masks(
     Raises:
         ValueError: a mask has a wrong shape, or holds values to add to the scores.
     """
-    check_masks(name, num_heads, padding_mask, attention_mask)
+    check_key_masks(name, scores_shape, padding_mask=padding_mask)
+    check_attention_mask(name, num_heads, scores_shape, attention_mask)
     if padding_mask is not None:
         padding_mask = expand_padding_mask(padding_mask)
     if attention_mask is not None:
@@ -38,28 +48,39 @@ def combine_masks(
 
 
 def select_padding_mask(
-    name: str, padding_mask: Tensor | None, cache: Tensors | None, *implicit: Tensor | None
-) -> Tensor | None:
+    name: str, padding_mask: Tensor | None, cache: Tensors | None, **implicit: Tensor | None
+) -> tuple[str, Tensor | None]:
     """Return `padding_mask`, or else the first implicit mask that Keras filled in.
+
+    Args:
+        name: name of the layer, for error messages.
+        padding_mask: the call argument.
+        cache: the call argument.
+        **implicit: the arguments that Keras fills in.
+
+    Returns:
+        The name of the argument, and the mask.
 
     Raises:
         ValueError: `padding_mask` is None, and Keras filled in a mask for a call with a cache.
             That mask covers the new positions only, but the keys include those of the cache.
     """
     if padding_mask is not None:
-        return padding_mask
-    keras_mask = next((mask for mask in implicit if mask is not None), None)
+        return "padding_mask", padding_mask
+    masks = ((argument, mask) for argument, mask in implicit.items() if mask is not None)
+    argument, keras_mask = next(masks, ("padding_mask", None))
     if keras_mask is not None and cache is not None:
         raise ValueError(
             f"{name}: the inputs carry an implicit Keras mask of shape {tuple(keras_mask.shape)}, "
             "which does not cover the keys in the cache. Pass `padding_mask` of shape (batch, "
             "keys), including the keys in the cache, or embed without `mask_zero`."
         )
-    return keras_mask
+    return argument, keras_mask
 
 
 def select_key_mask(
     name: str,
+    scores_shape: Shape,
     padding_mask: Tensor | None,
     cache: Tensors | None,
     key: tuple[Tensor | None, Tensor | None],
@@ -72,30 +93,26 @@ def select_key_mask(
 
     Args:
         name: name of the layer, for error messages.
+        scores_shape: `(B, T, S)`.
         padding_mask: the call argument.
         cache: the call argument.
         key: the call arguments `key` and `key_mask`.
         value: the call arguments `value` and `value_mask`.
 
     Raises:
-        ValueError: an explicit mask has a wrong shape or wrong values; or see
-            `select_padding_mask`.
+        ValueError: a mask has a wrong shape or wrong values; or see `select_padding_mask`.
     """
-    explicit = {"padding_mask": padding_mask}
-    for argument, (inputs, mask) in {"key_mask": key, "value_mask": value}.items():
-        explicit[argument] = None if is_implicit(mask, inputs) else mask
-    given = {argument: mask for argument, mask in explicit.items() if mask is not None}
-    if not given:
-        implicit = [key[1]] if value[1] is key[1] else [key[1], value[1]]
-        select_padding_mask(name, None, cache, *implicit)
-        for mask in implicit:
-            check_mask_values(owner=name, padding_mask=mask)
-        return combine(*implicit)
-    if len(given) == 1 and padding_mask is not None:
-        return padding_mask  # checked by `combine_masks`
-    for argument, mask in given.items():
-        check_sequence_mask(name, argument, "keys", mask)
-    return combine(*(ops.cast(mask, "bool") for mask in given.values()))
+    implicit = {"key_mask": key[1], "value_mask": value[1]}
+    masks = {"padding_mask": padding_mask} | {
+        argument: None if is_implicit(mask, inputs) else mask
+        for argument, (inputs, mask) in {"key_mask": key, "value_mask": value}.items()
+    }
+    if all(mask is None for mask in masks.values()):
+        select_padding_mask(name, None, cache, **implicit)
+        masks = implicit
+    check_key_masks(name, scores_shape, **masks)
+    distinct = {id(mask): mask for mask in masks.values() if mask is not None}
+    return combine(*(ops.cast(mask, "bool") for mask in distinct.values()))
 
 
 def is_implicit(mask: Tensor | None, inputs: Tensor | None) -> bool:
@@ -103,31 +120,90 @@ def is_implicit(mask: Tensor | None, inputs: Tensor | None) -> bool:
     return mask is None or mask is getattr(inputs, "_keras_mask", None)
 
 
-def check_sequence_mask(name: str, argument: str, axis: str, mask: Tensor) -> None:
-    """Raise ValueError unless a mask has shape `(batch, axis)` and the values of a mask."""
-    check_mask_values(owner=name, **{argument: mask})
-    if len(mask.shape) != 2:
-        raise ValueError(
-            f"{name}: `{argument}` must have shape (batch, {axis}). Received: shape "
-            f"{tuple(mask.shape)}. A mask with axes of queries and keys is an `attention_mask`: "
-            "pass it as that."
-        )
+def check_key_masks(name: str, scores_shape: Shape, **masks: Tensor | None) -> None:
+    """Raise ValueError unless each mask is None, or is `(B, S)` with the values of a mask."""
+    for argument, mask in masks.items():
+        _check_sequence_mask(name, argument, "keys", (scores_shape[0], scores_shape[2]), mask)
 
 
-def check_masks(
-    name: str, num_heads: int, padding_mask: Tensor | None, attention_mask: Tensor | None
+def check_query_mask(name: str, scores_shape: Shape, mask: Tensor | None) -> None:
+    """Raise ValueError unless a `query_mask` is None, or is `(B, T)` with the values of a mask."""
+    _check_sequence_mask(name, "query_mask", "queries", scores_shape[:2], mask)
+
+
+def check_attention_mask(
+    name: str, num_heads: int, scores_shape: Shape, mask: Tensor | None
 ) -> None:
-    """Raise ValueError if a mask has a wrong shape, or holds values to add to the scores."""
-    check_mask_values(owner=name, attention_mask=attention_mask, bias_hint=BIAS_HINT)
-    if padding_mask is not None:
-        check_sequence_mask(name, "padding_mask", "keys", padding_mask)
-    if attention_mask is None:
+    """Raise ValueError unless an `attention_mask` is None, or fits the scores.
+
+    Each of its axes may have size 1, as in Keras. A mask of rank 2 is refused even if only one
+    meaning fits the sizes: which one fits would change with the size of the batch.
+    """
+    if mask is None:
         return
-    shape = tuple(attention_mask.shape)
-    if len(shape) == 3 or (len(shape) == 4 and shape[1] in (None, 1, num_heads)):
+    check_mask_values(owner=name, attention_mask=mask, bias_hint=BIAS_HINT)
+    shape, (batch, queries, keys) = tuple(mask.shape), scores_shape
+    if len(shape) == 3 and _broadcasts(shape, scores_shape):
         return
+    if len(shape) == 4 and _broadcasts(shape, (batch, num_heads, queries, keys)):
+        return
+    heads = "1 head" if num_heads == 1 else f"1 or {num_heads} heads"
     raise ValueError(
-        f"{name}: `attention_mask` must have shape (batch, queries, keys) or (batch, heads, "
-        f"queries, keys), with 1 or {num_heads} heads. Received: shape {shape}. A (batch, keys) "
-        "mask is a `padding_mask`: pass it as that."
+        f"{name}: `attention_mask` must have shape {_named_shape(AXES, scores_shape)} or (batch, "
+        f"heads, queries, keys), with {heads}. Received: shape {shape}."
+        + _attention_mask_remedy(shape, scores_shape)
     )
+
+
+def _attention_mask_remedy(shape: Shape, scores_shape: Shape) -> str:
+    """Return what to pass in place of an `attention_mask` of a wrong shape."""
+    batch, queries, keys = scores_shape
+    if len(shape) != 2:
+        return " Each axis must have the size of the scores, or 1."
+    of_queries = (
+        " A (queries, keys) mask for all rows of the batch is passed as `mask[None]`, and a causal "
+        "one as `use_causal_mask=True`."
+    )
+    of_rows = " A (batch, keys) mask is a `padding_mask`: pass it as that."
+    fitting = [
+        remedy
+        for remedy, sizes in ((of_queries, (queries, keys)), (of_rows, (batch, keys)))
+        if _broadcasts(shape, sizes)
+    ]
+    return "".join(fitting or [of_queries, of_rows])
+
+
+def _check_sequence_mask(
+    name: str, argument: str, axis: str, expected: Shape, mask: Tensor | None
+) -> None:
+    """Raise ValueError unless a mask is None, or is `(B, length)` with the values of a mask."""
+    if mask is None:
+        return
+    check_mask_values(owner=name, **{argument: mask})
+    shape = tuple(mask.shape)
+    # Along the last axis a mask of size 1 would broadcast as well, and mask all or nothing.
+    if (
+        len(shape) == 2
+        and _broadcasts(shape[:1], expected[:1])
+        and sizes_match(shape[1], expected[1])
+    ):
+        return
+    remedy = f"It needs one value for each of the {axis}: compute both from the same padded batch."
+    if len(shape) == 1:
+        remedy = "A mask of one sequence is passed as `mask[None]`."
+    elif len(shape) > 2:
+        remedy = "A mask with axes of queries and keys is an `attention_mask`: pass it as that."
+    raise ValueError(
+        f"{name}: `{argument}` must have shape {_named_shape(('batch', axis), expected)}. "
+        f"Received: shape {shape}. {remedy}"
+    )
+
+
+def _named_shape(axes: tuple[str, ...], shape: Shape) -> str:
+    """Return the names of axes, and their sizes as far as they are known."""
+    names = f"({', '.join(axes)})"
+    return names if all(size is None for size in shape) else f"{names} = {shape}"
+
+
+def _broadcasts(shape: Shape, target: Shape) -> bool:
+    return all(size == 1 or sizes_match(size, to) for size, to in zip(shape, target, strict=True))

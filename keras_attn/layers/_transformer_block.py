@@ -8,7 +8,9 @@ from keras import initializers
 
 from keras_attn._types import Tensor
 from keras_attn.layers._attention_layer import AttentionLayer
+from keras_attn.layers._cache import check_cache, updated_length
 from keras_attn.layers._fast_layers import SequenceDense, SequenceLayerNormalization
+from keras_attn.layers._masks import check_attention_mask, check_key_masks
 from keras_attn.layers._sublayers import (
     check_choice,
     check_positive_integers,
@@ -175,6 +177,16 @@ class TransformerBlock(AttentionLayer):
             "kernel_initializer": clone_initializer(self.kernel_initializer),
             "bias_initializer": clone_initializer(self.bias_initializer),
         }
+
+    def _check_masks(
+        self, inputs: Any, cache: Any, cache_index: Any, attention_mask: Any, **padding_mask: Any
+    ) -> None:
+        """Raise ValueError, by the name of the block, if a mask of its self-attention is wrong."""
+        length = inputs.shape[1]
+        check_cache(self.name, cache, cache_index, length, length)
+        scores_shape = (*inputs.shape[:2], updated_length(cache, cache_index, length))
+        check_key_masks(self.name, scores_shape, **padding_mask)
+        check_attention_mask(self.name, self.num_heads, scores_shape, attention_mask)
 
     def _check_built(self, method: str) -> None:
         if not self.built:

@@ -7,7 +7,12 @@ from keras import initializers, ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._attention_layer import AttentionLayer
-from keras_attn.layers._masks import check_masks, combine_masks, select_key_mask
+from keras_attn.layers._masks import (
+    check_attention_mask,
+    check_key_masks,
+    combine_masks,
+    select_key_mask,
+)
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -17,6 +22,7 @@ from keras_attn.layers._sublayers import (
     clone_initializer,
 )
 from keras_attn.ops import IMPLEMENTATIONS, attend, attention, band_mask, combine, normalizers
+from keras_attn.ops._arguments import sizes_match
 
 SCORES = ("scaled_dot", "dot", "additive", "bilinear", "cosine")
 
@@ -113,6 +119,8 @@ class Attention(AttentionLayer):
         key_shape = value_shape if key_shape is None else key_shape
         check_rank(self, 3, "(batch, length, features)", query=query_shape)
         check_rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
+        if self.score in ("additive", "bilinear"):
+            self._set_input_sizes(query=query_shape, key=key_shape)
         self.query_dense: Any = None
         self.key_dense: Any = None
         if self.score == "additive":
@@ -126,12 +134,8 @@ class Attention(AttentionLayer):
             )
         elif self.score == "bilinear":
             self.key_dense = self._make_dense("key", query_shape[-1])
-        elif query_shape[-1] != key_shape[-1]:
-            raise ValueError(
-                f"{self.name}: score={self.score!r} needs queries and keys of one size (last "
-                f"axis). Received: query {tuple(query_shape)}, key {tuple(key_shape)}. "
-                'score="bilinear" and score="additive" compare two sizes.'
-            )
+        else:
+            self._check_one_size(query_shape, key_shape)
         if self.key_dense is not None:
             self.key_dense.build(key_shape)
 
@@ -148,8 +152,14 @@ class Attention(AttentionLayer):
         key_mask: Tensor | None = None,  # Keras passes its implicit masks as these two
         value_mask: Tensor | None = None,
     ) -> Any:
+        self._check_inputs(query, value, key)
         padding_mask = select_key_mask(
-            self.name, padding_mask, None, (key, key_mask), (value, value_mask)
+            self.name,
+            _scores_shape(query, value),
+            padding_mask,
+            None,
+            (key, key_mask),
+            (value, value_mask),
         )
         return self.attend(
             query,
@@ -167,6 +177,7 @@ class Attention(AttentionLayer):
 
         They do not depend on the query: a decoder computes them once for its memory.
         """
+        self._check_sequences(key=key)
         if self.score == "cosine":
             return _normalize_length(key)
         return key if self.key_dense is None else self.key_dense(key)
@@ -198,7 +209,10 @@ class Attention(AttentionLayer):
         Returns:
             Tensor `(B, T, V)`, or a pair with `return_attention_scores`.
         """
-        mask = combine_masks(self.name, 1, padding_mask, attention_mask)
+        self._check_sequences(query=query)
+        mask = combine_masks(
+            self.name, 1, _scores_shape(query, value), padding_mask, attention_mask
+        )
         settings: dict[str, Any] = {
             "normalizer": self.normalizer,
             "dropout": self.dropout if training else 0.0,
@@ -246,13 +260,21 @@ class Attention(AttentionLayer):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, 1, padding_mask, attention_mask)
+        self._check_inputs(query, value, key)
+        scores_shape = _scores_shape(query, value)
+        check_key_masks(
+            self.name,
+            scores_shape,
+            padding_mask=padding_mask,
+            key_mask=key_mask,
+            value_mask=value_mask,
+        )
+        check_attention_mask(self.name, 1, scores_shape, attention_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         output = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return output
-        scores = (*query.shape[:2], value.shape[1])
-        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+        return output, keras.KerasTensor(scores_shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -266,6 +288,22 @@ class Attention(AttentionLayer):
             "seed": self.seed,
             "implementation": self.implementation,
         }
+
+    def _check_inputs(self, query: Any, value: Any, key: Any) -> None:
+        self._check_sequences(query=query, value=value, key=key)
+        if key is None:
+            self._check_input_size("key", "value", value)
+            key = value
+        if self.score not in ("additive", "bilinear"):
+            self._check_one_size(query.shape, key.shape)
+
+    def _check_one_size(self, query_shape: Any, key_shape: Any) -> None:
+        if not sizes_match(query_shape[-1], key_shape[-1]):
+            raise ValueError(
+                f"{self.name}: score={self.score!r} needs queries and keys of one size (last "
+                f"axis). Received: query {tuple(query_shape)}, key {tuple(key_shape)}. "
+                'score="bilinear" and score="additive" compare two sizes.'
+            )
 
     def _make_dense(self, name: str, units: Any, use_bias: bool = False) -> keras.layers.Dense:
         return keras.layers.Dense(
@@ -304,6 +342,11 @@ def check_score(
                 f'{type(layer).__name__}: `{name}` is only for score="additive". Received: '
                 f"{name}={value!r} with score={score!r}. Leave it out."
             )
+
+
+def _scores_shape(query: Any, value: Any) -> tuple[int | None, ...]:
+    """Return the static shape of the scores, `(B, T, S)`."""
+    return (*query.shape[:2], value.shape[1])
 
 
 def _normalize_length(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from keras import initializers, ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._attention_layer import AttentionLayer
-from keras_attn.layers._masks import check_masks
+from keras_attn.layers._masks import check_key_masks
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -139,6 +139,7 @@ class AttentionDecoder(AttentionLayer):
 
     def build(self, inputs_shape: Any, memory_shape: Any) -> None:
         check_rank(self, 3, "(batch, length, features)", inputs=inputs_shape, memory=memory_shape)
+        self._set_input_sizes(inputs=inputs_shape, memory=memory_shape)
         features, context = inputs_shape[-1], memory_shape[-1]
         self.attention = Attention(
             self.score,
@@ -177,6 +178,7 @@ class AttentionDecoder(AttentionLayer):
         training: bool | None = None,
         memory_mask: Tensor | None = None,  # Keras passes its implicit mask as this
     ) -> Any:
+        self._check_sequences(inputs=inputs, memory=memory)
         padding_mask = memory_mask if padding_mask is None else padding_mask
         if initial_state is None:
             initial_state = self.initial_state(memory, padding_mask)
@@ -217,11 +219,13 @@ class AttentionDecoder(AttentionLayer):
         Returns:
             A dict of tensors with the batch on axis 0.
         """
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_memory(memory, padding_mask)
         memory = ops.cast(memory, self.compute_dtype)
         prepared = {"keys": self.attention.project_keys(memory), "values": memory}
         if padding_mask is not None:
-            prepared["padding_mask"] = ops.cast(padding_mask, "bool")
+            # A search reorders the batch of what is prepared, so a mask of all rows is repeated.
+            mask = ops.cast(padding_mask, "bool")
+            prepared["padding_mask"] = ops.broadcast_to(mask, ops.shape(memory)[:2])
         if self.dropout and training:
             ones = ops.ones((ops.shape(memory)[0], self.units), memory.dtype)
             dropout_mask = keras.random.dropout(ones, self.dropout, seed=self.seed_generator)
@@ -235,7 +239,7 @@ class AttentionDecoder(AttentionLayer):
             memory: float tensor `(B, S, D)`.
             padding_mask: `(B, S)`, False at padding of the memory.
         """
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_memory(memory, padding_mask)
         mask = ops.ones_like(memory[..., :1], "bool")
         if padding_mask is not None:
             mask = ops.cast(padding_mask, "bool")[..., None]
@@ -276,6 +280,7 @@ class AttentionDecoder(AttentionLayer):
             )
             return [x[:, 0] for x in (attended if return_attention_scores else [attended])]
 
+        self._check_input_sizes(inputs=inputs)
         self._check_states(states)
         before = [states[name] for name in self.cell_states]
         if self.order == "bahdanau":
@@ -306,7 +311,8 @@ class AttentionDecoder(AttentionLayer):
         training: bool | None = None,
         memory_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, 1, padding_mask, None)
+        self._check_sequences(inputs=inputs)
+        self._check_memory(memory, padding_mask)
         batch, length, _ = inputs.shape
 
         def spec(*shape: int | None) -> keras.KerasTensor:
@@ -331,6 +337,11 @@ class AttentionDecoder(AttentionLayer):
             "kernel_initializer": clone_initializer(self.kernel_initializer),
             "dtype": self.dtype_policy,
         }
+
+    def _check_memory(self, memory: Any, padding_mask: Any) -> None:
+        self._check_sequences(memory=memory)
+        scores_shape = (memory.shape[0], None, memory.shape[1])
+        check_key_masks(self.name, scores_shape, padding_mask=padding_mask)
 
     def _check_states(self, states: Tensors) -> None:
         if set(states) != set(self.state_names):

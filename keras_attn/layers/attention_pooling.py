@@ -136,6 +136,8 @@ class AttentionPooling(AttentionLayer):
 
     def build(self, inputs_shape: Any) -> None:
         self._check_rank(inputs_shape)
+        if self.score != "uniform" or self.project_values:
+            self._set_input_sizes(inputs=inputs_shape)
         features = inputs_shape[-1]
         key_dim = self.key_dim or max(1, features // self.num_heads)
         value_dim = self.value_dim or key_dim
@@ -167,6 +169,8 @@ class AttentionPooling(AttentionLayer):
         training: bool | None = None,
         mask: Tensor | None = None,  # Keras passes its implicit mask as this
     ) -> Any:
+        self._check_rank(inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         batch, *spatial, features = ops.shape(inputs)
         sequence = ops.reshape(inputs, (batch, math.prod(spatial), features))
         result = attention(
@@ -203,6 +207,8 @@ class AttentionPooling(AttentionLayer):
         training: bool | None = None,
         mask: Any = None,
     ) -> Any:
+        self._check_rank(inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         if padding_mask is not None:
             self._check_padding_mask(inputs.shape, padding_mask)
         shape = self.compute_output_shape(inputs.shape)
@@ -270,8 +276,8 @@ class AttentionPooling(AttentionLayer):
     def _check_padding_mask(self, inputs_shape: Any, padding_mask: Any) -> None:
         check_mask_values(owner=self.name, padding_mask=padding_mask)
         shape, positions = padding_mask.shape, inputs_shape[:-1]
-        fits = len(shape) == len(positions)
-        if not fits or not all(map(sizes_match, shape, positions)):
+        fits = len(shape) == len(positions) and all(map(sizes_match, shape[1:], positions[1:]))
+        if not fits or not (shape[0] == 1 or sizes_match(shape[0], positions[0])):
             raise ValueError(
                 f"{self.name}: `padding_mask` must have the shape of `inputs` without the last "
                 "axis, (batch, length) or (batch, height, width). Received: padding_mask "

@@ -47,6 +47,7 @@ class _Augmentation(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self.augment(inputs) if training else inputs

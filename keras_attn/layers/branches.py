@@ -42,6 +42,7 @@ class BranchMean(keras.layers.Layer):
 
     def build(self, inputs_shape: Any) -> None:
         check_rank(self, 3, "(batch, branches, features)", inputs=inputs_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         batch, branches, _ = ops.shape(inputs)

@@ -82,6 +82,7 @@ class ConvBlock(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         sides = self.compute_output_shape(input_shape)[1:3]
         if any(side is not None and side < 1 for side in sides):
             raise ValueError(
@@ -201,6 +202,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         strided = self.downsample == "stride"
         if strided and any(side is not None and side % 2 for side in input_shape[1:3]):
             raise ValueError(

@@ -65,6 +65,7 @@ class SqueezeExcite(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         channels = _channels(self, input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
         units = max(1, channels // self.ratio)
         self.squeeze_dense = _make_dense(self, "squeeze", units, self.activation)
         self.excite_dense = _make_dense(self, "excite", channels, self.gate_activation)
@@ -141,6 +142,7 @@ class EfficientChannelAttention(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         channels = _channels(self, input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
         self.convolution = keras.layers.Conv1D(
             1,
             self.kernel_size or self._adaptive_kernel_size(channels),
@@ -225,6 +227,7 @@ class CBAM(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         channels = _channels(self, input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: channels})
         units = max(1, channels // self.ratio)
         self.squeeze_dense = _make_dense(self, "squeeze", units, "relu")
         self.excite_dense = _make_dense(self, "excite", channels, None)

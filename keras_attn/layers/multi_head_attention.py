@@ -3,55 +3,33 @@
 from typing import Any, Self
 
 import keras
-from keras import constraints, initializers, ops, regularizers
+from keras import ops
 
 from keras_attn._types import Tensor
-from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._cache import (
     check_cache,
     new_positions_start,
     update_cache,
     updated_length,
 )
-from keras_attn.layers._fast_layers import HeadsDense
-from keras_attn.layers._from_keras import (
-    check_output_shape,
-    converted_arguments,
-    projections,
-    refuse_keras_arguments,
-)
+from keras_attn.layers._from_keras import converted_arguments, projections
 from keras_attn.layers._masks import (
-    check_masks,
-    check_sequence_mask,
+    check_attention_mask,
+    check_key_masks,
+    check_query_mask,
     combine_masks,
     is_implicit,
     select_key_mask,
 )
-from keras_attn.layers._sublayers import (
-    PACKAGE,
-    check_choice,
-    check_positive_integers,
-    check_rank,
-    check_rates,
-    clone_initializer,
-)
+from keras_attn.layers._multi_head_projections import MultiHeadProjections
+from keras_attn.layers._sublayers import PACKAGE, check_positive_integers
 from keras_attn.layers._types import Tensors
-from keras_attn.layers.positions import RelativePositionBias
-from keras_attn.ops import (
-    IMPLEMENTATIONS,
-    alibi,
-    attention,
-    normalizers,
-    rotary,
-    swap_heads,
-)
+from keras_attn.ops import attention, swap_heads
 from keras_attn.ops._arguments import convert_offset
-
-POSITIONS = (None, "rotary", "alibi", "relative")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiHeadAttention(AttentionLayer):
+class MultiHeadAttention(MultiHeadProjections):
     """Multi-head attention (Vaswani et al., arXiv:1706.03762), self and cross.
 
     Names of arguments and shapes of variables are those of `keras.layers.MultiHeadAttention`, so
@@ -100,8 +78,8 @@ class MultiHeadAttention(AttentionLayer):
         padding_mask: `(B, S)`, False at keys that are padding. None uses the mask that Keras
             attached to `key`, or to `value`, if any. Masks are boolean or integer; in eager
             code also float, of 0 and 1 alone.
-        attention_mask: `(B, T, S)` or `(B, N, T, S)`, True = attend. With both masks, a key must
-            be allowed by both.
+        attention_mask: `(B, T, S)` or `(B, N, T, S)`, True = attend; axes may have size 1. With
+            both masks, a key must be allowed by both.
         return_attention_scores: whether to also return the attention weights.
         training: whether to apply dropout.
         use_causal_mask: whether a query attends only to positions up to its own. None is True
@@ -122,6 +100,15 @@ class MultiHeadAttention(AttentionLayer):
         `return_attention_scores`; then the updated cache if `cache` is passed. The output
         carries the Keras mask of the query; masks of the inputs stay as they are.
 
+    Masks, with `B` the batch, `N` the heads, `T` the queries and `S` the keys:
+
+    | argument | shape | True means |
+    |---|---|---|
+    | `padding_mask`, `key_mask`, `value_mask` | `(B, S)` | the key may be attended to |
+    | `attention_mask` | `(B, T, S)`, `(B, N, T, S)` | the query may attend to the key |
+    | `query_mask` | `(B, T)` | the query attends |
+    | `use_causal_mask` | True or False | a query attends to positions up to its own |
+
     Example:
 
     >>> import numpy as np
@@ -131,109 +118,16 @@ class MultiHeadAttention(AttentionLayer):
     >>> output, scores = layer(x, x, padding_mask=padding_mask, return_attention_scores=True)
     >>> tuple(output.shape), tuple(scores.shape)
     ((3, 5, 16), (3, 2, 5, 5))
+
+    A causal language model, with the padding mask from its token ids:
+
+    >>> token_ids = keras.Input((None,), dtype="int32")
+    >>> x = keras.layers.Embedding(input_dim=9, output_dim=16)(token_ids)
+    >>> y = layer(x, x, padding_mask=token_ids != 0, use_causal_mask=True)
+    >>> model = keras.Model(token_ids, keras.layers.Dense(9)(y))
+    >>> tuple(model(np.array([[3, 1, 2, 4], [2, 1, 0, 0]])).shape)
+    (2, 4, 9)
     """
-
-    def __init__(
-        self,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int | None = None,
-        dropout: float = 0.0,
-        use_bias: bool = True,
-        output_shape: int | tuple[int] | None = None,
-        normalizer: str = "softmax",
-        num_kv_heads: int | None = None,
-        qk_norm: bool = False,
-        position: str | None = None,
-        window: int | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        seed: int | None = None,
-        implementation: str = "auto",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**refuse_keras_arguments(type(self).__name__, kwargs))
-        self.supports_masking = True
-        output_shape = check_output_shape(type(self).__name__, output_shape)
-        value_dim = key_dim if value_dim is None else value_dim
-        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        check_positive_integers(
-            self,
-            num_heads=num_heads,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            num_kv_heads=num_kv_heads,
-        )
-        if num_heads % num_kv_heads:
-            raise ValueError(
-                f"{type(self).__name__}: `num_kv_heads` must divide `num_heads`. Received: "
-                f"num_kv_heads={num_kv_heads}, num_heads={num_heads}."
-            )
-        check_choice(self, POSITIONS, position=position)
-        if position == "rotary" and key_dim % 2:
-            raise ValueError(
-                f'{type(self).__name__}: position="rotary" needs an even `key_dim`. Received: '
-                f"key_dim={key_dim}."
-            )
-        if output_shape is not None:
-            check_positive_integers(self, output_shape=output_shape)
-        if window is not None:
-            check_positive_integers(self, window=window)
-        check_rates(self, dropout=dropout)
-        check_choice(self, IMPLEMENTATIONS, implementation=implementation)
-        normalizers.get(normalizer)
-        self.num_heads = num_heads
-        self.key_dim = key_dim
-        self.value_dim = value_dim
-        self.dropout = dropout
-        self.use_bias = use_bias
-        self.output_size = output_shape
-        self.normalizer = normalizer
-        self.num_kv_heads = num_kv_heads
-        self.qk_norm = qk_norm
-        self.position = position
-        self.window = window
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        # Keras would apply an `activity_regularizer` of this layer to its output as well.
-        self.projection_activity_regularizer = regularizers.get(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.seed = seed
-        self.implementation = implementation
-        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
-
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
-        key_shape = value_shape if key_shape is None else key_shape
-        check_rank(self, 3, "(batch, length, features)", query=query_shape)
-        check_rank(self, 3, "(batch, length, features)", value=value_shape, key=key_shape)
-        self.query_dense = self._make_projection("query", self.num_heads, self.key_dim)
-        self.key_dense = self._make_projection("key", self.num_kv_heads, self.key_dim)
-        self.value_dense = self._make_projection("value", self.num_kv_heads, self.value_dim)
-        features = self.output_size or query_shape[-1]
-        self.output_dense = self._make_projection(
-            "attention_output", self.num_heads, self.value_dim, features
-        )
-        self.query_dense.build(query_shape)
-        self.key_dense.build(key_shape)
-        self.value_dense.build(value_shape)
-        self.output_dense.build((*query_shape[:2], self.num_heads, self.value_dim))
-        self.query_norm, self.key_norm, self.relative_bias = None, None, None
-        if self.qk_norm:
-            self.query_norm = self._make_normalization("query_norm", self.num_heads)
-            self.key_norm = self._make_normalization("key_norm", self.num_kv_heads)
-        if self.position == "relative":
-            self.relative_bias = RelativePositionBias(
-                self.num_heads, name="relative_bias", dtype=self.dtype_policy
-            )
-            self.relative_bias.build(query_shape, key_shape)
 
     def call(
         self,
@@ -251,12 +145,15 @@ class MultiHeadAttention(AttentionLayer):
         key_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
     ) -> Any:
+        self._check_sequences(query=query, value=value)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
         keys_and_mask, values_and_mask = (key, key_mask), (value, value_mask)
+        keys = updated_length(cache, cache_index, value.shape[1])
+        scores_shape = (*query.shape[:2], keys)
         settings: dict[str, Any] = {
             "query_mask": None if is_implicit(query_mask, query) else query_mask,
             "padding_mask": select_key_mask(
-                self.name, padding_mask, cache, keys_and_mask, values_and_mask
+                self.name, scores_shape, padding_mask, cache, keys_and_mask, values_and_mask
             ),
             "attention_mask": attention_mask,
             "use_causal_mask": cache is not None if use_causal_mask is None else use_causal_mask,
@@ -346,14 +243,6 @@ class MultiHeadAttention(AttentionLayer):
             heads_first=True,
         )
 
-    def _project(
-        self, value: Tensor, key: Tensor | None, start: int | Tensor = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Return keys and values, each `(B, S, K, size)`."""
-        keys = self.key_dense(value if key is None else key)
-        keys = keys if self.key_norm is None else self.key_norm(keys)
-        return self._rotate(keys, start), self.value_dense(value)
-
     def _attend(
         self,
         query: Tensor,
@@ -369,13 +258,17 @@ class MultiHeadAttention(AttentionLayer):
         q_offset: int | Tensor = 0,
         heads_first: bool = False,
     ) -> Any:
+        self._check_sequences(query=query)
+        scores_shape = (*query.shape[:2], keys.shape[2 if heads_first else 1])
+        check_query_mask(self.name, scores_shape, query_mask)
+        mask = combine_masks(self.name, self.num_heads, scores_shape, padding_mask, attention_mask)
         queries = self.query_dense(query)
         queries = queries if self.query_norm is None else self.query_norm(queries)
         attended = attention(
             self._rotate(queries, q_offset),
             keys,
             values,
-            mask=combine_masks(self.name, self.num_heads, padding_mask, attention_mask),
+            mask=mask,
             bias=self._bias(query, keys, q_offset, heads_first),
             is_causal=use_causal_mask,
             window=self.window,
@@ -389,7 +282,6 @@ class MultiHeadAttention(AttentionLayer):
         )
         output, scores = attended if return_attention_scores else (attended, None)
         if query_mask is not None:
-            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
             query_mask = ops.cast(query_mask, "bool")
             output = ops.where(query_mask[:, :, None, None], output, 0.0)
             if return_attention_scores:
@@ -418,53 +310,32 @@ class MultiHeadAttention(AttentionLayer):
         key_mask: Any = None,
         value_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
-        for argument, mask in {"key_mask": key_mask, "value_mask": value_mask}.items():
-            if mask is not None:
-                check_sequence_mask(self.name, argument, "keys", mask)
-        if not is_implicit(query_mask, query):
-            check_sequence_mask(self.name, "query_mask", "queries", query_mask)
+        self._check_sequences(query=query, value=value, key=key)
+        if key is None:
+            self._check_input_size("key", "value", value)
         check_cache(self.name, cache, cache_index, query.shape[1], value.shape[1])
+        length = updated_length(cache, cache_index, value.shape[1])
+        scores_shape = (*query.shape[:2], length)
+        explicit = {"padding_mask": padding_mask}
+        if not is_implicit(key_mask, key):
+            explicit["key_mask"] = key_mask
+        if not is_implicit(value_mask, value):
+            explicit["value_mask"] = value_mask
+        check_key_masks(self.name, scores_shape, **explicit)
+        check_attention_mask(self.name, self.num_heads, scores_shape, attention_mask)
+        if not is_implicit(query_mask, query):
+            check_query_mask(self.name, scores_shape, query_mask)
         shape = self.compute_output_shape(query.shape, value.shape)
         results = [keras.KerasTensor(shape, dtype=self.compute_dtype)]
         if return_attention_scores:
-            keys = value.shape[1]
-            if cache is not None:
-                keys = updated_length(cache, cache_index, keys)
-            scores = (query.shape[0], self.num_heads, query.shape[1], keys)
+            scores = (query.shape[0], self.num_heads, query.shape[1], length)
             results.append(keras.KerasTensor(scores, dtype=self.compute_dtype))
         if cache is not None:
-            length = updated_length(cache, cache_index, value.shape[1])
             shapes = {name: (*x.shape[:2], length, x.shape[3]) for name, x in cache.items()}
             results.append(
                 {name: keras.KerasTensor(shapes[name], x.dtype) for name, x in cache.items()}
             )
         return tuple(results) if len(results) > 1 else results[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "value_dim": self.value_dim,
-            "dropout": self.dropout,
-            "use_bias": self.use_bias,
-            "output_shape": self.output_size,
-            "normalizer": self.normalizer,
-            "num_kv_heads": self.num_kv_heads,
-            "qk_norm": self.qk_norm,
-            "position": self.position,
-            "window": self.window,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": regularizers.serialize(self.projection_activity_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
-            "seed": self.seed,
-            "implementation": self.implementation,
-        }
 
     @classmethod
     def from_keras(cls, layer: keras.layers.MultiHeadAttention) -> Self:
@@ -481,46 +352,3 @@ class MultiHeadAttention(AttentionLayer):
             ours.built = True
             ours.set_weights([w for dense in projections(layer) for w in dense.get_weights()])
         return ours
-
-    def _make_projection(
-        self, name: str, heads: int, size: int, features: int | None = None
-    ) -> HeadsDense:
-        return HeadsDense(
-            heads,
-            size,
-            features=features,
-            use_bias=self.use_bias,
-            name=name,
-            **self._common_arguments(),
-        )
-
-    def _make_normalization(self, name: str, heads: int) -> keras.layers.RMSNormalization:
-        normalization = keras.layers.RMSNormalization(name=name, dtype=self.dtype_policy)
-        normalization.supports_masking = True
-        normalization.build((None, None, heads, self.key_dim))
-        return normalization
-
-    def _common_arguments(self) -> dict[str, Any]:
-        return {
-            "kernel_initializer": clone_initializer(self.kernel_initializer),
-            "bias_initializer": clone_initializer(self.bias_initializer),
-            "kernel_regularizer": self.kernel_regularizer,
-            "bias_regularizer": self.bias_regularizer,
-            "activity_regularizer": self.projection_activity_regularizer,
-            "kernel_constraint": self.kernel_constraint,
-            "bias_constraint": self.bias_constraint,
-            "dtype": self.dtype_policy,
-        }
-
-    def _rotate(self, heads: Tensor, start: int | Tensor) -> Tensor:
-        """Return queries or keys `(B, T, N, H)`, rotated by their positions from `start` on."""
-        if self.position != "rotary":
-            return heads
-        return rotary(heads, ops.arange(ops.shape(heads)[1]) + start)
-
-    def _bias(self, query: Tensor, keys: Tensor, q_offset: int | Tensor, heads_first: bool) -> Any:
-        """Return the bias of the scores, a tensor or a function of positions, or None."""
-        if self.relative_bias is not None:
-            keys = keys[:, 0] if heads_first else keys  # it reads the length from axis 1
-            return self.relative_bias(query, keys, q_offset=q_offset)
-        return alibi(self.num_heads) if self.position == "alibi" else None

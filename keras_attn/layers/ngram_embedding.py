@@ -102,6 +102,7 @@ class NGramEmbedding(keras.layers.Layer):
                 f"{self.name}: `inputs` must have one id for each of {len(self.dims)} orders in "
                 f"their last axis. Received: shape {tuple(inputs_shape)}."
             )
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: len(self.dims)})
         self.tables: list[Any] = []  # None where nothing is learned
         self.ratios: list[Any] = []
         for order, (size, dim) in enumerate(zip(self.vocabulary_sizes, self.dims, strict=True)):

@@ -37,6 +37,7 @@ class ImageNormalization(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         for name, start in (("mean", 127.5), ("deviation", 63.75)):
             weight = self.add_weight(
                 name=name,
@@ -103,6 +104,7 @@ class PatchWhitening(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: input_shape[-1]})
         size = self.kernel_size**2 * input_shape[-1]
         random = np.random.default_rng(self.seed).normal(size=(size, size))
         basis = np.linalg.qr(random)[0]

@@ -98,6 +98,7 @@ class SinusoidalPositionEncoding(_AddedPositions):
                 "features even, or (batch, height, width, channels), channels a multiple of 4. "
                 f"Received: shape {tuple(input_shape)}."
             )
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_wavelength": self.max_wavelength}
@@ -160,6 +161,7 @@ class PositionEmbedding(_AddedPositions):
             names, layout = ["rows", "columns"], "(batch, height, width, channels)"
         check_rank(self, len(names) + 2, layout, inputs=input_shape)
         size = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={-1: size})
         self.tables = [
             self.add_weight(
                 name=name, shape=(length, size), initializer=clone_initializer(self.initializer)

@@ -7,6 +7,7 @@ import keras
 from keras import initializers, ops
 
 from keras_attn._types import Tensor
+from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -17,9 +18,11 @@ from keras_attn.layers._sublayers import (
 )
 from keras_attn.ops import IMPLEMENTATIONS, attention, normalizers
 
+LAYOUT = "(batch, height, width, channels)"
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class SelfAttention2D(keras.layers.Layer):
+class SelfAttention2D(AttentionLayer):
     """Self-attention over a feature map, added with a learned scale that starts at 0 (SAGAN).
 
     Every position attends to all `H x W` positions: queries, keys and values are 1x1
@@ -106,7 +109,8 @@ class SelfAttention2D(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
 
     def build(self, input_shape: Any) -> None:
-        check_rank(self, 4, "(batch, height, width, channels)", inputs=input_shape)
+        check_rank(self, 4, LAYOUT, inputs=input_shape)
+        self._set_input_sizes(inputs=input_shape)
         channels = input_shape[-1]
         if channels is None:
             raise ValueError(
@@ -136,6 +140,8 @@ class SelfAttention2D(keras.layers.Layer):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
+        check_rank(self, 4, LAYOUT, inputs=inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         result = attention(
             self._sequence(self.query_conv(inputs)),
             self._sequence(self._downsample(self.key_conv(inputs))),
@@ -158,6 +164,8 @@ class SelfAttention2D(keras.layers.Layer):
     def compute_output_spec(
         self, inputs: Any, return_attention_scores: bool = False, training: bool | None = None
     ) -> Any:
+        check_rank(self, 4, LAYOUT, inputs=inputs.shape)
+        self._check_input_sizes(inputs=inputs)
         output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return output

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers._cache import LENGTH_AXIS
-from keras_attn.layers._masks import check_masks, select_padding_mask
+from keras_attn.layers._masks import check_key_masks, select_padding_mask
 from keras_attn.layers._sublayers import PACKAGE, check_rank
 from keras_attn.layers._transformer_block import TransformerBlock
 from keras_attn.layers._types import Tensors
@@ -66,6 +66,7 @@ class TransformerEncoderBlock(TransformerBlock):
     """
 
     def build(self, inputs_shape: Any) -> None:
+        self._set_input_sizes(inputs=inputs_shape)
         self.attention = self._make_attention("attention", 1, self._head_size(inputs_shape))
         self.attention.build(inputs_shape, inputs_shape)
         self.attention_norm = self._make_norm("attention_norm", inputs_shape)
@@ -84,8 +85,11 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Tensor | None = None,  # Keras passes its implicit mask as one of these two
         inputs_mask: Tensor | None = None,
     ) -> Any:
-        padding_mask = select_padding_mask(self.name, padding_mask, cache, mask, inputs_mask)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        self._check_sequences(inputs=inputs)
+        argument, padding_mask = select_padding_mask(
+            self.name, padding_mask, cache, mask=mask, inputs_mask=inputs_mask
+        )
+        self._check_masks(inputs, cache, cache_index, attention_mask, **{argument: padding_mask})
 
         def attend(x: Tensor) -> Any:
             return self.attention(
@@ -117,7 +121,8 @@ class TransformerEncoderBlock(TransformerBlock):
         mask: Any = None,
         inputs_mask: Any = None,
     ) -> Any:
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        self._check_sequences(inputs=inputs)
+        self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
         return self.attention.compute_output_spec(
             inputs,
             inputs,
@@ -183,6 +188,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 "use_causal_mask=True."
             )
         check_rank(self, 3, "(batch, length, features)", memory=memory_shape)
+        self._set_input_sizes(inputs=inputs_shape, memory=memory_shape)
         size = self._head_size(inputs_shape)
         self.attention = self._make_attention("attention", 1, size)
         self.attention.build(inputs_shape, inputs_shape)
@@ -211,10 +217,14 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Tensor | None = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
-        padding_mask = select_padding_mask(self.name, padding_mask, cache, inputs_mask)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
+        self._check_sequences(inputs=inputs, memory=memory)
+        argument, padding_mask = select_padding_mask(
+            self.name, padding_mask, cache, inputs_mask=inputs_mask
+        )
+        self._check_masks(inputs, cache, cache_index, attention_mask, **{argument: padding_mask})
         if memory_padding_mask is None:
             memory_padding_mask = memory_mask
+        self._check_memory_mask(inputs, memory, projected_memory, memory_padding_mask)
         shared: dict[str, Any] = {
             "return_attention_scores": return_attention_scores,
             "training": training,
@@ -248,6 +258,7 @@ class TransformerDecoderBlock(TransformerBlock):
     def project_memory(self, memory: Tensor) -> Tensors:
         """Return the keys and values of a memory `(B, S, D')`, for `projected_memory`."""
         self._check_built("project_memory")
+        self._check_sequences(memory=memory)
         return self.cross_attention.project(ops.cast(memory, self.compute_dtype))
 
     def compute_output_spec(
@@ -267,8 +278,9 @@ class TransformerDecoderBlock(TransformerBlock):
         memory_mask: Any = None,
     ) -> Any:
         self._check_memory(memory, projected_memory)
-        check_masks(self.name, self.num_heads, padding_mask, attention_mask)
-        check_masks(self.cross_attention.name, self.num_heads, memory_padding_mask, None)
+        self._check_sequences(inputs=inputs, memory=memory)
+        self._check_masks(inputs, cache, cache_index, attention_mask, padding_mask=padding_mask)
+        self._check_memory_mask(inputs, memory, projected_memory, memory_padding_mask)
         spec = self.attention.compute_output_spec(
             inputs,
             inputs,
@@ -281,9 +293,15 @@ class TransformerDecoderBlock(TransformerBlock):
         if not return_attention_scores:
             return spec
         output, scores, *rest = spec
-        keys = memory.shape[1] if memory is not None else projected_memory["key"].shape[LENGTH_AXIS]
+        keys = _memory_length(memory, projected_memory)
         shape = (inputs.shape[0], self.num_heads, inputs.shape[1], keys)
         return output, (scores, keras.KerasTensor(shape, dtype=self.compute_dtype)), *rest
+
+    def _check_memory_mask(
+        self, inputs: Any, memory: Any, projected_memory: Any, memory_padding_mask: Any
+    ) -> None:
+        scores_shape = (*inputs.shape[:2], _memory_length(memory, projected_memory))
+        check_key_masks(self.name, scores_shape, memory_padding_mask=memory_padding_mask)
 
     def _check_memory(self, memory: Any, projected_memory: Any) -> None:
         if (memory is None) == (projected_memory is None):
@@ -291,3 +309,8 @@ class TransformerDecoderBlock(TransformerBlock):
                 f"{self.name}: pass either `memory` or `projected_memory`. Received: "
                 f"{'neither' if memory is None else 'both'}."
             )
+
+
+def _memory_length(memory: Any, projected_memory: Any) -> int | None:
+    """Return the number of positions of a memory; None if unknown."""
+    return projected_memory["key"].shape[LENGTH_AXIS] if memory is None else memory.shape[1]

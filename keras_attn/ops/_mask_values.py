@@ -34,7 +34,7 @@ def check_mask_values(*, owner: str = "", bias_hint: str = "", **masks: Tensor |
             raise ValueError(
                 f"{owner}{': ' * bool(owner)}`{argument}` must be boolean (True = attend) or "
                 "integer, 0 and 1; in eager code also float, of values 0 and 1. Received: "
-                f"{received}. Cast a mask of 0 and 1 to boolean{bias_hint}."
+                f'{received}. Cast a mask of 0 and 1 by `keras.ops.cast(mask, "bool")`{bias_hint}.'
             )
 
 
@@ -46,7 +46,13 @@ def _explain_refusal(mask: Any) -> str | None:
     is_integer = dtype.startswith("int")
     values = _eager_values(mask)
     if values is None:
-        return None if is_integer else f"a symbolic {dtype} tensor, whose values cannot be checked"
+        if is_integer:
+            return None
+        # Keras declares them so, even if the function of a Lambda returns booleans.
+        origin = " (`keras.Input` and `keras.layers.Lambda` are float by default)"
+        return f"a symbolic {dtype} tensor, whose values cannot be checked" + (
+            origin if isinstance(mask, keras.KerasTensor) else ""
+        )
     if (values >= 0).all() if is_integer else np.isin(values, (0.0, 1.0)).all():
         return None
     return f"{dtype} values from {values.min():g} to {values.max():g}"

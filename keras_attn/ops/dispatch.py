@@ -37,10 +37,13 @@ MAX_UNKNOWN_BATCH = 1024  # batch size that is assumed where it is not static
 
 
 @suggest_names(
+    causal="`is_causal`",
     use_causal_mask="`is_causal`",
+    padding_mask="`mask`: `keras_attn.ops.padding_mask(mask)`",
     attention_mask="`mask`",
     attn_mask="`mask` (True = attend), or `bias` for values to add to the scores",
     sliding_window="`window`",
+    need_weights="`return_weights`",
     return_attention_scores="`return_weights`",
     flash_attention="`implementation`",
 )

@@ -61,11 +61,8 @@ class ItemLossModel(keras.Model):
         loss = super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
-        # A loss by its name, or a function, has the default reduction.
-        if self.replicas > 1 and getattr(self.loss, "reduction", MEANS[0]) in MEANS:
-            # Keras has divided the mean by the number of replicas, which is right only if all
-            # replicas have the same number of items.
-            loss = loss * self.replicas
+        if self.replicas > 1:
+            loss = self._undivided(loss)
         if training:
             loss = loss + self.loss_penalty(y, y_pred)
         size = self.loss_size(y, sample_weight)
@@ -75,6 +72,28 @@ class ItemLossModel(keras.Model):
     def loss_penalty(self, y: Any, y_pred: Any) -> Tensor | float:
         """Return a term to add to the loss in training, a mean over the same items."""
         return 0.0
+
+    def _undivided(self, loss: Tensor) -> Tensor:
+        """Return the loss of a replica without Keras's division by the number of replicas.
+
+        Keras divides means, which is right only if all replicas have the same number of items, and
+        the losses of layers, such as regularization. It does not divide other losses.
+
+        Raises:
+            ValueError: The loss is a sum, which cannot be weighted by the number of items.
+        """
+        # A loss by its name, or a function, has the default reduction.
+        reduction = getattr(self.loss, "reduction", MEANS[0])
+        if reduction in MEANS:
+            return loss * self.replicas
+        if reduction == "sum":
+            raise ValueError(
+                f"{type(self).__name__}: the loss on several replicas must be a mean, which is "
+                "weighted by the items of each. Received: a loss with reduction='sum'. Pass "
+                "reduction='sum_over_batch_size'."
+            )
+        of_layers = sum(ops.sum(ops.cast(each, loss.dtype)) for each in self.losses)
+        return loss + (1.0 - 1.0 / self.replicas) * of_layers
 
     def _share(self, loss: Tensor, size: Tensor) -> Tensor:
         """Return the contribution of this replica to the mean loss over the whole batch."""

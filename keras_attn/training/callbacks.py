@@ -20,12 +20,12 @@ from keras_attn.training.weights_files import save_weights
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Write checkpoints and `log.csv`, and stop training after a checkpoint on SIGTERM.
+    """Write checkpoints and `log.csv`, and stop training after a checkpoint on a signal.
 
     A checkpoint is written at the end of each epoch, after every `every` steps within an epoch,
-    and on SIGTERM, between two steps. SIGTERM is deferred from the end of a step until that step
-    is in a checkpoint. This callback must be the last one: once the checkpoint of an epoch exists,
-    all other callbacks have finished with that epoch.
+    and on SIGTERM or Ctrl-C, between two steps, see `interruption`. The signal is deferred from the
+    end of a step until that step is in a checkpoint. This callback must be the last one: once the
+    checkpoint of an epoch exists, all other callbacks have finished with that epoch.
 
     Args:
         checkpoints: Where to write checkpoints; the log is written beside them. With None nothing
@@ -33,7 +33,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         state: State of the run at the beginning.
         trained_weights: Context manager in which the model holds the weights being trained, not
             their moving averages.
-        stop: Whether SIGTERM was received.
+        stop: Whether a signal was received.
         every: Steps between checkpoints within an epoch, or None.
         metrics: Whether checkpoints within an epoch save the state of the metrics. With several
             workers the state is distributed over them, and the chief cannot save it.
@@ -62,8 +62,11 @@ class SaveCheckpoints(keras.callbacks.Callback):
         return time.monotonic() - self.started
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Defer SIGTERM on workers that are not the chief: the chief ends the job."""
+        """Defer signals on workers that are not the chief: the chief ends the job."""
         self.stop.deferred = self.checkpoints is None
+        if self.stop.deferred:
+            self.stop.notice = "Stopping with the chief. Press Ctrl-C again to stop at once."
+        self.stop.check()  # a library may have caught what the handler raised
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a checkpoint if one is due."""
@@ -98,7 +101,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
             )
             self.checkpoints.save(self.model, state)
             self.stop.message = (
-                f"Stopped by SIGTERM after epoch {self.epoch}, step {self.step}, and a checkpoint. "
+                f" after epoch {self.epoch}, step {self.step}, and a checkpoint. "
                 "Run the same command with --resume to continue."
             )
             # Only the chief stops by itself and ends the job: another worker may have received the

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_attn._printable import printable
+from keras_attn.training.interruption import INTERRUPTED, STOPPING, notify
 
 GRACE_SECONDS = 60.0  # for the chief to end by itself after another worker has failed
 
@@ -20,9 +21,9 @@ GRACE_SECONDS = 60.0  # for the chief to end by itself after another worker has 
 def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
     """Run a command in several workers of one job, each with its own `TF_CONFIG`.
 
-    The first worker, the chief, writes to this terminal, and the others to log files. SIGTERM and
-    SIGINT are forwarded to the chief, which writes a checkpoint and exits. When a worker fails,
-    the others are killed.
+    The first worker, the chief, writes to this terminal, and the others to log files. SIGTERM is
+    forwarded to the chief, and so is the first Ctrl-C, as SIGTERM: the chief writes a checkpoint
+    and exits. A second Ctrl-C kills the workers. When a worker fails, the others are killed.
 
     Args:
         command: The command of each worker, such as `[sys.executable, "-m", "keras_attn", ...]`.
@@ -30,11 +31,12 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
         logs: Folder for `worker-1.log` and so on.
 
     Returns:
-        0 if all workers succeeded. Otherwise the exit status of the chief if it has failed, else
-        that of the first worker that failed.
+        0 if all workers succeeded; `INTERRUPTED` after Ctrl-C. Otherwise the exit status of the
+        chief if it has failed, else that of the first worker that failed.
 
     Raises:
         ValueError: `workers` is below 2.
+        KeyboardInterrupt: Ctrl-C was received twice, or before a worker was started.
     """
     if workers < 2:
         raise ValueError(f"There must be at least 2 workers. Received: {workers}.")
@@ -44,7 +46,7 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
     processes: list[subprocess.Popen] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(_kill_at_exit(processes))
-        stack.enter_context(_forward_signals(processes))
+        interrupts = stack.enter_context(_forward_signals(processes))
         for index in range(workers):
             task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             output: Any = None
@@ -63,7 +65,8 @@ def launch(command: Sequence[str], workers: int, logs: pathlib.Path) -> int:
                     start_new_session=True,  # Ctrl-C must reach this process alone
                 )
             )
-        return _watch(processes, logs)
+        status = _watch(processes, logs)
+        return INTERRUPTED if interrupts and status else status
 
 
 def _watch(processes: list[subprocess.Popen], logs: pathlib.Path) -> int:
@@ -101,17 +104,28 @@ def _kill_at_exit(processes: list[subprocess.Popen]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _forward_signals(processes: list[subprocess.Popen]) -> Iterator[None]:
-    """Forward SIGTERM and SIGINT to the chief as SIGTERM, inside the block."""
+def _forward_signals(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
+    """Forward SIGTERM and the first SIGINT to the chief as SIGTERM, inside the block.
+
+    Yields:
+        The numbers of the interrupts that were received.
+    """
+    interrupts: list[int] = []
 
     def forward(number: int, frame: Any) -> None:
-        if not processes:
+        if not processes or (interrupts and number == signal.SIGINT):
             raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            interrupts.append(number)
+            notify(STOPPING)
         processes[0].send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, forward) for number in numbers}
     try:
-        yield
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

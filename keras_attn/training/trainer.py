@@ -26,7 +26,7 @@ from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints
 from keras_attn.training.checkpoint import Checkpoints, State
 from keras_attn.training.folder_lock import check_folder, owning
 from keras_attn.training.identity import Identity
-from keras_attn.training.interruption import StopRequest, handling_sigterm
+from keras_attn.training.interruption import StopRequest, handling_signals
 from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
@@ -106,7 +106,8 @@ def train(
         FileExistsError: `folder` holds files, and `resume` is false.
         FolderInUseError: Another run in progress owns `folder`.
         CheckpointError: The checkpoints in `folder` are damaged or of another run.
-        InterruptedTrainingError: SIGTERM stopped it; completed steps are in a checkpoint.
+        InterruptedTrainingError: SIGTERM, or Ctrl-C in the command `train`, stopped it; completed
+            steps are in a checkpoint.
         WorkerLostError: Another worker is gone.
         OSError: The folder or a file in it could not be written; the last checkpoint is whole.
         MemoryError: There is not enough memory for the model or a batch.
@@ -116,7 +117,7 @@ def train(
     """
     _check_options(resume, checkpoint_steps)
     seed = recipe.training.seeds[0] if seed is None else _checked_seed(seed)
-    with handling_sigterm() as stop:
+    with handling_signals() as stop:
         distribution = strategies.distribution(strategy, devices)
         folder = pathlib.Path(folder)
         check_folder(folder, new=distribution.chief and not resume)
@@ -231,7 +232,7 @@ def _train(
     checkpoints = Checkpoints(request.folder, request.identity)
     resumes = checkpoints.exist if resume == "auto" else bool(resume)
     if resumes:
-        stop.message = "Stopped by SIGTERM. Run the same command with --resume to continue."
+        stop.message = ". Run the same command with --resume to continue."
     with naming_lack_of_memory("training", _SMALLER):
         session = _prepare(request, checkpoints, resumes)
         _fit(session, stop, checkpoint_steps, callbacks, verbose)

@@ -1,5 +1,6 @@
 """The contract that every exported layer keeps. A new layer needs a case here."""
 
+import re
 import subprocess
 import sys
 
@@ -120,6 +121,43 @@ def array(x):
 
 def test_every_layer_has_a_case():
     assert set(CASES) == set(layers.__all__)
+
+
+# Layers without weights for the last axis.
+ANY_SIZE = {"BranchMean", "CutMix", "Cutout", "EfficientChannelAttention", "Mixup", "RandomFlip"}
+ANY_SIZE |= {"RandomShift", "RelativePositionBias", "SinusoidalPositionEncoding"}
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("name", sorted(set(CASES) - ANY_SIZE))
+def test_inputs_of_another_size_than_the_weights_are_refused_by_both_sizes(name, symbolic):
+    layer, inputs = make(name, name="mine"), inputs_of(name)
+    layer(*inputs)
+    for index, x in enumerate(inputs):
+        for size in (1, 2 * x.shape[-1]):  # one would broadcast, a multiple be convolved in groups
+            wrong = list(inputs)
+            wrong[index] = ops.ones((*x.shape[:-1], size), x.dtype)
+            if symbolic:
+                wrong = [
+                    keras.KerasTensor(y.shape, keras.backend.standardize_dtype(y.dtype))
+                    for y in wrong
+                ]
+            with pytest.raises(ValueError, match=r"mine.*(must have|expected axis -1)") as raised:
+                layer(*wrong)
+            message = str(raised.value).partition("Arguments received by")[0]
+            assert f"{(*x.shape[:-1], size)}" in message
+            assert re.search(rf"\b{x.shape[-1]}\b", message)
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"AttentionPooling", "RelativePositionBias"}))
+def test_inputs_of_another_rank_are_refused_after_the_first_call_too(name):
+    layer, inputs = make(name, name="mine"), inputs_of(name)
+    layer(*inputs)
+    for index, x in enumerate(inputs):
+        for wrong in (x[0], x[None]):
+            received = [*inputs[:index], wrong, *inputs[index + 1 :]]
+            with pytest.raises(ValueError, match=r"must have shape|expected ndim"):
+                layer(*received)
 
 
 @every_layer

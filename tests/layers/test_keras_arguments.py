@@ -172,11 +172,73 @@ MAKERS = {
 }
 
 
+ELSEWHERE = {
+    "causal": "Pass `use_causal_mask`",
+    "is_causal": "Pass `use_causal_mask`",
+    "need_weights": "Pass `return_attention_scores`",
+    "return_weights": "Pass `return_attention_scores`",
+    "key_padding_mask": r"Pass `padding_mask`, \(batch, keys\).*pass `~mask`",
+    "attn_mask": r"Pass `attention_mask`, \(batch, queries, keys\), True = attend.*pass `~mask`",
+    "batch_first": "leave `batch_first` out",
+    "attention_masks": "Did you mean 'attention_mask'",
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 @pytest.mark.parametrize("kind", MAKERS)
-def test_names_of_other_libraries_are_refused_with_ours(kind):
+def test_names_of_other_libraries_are_refused_with_ours(kind, name):
     make, inputs = MAKERS[kind]
-    with pytest.raises(TypeError, match=f"{kind}: .*`is_causal`. Pass `use_causal_mask`"):
-        make()(*inputs, is_causal=True)
+    with pytest.raises(TypeError, match=f"^{kind}: .*{name}.*{ELSEWHERE[name]}"):
+        make()(*inputs, **{name: True})
+
+
+@pytest.mark.parametrize("kind", ["Attention", "MultiHeadAttention", "TransformerDecoderBlock"])
+def test_a_mask_of_no_kind_is_refused_with_both_kinds(kind):
+    make, inputs = MAKERS[kind]
+    with pytest.raises(TypeError, match=r"`mask`. Pass `padding_mask`.*, or `attention_mask`"):
+        make()(*inputs, mask=np.ones((B, S), bool))
+
+
+def test_an_argument_that_a_layer_lacks_is_refused_without_a_wrong_hint():
+    with pytest.raises(TypeError, match="Unknown argument: received 'is_causal'") as error:
+        layers.AttentionPooling()(QUERY, is_causal=True)
+    assert "use_causal_mask" not in str(error.value)
+    with pytest.raises(TypeError, match="Pass `padding_mask`") as error:
+        layers.AttentionPooling()(QUERY, attn_mask=np.ones((B, T), bool))
+    assert "attention_mask" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    {
+        "embed_dim": "Pass `key_dim`, the size of each head",
+        "num_attention_heads": "Pass `num_heads`",
+        "dropout_rate": "Pass `dropout`",
+        "bias": "Pass `use_bias`",
+        "batch_first": "leave `batch_first` out",
+        "is_causal": "Pass `use_causal_mask` in the call",
+    }.items(),
+)
+@pytest.mark.parametrize("kind", ["MultiHeadAttention", "TransformerEncoderBlock"])
+def test_constructor_names_of_other_libraries_are_refused_with_ours(kind, name, advice):
+    # Alone, so that arguments are missing: their absence must not hide the advice.
+    with pytest.raises(TypeError, match=f"^{kind}: .*`{name}`. .*{advice}"):
+        getattr(layers, kind)(**{name: 1})
+
+
+def test_a_subclass_may_have_arguments_of_any_name():
+    class Mine(MultiHeadAttention):
+        def __init__(self, embed_dim, **kwargs):
+            super().__init__(2, embed_dim // 2, **kwargs)
+
+        def call(self, query, value, key=None, is_causal=False):
+            return super().call(query, value, key, use_causal_mask=is_causal)
+
+    layer = Mine(embed_dim=6)
+    causal, whole = (array(layer(QUERY, QUERY, is_causal=causal)) for causal in (True, False))
+    assert np.abs(causal - whole).max() > 1e-4
+    with pytest.raises(TypeError, match=r"^Mine: .*received 'causal'. Did you mean 'is_causal'"):
+        layer(QUERY, QUERY, causal=True)
 
 
 def test_errors_name_the_class_that_was_written():

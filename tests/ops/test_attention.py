@@ -185,7 +185,14 @@ def test_a_graph_of_unknown_sizes_takes_empty_inputs(normalizer, jit_compile):
 
 @pytest.mark.parametrize(
     ("name", "ours"),
-    [("use_causal_mask", "is_causal"), ("attention_mask", "mask"), ("sliding_window", "window")],
+    [
+        ("causal", "is_causal"),
+        ("use_causal_mask", "is_causal"),
+        ("attention_mask", "mask"),
+        ("padding_mask", "mask"),
+        ("need_weights", "return_weights"),
+        ("sliding_window", "window"),
+    ],
 )
 def test_names_of_other_libraries_are_refused_with_ours(name, ours):
     with pytest.raises(TypeError, match=f"unknown argument `{name}`. Pass `{ours}`"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets, training
-from keras_attn.training.interruption import handling_sigterm
+from keras_attn.training.interruption import BEFORE_TRAINING, STOPPING, handling_signals
 from tests.conftest import ROOT
 from tests.training.runs import checkpoints_in, weights_of
 
@@ -60,7 +60,7 @@ def interrupted(small_recipe, shapes, tmp_path):
 
 def test_sigterm_while_data_are_read_leaves_nothing(interrupted, shapes, tmp_path):
     message = interrupted(reading(shapes, "train", times=1))
-    assert message == "Stopped by SIGTERM before training began. Run the same command again."
+    assert message == f"Stopped by SIGTERM{BEFORE_TRAINING}"
     assert not (tmp_path / "run").exists()
 
 
@@ -101,26 +101,101 @@ def test_sigterm_while_a_run_is_resumed_says_how_to_continue(
 
 
 def test_an_error_that_replaces_the_interruption_is_reported_as_one():
-    with pytest.raises(training.InterruptedTrainingError), handling_sigterm():
+    with pytest.raises(training.InterruptedTrainingError), handling_signals():
         try:
             terminate()
-        except RuntimeError as error:
+        except KeyboardInterrupt as error:
             raise ValueError("a library met an error") from error
 
 
 def test_an_interruption_that_was_swallowed_is_raised_at_the_next_check():
-    with pytest.raises(training.InterruptedTrainingError), handling_sigterm() as stop:
-        with contextlib.suppress(RuntimeError):
+    with pytest.raises(training.InterruptedTrainingError), handling_signals() as stop:
+        with contextlib.suppress(KeyboardInterrupt):
             terminate()
         terminate()  # a second signal does not disturb the cleanup
         stop.check()
+
+
+def test_an_interruption_that_was_swallowed_is_raised_when_training_begins(
+    interrupted, shapes, tmp_path
+):
+    def read():
+        with contextlib.suppress(KeyboardInterrupt):
+            terminate()
+        return shapes["validation"]
+
+    readers = {name: (lambda name=name: shapes[name]) for name in shapes}
+    dataset = datasets.Dataset(shapes.name, shapes.label_names, {**readers, "validation": read})
+    assert "before the first step was completed" in interrupted(dataset)
+    assert not (tmp_path / "run").exists()
+
+
+def test_keras_does_not_wrap_an_interruption():
+    """Its message would have many lines, with the arguments of the layer that was called."""
+
+    class Interrupted(keras.layers.Layer):
+        def call(self, inputs):
+            terminate()
+            return inputs
+
+    with pytest.raises(training.InterruptedTrainingError) as raised, handling_signals():
+        Interrupted()(np.ones((1, 2), "float32"))
+    assert str(raised.value) == f"Stopped by SIGTERM{BEFORE_TRAINING}"
+
+
+def test_ctrl_c_is_handled_for_commands_alone():
+    for handles in (handling_signals(), handling_signals(interrupts=True)):
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt), handles:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), handling_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+    with (
+        pytest.raises(
+            training.InterruptedTrainingError, match=r"^Stopped by Ctrl-C\. Resume"
+        ) as got,
+        handling_signals(interrupts=True),
+        handling_signals() as stop,
+    ):
+        stop.message = ". Resume."
+        os.kill(os.getpid(), signal.SIGINT)
+    assert got.value.status == 130
+
+
+def test_ctrl_c_stays_ignored_where_it_is():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with handling_signals(interrupts=True) as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.received
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_deferred_with_a_notice_and_the_second_one_ends_the_process():
+    script = (
+        "import os, signal\n"
+        "from keras_attn.training.interruption import handling_signals\n"
+        "with handling_signals(interrupts=True) as stop:\n"
+        "    stop.deferred = True\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('step', flush=True)\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    finally: print('not reached', flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stdout == "step\n"
+    assert done.stderr.split("\n") == ["", STOPPING, "", "Interrupted.", ""]
 
 
 def test_other_threads_handle_no_signal():
     received = []
 
     def run():
-        with handling_sigterm() as stop:
+        with handling_signals() as stop:
             received.append(stop.received)
 
     thread = threading.Thread(target=run)
@@ -149,7 +224,5 @@ def test_the_command_ends_with_status_75_before_any_framework_is_loaded(tmp_path
         check=False,
     )
     assert done.returncode == 75, done.stderr
-    assert done.stderr == (
-        "error: Stopped by SIGTERM before training began. Run the same command again.\n"
-    )
+    assert done.stderr == f"error: Stopped by SIGTERM{BEFORE_TRAINING}\n"
     assert not list(tmp_path.iterdir())

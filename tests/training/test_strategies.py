@@ -404,6 +404,26 @@ def test_sigterm_goes_to_the_chief_and_the_others_end_with_it(tmp_path):
     assert "checkpoint" in printed
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_stops_the_chief_and_the_second_one_kills_the_job(tmp_path, times):
+    script = TASK + (
+        "import signal\n"
+        "def stop(*_): print('saving', flush=True); time.sleep(600 if TIMES == 2 else 0); "
+        "sys.exit(75)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "print('ready', flush=True); time.sleep(600)"
+    ).replace("TIMES", str(times))
+    process = started(script, tmp_path / "run")
+    assert process.stdout.readline().strip() == "ready"
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None and process.stdout.readline().strip() not in ("saving", ""):
+            pass
+    printed, _ = process.communicate(timeout=60)
+    # Python ends by the signal itself where nothing catches KeyboardInterrupt.
+    assert process.returncode == (130 if times == 1 else -signal.SIGINT), printed
+
+
 def test_one_worker_is_no_job(tmp_path):
     with pytest.raises(ValueError, match="at least 2 workers"):
         launch(["true"], 1, tmp_path)

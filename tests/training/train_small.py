@@ -10,7 +10,7 @@ import sys
 import keras
 
 from keras_attn import datasets, training
-from keras_attn.training.interruption import INTERRUPTED
+from keras_attn.training.interruption import TERMINATED
 from tests import conftest
 
 
@@ -67,7 +67,7 @@ def main():
         )
     except training.InterruptedTrainingError as error:
         print(error, file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from keras_attn import datasets, training
 from keras_attn.recipes import parse_recipe
 from keras_attn.training import trainer
-from keras_attn.training.interruption import INTERRUPTED
+from keras_attn.training.interruption import TERMINATED
 from tests.training.train_small import After
 
 IMAGES = {
@@ -123,7 +123,7 @@ def main():
         )
     except (training.InterruptedTrainingError, training.WorkerLostError) as error:
         print(f"{type(error).__name__}: {error}", flush=True)
-        os._exit(INTERRUPTED)
+        os._exit(TERMINATED)
     if run.record:
         learner = look.model
         for variable in learner.task.weights:

@@ -137,10 +137,10 @@ class TwoReplicas(ItemLossModel):
         (keras.losses.MeanSquaredError(), 2),
         (keras.losses.MeanSquaredError("mean"), 2),
         (keras.losses.MeanSquaredError("mean_with_sample_weight"), 2),
-        (keras.losses.MeanSquaredError("sum"), 1),
+        (lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2), 2),
     ],
 )
-def test_means_alone_are_multiplied_by_the_replicas(loss, factor):
+def test_means_are_multiplied_by_the_replicas(loss, factor):
     two, one = TwoReplicas(), keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     y, y_pred = np.zeros((3, 1), "float32"), np.array([[1.0], [2.0], [3.0]], "float32")
     values = []
@@ -148,6 +148,13 @@ def test_means_alone_are_multiplied_by_the_replicas(loss, factor):
         each.compile(loss=loss)
         values.append(float(each.compute_loss(y=y, y_pred=y_pred, training=False)))
     assert values[1] == pytest.approx(factor * values[0])
+
+
+def test_a_sum_is_refused_on_several_replicas():
+    model, values = TwoReplicas(), np.zeros((3, 1), "float32")
+    model.compile(loss=keras.losses.MeanSquaredError("sum"))
+    with pytest.raises(ValueError, match=r"TwoReplicas: .* must be a mean.*reduction='sum'"):
+        model.compute_loss(y=values, y_pred=values)
 
 
 @pytest.mark.slow
