@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_attn._wording import counted
 from keras_attn.cli import output
 from keras_attn.cli.inputs import TextFile, read_texts
 from keras_attn.cli.models import Model, Weights, check_plot, locate
@@ -73,7 +74,8 @@ def translate(
     texts = read_texts(inputs or [], file)
     if alignments is not None and len(texts) != 1:
         raise ValueError(
-            f"--alignments plots the translation of one text. Received: {len(texts)} texts."
+            "--alignments plots the translation of one text. Received: "
+            f"{counted(len(texts), 'text')}."
         )
     if alignments is not None:
         check_plot(alignments)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_attn._printable import printable_json
+from keras_attn._wording import counted
 from keras_attn.recipes.reading import parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError
 
@@ -115,7 +116,8 @@ def _open(section: Any, name: str, key: str) -> Any:
 def _index(items: list[Any], name: str, key: str) -> int:
     if not name.isdecimal() or int(name) >= len(items):
         raise RecipeError(
-            f"{key}: {name!r} selects no item of a list of {len(items)}. Items are numbered from 0."
+            f"{key}: {name!r} selects no item of a list of {counted(len(items), 'item')}. Items "
+            "are numbered from 0."
         )
     return int(name)
 

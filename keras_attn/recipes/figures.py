@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keras_attn._wording import counted
 from keras_attn.recipes.metrics import Metric
 
 Run = dict[str, Any]  # the record of a finished run, as `results.json` holds it
@@ -23,7 +24,7 @@ def mean_and_deviation(values: Sequence[float], form: str) -> str:
 
 def seeds(runs: Sequence[Run]) -> str:
     """Return the number of runs behind a figure: `1 seed`, `3 seeds`."""
-    return _count(len(runs), "seed")
+    return counted(len(runs), "seed")
 
 
 def minutes(runs: Sequence[Run]) -> str:
@@ -74,12 +75,8 @@ def segments(run: Run) -> list[Run]:
 
 def _machine(record: dict[str, Any]) -> str:
     return " + ".join(record["accelerators"]) or (
-        f"{_count(record['cores'], 'core')} ({record['processor']})"
+        f"{counted(record['cores'], 'core')} ({record['processor']})"
     )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def values_of(metric: Metric, runs: Sequence[Run], split: str) -> list[float]:

@@ -10,6 +10,7 @@ import pydantic
 import pydantic_core
 
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 from keras_attn.recipes import tasks
 from keras_attn.recipes.recipe import Recipe, RecipeError
 
@@ -78,7 +79,7 @@ def _parse(values: dict[str, Any], source: str) -> Recipe:
 
 
 def _explanation(recipe_class: type[Recipe], source: str, error: pydantic.ValidationError) -> str:
-    lines = [f"{source}: {error.error_count()} value(s) cannot be used:"]
+    lines = [f"{source}: {counted(error.error_count(), 'value')} cannot be used:"]
     for problem in error.errors():
         *parents, last = problem["loc"] or ("recipe",)
         key = ".".join(map(str, (*parents, last)))

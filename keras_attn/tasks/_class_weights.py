@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 from keras_attn.recipes import Training
 from keras_attn.recipes.recipe import Positive
 
@@ -99,7 +100,7 @@ def _weights_by_label(setting: Any, label_names: Sequence[str], argument: str) -
     if len(setting) != len(label_names):
         raise ValueError(
             f"`{argument}` must have a weight for each of the {len(label_names)} labels. "
-            f"Received: {len(setting)} weights."
+            f"Received: {counted(len(setting), 'weight')}."
         )
     return dict(enumerate(setting))
 

@@ -14,6 +14,7 @@ from keras_attn._arrays import as_array, to_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.tasks._batches import is_dataset, with_rank
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.calibration import softmax
@@ -407,8 +408,8 @@ class ClassificationTask(Task):
             required = "labels for each input" if self.multi_label else "one label per input"
             remedy = "" if self.multi_label else f" {SEVERAL_LABELS}"
             raise ValueError(
-                f"There must be {required}. Received: {len(inputs)} inputs, labels of shape "
-                f"{labels.shape}.{remedy}"
+                f"There must be {required}. Received: {counted(len(inputs), 'input')}, labels of "
+                f"shape {labels.shape}.{remedy}"
             )
         metrics, predictions = self._evaluate(inputs, labels, **options)
         return self._make_report(labels, predictions, metrics)
@@ -558,6 +559,6 @@ def check_label_names(task: str, label_names: Any, outputs: int) -> tuple[str, .
     if outputs != len(names):
         raise ValueError(
             f"{task} needs one name for each output of the network. Received: "
-            f"{len(names)} names for {outputs} outputs."
+            f"{counted(len(names), 'name')} for {counted(outputs, 'output')}."
         )
     return names

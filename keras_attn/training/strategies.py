@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 
 STRATEGIES = ("none", "one_device", "mirrored", "multi_worker")
 Devices = int | Sequence[str] | None
@@ -263,6 +264,6 @@ def _create_virtual_cpus(number: int) -> None:
         available = len(tf.config.list_logical_devices("CPU"))
         if available < number:
             raise ValueError(
-                f"This process has {available} logical CPU(s), and cannot create {number} after "
-                "TensorFlow was initialized. Request them in a new process."
+                f"This process has {counted(available, 'logical CPU')}, and cannot create {number} "
+                "after TensorFlow was initialized. Request them in a new process."
             ) from error

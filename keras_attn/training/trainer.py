@@ -17,6 +17,7 @@ import keras
 from keras_attn import datasets, models
 from keras_attn._files import write_text
 from keras_attn._memory import naming_lack_of_memory
+from keras_attn._wording import counted
 from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task, recipe_to_toml
 from keras_attn.tasks import Task, compile_mode, from_architecture
@@ -364,8 +365,9 @@ def _record(session: _Session) -> Run:
     digests = artifacts.save(model, folder)
     if names := non_finite(folder / artifacts.WEIGHTS_FILE):
         warnings.warn(
-            f"Training has diverged: {len(names)} arrays of the weights hold NaN or infinity. "
-            "Train again at a lower learning rate.",
+            f"Training has diverged: {counted(len(names), 'array')} of the weights "
+            f"{'holds' if len(names) == 1 else 'hold'} NaN or infinity. Train again at a lower "
+            "learning rate.",
             stacklevel=3,
         )
     cost = data.cost()

@@ -173,7 +173,7 @@ def test_a_file_is_not_its_own_translation(write):
 
 def test_what_is_no_table_of_pairs_is_refused():
     account = datasets.Account("", 2, 2, {})
-    with pytest.raises(ValueError, match="2 sources, 1 targets"):
+    with pytest.raises(ValueError, match="2 sources, 1 target"):
         datasets.PairTable("mine", ("a", "b"), ("c",), account)
     with pytest.raises(ValueError, match="must differ"):
         datasets.PairTable("mine", ("a", "a"), ("b", "b"), account)

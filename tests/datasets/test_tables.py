@@ -260,7 +260,7 @@ def table_of(counts):
 @pytest.mark.parametrize(
     ("texts", "labels", "message"),
     [
-        (("a", "b"), ("x",), "2 texts, 1 labels"),
+        (("a", "b"), ("x",), "2 texts, 1 label"),
         (("a", "a"), ("x", "y"), "must differ"),
         (("a", "b"), ("x", "z"), r"\['z'\]"),
     ],
@@ -367,7 +367,7 @@ def test_a_cell_may_hold_several_labels(write, suffix):
     assert table.labels == (("sport", "weather"), (), ("weather",))
     assert table.label_names == ("sport", "weather")
     assert table.account.examples == {"sport": 1, "weather": 2}
-    assert "1.00 labels per text; 1 texts without labels." in table.account.notes
+    assert "1.00 labels per text; 1 text without labels." in table.account.notes
     assert {key.split()[0]: part.count for key, part in table.account.skipped.items()} == {
         "contradictory": 2,
         "exact": 1,

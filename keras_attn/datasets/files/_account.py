@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from keras_attn._wording import counted
+
 _MAX_LINES = 5  # line numbers, or files, that are kept for each reason
 
 
@@ -63,13 +65,13 @@ class Account:
     skipped: Mapping[str, Skipped]
     notes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
-    _unit: ClassVar[str] = "rows"
+    _unit: ClassVar[str] = "row"
     _places: ClassVar[tuple[str, str]] = ("line ", "lines ")
 
     def __str__(self) -> str:
         skipped_rows = self.rows - self.kept
         lines = [
-            f"{self.path}: {self.rows:,} {self._unit} read, {self.kept:,} kept, "
+            f"{self.path}: {counted(self.rows, self._unit)} read, {self.kept:,} kept, "
             f"{skipped_rows:,} skipped."
         ]
         lines += self.notes
@@ -139,5 +141,5 @@ class FolderAccount(TableAccount):
       1 hidden (.DS_Store)
     """
 
-    _unit = "files"
+    _unit = "file"
     _places = ("", "")

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from keras_attn._wording import counted
 from keras_attn.datasets.files._rows import UNDECODABLE, Row
 
 MAX_UNDECODABLE = 0.01  # fraction of the rows; more mean another encoding, not damaged lines
@@ -65,10 +66,10 @@ def check_decodable(paths: Sequence[pathlib.Path], rows: Sequence[Row], encoding
     lines = [row.line for row in rows if row.problem == UNDECODABLE]
     if len(lines) > MAX_UNDECODABLE * len(rows):
         raise ValueError(
-            f"{len(lines)} of the {len(rows)} rows of {' and '.join(map(str, paths))} hold bytes "
-            f"that are not {encoding}, or NUL characters: those on lines "
-            f"{', '.join(map(str, lines[:5]))} first. The file was likely written in another "
-            f"encoding. {suggest_encodings(*paths)}"
+            f"{len(lines)} of the {counted(len(rows), 'row')} of {' and '.join(map(str, paths))} "
+            f"{'holds' if len(lines) == 1 else 'hold'} bytes that are not {encoding}, or NUL "
+            f"characters: those on lines {', '.join(map(str, lines[:5]))} first. The file was "
+            f"likely written in another encoding. {suggest_encodings(*paths)}"
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
+from keras_attn._wording import counted
 from keras_attn.datasets.splits import Dataset, SplitT
 
 MIN_EXAMPLES = 10  # distinct examples of a table that can be cut into splits
@@ -92,8 +93,8 @@ def stratified_rows(
     if splits > 1 and (len(labels) < MIN_EXAMPLES or counts.max() < splits):
         raise ValueError(
             f"{splits} splits need {MIN_EXAMPLES} examples at least, and {splits} or more of some "
-            f"label. Received: {len(labels)} examples, {counts.max()} of the most frequent label. "
-            f"Label {max(MIN_EXAMPLES - len(labels), splits - counts.max())} more."
+            f"label. Received: {counted(len(labels), 'example')}, {counts.max()} of the most "
+            f"frequent label. Label {max(MIN_EXAMPLES - len(labels), splits - counts.max())} more."
         )
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_attn._wording import counted
 from keras_attn.datasets.files._delimited import read_delimited
 from keras_attn.datasets.files._encoding import check_decodable, decode_file
 from keras_attn.datasets.files._json_lines import read_json_lines
@@ -69,8 +70,8 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str | None
     if len(sides[0]) != len(sides[1]):
         raise ValueError(
             "Parallel files must have equally many lines, one pair each. Received: "
-            f"{len(sides[0]):,} lines in {path}, {len(sides[1]):,} lines in {second}. Find "
-            "where they part, or write both as two columns of one .tsv file."
+            f"{counted(len(sides[0]), 'line')} in {path}, {counted(len(sides[1]), 'line')} in "
+            f"{second}. Find where they part, or write both as two columns of one .tsv file."
         )
     rows: list[Row] = [
         make_row(line, text, label)

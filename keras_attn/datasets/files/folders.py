@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn._label_names import label_name
 from keras_attn._validation import check_positive_integer
+from keras_attn._wording import counted
 from keras_attn.datasets.files._account import FolderAccount, tally
 from keras_attn.datasets.files._image_files import ImageFile, find_images, show_paths
 from keras_attn.datasets.files._splitting import (
@@ -64,7 +65,8 @@ class ImageTable:
         if len(set(lengths)) > 1:
             raise ValueError(
                 "A table needs one label, path and part an image. Received: "
-                f"{lengths[0]} images, {lengths[1]} labels, {lengths[2]} paths, {lengths[3]} parts."
+                f"{counted(lengths[0], 'image')}, {counted(lengths[1], 'label')}, "
+                f"{counted(lengths[2], 'path')}, {counted(lengths[3], 'part')}."
             )
         if others := set(self.labels) - set(self.label_names):
             raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
@@ -359,7 +361,10 @@ def _describe_sizes(
         return ()
     least, most = min(others, key=math.prod), max(others, key=math.prod)
     sizes = " to ".join(f"{h}x{w}" for h, w in dict.fromkeys((least, most)))
-    return (f"{len(others):,} images are resized to {height}x{width}, from {sizes}.",)
+    return (
+        f"{counted(len(others), 'image')} {'is' if len(others) == 1 else 'are'} resized to "
+        f"{height}x{width}, from {sizes}.",
+    )
 
 
 def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._label_names import label_name
+from keras_attn._wording import counted
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
 from keras_attn.datasets.files._rows import Columns, Format, Row
 from keras_attn.datasets.files._splitting import (
@@ -61,7 +62,7 @@ class TextTable:
         if len(self.texts) != len(self.labels):
             raise ValueError(
                 "A table needs one label per text. Received: "
-                f"{len(self.texts)} texts, {len(self.labels)} labels."
+                f"{counted(len(self.texts), 'text')}, {counted(len(self.labels), 'label')}."
             )
         if len(set(map(sentence_key, self.texts))) < len(self.texts):
             raise ValueError(
@@ -159,7 +160,7 @@ def read_texts(
     if multi_label:
         unlabelled = sum(not row.labels for row in kept)
         mean = counts.total() / max(1, len(kept))
-        notes += (f"{mean:.2f} labels per text; {unlabelled:,} texts without labels.",)
+        notes += (f"{mean:.2f} labels per text; {counted(unlabelled, 'text')} without labels.",)
     else:
         notes += _warn_of_header(kept, counts)
     account = TableAccount(str(path), len(rows), len(kept), skipped, examples, notes=notes)

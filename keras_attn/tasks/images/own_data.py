@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from keras_attn import datasets
+from keras_attn._wording import counted
 from keras_attn.recipes import Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
 
@@ -66,6 +67,6 @@ def fit_to_images(recipe: Recipe, train: datasets.ImageSplit) -> tuple[Recipe, l
     if batch_size >= before:
         return recipe, []
     return parse_recipe(values), [
-        f"For {examples:,} training images, batches of {before} make few steps; they are lowered "
-        f"to {batch_size}."
+        f"For {counted(examples, 'training image')}, batches of {before} make few steps; they are "
+        f"lowered to {batch_size}."
     ]

@@ -13,6 +13,7 @@ from keras_attn import models
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn._warnings import warn_user
+from keras_attn._wording import counted
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -452,9 +453,10 @@ class TextClassifier(TextFitting):
         cut = np.flatnonzero(words > longest)
         if len(cut):
             warn_user(
-                f"{longest:,} words of a text are read, from its beginning and its end. "
-                f"{len(cut)} text(s) have more, such as number {start + rows[cut[0]] + 1} with "
-                f"{words[cut[0]]:,}: the words between are not read."
+                f"{longest:,} words of a text are read, from its beginning and "
+                f"its end. {counted(len(cut), 'text')} {'has' if len(cut) == 1 else 'have'} more, "
+                f"such as number {start + rows[cut[0]] + 1} with {words[cut[0]]:,}: the words "
+                "between are not read."
             )
 
     def _text_answers(
@@ -595,8 +597,8 @@ class TextClassifier(TextFitting):
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
-                f"There must be one label per text. Received: {len(texts)} texts, labels of shape "
-                f"{indices.shape}. {SEVERAL_LABELS}"
+                f"There must be one label per text. Received: {counted(len(texts), 'text')}, "
+                f"labels of shape {indices.shape}. {SEVERAL_LABELS}"
             )
         if len(indices) and indices.dtype.kind not in "iu":
             raise ValueError(

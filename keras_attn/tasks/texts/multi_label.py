@@ -10,6 +10,7 @@ from keras_attn._arrays import as_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.recipes import TaskDescription
 from keras_attn.tasks._batches import with_rank
 from keras_attn.tasks._class_weights import ClassificationTraining
@@ -251,8 +252,8 @@ class MultiLabelTextClassifier(TextClassifier):
         labels = np.asarray(self.preprocess_targets(labels))
         if len(labels) != len(texts):
             raise ValueError(
-                f"There must be labels for each text. Received: {len(texts)} texts, labels of "
-                f"shape {labels.shape}."
+                f"There must be labels for each text. Received: {counted(len(texts), 'text')}, "
+                f"labels of shape {labels.shape}."
             )
         return labels.astype("int32")
 

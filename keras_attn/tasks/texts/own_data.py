@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn import datasets
+from keras_attn._wording import counted
 from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
 
@@ -97,20 +98,22 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
         values["training"]["epochs"] = epochs
         notes.append(
-            f"Trained by AdamW at a rate of {rate:g}, in {steps:,} batches of "
+            f"Trained by AdamW at a rate of {rate:g}, in {counted(steps, 'batch', 'batches')} of "
             f"{values['training']['batch_size']} an epoch."
         )
     elif recipe.training.batch_size > examples:
         batch_size = values["training"]["batch_size"] = max(1, examples // STEPS_PER_EPOCH)
         notes.append(
             f"The recipe's batches of {recipe.training.batch_size} are more than the "
-            f"{examples} training examples; they are lowered to {batch_size}."
+            f"{counted(examples, 'training example')}; they are lowered to {batch_size}."
         )
     min_count = values["text"]["min_count"]
     min_texts = max(1, min(min_count, examples // TEXTS_PER_COUNT))
     if min_texts != min_count:
         values["text"]["min_count"] = min_texts
-        notes.append(f"The vocabulary has n-grams that occur in at least {min_texts} text(s).")
+        notes.append(
+            f"The vocabulary has n-grams that occur in at least {counted(min_texts, 'text')}."
+        )
     words, characters = _count_words(recipe, train)
     sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
     if (
@@ -132,8 +135,8 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     max_length = values["text"]["max_length"]
     if truncated := float((words > max_length).mean()):
         notes.append(
-            f"{100 * truncated:.1f} % of the texts have more than {max_length:,} words (up to "
-            f"{words.max():,}); the beginning and the end of these are read."
+            f"{100 * truncated:.1f} % of the texts have more than {counted(max_length, 'word')} "
+            f"(up to {words.max():,}); the beginning and the end of these are read."
         )
     return parse_recipe(values), notes
 
