@@ -14,7 +14,7 @@ from keras_attn._arrays import as_array, to_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
-from keras_attn._wording import counted
+from keras_attn._wording import MAX_LISTED, counted, listed
 from keras_attn.tasks._batches import is_dataset, with_rank
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.calibration import softmax
@@ -189,8 +189,8 @@ class ClassificationTask(Task):
         elif not isinstance(label, str) and label_name(label) in self.label_names:
             hint = f" Integers are indices; give the name as a string: {label_name(label)!r}."
         return ValueError(
-            f"Labels must be names in {self.label_names}, or their indices, integers from "
-            f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
+            f"Labels must be names in ({listed(self.label_names, 'labels')}), or their indices, "
+            f"integers from 0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
         )
 
     @property
@@ -237,8 +237,8 @@ class ClassificationTask(Task):
         if "float" in dtype:
             valid &= tf.equal(targets, tf.floor(targets))
         message = (
-            f"Labels must be names in {self.label_names}, or their indices, integers from 0 to "
-            f"{count - 1}. Received:"
+            f"Labels must be names in ({listed(self.label_names, 'labels')}), or their indices, "
+            f"integers from 0 to {count - 1}. Received:"
         )
         wrong = tf.boolean_mask(targets, ~valid)
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(valid), [message, wrong])]):
@@ -315,16 +315,16 @@ class ClassificationTask(Task):
             )
         if self._are_names_and_indices(y):
             raise ValueError(
-                f"Labels{where} must be strings, because the names {self.label_names} are numbers "
-                f"that are not their indices. Received: {to_array(y).dtype}. Pass "
-                "labels.astype(str) if they are names; if they are indices, "
-                "np.array(model.label_names)[labels]."
+                f"Labels{where} must be strings, because the names "
+                f"{listed(self.label_names, 'labels')} are numbers that are not their indices. "
+                f"Received: {to_array(y).dtype}. Pass labels.astype(str) if they are names; if "
+                "they are indices, np.array(model.label_names)[labels]."
             )
         shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and self._loss_reads_indices:
             raise ValueError(
-                f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
-                f"an array of shape {shape}, one number for each label. Pass "
+                f"Labels{where} must be names in ({listed(self.label_names, 'labels')}), or their "
+                f"indices. Received: an array of shape {shape}, one number for each label. Pass "
                 "labels.argmax(axis=-1); or compile the model with "
                 f"keras.losses.CategoricalCrossentropy(from_logits=True). {SEVERAL_LABELS}"
             )
@@ -529,7 +529,7 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
     >>> normalize_label_names(np.unique([0.0, 1.0, 1.0]))
     ('0', '1')
     """
-    received = f"Received: {label_names!r}."
+    received = f"Received: {_shown(label_names)}."
     if isinstance(label_names, str | bytes | set | frozenset | dict):
         raise ValueError(f"`label_names` must be a list of different names. {received}")
     values = label_names.tolist() if hasattr(label_names, "tolist") else list(label_names)
@@ -547,6 +547,13 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"`label_names` must be a list of different names. {received}")
     return tuple(map(str, names))
+
+
+def _shown(label_names: Any) -> str:
+    """Return what was passed as label names for a message; a long list is cut."""
+    if isinstance(label_names, list | tuple) and len(label_names) > MAX_LISTED:
+        return listed(label_names, "labels")
+    return repr(label_names)
 
 
 def check_label_names(task: str, label_names: Any, outputs: int) -> tuple[str, ...]:

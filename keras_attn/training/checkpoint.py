@@ -24,6 +24,7 @@ import pydantic
 from annotated_types import Ge
 
 from keras_attn._files import fsync, read_json_object, sha256
+from keras_attn._wording import listed
 from keras_attn.training.identity import Identity
 
 VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
@@ -175,7 +176,8 @@ class Checkpoints:
             return
         shown = ""
         if "label names" in differences:
-            shown = f" Label names: {identity.label_names} there, {self.identity.label_names} here."
+            theirs, ours = identity.label_names or [], self.identity.label_names or []
+            shown = f" {_describe_labels(theirs, ours)}"
         raise CheckpointError(
             f"The checkpoint in {folder} belongs to another run. These differ from the requested "
             f"run: {', '.join(differences)}.{shown} Pass what the run was started with, or start "
@@ -186,6 +188,22 @@ class Checkpoints:
         """Remove what writers have left that were killed."""
         for path in self.folder.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _describe_labels(theirs: list[str], ours: list[str]) -> str:
+    """Return a sentence on how the label names of a checkpoint and of a run differ."""
+    parts = {
+        "Only in the checkpoint": [name for name in theirs if name not in ours],
+        "only here": [name for name in ours if name not in theirs],
+    }
+    shown = [f"{where}: {listed(names, 'labels')}" for where, names in parts.items() if names]
+    if shown:
+        return f"{'; '.join(shown)}."
+    first = next(index for index, name in enumerate(theirs) if name != ours[index])
+    return (
+        f"The label names are in another order: number {first} is {theirs[first]!r} in the "
+        f"checkpoint, and {ours[first]!r} here."
+    )
 
 
 def check_exists(folder: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets
+from keras_attn._names import unknown
 from keras_attn.datasets.files._account import Skipped
 
 GOOD = [("Lovely tea.", "good"), ("Cold soup.", "bad"), ("A fine day.", "good")]
@@ -122,6 +123,24 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
     assert "'bad' has fewer than 2" in shown
     assert "2 exact duplicate (lines 9, 14)" in shown
     assert len(shown.splitlines()) == 12
+
+
+def test_long_lists_of_labels_are_cut(tmp_path):
+    names = [f"label {number:03}" for number in range(100)]
+    rows = [f"text {copy} of {name},{name}" for copy in range(2) for name in names]
+    rows += [f"more of {names[7]},{names[7]}", "once,seldom"]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["text,label", *rows]))
+    lines = str(datasets.read_texts(path).account).splitlines()
+    (examples,) = (line for line in lines if line.startswith("Examples:"))
+    assert examples.startswith("Examples: 'label 000' 2, 'label 001' 2, ")
+    assert examples.endswith(
+        "'label 009' 2, ... (101 labels, from 1 of 'seldom' to 3 of 'label 007')."
+    )
+    assert "Too few to learn or to measure: 'seldom' has fewer than 2." in lines
+    message = unknown("label", "label 0077", names)
+    assert "Did you mean 'label 077'" in message
+    assert message.endswith("'label 009', ... (100 in all).")
 
 
 def test_only_the_first_lines_of_a_reason_are_shown(write):
@@ -262,7 +281,7 @@ def table_of(counts):
     [
         (("a", "b"), ("x",), "2 texts, 1 label"),
         (("a", "a"), ("x", "y"), "must differ"),
-        (("a", "b"), ("x", "z"), r"\['z'\]"),
+        (("a", "b"), ("x", "z"), "'z'"),
     ],
 )
 def test_what_is_no_table_is_refused(texts, labels, message):

@@ -51,7 +51,11 @@ def rewrite_state(folder, change):
         (lambda d: replaced(d, test=d["test"].take(slice(0, 9))), "requested run: test data. Pass"),
         (
             lambda d: replaced(d, labels=d.label_names[::-1]),
-            r"label names. Label names: \['red', .* there, \['yellow', .* here",
+            "order: number 0 is 'red' in the checkpoint, and 'yellow' here",
+        ),
+        (
+            lambda d: replaced(d, labels=["red", "green", "blue", "cyan"]),
+            "Only in the checkpoint: 'yellow'; only here: 'cyan'",
         ),
         (lambda d: replaced(d, train=d["test"]), "requested run: training data. Pass"),
     ],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.splits import Dataset, SplitT
 
 MIN_EXAMPLES = 10  # distinct examples of a table that can be cut into splits
@@ -114,8 +114,8 @@ def check_labels(of: str, labels: Iterable[str], label_names: Sequence[str]) -> 
     if others := sorted(set(labels) - set(label_names)):
         raise ValueError(
             f"`{of}` has labels that the training data does not have: "
-            f"{', '.join(map(repr, others))}. The labels of the training data: "
-            f"{', '.join(map(repr, label_names))}."
+            f"{listed(others, 'labels')}. The labels of the training data: "
+            f"{listed(label_names, 'labels')}."
         )
 
 

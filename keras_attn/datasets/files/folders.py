@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_attn._label_names import label_name
 from keras_attn._validation import check_positive_integer
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import FolderAccount, tally
 from keras_attn.datasets.files._image_files import ImageFile, find_images, show_paths
 from keras_attn.datasets.files._splitting import (
@@ -69,7 +69,9 @@ class ImageTable:
                 f"{counted(lengths[2], 'path')}, {counted(lengths[3], 'part')}."
             )
         if others := set(self.labels) - set(self.label_names):
-            raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
+            raise ValueError(
+                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -374,4 +376,4 @@ def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:
 def _describe_empty(labels: set[str]) -> tuple[str, ...]:
     if not labels:
         return ()
-    return (f"Folders without a usable image, no labels: {', '.join(map(repr, sorted(labels)))}.",)
+    return (f"Folders without a usable image, no labels: {listed(sorted(labels), 'folders')}.",)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._label_names import label_name
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
 from keras_attn.datasets.files._rows import Columns, Format, Row
 from keras_attn.datasets.files._splitting import (
@@ -70,7 +70,9 @@ class TextTable:
                 "Received some twice; `read_texts` keeps each once."
             )
         if others := set(self.names) - set(self.label_names):
-            raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
+            raise ValueError(
+                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
+            )
 
     def __len__(self) -> int:
         return len(self.texts)

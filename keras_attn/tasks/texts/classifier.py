@@ -13,7 +13,7 @@ from keras_attn import models
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn._warnings import warn_user
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
@@ -199,13 +199,14 @@ class TextClassifier(TextFitting):
         texts = as_texts(texts)
         labels = self._check_labels(texts, labels)
         missing = [
-            repr(name)
+            name
             for name, count in zip(self.label_names, self._texts_by_label(labels), strict=True)
             if not count
         ]
         if missing:
             raise ValueError(
-                f"`adapt` needs texts of every label. Received: none of {', '.join(missing)}."
+                "`adapt` needs texts of every label. Received: none of "
+                f"{listed(missing, 'labels')}."
             )
         self.encoder.adapt(texts)
         encoded = self.encode(texts, labels)
@@ -603,7 +604,7 @@ class TextClassifier(TextFitting):
         if len(indices) and indices.dtype.kind not in "iu":
             raise ValueError(
                 f"Labels must be integers from 0 to {len(self.label_names) - 1}, the index of a "
-                f"name in {self.label_names}, or such names. Received: {indices.dtype} "
-                f"labels, such as {indices[0]}."
+                f"name in ({listed(self.label_names, 'labels')}), or such names. Received: "
+                f"{indices.dtype} labels, such as {indices[0]}."
             )
         return indices.astype("int32")

@@ -10,7 +10,7 @@ from keras_attn._arrays import as_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 from keras_attn.recipes import TaskDescription
 from keras_attn.tasks._batches import with_rank
 from keras_attn.tasks._class_weights import ClassificationTraining
@@ -116,9 +116,9 @@ class MultiLabelTextClassifier(TextClassifier):
         count = len(self.label_names)
         return ValueError(
             f"Labels of a {type(self).__name__} must be an array of 0 and 1 of shape (N, {count}), "
-            f"in the order of {self.label_names}, or a list of label names for each text, such as "
-            f"[{[self.label_names[0]]!r}, []]. Received: {received}. For exactly one label per "
-            "text, build the model without multi_label."
+            f"in the order of ({listed(self.label_names, 'labels')}), or a list of label names for "
+            f"each text, such as [{[self.label_names[0]]!r}, []]. Received: {received}. For "
+            "exactly one label per text, build the model without multi_label."
         )
 
     def index_labels(self, targets: Tensor) -> Tensor:
