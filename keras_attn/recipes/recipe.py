@@ -18,6 +18,10 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+# What does not change a run; its seed is recorded by itself.
+NOT_SETTINGS: Any = {"description": True, "notes": True, "training": {"seeds"}}
+
+
 class RecipeError(ValueError):
     """A recipe cannot be used; the message names the file, the key and the remedy."""
 
@@ -258,7 +262,7 @@ class Recipe(Section):
         existed still match. For a key in `former_settings` it is the former setting instead.
         """
         values = self.model_dump(
-            exclude={"description": True, "notes": True, "training": {"seeds"}},
+            exclude=NOT_SETTINGS,
             exclude_defaults=True,
         )
         for (section, key), former in self.former_settings.items():

@@ -229,7 +229,7 @@ def _train(
     verbose: int | str,
 ) -> Run:
     """Train a run that has not finished, in a folder that it owns."""
-    checkpoints = Checkpoints(request.folder, request.identity)
+    checkpoints = Checkpoints(request.folder, request.identity, request.recipe)
     resumes = checkpoints.exist if resume == "auto" else bool(resume)
     if resumes:
         stop.message = "Stopped by SIGTERM. Run the same command with --resume to continue."
@@ -401,7 +401,7 @@ def _record(session: _Session) -> Run:
         }
     if session.keeps_best:
         record["best_epoch"] = session.selection.best(session.history)
-    write_text(folder / "recipe.toml", recipe_to_toml(recipe))
+    write_text(folder / checkpoint.RECIPE_FILE, recipe_to_toml(recipe))
     write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(model, record, folder)
 
