@@ -6,7 +6,6 @@ does not vary keeps size 1: a padding mask is never expanded to `T x S`.
 
 from keras import ops
 
-from keras_attn._wording import counted
 from keras_attn.ops._arguments import check_window
 from keras_attn.ops._mask_values import check_mask_values
 from keras_attn.ops._types import Size, Tensor
@@ -100,8 +99,7 @@ def band_mask(
         raise ValueError(
             "Causal and windowed attention need the lengths of queries and keys, and those of "
             "symbolic inputs are not known yet. Call it inside a layer, or build the model with "
-            f"fixed lengths. Received: {counted(query_length, 'query', 'queries')}, "
-            f"{counted(key_length, 'key')}."
+            f"fixed lengths. Received: {query_length} queries, {key_length} keys."
         )
     query_positions = ops.arange(query_length)[:, None] + ops.cast(q_offset, "int32")
     distance = query_positions - ops.arange(key_length)[None, :]

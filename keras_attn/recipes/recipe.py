@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
@@ -23,7 +23,17 @@ NOT_SETTINGS: Any = {"description": True, "notes": True, "training": {"seeds"}}
 
 
 class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the file, the key and the remedy."""
+    """A recipe cannot be used; the message names the file, the key and the remedy.
+
+    Args:
+        message: The message.
+        problems: What is wrong with each key, if the recipe was validated: pairs of the key with
+            its sections, "" for several at once, and a sentence without its subject.
+    """
+
+    def __init__(self, message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class Section(pydantic.BaseModel):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
@@ -28,7 +29,11 @@ class ClassificationTraining(Training):
             The loss on validation data is not weighted.
     """
 
-    class_weights: Literal["balanced"] | dict[str, Positive] | None = None
+    class_weights: Literal["balanced"] | dict[str, Positive] | None = Field(
+        default=None,
+        description="'balanced', or a table of positive weights by the names of labels, such as "
+        "{spam = 5.0, ham = 1.0}",
+    )
 
 
 def class_weights(

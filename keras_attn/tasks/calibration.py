@@ -32,7 +32,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError(
             "Calibration needs labelled examples with finite logits. Received: "
             f"{counted(len(labels), 'label')}, "
-            f"{counted(np.count_nonzero(~np.isfinite(logits)), 'logit')} not finite."
+            f"{counted(int(np.sum(~np.isfinite(logits))), 'logit')} not finite."
         )
     target = logits[np.arange(len(labels)), labels]
     if not np.ptp(logits, axis=-1).any():

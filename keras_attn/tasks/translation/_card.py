@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_attn import datasets
-from keras_attn._wording import counted
 from keras_attn.recipes import Recipe
 from keras_attn.recipes.figures import Run, mean_and_deviation, minutes, seeds
 
@@ -52,7 +51,7 @@ def _introduction(recipe: Recipe, variants: Mapping[str, Sequence[Run]]) -> str:
     beams = ", ".join(map(str, sorted({metrics["beam_size"] for metrics in _metrics(runs)})))
     sentences = [
         f"Data: {recipe.dataset}, trained on its training split. {read} read once a run, at "
-        f"its end. Translations are those of beam search with {counted(beams, 'beam')}."
+        f"its end. Translations are those of beam search with {beams} beams."
     ]
     single = [name for name, some in variants.items() if len(some) == 1]
     if single:
