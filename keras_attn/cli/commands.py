@@ -6,7 +6,7 @@
 """
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from keras_attn.cli.models import (
     check_parent,
     locate,
 )
+from keras_attn.cli.options import use_options_of
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -60,6 +61,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     catalogue: Catalogue = None,
     traceback: Annotated[
@@ -67,6 +69,9 @@ def _root(
     ] = False,
 ) -> None:
     settings["traceback"] = traceback
+    command: Any = context.command
+    if (name := context.invoked_subcommand) is not None:
+        use_options_of(command.commands[name])
     if version:
         output.echo(__version__)
         raise typer.Exit

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from keras_attn.cli import output
+from keras_attn.cli.options import name_options
 from keras_attn.recipes import TaskDescription
 
 PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
@@ -209,7 +210,7 @@ def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any
     if options.get("delimiter") == r"\t":
         options["delimiter"] = "\t"
     content = task.table.read(path, **options, **task.table.read_options(source))
-    output.echo(str(content.account))
+    output.echo(name_options(content.account))
     return content
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_attn._printable import printable, printable_json
+from keras_attn.cli.options import name_options
 from keras_attn.recipes import TaskDescription
 
 MAX_WIDTH = 40  # of a text in a table, in characters
@@ -61,10 +62,10 @@ def echo(text: str, *, err: bool = False, end: str = "\n") -> None:
 
 
 def echo_error(message: object) -> None:
-    """Print an error message on standard error."""
+    """Print an error message on standard error, with options in place of arguments of Python."""
     with _quiet_end():
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
-    echo(f" {message}", err=True)
+    echo(f" {name_options(message)}", err=True)
 
 
 def echo_json(value: Any) -> None:
@@ -158,7 +159,7 @@ def warnings_as_lines(where: str = "") -> Iterator[None]:
 
         def show_warning(message: Any, category: type[Warning], *arguments: Any) -> None:
             if issubclass(category, UserWarning):
-                echo(f"warning: {where}{message}", err=True)
+                echo(f"warning: {where}{name_options(message)}", err=True)
             else:
                 show_other(message, category, *arguments)
 

@@ -106,7 +106,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
     if strategy_or_name == "none":
         if devices is not None:
             raise ValueError(
-                f"The strategy 'none' leaves devices to Keras. Received: devices={devices!r}. "
+                f"The strategy 'none' leaves devices to Keras. Received: `devices={devices!r}`. "
                 "Choose 'one_device' or 'mirrored'."
             )
         return Distribution()
@@ -117,7 +117,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
         if devices is not None:
             raise ValueError(
                 "Under 'multi_worker' each process uses all of its GPUs. Received: "
-                f"devices={devices!r}. Hide GPUs from it with CUDA_VISIBLE_DEVICES."
+                f"`devices={devices!r}`. Hide GPUs from it with CUDA_VISIBLE_DEVICES."
             )
         return _multi_worker()
     names = _devices(devices)

@@ -121,7 +121,7 @@ def test_parallel_files_of_unequal_length_are_refused(write):
     [
         (b"", r"mine\.fr is empty"),
         (b"\n \n", r"mine\.fr is empty"),
-        ("été\nnaïf\n".encode("latin-1"), '2 of the 2 rows.*not utf-8.*lines 1, 2.*"cp1252"'),
+        ("été\nnaïf\n".encode("latin-1"), "2 of the 2 rows.*not utf-8.*lines 1, 2.*=.cp1252.`"),
         ("été\nnaïf\n".encode("utf-16-le"), "encoding='utf-16-le'"),
         (b"\0\n\0\n", "2 of the 2 rows.*NUL"),
     ],

@@ -191,7 +191,7 @@ def test_json_rows_that_are_not_utf8_are_skipped_and_counted(write):
 def test_more_than_a_hundredth_undecodable_is_another_encoding(write):
     content = as_csv([*many(150), ("café", "good"), ("thé", "good")]).encode("latin-1")
     with pytest.raises(
-        ValueError, match=r'2 of the 152 rows.*lines 152, 153.*"cp1252": .café,good'
+        ValueError, match=r"2 of the 152 rows.*lines 152, 153.*'cp1252'`: .café,good"
     ):
         datasets.read_texts(write(content, "mine.csv"))
     table = datasets.read_texts(write(content, "mine.csv"), encoding="latin-1")

@@ -125,7 +125,10 @@ def find_column(path: pathlib.Path, header: Sequence[str], name: str, columns: C
         message = unknown(f"column of {path.name}", name, shown)
         for delimiter in ";\t,|":
             if len(header) == 1 and delimiter in header[0]:
-                message += f" The header looks as if the delimiter were {delimiter!r}: give it."
+                message += (
+                    f" The header looks as if the delimiter were {delimiter!r}: pass "
+                    f"`delimiter={delimiter!r}`."
+                )
         one, other = columns.arguments
         raise ValueError(
             f"{message} Columns are chosen by `{one}` and `{other}`; in a table without a header "
@@ -163,13 +166,13 @@ def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
             raise ValueError(
                 f"{path}: the row that starts on line {start} has a field of more than "
                 f"{FIELD_LIMIT:,} characters, likely because a quote is never closed. If quotes "
-                "are characters like others in this file, pass quoting=False (--no-quoting)."
+                "are characters like others in this file, pass `quoting=False`."
             ) from error
         raise ValueError(
             f"{path}: the row that starts on line {start} is not well quoted ({error}). A "
             "field that starts with a quote must end with one, and a quote inside it is "
             "written twice. Fix that line; or, if quotes are characters like others in this "
-            "file, pass quoting=False (--no-quoting)."
+            "file, pass `quoting=False`."
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -269,11 +272,11 @@ def _warn_of_quotes(records: list[Record], rows: list[Row], quoting: bool) -> li
     """Return a note on rows that the other choice of `quoting` would read differently."""
     if quoting:
         lines = [record.line for record in records if record.last_line > record.line]
-        what, remedy = "quoted rows span several lines", "pass quoting=False (--no-quoting)"
+        what, remedy = "quoted rows span several lines", "pass `quoting=False`"
         doubt = "If each line is a row of its own"
     else:
         lines = _quoted_lines(records, rows)
-        what, remedy = "rows look quoted as in CSV", "pass quoting=True (--quoting)"
+        what, remedy = "rows look quoted as in CSV", "pass `quoting=True`"
         doubt = "If a program that quotes fields wrote the file"
     if not lines:
         return []

@@ -34,15 +34,15 @@ def held_out_fractions(
         if given and fraction is not None:
             raise ValueError(
                 f"`{name}` is the fraction to cut off, and `{name}_data` gives the whole split. "
-                f"Received both, {name}={fraction!r}. Leave one out."
+                f"Received both, `{name}={fraction!r}`. Leave one out."
             )
     first = 0.0 if has_validation else FRACTION if validation is None else validation
     second = 0.0 if has_test else FRACTION if test is None else test
     if not ((first > 0 or has_validation) and second >= 0 and first + second < 1):
         raise ValueError(
             "`validation` and `test` must be fractions above 0 that leave some to train on, such "
-            "as 0.1 and 0.1; `test` may be 0 for no test split. Received: "
-            f"{validation!r} and {test!r}."
+            f"as {FRACTION} and {FRACTION}, their defaults; `test` may be 0 for no test split. "
+            f"Received: {first:g} and {second:g}."
         )
     return first, second
 

@@ -225,7 +225,7 @@ def split_images(
         if name in table.parts and fraction is not None:
             raise ValueError(
                 f"`{name}` is the fraction to cut off, and {table.account.path} has a folder for "
-                f"{name}. Received both, {name}={fraction!r}. Leave out `{name}` (--{name}), or "
+                f"{name}. Received both, `{name}={fraction!r}`. Leave out `{name}`, or "
                 "rename the folder."
             )
     fractions = held_out_fractions(

@@ -59,7 +59,7 @@ def decode_image(
     if pixels > limit:
         raise ValueError(
             f"{str(path)!r} has {header.width} x {header.height} = {pixels:,} pixels, more than "
-            f"the limit of {limit:,}. Make the image smaller; or pass max_pixels={pixels} if you "
+            f"the limit of {limit:,}. Make the image smaller; or pass `max_pixels={pixels}` if you "
             "trust the file and have the memory, 3 bytes a pixel and more."
         )
     return _orient(_decode(path, content, header), header.orientation)

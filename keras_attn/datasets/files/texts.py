@@ -201,10 +201,7 @@ def _warn_of_header(kept: Sequence[Row], counts: Counter[str]) -> tuple[str, ...
     first = kept[0] if kept else None
     if first is None or first.line != 1 or counts[first.label] > 1 or len(kept) <= len(counts):
         return ()
-    return (
-        f"Line 1 alone has the label {first.label!r}. If it is a header, pass header=True "
-        "(--header).",
-    )
+    return (f"Line 1 alone has the label {first.label!r}. If it is a header, pass `header=True`.",)
 
 
 def _select_rows(

@@ -163,7 +163,7 @@ class MultiLabelTextClassifier(TextClassifier):
         """
         if training.class_weights is not None:
             raise ValueError(
-                "`training.class_weights` (--class-weights) is for exactly one label per text. "
+                "`training.class_weights` is for exactly one label per text. "
                 f"Received: {training.class_weights!r} for several labels per text. Leave it out."
             )
         loss = keras.losses.BinaryCrossentropy(

@@ -60,14 +60,14 @@ class TextTableReader:
             if model.multi_label:
                 several, action = "any number of labels", "pass"
             raise ValueError(
-                f"The model gives {several} per text: {action} `label_separator` "
-                f"(--label-separator). Received: {table.account.path}, read "
+                f"The model gives {several} per text: {action} "
+                f"`label_separator`. Received: {table.account.path}, read "
                 f"{'with' if table.multi_label else 'without'} it."
             )
         return datasets.TextSplit(
             np.array(table.texts, dtype=object),
             label_indices(
-                table, model.label_names, ", or choose another column with --label-column"
+                table, model.label_names, ", or choose another column with `label_column`"
             ),
         )
 

@@ -56,7 +56,7 @@ def check_copy(copy: bool | Sequence[str], n_best: int) -> tuple[str, ...] | Non
     if copy is False:
         return None
     if n_best > 1:
-        raise ValueError(f"`copy` gives one translation of a text. Received: n_best={n_best}.")
+        raise ValueError(f"`copy` gives one translation of a text. Received: `n_best={n_best}`.")
     names = () if copy is True else tuple(copy)
     if not all(map(str.strip, names)):
         raise ValueError(f"`copy` must not hold an empty string. Received: {copy!r}.")

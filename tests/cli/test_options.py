@@ -1,0 +1,95 @@
+"""Messages name options as they are typed, and say what is accepted."""
+
+import pytest
+import typer
+
+from keras_attn.cli import app, options
+from tests.cli import command_line
+from tests.cli.command_line import write_table
+
+run = command_line.run
+TEXTS, IMAGES = "imdb_ngram_attention", "cifar10_attention_net_quick"
+ROWS = [(f"A text of number {number}.", "ab"[number % 2]) for number in range(20)]
+
+
+@pytest.fixture
+def train_options():
+    options.use_options_of(typer.main.get_command(app).commands["train"])
+    yield
+    options._options.clear()
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("`text_column` and `label_column`", "--text-column and --label-column"),
+        ("Pass `header=True`.", "Pass --header."),
+        ("Pass `quoting=False`.", "Pass --no-quoting."),
+        (r"Pass `delimiter='\t'`.", r"Pass --delimiter '\t'."),
+        ("Pass `encoding='utf-16'`.", "Pass --encoding utf-16."),
+        ("Received: `devices=['GPU:0', 'GPU:1']`.", "Received: --devices GPU:0,GPU:1."),
+        ("`second` must be another file", "--data-target must be another file"),
+        ("See `fit`, `image_size` and `label_names=[x]`.",) * 2,  # no options
+    ],
+)
+def test_arguments_of_python_become_options(train_options, message, named):
+    assert options.name_options(message) == named
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("--text-column", "x"), "chosen by --text-column and --label-column; in a table"),
+        (("--text-column", "7"), "error: --text-column must be a name, or a number from 1 to 2"),
+        (("--text-column", "label"), "error: --text-column and --label-column must be two columns"),
+        (("--encoding", "foo"), "error: --encoding must be one that Python knows"),
+        (("--delimiter", "ab"), "error: --delimiter is one character"),
+        (("--delimiter", ";"), "were ',': pass --delimiter ,."),
+        (("--label-separator", ""), "error: --label-separator must be a string"),
+        (("--validation", "2"), "--validation and --test must be fractions"),
+        (("--validation", "2"), "Received: 2 and 0.1."),
+        (("--class-weights", "{0:5}"), "--class-weights: must be 'balanced', or a table of"),
+        (("--class-weights", "balance"), "Received: 'balance'."),
+        (("--class-weights", "{a = -1}"), "--class-weights: a: must be greater than 0. Received"),
+        (
+            ("--set", "training.epochs=x"),
+            "--set training.epochs: must be an integer. Received: 'x'",
+        ),
+        (
+            ("--set", "learning_rate=1"),
+            "--set learning_rate: unknown key. Did you mean 'optimizer.",
+        ),
+        (("--set", "foo.bar=1"), "error: --set foo.bar: unknown key. Accepted here: task,"),
+        (("--set", "x"), "error: --set: A change of the recipe has the form KEY=VALUE"),
+        (("--set", "model.dropuot=0.1"), "error: --set model.dropuot: The settings of"),
+        (("--set", "model.dropuot=0.1"), "Did you mean 'dropout'?"),
+        (("--set", "initial_entry=nope"), "error: --set initial_entry: Unknown entry: received"),
+        (("--set", "initial_entry=imdb_transformer"), "'imdb_transformer', which is a text_transf"),
+        (
+            ("--epochs", "1", "--set", "schedule.warmup_epochs=2.0"),
+            "--set schedule.warmup_epochs (2.0) must not exceed --epochs (1).",
+        ),
+    ],
+)
+def test_errors_of_training_name_options(run, tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
+    message = run("train", TEXTS, "--data", "mine.csv", *arguments, code=1)
+    assert match in message
+    for internal in ("Input should", "literal[", "dict[", "constrained", "text_column"):
+        assert internal not in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_accounts_name_options(run, tmp_path):
+    rows = [("one\ntwo", "a"), *ROWS]
+    table = write_table(tmp_path / "mine.csv", rows, ("text", "label"))
+    run("train", TEXTS, "--data", table, "--validation", "2", code=1)
+    assert "If each line is a row of its own, pass --no-quoting." in run.out
+
+
+def test_a_table_of_class_weights_is_written_as_in_toml(run, tmp_path):
+    table = write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))
+    command = ("train", TEXTS, "--data", table, "--out", tmp_path / "run")
+    message = run(*command, "--class-weights", "{c = 5}", "--epochs", "1", code=1)
+    assert "Unknown label in --class-weights: received 'c'. Accepted: 'a', 'b'." in message
