@@ -13,7 +13,16 @@ import typer
 from keras_attn import __version__, zoo
 from keras_attn._folders import check_new_folder
 from keras_attn.cli import evaluation, framework, listing, output, training, translation
-from keras_attn.cli.inputs import Inputs, TextFile, as_utf8, check_files, read_inputs
+from keras_attn.cli.data_options import with_column_options
+from keras_attn.cli.inputs import (
+    Examples,
+    Inputs,
+    TextFile,
+    as_utf8,
+    check_file,
+    read_inputs,
+    report_problems,
+)
 from keras_attn.cli.models import (
     Entry,
     Model,
@@ -86,6 +95,7 @@ app.command()(evaluation.evaluate)
 
 
 @app.command()
+@with_column_options("text_column", "source_column")
 def predict(
     name: Model,
     inputs: Inputs = None,
@@ -96,8 +106,14 @@ def predict(
     beam_size: BeamSize = None,
     max_pixels: MaxPixels = None,
     weights: Weights = None,
+    *,
+    table: dict[str, Any],
 ) -> None:
-    """Label images or texts, or translate sentences."""
+    """Label images or texts, or translate sentences.
+
+    Inputs that cannot be read are reported on standard error; the others are answered, and the exit
+    status is 1.
+    """
     task, build = locate(name, weights)
     options = check_options(
         name,
@@ -107,15 +123,23 @@ def predict(
         beam_size=beam_size,
         max_pixels=max_pixels,
     )
-    examples = read_inputs(name, task, inputs, file)
+    examples = read_inputs(name, task, inputs, file, table)
+    if "errors" in task.prediction_options and len(examples.inputs) > 1:
+        options["errors"] = "return"
     model = build()
+    readable = examples.readable
     with output.warnings_as_lines():
-        answers = model.answers(examples, **options)
+        found = model.answers(list(readable.values()), **options) if readable else []
+    answers = dict(zip(readable, found, strict=True))
+    problems = {index: str(each) for index, each in answers.items() if isinstance(each, Exception)}
+    examples = Examples(examples.inputs, {**examples.problems, **problems})
+    answers = {index: each for index, each in answers.items() if index not in problems}
     if as_json:
-        output.print_json_lines(task, examples, answers)
-    else:
-        output.print_answers(task, examples, answers, top)
-    output.print_coverage(answers)
+        output.print_json_lines(task, examples.inputs, answers, examples.problems)
+    elif answers:
+        output.print_answers(task, examples.readable.values(), list(answers.values()), top)
+    output.print_coverage([answers.get(index) for index in range(len(examples.inputs))])
+    report_problems(task, examples)
 
 
 app.command()(translation.translate)
@@ -143,7 +167,7 @@ def explain(
     )
     if task.reads == "texts":
         example = as_utf8(example)
-    check_files(task, [example])
+    check_file(task, example)
     check_label(name, label)
     if html is not None:
         check_parent(html)

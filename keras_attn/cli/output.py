@@ -111,13 +111,28 @@ def print_answers(
     show(table)
 
 
-def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iterable[Any]) -> None:
-    """Print a JSON object for each answer, one per line."""
-    for example, answer in zip(inputs, answers, strict=True):
-        echo_json({**answer.to_dict(), task.example: example})
+def print_json_lines(
+    task: TaskDescription,
+    inputs: Sequence[str],
+    answers: Mapping[int, Any],
+    problems: Mapping[int, str],
+) -> None:
+    """Print a JSON object for each input, one per line: its answer, or why there is none.
+
+    Args:
+        task: The task.
+        inputs: The inputs.
+        answers: The answers by the index of their input.
+        problems: Why inputs could not be read, by their index.
+    """
+    for index, example in enumerate(inputs):
+        if index in answers:
+            echo_json({**answers[index].to_dict(), task.example: example})
+        else:
+            echo_json({"error": name_options(problems[index]), task.example: example or None})
 
 
-def print_coverage(answers: list[Any], first: int = 1) -> None:
+def print_coverage(answers: Sequence[Any], first: int = 1) -> None:
     """Print a warning line on standard error for texts of which the model knows little."""
     from keras_attn.tasks.coverage import coverage_warnings
 

@@ -36,6 +36,10 @@ class TableReader(Protocol):
 
     Attributes:
         options: Names of the command-line options that apply.
+        input_column: For tables: the name of the option that selects the column of inputs, and its
+            default, as for `keras-attn predict`. A reader may lack it.
+        list_files: For files: a function of a folder that returns the paths of the inputs in it,
+            and notes on other files, as for `keras-attn predict`. A reader may lack it.
     """
 
     @property

@@ -88,14 +88,14 @@ def _describe_encoding(encoding: str) -> tuple[str, ...]:
 
 def _check_options(path: pathlib.Path, columns: Columns, options: Format) -> None:
     """Raise ValueError if an option does not fit the file or another option."""
-    one, other = columns.arguments
-    for name, column in zip(columns.arguments, columns[:2], strict=True):
+    for name, column in columns.chosen:
         if isinstance(column, bool) or not isinstance(column, str | int):
             raise ValueError(
                 f"`{name}` must be the name of a column, or its number, from 1. Received: "
                 f"{column!r}."
             )
     if columns.text == columns.label:
+        one, other = columns.arguments
         raise ValueError(
             f"`{one}` and `{other}` must be two columns. Received: {columns.text!r} for both."
         )

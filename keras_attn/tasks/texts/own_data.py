@@ -35,6 +35,7 @@ class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
     options = ("text_column", "label_column", "label_separator", *TABLE_OPTIONS)
+    input_column = ("text_column", "text")
 
     def read_options(self, source: Any) -> dict[str, Any]:
         """Return no options: texts are read alike for every model."""

@@ -26,6 +26,7 @@ class PairTableReader:
     See `keras_attn.datasets.read_pairs`.
     """
 
+    input_column = ("source_column", "source")
     options = ("data_target", "source_column", "target_column", "target_language", *TABLE_OPTIONS)
 
     def read_options(self, source: Any) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_a_file_quoted_throughout_is_read_as_quoted(write, quoting):
     table = datasets.read_texts(write(as_csv([("text", "label"), *rows], quoting)))
     assert pairs(table) == [(text, str(label)) for text, label in rows if text]
     assert "separated by tabs, with quoting" in notes(table)
-    assert "1 quoted rows span several lines (lines 4). " in notes(table)
+    assert "1 quoted row spans several lines (line 4). " in notes(table)
 
 
 def test_a_file_that_quotes_a_part_of_its_fields_says_so_and_is_read_on_request(write):
@@ -91,7 +91,7 @@ def test_an_even_number_of_quotes_in_csv_is_noted(write):
     path = write('text,label\n"one,a\ntwo,b\nthree,a\nfour",b\nfive,a\n', "mine.csv")
     table = datasets.read_texts(path)
     assert table.account.rows == 2
-    assert "span several lines (lines 2). If each line is a row of its own" in notes(table)
+    assert "spans several lines (line 2). If each line is a row of its own" in notes(table)
 
 
 def test_a_field_of_more_than_16_million_characters_names_the_quote(write):
