@@ -39,6 +39,7 @@ app = typer.Typer(
     name="keras-attn",
     help="Train, evaluate, use, explain and export the attention models of keras_attn.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs of docstrings are filled
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -192,6 +193,7 @@ def export(
         pathlib.Path, typer.Argument(metavar="FOLDER", help="New folder, such as serving/1.")
     ],
     beam_size: BeamSize = None,
+    length_penalty: translation.LengthPenalty = None,
     min_length: translation.MinLength = None,
     no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
     banned_word: translation.BannedWords = None,
@@ -200,7 +202,9 @@ def export(
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
     task, build = locate(name, weights)
-    search = translation.search_options(min_length, no_repeat_ngram_size, banned_word)
+    search = translation.search_options(
+        length_penalty, min_length, no_repeat_ngram_size, banned_word
+    )
     options = check_options(
         name, task, task.export_options, views=views, beam_size=beam_size, **search
     )

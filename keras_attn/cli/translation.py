@@ -9,7 +9,7 @@ import typer
 from keras_attn._wording import counted
 from keras_attn.cli import output
 from keras_attn.cli.data_options import passed_options, with_column_options
-from keras_attn.cli.inputs import Examples, TextFile, read_texts, report_problems
+from keras_attn.cli.inputs import Examples, TextFile, as_utf8, read_texts, report_problems
 from keras_attn.cli.models import Model, Weights, check_plot, locate
 from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
 from keras_attn.recipes import TaskDescription
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 MinLength = Annotated[
     int | None, typer.Option(min=0, help="For translation: minimum number of subwords.")
+]
+LengthPenalty = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="For translation: larger values favor longer translations; 0 ranks by probability "
+        "alone (default: 1).",
+    ),
 ]
 NoRepeatNgramSize = Annotated[
     int | None,
@@ -44,6 +52,16 @@ def translate(
     n_best: Annotated[
         int, typer.Option(min=1, help="Number of translations of each text, with their scores.")
     ] = 1,
+    prefix: Annotated[
+        str | None, typer.Option(help="Text that every translation must begin with.")
+    ] = None,
+    length_penalty: LengthPenalty = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Maximum number of subwords of a translation (default: of the model)."
+        ),
+    ] = None,
     min_length: MinLength = None,
     no_repeat_ngram_size: NoRepeatNgramSize = None,
     banned_word: BannedWords = None,
@@ -90,9 +108,13 @@ def translate(
     if alignments is not None:
         check_plot(alignments)
     options = {
-        **search_options(min_length, no_repeat_ngram_size, banned_word),
+        **search_options(length_penalty, min_length, no_repeat_ngram_size, banned_word),
         "copy": keep or copy,
     }
+    if prefix is not None:
+        options["prefix"] = as_utf8(prefix)
+    if max_length is not None:
+        options["max_length"] = max_length
     model = build()
     first = True
     for index, translations in _translations(model, examples, beam_size, n_best, options):
@@ -114,10 +136,14 @@ def translate(
 
 
 def search_options(
-    min_length: int | None, no_repeat_ngram_size: int | None, banned_word: list[str] | None
+    length_penalty: float | None,
+    min_length: int | None,
+    no_repeat_ngram_size: int | None,
+    banned_word: list[str] | None,
 ) -> dict[str, Any]:
     """Return the options of a search that were passed, as arguments of `Translator.translate`."""
     options = {
+        "length_penalty": length_penalty,
         "min_length": min_length,
         "no_repeat_ngram_size": no_repeat_ngram_size,
         "banned_words": banned_word or None,

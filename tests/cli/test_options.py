@@ -81,6 +81,22 @@ def test_errors_of_training_name_options(run, tmp_path, monkeypatch, arguments, 
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("train", TEXTS, "--epochs", "x"), "error: --epochs must be an integer. Received: 'x'."),
+        (("train", TEXTS, "--epochs", "0"), "error: --epochs must be at least 1. Received: '0'."),
+        (("train", TEXTS, "--seed", "-1"), "--seed must be at least 0. Received: '-1'."),
+        (("translate", "x", "--length-penalty", "-1"), "--length-penalty must be at least 0."),
+        (("translate", "x", "--max-length", "0"), "--max-length must be at least 1."),
+    ],
+)
+def test_values_of_options_are_refused_without_internals(run, arguments, match):
+    run(*arguments, code=2)
+    assert match in run.err
+    assert f"See keras-attn {arguments[0]} --help." in run.err
+
+
 def test_accounts_name_options(run, tmp_path):
     rows = [("one\ntwo", "a"), *ROWS]
     table = write_table(tmp_path / "mine.csv", rows, ("text", "label"))
