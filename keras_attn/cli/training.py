@@ -230,7 +230,11 @@ def train(
         )
     if not run.record:
         return  # the chief reports
-    output.print_metrics(run.model.description, run.record["metrics"])
+    description, metrics = run.model.description, run.record["metrics"]
+    output.print_metrics(description, metrics)
+    if dataset is not None:
+        for note in description.result_notes(metrics, dataset):
+            output.echo(note)
     output.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
         _save_model(run, task, dataset, baseline)

@@ -1,5 +1,6 @@
 """Format the figures of recorded runs for generated pages."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,27 @@ def mean_and_deviation(values: Sequence[float], form: str) -> str:
     """
     mean = format(statistics.fmean(values), form)
     return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
+
+
+def wilson_interval(share: float, count: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Return the interval of Wilson for a share, which also holds for few examples and near 1.
+
+    Args:
+        share: The observed share, in [0, 1].
+        count: Number of examples.
+        deviations: Number of standard deviations; 1.96 gives 95 %.
+
+    Example:
+
+    >>> [round(bound, 3) for bound in wilson_interval(0.9, 100)]
+    [0.826, 0.945]
+    >>> [round(bound, 3) for bound in wilson_interval(1.0, 6)]
+    [0.61, 1.0]
+    """
+    weight = deviations**2 / max(1, count)
+    center = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def seeds(runs: Sequence[Run]) -> str:

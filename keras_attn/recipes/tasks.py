@@ -168,6 +168,25 @@ class TaskDescription:
         """
         return recipe, []
 
+    def selection_title(self, recipe: Recipe) -> str:
+        """Return the name of the metric by which the epochs of a run are compared.
+
+        Args:
+            recipe: The recipe of the run.
+        """
+        return self.primary_metric.title
+
+    def result_notes(
+        self, metrics: Mapping[str, Mapping[str, Any]], dataset: "Dataset[Any]"
+    ) -> list[str]:
+        """Return lines on what a model trained on a user's data has learned.
+
+        Args:
+            metrics: The metrics of each split, by the name of the split.
+            dataset: The data set.
+        """
+        return []
+
     def compare(
         self, model: Any, dataset: "Dataset[Any]", metrics: Mapping[str, Any]
     ) -> str | None:

@@ -78,9 +78,10 @@ def fit_recipe(
     selection = {"training.keep": "best", "training.patience": patience}
     recipe = change_recipe(recipe, {**selection, **changes})
     if recipe.training.keep == "best" and recipe.training.patience == patience:
+        measure = describe_task(recipe.task).selection_title(recipe)
         notes.append(
-            f"Trains at most {counted(length, 'epoch')}, keeps the one that is best on the "
-            f"validation split, and stops after {patience} without improvement."
+            f"Trains at most {counted(length, 'epoch')}, keeps the one whose {measure} is best on "
+            f"the validation split, and stops after {patience} without improvement."
         )
     if changes:
         values = ", ".join(f"{key} = {value}" for key, value in changes.items())

@@ -287,7 +287,7 @@ def _compiled_learner(
     learner.compile(
         optimizer=optimizer,
         loss=data.objective.loss,
-        metrics=[data.objective.metric],
+        metrics=data.objective.metrics,
         # XLA cannot compile the communication of replicas.
         jit_compile=compile_mode() if request.distribution.replicas == 1 else False,
     )

@@ -101,9 +101,19 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "1 empty text (line 48)" in printed
     assert "Split: 27 train, 9 validation, 9 test." in printed
     assert "Trained by AdamW at a rate of" in printed
-    assert "Trains at most 3 epochs, keeps the one that is best on the validation split" in printed
+    assert (
+        "Trains at most 3 epochs, keeps the one whose accuracy is best on the validati" in printed
+    )
     assert "Not adapted to the data: training.epochs = 3." in printed
     assert "calibration error" in printed
+    metrics = read_record(folder)["metrics"]["test"]
+    accuracy, macro = (100 * metrics[key] for key in ("accuracy", "f1_macro"))
+    assert f"On the 9 test texts: accuracy {accuracy:.1f} % (95 % interval " in printed
+    assert (
+        f" %), macro F1 {macro:.1f} %. Always answering the most frequent label, 'food', "
+        in printed
+    )
+    assert "'food', gives 33.3 %." in printed
     comparison = printed.strip().splitlines()[-1]
     assert re.fullmatch(
         r"Comparison on the 9 test texts: this model [\d.]+ %, (tf-idf \+ linear SVM|Naive Bayes) "

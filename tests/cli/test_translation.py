@@ -399,7 +399,7 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.training.epochs == recipe.training.epochs
     vocabulary, batches, spelling, kept = notes
     assert (fitted.training.keep, fitted.training.patience) == ("best", 15)
-    assert "keeps the one that is best on the validation split" in kept
+    assert "keeps the one whose accuracy of tokens is best on the validation split" in kept
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
     assert spelling == SPELLING

@@ -171,8 +171,8 @@ class ImageClassifier(ClassificationTask):
                 see `classify`. With 1 it is measured once.
 
         Returns:
-            `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
-            also the number of `views` and `views_accuracy`.
+            `accuracy` and `f1_macro` in [0, 1], `loss` in nats and the number of `examples`; with
+            several views also the number of `views` and `views_accuracy`.
 
         Raises:
             ValueError: The number of views is not supported.
@@ -187,6 +187,7 @@ class ImageClassifier(ClassificationTask):
         predictions = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
             "accuracy": float((predictions == labels).mean()),
+            "f1_macro": self._macro_f1(labels, predictions),
             "loss": cross_entropy(softmax(logits.astype("float64")), labels),
             "examples": len(labels),
         }

@@ -31,6 +31,7 @@ from keras_attn.tasks.classification import (
     SEVERAL_LABELS,
     classification_objective,
     cross_entropy,
+    selection_metric,
     serving_outputs,
 )
 from keras_attn.tasks.task import Task
@@ -235,15 +236,23 @@ class TextClassifier(TextFitting):
         """Return training and validation texts as batches of ids, see `Task.training_data`."""
         return TextTrainingData(self, dataset, recipe)
 
-    def objective(self, training: ClassificationTraining, labels: np.ndarray) -> Objective:
-        """Return the loss and the metric of a training run.
+    def objective(
+        self,
+        training: ClassificationTraining,
+        labels: np.ndarray,
+        validation_labels: np.ndarray,
+    ) -> Objective:
+        """Return the loss and the metrics of a training run.
 
         Args:
             training: The section `training` of the recipe.
             labels: The labels of the training texts.
+            validation_labels: The labels of the validation texts.
         """
-        weights = class_weights(training.class_weights, labels, self.label_names)
-        return classification_objective(training.label_smoothing, weights)
+        setting, names = training.class_weights, self.label_names
+        weights = class_weights(setting, labels, names)
+        selection = selection_metric(setting, weights, validation_labels, names)
+        return classification_objective(training.label_smoothing, weights, selection)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
         """Calibrate the scores on the validation texts.
@@ -265,7 +274,7 @@ class TextClassifier(TextFitting):
             split: Texts with labels.
 
         Returns:
-            `accuracy` in [0, 1], `loss` in nats, the number of `examples`, the
+            `accuracy` and `f1_macro` in [0, 1], `loss` in nats, the number of `examples`, the
             `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
             `by_length`: accuracy and number of texts by ranges of their length in words.
         """
@@ -291,6 +300,7 @@ class TextClassifier(TextFitting):
             lower = bound
         metrics = {
             "accuracy": float(correct.mean()),
+            "f1_macro": self._macro_f1(labels, predictions),
             "loss": cross_entropy(probabilities, labels),
             "examples": len(labels),
             "calibration_error": expected_calibration_error(probabilities, labels),

@@ -155,7 +155,12 @@ class MultiLabelTextClassifier(TextClassifier):
             "for each text."
         )
 
-    def objective(self, training: ClassificationTraining, labels: np.ndarray) -> Objective:
+    def objective(
+        self,
+        training: ClassificationTraining,
+        labels: np.ndarray,
+        validation_labels: np.ndarray,
+    ) -> Objective:
         """Return binary cross-entropy and the micro-averaged F1, see `TextClassifier.objective`.
 
         Raises:
