@@ -52,6 +52,15 @@ def _declarations(
             **PANEL,
         ),
     ] = None,
+    keep_na_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-na-labels",
+            help="Labels such as NA, None and nan are labels like others (default: their rows are "
+            "skipped, as rows without a label).",
+            **PANEL,
+        ),
+    ] = None,
     source_column: Annotated[
         str | None,
         typer.Option(help="Column of sentences to translate, likewise (default: source).", **PANEL),
@@ -228,7 +237,7 @@ def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any
     assert task.table is not None
     options = passed_options(table)
     path = options.pop("data")
-    content = task.table.read(path, **options, **task.table.read_options(source))
+    content = task.table.read(path, **{**task.table.read_options(source), **options})
     output.echo(name_options(content.account))
     return content
 

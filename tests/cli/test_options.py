@@ -1,9 +1,12 @@
 """Messages name options as they are typed, and say what is accepted."""
 
+import types
+
 import pytest
 import typer
 
 from keras_attn.cli import app, options
+from keras_attn.recipes import describe_task
 from tests.cli import command_line
 from tests.cli.command_line import write_table
 
@@ -102,6 +105,25 @@ def test_accounts_name_options(run, tmp_path):
     table = write_table(tmp_path / "mine.csv", rows, ("text", "label"))
     run("train", TEXTS, "--data", table, "--validation", "2", code=1)
     assert "If each line is a row of its own, pass --no-quoting." in run.out
+
+
+def test_labels_that_mean_a_missing_value_are_skipped_unless_they_are_kept(run, tmp_path):
+    table = write_table(tmp_path / "mine.csv", [*ROWS, ("Other.", "None")], ("text", "label"))
+    command = ("train", TEXTS, "--data", table, "--validation", "2")
+    run(*command, code=1)
+    assert "1 missing label, written 'None' (line 22)" in run.out
+    assert "If they are names of labels, pass --keep-na-labels." in run.out
+    run(*command, "--keep-na-labels", code=1)
+    assert "Examples: 'None' 1, 'a' 10, 'b' 10." in run.out
+    assert "skipped." in run.out
+    assert "--keep-na-labels" not in run.out
+
+
+def test_a_table_is_read_with_such_labels_if_the_model_has_them():
+    reader = describe_task("text_classification").table
+    model = types.SimpleNamespace(label_names=("None", "some"))
+    assert reader.read_options(model) == {"keep_na_labels": True}
+    assert reader.read_options(types.SimpleNamespace(label_names=("none", "some"))) == {}
 
 
 def test_a_table_of_class_weights_is_written_as_in_toml(run, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets
+from keras_attn._label_names import MISSING_VALUES
 from keras_attn._names import unknown
 from keras_attn.datasets.files._account import Skipped
 
@@ -415,3 +416,40 @@ def test_several_labels_are_split_and_checked(write):
         datasets.split_table(table, test_data=single)
     with pytest.raises(ValueError, match=r"`label_separator` must be .*Received: ','"):
         datasets.read_texts(write(as_csv(rows), "mine.csv"), label_separator=",")
+
+
+PANDAS = "a,x\nb,nan\nc,y\nd,None\ne,NA\nf,\ng,nan\nh,x\ni,none\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_labels_that_mean_a_missing_value_are_skipped_by_their_spelling(write, suffix):
+    rows = [line.split(",") for line in PANDAS.splitlines()]
+    content = as_json(rows) if suffix == "jsonl" else as_csv(rows)
+    table = datasets.read_texts(write(content, f"mine.{suffix}"))
+    assert table.label_names == ("none", "x", "y")  # "none" is a word like others
+    first = 2 - (suffix == "jsonl")
+    assert table.account.skipped == {
+        "missing label, written 'nan'": Skipped(2, (first + 1, first + 6)),
+        "missing label, written 'None'": Skipped(1, (first + 3,)),
+        "missing label, written 'NA'": Skipped(1, (first + 4,)),
+        "missing label": Skipped(1, (first + 5,)),
+    }
+    assert "pass `keep_na_labels=True`" in table.account.notes[-1]
+
+
+def test_labels_that_mean_a_missing_value_can_be_kept(write):
+    path = write("text,label\n" + PANDAS, "mine.csv")
+    kept = datasets.read_texts(path, keep_na_labels=True)
+    assert kept.label_names == ("NA", "None", "nan", "none", "x", "y")
+    assert set(kept.account.skipped) == {"missing label"}
+    assert not any("keep_na_labels" in note for note in kept.account.notes)
+    named = datasets.read_texts(path, label_names=("x", "None"))
+    assert named.account.examples == {"x": 2, "None": 1}
+    several = datasets.read_texts(path, label_separator="|")
+    assert several.label_names == ("none", "x", "y")
+
+
+def test_every_missing_value_of_pandas_is_known():
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    assert STR_NA_VALUES - {""} == MISSING_VALUES

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn._label_names import label_name
+from keras_attn._label_names import MISSING_VALUES, label_name
 from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
-from keras_attn.datasets.files._rows import Columns, Format, Row
+from keras_attn.datasets.files._rows import NO_LABEL, Columns, Format, Row
 from keras_attn.datasets.files._splitting import (
     check_labels,
     combine_splits,
@@ -25,6 +25,7 @@ from keras_attn.datasets.pairs import sentence_key
 from keras_attn.datasets.splits import Dataset, TextSplit
 
 UNKNOWN_LABEL = "unknown label"
+WRITTEN = f"{NO_LABEL}, written"  # followed by how it is written
 DUPLICATE = "exact duplicate"
 NEAR_DUPLICATE = "duplicate but for case, quotes, spaces or stops"
 CONTRADICTORY = "contradictory (the same text with different labels; all of them)"
@@ -94,6 +95,7 @@ def read_texts(
     encoding: str | None = None,
     label_names: Sequence[str] | None = None,
     label_separator: str | None = None,
+    keep_na_labels: bool = False,
 ) -> TextTable:
     r"""Read a table of labelled texts, and report every row that is skipped.
 
@@ -103,7 +105,9 @@ def read_texts(
 
     A row is skipped, and its line is reported, if
 
-    - its text is empty, or its label is missing or not in `label_names`;
+    - its text is empty, or its label is missing or not in `label_names`; a label that pandas reads
+      as a missing value, such as `nan`, `None` or `NA`, is missing unless `keep_na_labels` is True
+      or it is in `label_names`;
     - it has the wrong number of fields;
     - its bytes are not in the encoding, or contain NUL;
     - it repeats an earlier row, possibly in another spelling (see `TextTable`);
@@ -127,6 +131,7 @@ def read_texts(
         label_separator: Separator of the labels of a text, such as `"|"`, where a text may have
             several labels, or none: an empty or missing label. JSON lines may also hold a list of
             labels. None means exactly one label per text.
+        keep_na_labels: Whether labels such as `NA` and `None` are names of labels like others.
 
     Returns:
         The rows that were kept, with the account of all rows.
@@ -155,7 +160,12 @@ def read_texts(
     options = Format(delimiter, quoting, header, encoding, label_separator)
     rows, notes = read_rows(path, columns, options)
     multi_label = label_separator is not None
-    kept, skipped = _select_rows(rows, names, multi_label)
+    kept, skipped = _select_rows(rows, names, multi_label, keep_na_labels)
+    if any(reason.startswith(WRITTEN) for reason in skipped):
+        notes += (
+            "Labels that pandas reads as missing values are no labels: rows with them are skipped. "
+            "If they are names of labels, pass `keep_na_labels=True`.",
+        )
     counts = Counter(itertools.chain(*(row.labels for row in kept)))
     all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
     examples = {name: counts[name] for name in all_names}
@@ -205,7 +215,7 @@ def _warn_of_header(kept: Sequence[Row], counts: Counter[str]) -> tuple[str, ...
 
 
 def _select_rows(
-    rows: Sequence[Row], names: dict[str, str] | None, multi_label: bool
+    rows: Sequence[Row], names: dict[str, str] | None, multi_label: bool, keep_na_labels: bool
 ) -> tuple[list[Row], dict[str, Skipped]]:
     """Return the rows to keep, with their labels by name, and the other rows by reason."""
     lines = defaultdict(list)
@@ -216,6 +226,8 @@ def _select_rows(
         labels = set(map(label_name, row.labels if multi_label else (row.label,)))
         if row.problem:
             lines[row.problem].append(row.line)
+        elif missing := set() if keep_na_labels else labels & MISSING_VALUES - set(names or ()):
+            lines[f"{WRITTEN} {min(missing)!r}"].append(row.line)
         elif names is not None and not labels <= set(names):
             lines[UNKNOWN_LABEL].append(row.line)
         else:

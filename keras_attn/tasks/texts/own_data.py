@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn import datasets
+from keras_attn._label_names import MISSING_VALUES
 from keras_attn._wording import counted
 from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
@@ -34,12 +35,13 @@ MIN_STEPS, MAX_EPOCHS = 300, 30  # a small training split is read more often
 class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
-    options = ("text_column", "label_column", "label_separator", *TABLE_OPTIONS)
+    options = ("text_column", "label_column", "label_separator", "keep_na_labels", *TABLE_OPTIONS)
     input_column = ("text_column", "text")
 
     def read_options(self, source: Any) -> dict[str, Any]:
-        """Return no options: texts are read alike for every model."""
-        return {}
+        """Keep labels such as `NA` if a model has them."""
+        names = () if isinstance(source, Recipe) else source.label_names
+        return {"keep_na_labels": True} if MISSING_VALUES & set(names) else {}
 
     def read(self, path: pathlib.Path, **options: Any) -> datasets.TextTable:
         """Read a table."""
