@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras_attn import zoo
-from keras_attn.recipes import Recipe, RecipeError, parse_change
+from keras_attn.recipes import Recipe, RecipeError, describe_task, parse_change
 
 SHORTCUTS = {
     "training.epochs": "--epochs",
@@ -88,6 +88,7 @@ def check_architecture(recipe: Recipe, variant: str | None, options: Mapping[str
         options: The option that set each key.
     """
     from keras_attn import models
+    from keras_attn.tasks import Task
 
     try:
         models.configure(recipe.architecture, **recipe.settings(variant))
@@ -99,6 +100,11 @@ def check_architecture(recipe: Recipe, variant: str | None, options: Mapping[str
     if recipe.initial_entry is None:
         return
     option = options.get("initial_entry", "initial_entry")
+    if describe_task(recipe.task).model_class().copy_backbone is Task.copy_backbone:
+        raise RecipeError(
+            f"{option}: models for {recipe.task} cannot start from the backbone of another. Leave "
+            "it out."
+        )
     try:
         initial = zoo.describe(recipe.initial_entry)
     except ValueError as error:

@@ -52,7 +52,11 @@ def train(
     name: Entry,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="New folder for the run (default: runs/ENTRY-seedN)."),
+        typer.Option(
+            help="New folder for the run; one that holds files is refused (default: "
+            "runs/ENTRY-seedN; with --data runs/NAME-ENTRY-seedN, by the name of its file or "
+            "folder)."
+        ),
     ] = None,
     variant: Annotated[
         str | None, typer.Option(help="Variant of the recipe, such as no_attention.")
@@ -209,10 +213,15 @@ def train(
     # A strategy must be created before TensorFlow runs anything, such as the tokenization of texts.
     distribution = strategies.distribution(strategy or "none", _devices(devices)).strategy or "none"
     check_architecture(recipe, variant, changes.options)
+    initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
     if table["data"] is not None:
+        if initial is not None:  # the entry's backbone is that of its own labels
+            settings = initial.backbone_settings()
+            changed = {**{f"model.{key}": value for key, value in settings.items()}, **changed}
         with errors_by_option(changes.options):
             recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
-    initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
+        if initial is not None:
+            output.echo(f"Note: Starts from the trained backbone of {recipe.initial_entry!r}.")
     with output.warnings_as_lines():
         run = training.train(
             recipe,

@@ -6,9 +6,9 @@ import pytest
 import typer
 
 from keras_attn.cli import app, options
-from keras_attn.recipes import describe_task
+from keras_attn.recipes import describe_task, load_recipe
 from tests.cli import command_line
-from tests.cli.command_line import write_table
+from tests.cli.command_line import read_record, write_table
 
 run = command_line.run
 TEXTS, IMAGES = "imdb_ngram_attention", "cifar10_attention_net_quick"
@@ -68,6 +68,7 @@ def test_arguments_of_python_become_options(train_options, message, named):
         (("--set", "model.dropuot=0.1"), "Did you mean 'dropout'?"),
         (("--set", "initial_entry=nope"), "error: --set initial_entry: Unknown entry: received"),
         (("--set", "initial_entry=imdb_transformer"), "'imdb_transformer', which is a text_transf"),
+        (("--text-column", "x", "--set", "initial_entry=imdb_ngram_attention"), "received 'x'"),
         (
             ("--epochs", "1", "--set", "schedule.warmup_epochs=2.0"),
             "--set schedule.warmup_epochs (2.0) must not exceed --epochs (1).",
@@ -131,3 +132,26 @@ def test_a_table_of_class_weights_is_written_as_in_toml(run, tmp_path):
     command = ("train", TEXTS, "--data", table, "--out", tmp_path / "run")
     message = run(*command, "--class-weights", "{c = 5}", "--epochs", "1", code=1)
     assert "Unknown label in --class-weights: received 'c'. Accepted: 'a', 'b'." in message
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_trained_backbone_is_fitted_to_other_labels_in_a_folder_of_its_own(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"A text of number {number}.", "abc"[number % 3]) for number in range(30)]
+    write_table(tmp_path / "mine.csv", rows, ("text", "label"))
+    command = ("train", TEXTS, "--data", "mine.csv", "--epochs", "1", "--no-baseline")
+    printed = run(*command, "--set", f"initial_entry={TEXTS}")
+    assert f"Note: Starts from the trained backbone of '{TEXTS}'." in printed
+    folder = tmp_path / "runs" / f"mine-{TEXTS}-seed0"
+    assert read_record(folder)["initial"]["entry"] == TEXTS
+    recipe = load_recipe(folder / "recipe.toml")
+    assert (recipe.model["ratio_classes"], recipe.training.epochs) == (2, 1)  # of the entry
+    # A second run does not mix with the first.
+    message = run(*command, code=1)
+    assert f"error: The run's folder 'runs/mine-{TEXTS}-seed0' is not empty." in message
+    message = run(*command, "--resume", code=1)
+    assert f"`initial_entry` is '{TEXTS}' in the checkpoint, and not set here." in message
+    assert "differ from the requested run: recipe, initial model." in message

@@ -112,7 +112,7 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
         )
     min_count = values["text"]["min_count"]
     min_texts = max(1, min(min_count, examples // TEXTS_PER_COUNT))
-    if min_texts != min_count:
+    if min_texts != min_count and recipe.initial_entry is None:
         values["text"]["min_count"] = min_texts
         notes.append(
             f"The vocabulary has n-grams that occur in at least {counted(min_texts, 'text')}."
@@ -121,6 +121,7 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
     if (
         recipe.architecture == "ngram_attention"
+        and recipe.initial_entry is None  # whose vocabularies are kept
         and characters < MAX_UNSPACED_WORD_LENGTH * words.sum()
         and examples >= TEXTS_FOR_LONGER_NGRAMS
     ):
