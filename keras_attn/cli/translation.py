@@ -98,6 +98,8 @@ def translate(
             f"--n-best {n_best} needs as many beams, and --beam-size is {beam_size}. Give "
             f"--beam-size {n_best}, or more."
         )
+    if keep and not all(map(str.strip, keep)):
+        raise ValueError(f"--keep takes a string to copy, such as a name. Received: {keep!r}.")
     task, build = _locate_translator(name, weights)
     examples = read_texts(name, task, inputs or [], file, passed_options(table))
     if alignments is not None and len(examples.inputs) != 1:

@@ -78,7 +78,10 @@ def fit_recipe(
     selection = {"training.keep": "best", "training.patience": patience}
     recipe = change_recipe(recipe, {**selection, **changes})
     if recipe.training.keep == "best" and recipe.training.patience == patience:
-        measure = describe_task(recipe.task).selection_title(recipe)
+        task = describe_task(recipe.task)
+        if getattr(dataset, "multi_label", False) and task.multi_label_task is not None:
+            task = describe_task(task.multi_label_task)
+        measure = task.selection_title(recipe)
         notes.append(
             f"Trains at most {counted(length, 'epoch')}, keeps the one whose {measure} is best on "
             f"the validation split, and stops after {patience} without improvement."
