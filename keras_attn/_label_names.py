@@ -11,6 +11,13 @@ import numpy as np
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)\.0+")
 _BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 
+# What pandas reads as a missing value (`pandas.read_csv`, `na_values`), besides the empty string.
+# Programs write it where a label is missing: `nan` and `None` come from `astype(str)`, `NA` from R.
+MISSING_VALUES = frozenset((
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+))  # fmt: skip
+
 
 def label_name(value: Any) -> str:
     """Return the name of a label: equal labels of different types have equal names.

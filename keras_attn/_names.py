@@ -5,12 +5,14 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
+from keras_attn._wording import listed
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
-    """Return a message with the received name, similar accepted names, and all accepted names.
+    """Return a message with the received name, similar accepted names, and the accepted names.
 
     Args:
         kind: What the name should denote, such as `"data set"`.
@@ -26,7 +28,7 @@ def unknown(kind: str, received: object, accepted: Iterable[str | None]) -> str:
     names = [name for name in accepted if isinstance(name, str)]
     similar = difflib.get_close_matches(str(received), names, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
-    listing = ", ".join(map(repr, accepted)) or "none"
+    listing = listed(accepted) or "none"
     return f"Unknown {kind}: received {received!r}.{hint} Accepted: {listing}."
 
 

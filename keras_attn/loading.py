@@ -88,8 +88,8 @@ def _check_file(path: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no model file {str(path)!r}. Give a file that `save` wrote; for an entry of "
-            "`keras-attn list` call keras_attn.build(name)."
+            f"There is no model file {str(path)!r}. Give a file that `save` of a model wrote, or "
+            "`keras-attn train --data`. Models of `keras-attn list` are built by their name."
         )
     return path
 

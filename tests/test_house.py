@@ -1,5 +1,6 @@
 """What holds for the repository as a whole."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -78,3 +79,16 @@ def test_the_chinese_readme_has_the_code_of_the_english_one():
         assert blocks[0] == blocks[1]
     for path in re.findall(r"\]\(([^)#:]+)", chinese):
         assert (ROOT / path).is_file(), path
+
+
+def test_messages_have_no_forms_for_singular_and_plural_at_once():
+    found = []
+    for path in sorted((ROOT / "keras_attn").rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        for node in nodes:
+            if not isinstance(node, ast.Constant) or node in docstrings:
+                continue
+            if isinstance(node.value, str) and re.search(r"[a-z]\(e?s\)", node.value):
+                found.append(f"{path.name}:{node.lineno}")
+    assert found == [], "use keras_attn._wording.counted"

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_attn._wording import counted
+
 
 def prepare_batches(batches: keras.utils.PyDataset, *, start: int = 0, strategy: Any = None) -> Any:
     """Return batches in the form that `fit` and `evaluate` take on this backend.
@@ -82,7 +84,10 @@ def limit_batch_size(examples: int, batch_size: int, parts: int) -> int:
     for size in range(min(batch_size, examples), parts - 1, -1):
         if not 0 < examples % size < parts:
             return size
-    raise ValueError(f"{examples} examples cannot be shared by {parts} replicas: use fewer.")
+    raise ValueError(
+        f"{counted(examples, 'example')} cannot be shared by {counted(parts, 'replica')}: use "
+        "fewer."
+    )
 
 
 class _RemainingBatches(keras.utils.PyDataset):
@@ -114,8 +119,8 @@ def _make_dataset(batches: keras.utils.PyDataset, start: int, parts: int, own_pa
             size = len(keras.tree.flatten(batch)[0])
             if size < parts:
                 raise ValueError(
-                    f"A batch of {size} examples cannot be shared by {parts} replicas. Use larger "
-                    "batches, or fewer devices."
+                    f"A batch of {counted(size, 'example')} cannot be shared by "
+                    f"{counted(parts, 'replica')}. Use larger batches, or fewer devices."
                 )
             for part in own_parts:
                 yield shard_batch(batch, part, parts)

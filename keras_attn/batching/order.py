@@ -6,6 +6,8 @@ reads the same batches as an uninterrupted one. It is the same on every backend.
 
 import numpy as np
 
+from keras_attn._wording import counted
+
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
     """Return the order in which an epoch reads `size` examples.
@@ -30,6 +32,6 @@ def check_batch_size(batch_size: int, size: int) -> None:
     """Raise ValueError unless `size` training examples fill at least one batch."""
     if not 0 < batch_size <= size:
         raise ValueError(
-            f"`batch_size` must be between 1 and the {size} training examples. "
+            f"`batch_size` must be between 1 and the {counted(size, 'training example')}. "
             f"Received: {batch_size!r}."
         )

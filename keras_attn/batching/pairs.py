@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_attn._token_ids import PADDING_ID
+from keras_attn._wording import counted
 from keras_attn.batching.order import epoch_order
 from keras_attn.batching.padding import pad_rows, round_up
 
@@ -134,7 +135,8 @@ class PairBatches(keras.utils.PyDataset):
         if not len(pairs) or batch_tokens < 1:
             raise ValueError(
                 "A batch must hold at least one token, and there must be pairs to fill it. "
-                f"Received: {batch_tokens} tokens a batch, {len(pairs)} pairs."
+                f"Received: {counted(batch_tokens, 'token')} a batch, "
+                f"{counted(len(pairs), 'pair')}."
             )
         tokens = int(_count_tokens(pairs).sum())
         if static_shapes:
@@ -144,7 +146,7 @@ class PairBatches(keras.utils.PyDataset):
             self.steps = min(math.ceil(tokens / batch_tokens), len(pairs))
         if tokens > batch_tokens * len(pairs):
             warnings.warn(
-                f"A batch of {batch_tokens} tokens is less than a pair, of "
+                f"A batch of {counted(batch_tokens, 'token')} is less than a pair, of "
                 f"{tokens / len(pairs):.1f} tokens on average: each pair is a batch of its own. "
                 "The size of a batch is in tokens, not in pairs; 2048 is a usual one.",
                 stacklevel=3,

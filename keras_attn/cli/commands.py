@@ -6,14 +6,23 @@
 """
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from keras_attn import __version__, zoo
 from keras_attn._folders import check_new_folder
 from keras_attn.cli import evaluation, framework, listing, output, training, translation
-from keras_attn.cli.inputs import Inputs, TextFile, as_utf8, check_files, read_inputs
+from keras_attn.cli.data_options import with_column_options
+from keras_attn.cli.inputs import (
+    Examples,
+    Inputs,
+    TextFile,
+    as_utf8,
+    check_file,
+    read_inputs,
+    report_problems,
+)
 from keras_attn.cli.models import (
     Entry,
     Model,
@@ -23,12 +32,14 @@ from keras_attn.cli.models import (
     check_parent,
     locate,
 )
+from keras_attn.cli.options import use_options_of
 from keras_attn.zoo import cards
 
 app = typer.Typer(
     name="keras-attn",
     help="Train, evaluate, use, explain and export the attention models of keras_attn.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs of docstrings are filled
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -60,6 +71,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     catalogue: Catalogue = None,
     traceback: Annotated[
@@ -67,6 +79,9 @@ def _root(
     ] = False,
 ) -> None:
     settings["traceback"] = traceback
+    command: Any = context.command
+    if (name := context.invoked_subcommand) is not None:
+        use_options_of(command.commands[name])
     if version:
         output.echo(__version__)
         raise typer.Exit
@@ -81,6 +96,7 @@ app.command()(evaluation.evaluate)
 
 
 @app.command()
+@with_column_options("text_column", "source_column")
 def predict(
     name: Model,
     inputs: Inputs = None,
@@ -91,8 +107,14 @@ def predict(
     beam_size: BeamSize = None,
     max_pixels: MaxPixels = None,
     weights: Weights = None,
+    *,
+    table: dict[str, Any],
 ) -> None:
-    """Label images or texts, or translate sentences."""
+    """Label images or texts, or translate sentences.
+
+    Inputs that cannot be read are reported on standard error; the others are answered, and the exit
+    status is 1.
+    """
     task, build = locate(name, weights)
     options = check_options(
         name,
@@ -102,15 +124,23 @@ def predict(
         beam_size=beam_size,
         max_pixels=max_pixels,
     )
-    examples = read_inputs(name, task, inputs, file)
+    examples = read_inputs(name, task, inputs, file, table)
+    if "errors" in task.prediction_options and len(examples.inputs) > 1:
+        options["errors"] = "return"
     model = build()
+    readable = examples.readable
     with output.warnings_as_lines():
-        answers = model.answers(examples, **options)
+        found = model.answers(list(readable.values()), **options) if readable else []
+    answers = dict(zip(readable, found, strict=True))
+    problems = {index: str(each) for index, each in answers.items() if isinstance(each, Exception)}
+    examples = Examples(examples.inputs, {**examples.problems, **problems})
+    answers = {index: each for index, each in answers.items() if index not in problems}
     if as_json:
-        output.print_json_lines(task, examples, answers)
-    else:
-        output.print_answers(task, examples, answers, top)
-    output.print_coverage(answers)
+        output.print_json_lines(task, examples.inputs, answers, examples.problems)
+    elif answers:
+        output.print_answers(task, examples.readable.values(), list(answers.values()), top)
+    output.print_coverage([answers.get(index) for index in range(len(examples.inputs))])
+    report_problems(task, examples)
 
 
 app.command()(translation.translate)
@@ -138,7 +168,7 @@ def explain(
     )
     if task.reads == "texts":
         example = as_utf8(example)
-    check_files(task, [example])
+    check_file(task, example)
     check_label(name, label)
     if html is not None:
         check_parent(html)
@@ -163,6 +193,7 @@ def export(
         pathlib.Path, typer.Argument(metavar="FOLDER", help="New folder, such as serving/1.")
     ],
     beam_size: BeamSize = None,
+    length_penalty: translation.LengthPenalty = None,
     min_length: translation.MinLength = None,
     no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
     banned_word: translation.BannedWords = None,
@@ -171,7 +202,9 @@ def export(
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
     task, build = locate(name, weights)
-    search = translation.search_options(min_length, no_repeat_ngram_size, banned_word)
+    search = translation.search_options(
+        length_penalty, min_length, no_repeat_ngram_size, banned_word
+    )
     options = check_options(
         name, task, task.export_options, views=views, beam_size=beam_size, **search
     )

@@ -10,7 +10,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from keras_attn.cli import output
-from keras_attn.recipes import TaskDescription
+from keras_attn.cli.options import name_options
+from keras_attn.recipes import TABLE_OPTIONS, TaskDescription
 
 PANEL: dict[str, Any] = {"rich_help_panel": "Your own data"}
 DataDir = Annotated[
@@ -51,6 +52,15 @@ def _declarations(
             **PANEL,
         ),
     ] = None,
+    keep_na_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-na-labels",
+            help="Labels such as NA, None and nan are labels like others (default: their rows are "
+            "skipped, as rows without a label).",
+            **PANEL,
+        ),
+    ] = None,
     source_column: Annotated[
         str | None,
         typer.Option(help="Column of sentences to translate, likewise (default: source).", **PANEL),
@@ -82,8 +92,8 @@ def _declarations(
     header: Annotated[
         bool | None,
         typer.Option(
-            help="Whether the first row names the columns (default: unless both columns are "
-            "given by number).",
+            help="Whether the first row names the columns (default: unless columns are given "
+            "by number alone).",
             **PANEL,
         ),
     ] = None,
@@ -102,12 +112,15 @@ def _declarations(
 OPTIONS = tuple(inspect.signature(_declarations).parameters)
 
 
-def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the data options to a command, which receives them as one dictionary, `table`.
+def with_data_options(
+    command: Callable[..., None], names: Sequence[str] = OPTIONS
+) -> Callable[..., None]:
+    """Add data options to a command, which receives them as one dictionary, `table`.
 
     Args:
         command: A function with a keyword argument `table: dict[str, Any]`: the data options by
             name, with None for options that were not passed.
+        names: The data options to add.
 
     Returns:
         A function whose signature has the data options in place of `table`, for Typer.
@@ -116,6 +129,7 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
     shared = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(_declarations).parameters.items()
+        if name in names
     ]
     own_hints = typing.get_type_hints(command, include_extras=True)
     own = [
@@ -126,13 +140,30 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
-        table = {name: arguments.pop(name) for name in OPTIONS}
+        table = {name: arguments.pop(name) for name in names}
         command(**arguments, table=table)
 
     wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
     del wrapper.__wrapped__  # Typer would read its signature
     return wrapper
+
+
+def with_column_options(*columns: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of a column of a table to a command, see `with_data_options`.
+
+    Args:
+        *columns: Options that select the column.
+    """
+    return functools.partial(with_data_options, names=(*columns, *TABLE_OPTIONS))
+
+
+def passed_options(table: dict[str, Any]) -> dict[str, Any]:
+    r"""Return the data options that were passed; the delimiter `\t` is a tab."""
+    options = {key: value for key, value in table.items() if value is not None}
+    if options.get("delimiter") == r"\t":
+        options["delimiter"] = "\t"
+    return options
 
 
 def check_table_options(
@@ -193,23 +224,21 @@ def check_without_table(**options: Any) -> None:
 
 
 def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any:
-    r"""Read the user's table, parallel files or folder, and print a summary of the rows.
+    """Read the user's table, parallel files or folder, and print a summary of the rows.
 
     Args:
         task: The task; it must have a `table`.
-        table: The data options; the delimiter `\t` is a tab.
+        table: The data options.
         source: The recipe to train, or the recipe or model to evaluate.
 
     Returns:
         The table, see `keras_attn.recipes.TableReader`.
     """
     assert task.table is not None
-    options = {key: value for key, value in table.items() if value is not None}
+    options = passed_options(table)
     path = options.pop("data")
-    if options.get("delimiter") == r"\t":
-        options["delimiter"] = "\t"
-    content = task.table.read(path, **options, **task.table.read_options(source))
-    output.echo(str(content.account))
+    content = task.table.read(path, **{**task.table.read_options(source), **options})
+    output.echo(name_options(content.account))
     return content
 
 

@@ -14,8 +14,10 @@ import sys
 import traceback
 from typing import Any
 
+import pydantic
 import typer
 
+from keras_attn._setting_errors import setting_problems
 from keras_attn.cli import framework, output, training
 from keras_attn.cli.commands import app, settings
 
@@ -55,6 +57,9 @@ def main() -> None:
 def _report_usage(error: Any) -> None:
     """Report a wrong command, option or value, and name the help."""
     message = error.format_message().rstrip(".")
+    if isinstance(error.__cause__, pydantic.ValidationError) and error.param is not None:
+        (problem, *_) = setting_problems(error.__cause__)
+        message = f"{error.param.opts[0]} {problem.text.rstrip('.')}"
     if type(error).__name__ == "NoArgsIsHelpError":
         output.echo(message, end="")  # empty where Typer has printed the help already
         return

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_attn._printable import printable, printable_json
+from keras_attn.cli.options import name_options
 from keras_attn.recipes import TaskDescription
 
 MAX_WIDTH = 40  # of a text in a table, in characters
@@ -61,10 +62,10 @@ def echo(text: str, *, err: bool = False, end: str = "\n") -> None:
 
 
 def echo_error(message: object) -> None:
-    """Print an error message on standard error."""
+    """Print an error message on standard error, with options in place of arguments of Python."""
     with _quiet_end():
         typer.secho("error:", fg="red", bold=True, nl=False, err=True)
-    echo(f" {message}", err=True)
+    echo(f" {name_options(message)}", err=True)
 
 
 def echo_json(value: Any) -> None:
@@ -110,13 +111,28 @@ def print_answers(
     show(table)
 
 
-def print_json_lines(task: TaskDescription, inputs: Iterable[str], answers: Iterable[Any]) -> None:
-    """Print a JSON object for each answer, one per line."""
-    for example, answer in zip(inputs, answers, strict=True):
-        echo_json({**answer.to_dict(), task.example: example})
+def print_json_lines(
+    task: TaskDescription,
+    inputs: Sequence[str],
+    answers: Mapping[int, Any],
+    problems: Mapping[int, str],
+) -> None:
+    """Print a JSON object for each input, one per line: its answer, or why there is none.
+
+    Args:
+        task: The task.
+        inputs: The inputs.
+        answers: The answers by the index of their input.
+        problems: Why inputs could not be read, by their index.
+    """
+    for index, example in enumerate(inputs):
+        if index in answers:
+            echo_json({**answers[index].to_dict(), task.example: example})
+        else:
+            echo_json({"error": name_options(problems[index]), task.example: example or None})
 
 
-def print_coverage(answers: list[Any], first: int = 1) -> None:
+def print_coverage(answers: Sequence[Any], first: int = 1) -> None:
     """Print a warning line on standard error for texts of which the model knows little."""
     from keras_attn.tasks.coverage import coverage_warnings
 
@@ -158,7 +174,7 @@ def warnings_as_lines(where: str = "") -> Iterator[None]:
 
         def show_warning(message: Any, category: type[Warning], *arguments: Any) -> None:
             if issubclass(category, UserWarning):
-                echo(f"warning: {where}{message}", err=True)
+                echo(f"warning: {where}{name_options(message)}", err=True)
             else:
                 show_other(message, category, *arguments)
 

@@ -4,7 +4,6 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,13 +25,13 @@ from keras_attn.cli.data_options import (
     with_data_options,
 )
 from keras_attn.cli.models import Entry
+from keras_attn.cli.options import name_options
+from keras_attn.cli.recipe_changes import check_architecture, errors_by_option, read_changes
 from keras_attn.recipes import (
     Recipe,
-    RecipeError,
     TaskDescription,
     change_recipe,
     describe_task,
-    parse_change,
     shorten_warmup,
 )
 from keras_attn.training.folder_lock import check_folder
@@ -57,7 +56,11 @@ def train(
     name: Entry,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="New folder for the run (default: runs/ENTRY-seedN)."),
+        typer.Option(
+            help="New folder for the run; one that holds files is refused (default: "
+            "runs/ENTRY-seedN; with --data runs/NAME-ENTRY-seedN, by the name of its file or "
+            "folder)."
+        ),
     ] = None,
     variant: Annotated[
         str | None, typer.Option(help="Variant of the recipe, such as no_attention.")
@@ -143,10 +146,12 @@ def train(
     class_weights: Annotated[
         str | None,
         typer.Option(
-            help="balanced, so that rare classes count as much: training.class_weights.", **_RECIPE
+            help="balanced, so that rare classes count as much, or a table of weights, such as "
+            "'{spam = 5.0}': training.class_weights.",
+            **_RECIPE,
         ),
     ] = None,
-    changes: Annotated[
+    further_changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
@@ -176,8 +181,8 @@ def train(
     entry = zoo.describe(name)
     label, dataset = f"{name}-{variant}" if variant else name, None
     task = describe_task(entry.recipe.task)
-    changed = _changes(
-        changes or [],
+    changes = read_changes(
+        further_changes or [],
         {
             "training.epochs": epochs,
             "training.batch_size": batch_size,
@@ -186,8 +191,9 @@ def train(
         },
         fixed=("task", "dataset") if table["data"] is not None else ("task",),
     )
-    changed = shorten_warmup(entry.recipe, changed)
-    recipe = change_recipe(entry.recipe, changed)
+    changed = shorten_warmup(entry.recipe, changes.values)
+    with errors_by_option(changes.options):
+        recipe = change_recipe(entry.recipe, changed)
     recipe.settings(variant)  # raises if there is no such variant
     seed = recipe.training.seeds[0] if seed is None else seed
     splits = {
@@ -211,9 +217,16 @@ def train(
 
     # A strategy must be created before TensorFlow runs anything, such as the tokenization of texts.
     distribution = strategies.distribution(strategy or "none", _devices(devices)).strategy or "none"
-    if table["data"] is not None:
-        recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
+    check_architecture(recipe, variant, changes.options)
     initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
+    if table["data"] is not None:
+        if initial is not None:  # the entry's backbone is that of its own labels
+            settings = initial.backbone_settings()
+            changed = {**{f"model.{key}": value for key, value in settings.items()}, **changed}
+        with errors_by_option(changes.options):
+            recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
+        if initial is not None:
+            output.echo(f"Note: Starts from the trained backbone of {recipe.initial_entry!r}.")
     with output.warnings_as_lines():
         run = training.train(
             recipe,
@@ -231,7 +244,11 @@ def train(
         )
     if not run.record:
         return  # the chief reports
-    output.print_metrics(run.model.description, run.record["metrics"])
+    description, metrics = run.model.description, run.record["metrics"]
+    output.print_metrics(description, metrics)
+    if dataset is not None:
+        for note in description.result_notes(metrics, dataset):
+            output.echo(note)
     output.echo(f"Weights, logs and record: {run.folder}")
     if dataset is not None:
         _save_model(run, task, dataset, baseline)
@@ -269,29 +286,6 @@ def _check_before_import(folder: pathlib.Path, strategy: str | None, *, new: boo
     check_folder(folder, new=new and "TF_CONFIG" not in os.environ)
 
 
-def _changes(
-    changes: Sequence[str], shortcuts: dict[str, Any], fixed: Sequence[str]
-) -> dict[str, Any]:
-    """Return the changed keys of a recipe with their values.
-
-    Args:
-        changes: The values of `--set`.
-        shortcuts: The values of further options by key; None for options that were not passed.
-        fixed: Keys that cannot be changed.
-
-    Raises:
-        RecipeError: A change has no key, a key is set twice, or it cannot be changed.
-    """
-    result = {key: value for key, value in shortcuts.items() if value is not None}
-    for key, value in map(parse_change, changes):
-        if key in fixed:
-            raise RecipeError(f"--set {key}: the entry and --data decide it. Leave it out.")
-        if key in result:
-            raise RecipeError(f"{key} is set twice, to {result[key]!r} and {value!r}. Give one.")
-        result[key] = value
-    return result
-
-
 def _fit_to_table(
     recipe: Recipe,
     task: TaskDescription,
@@ -311,7 +305,7 @@ def _fit_to_table(
     output.echo(f"Split: {sizes}.")
     recipe, notes = training.fit_recipe(recipe, dataset, changes=changes)
     for note in notes:
-        output.echo(f"Note: {note}")
+        output.echo(name_options(f"Note: {note}"))
     return recipe, dataset
 
 

@@ -56,7 +56,7 @@ def read_tfds(
             f"fetch it once, with\n\n"
             f"    python -c \"import tensorflow_datasets as t; t.load('{name}'{where})\"\n\n"
             f"and copy {folder / name} to this machine if it is another one; or give the "
-            "folder that holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)"
+            "folder that holds it as `data_dir`, or in TFDS_DATA_DIR"
             f"{alternative and ', '}{alternative}."
         )
     try:

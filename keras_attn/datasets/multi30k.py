@@ -177,8 +177,8 @@ def _read(
         f"prepared data set {NAME!r} in {folder}. Copy the published .gz files into "
         f"{folder / NAME} from\n\n    {URL}\n\nor, on a machine with internet access, "
         f"prepare the data set with\n\n    python -m keras_attn.datasets.multi30k_builder "
-        f"--data-dir {folder}\n\nor give the folder that holds one or the other as `data_dir` "
-        "(--data-dir, TFDS_DATA_DIR)."
+        f"--data-dir {folder}\n\nor give the folder that holds one or the other as `data_dir`, "
+        "or in TFDS_DATA_DIR."
     )
 
 

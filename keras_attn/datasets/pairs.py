@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from keras_attn._wording import counted
 from keras_attn.datasets.splits import check_text_array, check_texts, frame_text, make_batches
 
 _QUOTES = str.maketrans(dict.fromkeys("\"'`´“”„‟‘’‚‛«»‹›"))  # noqa: RUF001
@@ -53,14 +54,14 @@ class PairSplit:
         if len(self.sources) != len(self.targets):
             raise ValueError(
                 "A split needs one target a source. Received: "
-                f"{len(self.sources)} sources, {len(self.targets)} targets."
+                f"{counted(len(self.sources), 'source')}, {counted(len(self.targets), 'target')}."
             )
         if self.references is None:
             return
         if len(self.references) != len(self.targets):
             raise ValueError(
                 "`references` must have a tuple of translations for each row, or be None. "
-                f"Received: {len(self.references)} for {len(self.targets)} rows."
+                f"Received: {len(self.references)} for {counted(len(self.targets), 'row')}."
             )
         for row, (target, known) in enumerate(zip(self.targets, self.references, strict=True)):
             if not isinstance(known, tuple) or known[:1] != (target,):

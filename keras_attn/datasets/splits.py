@@ -8,6 +8,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
+from keras_attn._wording import counted
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageSplit:
@@ -39,7 +41,7 @@ class ImageSplit:
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
                 "A split needs one label per image. Received: "
-                f"{len(self.images)} images, labels of shape {self.labels.shape}."
+                f"{counted(len(self.images), 'image')}, labels of shape {self.labels.shape}."
             )
 
     @property
@@ -111,7 +113,7 @@ class TextSplit:
             raise ValueError(
                 "A text split needs one int32 label a text (-1: not labelled), or a row of 0 and 1 "
                 "of int32 for several labels. Received: "
-                f"{len(self.texts)} texts, {self.labels.dtype} labels of shape "
+                f"{counted(len(self.texts), 'text')}, {self.labels.dtype} labels of shape "
                 f"{self.labels.shape}."
             )
         check_texts(self.texts, "A text split's `texts`")

@@ -167,7 +167,7 @@ def _find(edition: _Edition, data_dir: str | os.PathLike[str] | None) -> pathlib
         f"Tatoeba's English-{edition.language} pairs are not on disk. Looked for "
         f"{', '.join(edition.readers)} in {' and '.join(map(str, candidates))}. Fetch "
         f"{edition.folder}.zip from\n\n    {URL}\n\ninto {inside}, or give the folder that "
-        "holds it as `data_dir` (--data-dir, TFDS_DATA_DIR)."
+        "holds it as `data_dir`, or in TFDS_DATA_DIR."
     )
 
 

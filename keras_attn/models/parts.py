@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.layers import AttentionPooling, NGramEmbedding
 
 Operation = Any  # a layer, or a function of `keras.ops` in a graph
@@ -178,8 +179,8 @@ def _find_end(network: keras.Model) -> _End:
     if not outputs or len(outputs) != 1:
         raise ValueError(
             "Parts are searched for in a functional or sequential model with one output. "
-            f"Received: {network!r} with {len(outputs or ())} outputs. Build the network with "
-            "`keras.Model(inputs, outputs)`."
+            f"Received: {network!r} with {counted(len(outputs or ()), 'output')}. Build the "
+            "network with `keras.Model(inputs, outputs)`."
         )
     end = _End([], [], [])
     pending, seen = [outputs[0]], set()

@@ -11,6 +11,7 @@ import pydantic
 
 from keras_attn._memory import naming_lack_of_memory
 from keras_attn._names import unknown
+from keras_attn._setting_errors import setting_problems
 
 Builder = Callable[[Any], keras.Model]
 BuilderT = TypeVar("BuilderT", bound=Builder)
@@ -147,14 +148,14 @@ def configure(architecture: str, **settings: Any) -> Any:
     except pydantic.ValidationError as error:
         accepted = [field.name for field in dataclasses.fields(config)]
         lines = [f"The settings of {architecture!r} cannot be used:"]
-        for problem in error.errors():
-            key = ".".join(map(str, problem["loc"]))
-            if problem["type"] == "unexpected_keyword_argument":
+        for problem in setting_problems(error):
+            if problem.type == "unknown":
+                key = problem.key
                 lines.append(f"  {unknown('setting', key, accepted)}{_renamed(key, accepted)}")
-            elif problem["type"] == "value_error":
-                lines.append(f"  {problem['ctx']['error']}")
+            elif problem.type == "other":
+                lines.append(f"  {problem.text}")
             else:
-                lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
+                lines.append(f"  {problem.key}: {problem.text}")
         raise ValueError("\n".join(lines)) from error
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_attn._wording import counted
 from keras_attn.models.parts import backbone
 
 
@@ -73,7 +74,9 @@ def copy_backbone(source: keras.Model, target: keras.Model) -> CopiedBackbone:
 def _misfit(source: keras.layers.Layer, target: keras.layers.Layer) -> str | None:
     """Return how the weights of two layers differ in number or shape; None if they do not."""
     if len(source.weights) != len(target.weights):
-        return f"it has {len(target.weights)} weights, and the other {len(source.weights)}"
+        return (
+            f"it has {counted(len(target.weights), 'weight')}, and the other {len(source.weights)}"
+        )
     for weight, other in zip(source.weights, target.weights, strict=True):
         if tuple(weight.shape) != tuple(other.shape):
             return f"its {other.name!r} has shape {other.shape}, and the other's {weight.shape}"

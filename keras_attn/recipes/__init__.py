@@ -2,6 +2,7 @@
 
 from keras_attn.recipes.changes import (
     change_recipe,
+    differing_settings,
     parse_change,
     recipe_to_toml,
     shorten_warmup,
@@ -34,6 +35,7 @@ __all__ = [
     "Training",
     "change_recipe",
     "describe_task",
+    "differing_settings",
     "find_task",
     "list_tasks",
     "load_recipe",

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_attn._printable import printable_json
+from keras_attn._wording import counted
 from keras_attn.recipes.reading import parse_recipe
-from keras_attn.recipes.recipe import Recipe, RecipeError
+from keras_attn.recipes.recipe import NOT_SETTINGS, Recipe, RecipeError
 
 
 def parse_change(text: str) -> tuple[str, Any]:
@@ -101,6 +102,40 @@ def recipe_to_toml(recipe: Recipe) -> str:
     return "\n".join(_section(values, ())).lstrip("\n") + "\n"
 
 
+def differing_settings(first: Recipe, second: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two recipes differ, of those that determine a run.
+
+    Args:
+        first: A recipe.
+        second: Another recipe.
+
+    Returns:
+        The value of each of the two recipes by key, with sections separated by dots, such as
+        `"training.epochs"`; None if a recipe does not set the key.
+
+    Example:
+
+    >>> from keras_attn import zoo
+    >>> recipe = zoo.describe("imdb_transformer").recipe
+    >>> differing_settings(recipe, change_recipe(recipe, {"training.epochs": 9}))
+    {'training.epochs': (3, 9)}
+    """
+    settings = [_flatten(recipe.model_dump(exclude=NOT_SETTINGS)) for recipe in (first, second)]
+    pairs = {key: (settings[0].get(key), settings[1].get(key)) for key in settings[0] | settings[1]}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by keys with dots."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result |= _flatten(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
 def _open(section: Any, name: str, key: str) -> Any:
     """Return the section or list under a name, which is created if it does not exist."""
     if isinstance(section, list):
@@ -115,7 +150,8 @@ def _open(section: Any, name: str, key: str) -> Any:
 def _index(items: list[Any], name: str, key: str) -> int:
     if not name.isdecimal() or int(name) >= len(items):
         raise RecipeError(
-            f"{key}: {name!r} selects no item of a list of {len(items)}. Items are numbered from 0."
+            f"{key}: {name!r} selects no item of a list of {counted(len(items), 'item')}. Items "
+            "are numbered from 0."
         )
     return int(name)
 

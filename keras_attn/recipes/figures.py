@@ -1,9 +1,11 @@
 """Format the figures of recorded runs for generated pages."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keras_attn._wording import counted
 from keras_attn.recipes.metrics import Metric
 
 Run = dict[str, Any]  # the record of a finished run, as `results.json` holds it
@@ -21,9 +23,30 @@ def mean_and_deviation(values: Sequence[float], form: str) -> str:
     return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
 
 
+def wilson_interval(share: float, count: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Return the interval of Wilson for a share, which also holds for few examples and near 1.
+
+    Args:
+        share: The observed share, in [0, 1].
+        count: Number of examples.
+        deviations: Number of standard deviations; 1.96 gives 95 %.
+
+    Example:
+
+    >>> [round(bound, 3) for bound in wilson_interval(0.9, 100)]
+    [0.826, 0.945]
+    >>> [round(bound, 3) for bound in wilson_interval(1.0, 6)]
+    [0.61, 1.0]
+    """
+    weight = deviations**2 / max(1, count)
+    center = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
 def seeds(runs: Sequence[Run]) -> str:
     """Return the number of runs behind a figure: `1 seed`, `3 seeds`."""
-    return _count(len(runs), "seed")
+    return counted(len(runs), "seed")
 
 
 def minutes(runs: Sequence[Run]) -> str:
@@ -74,12 +97,8 @@ def segments(run: Run) -> list[Run]:
 
 def _machine(record: dict[str, Any]) -> str:
     return " + ".join(record["accelerators"]) or (
-        f"{_count(record['cores'], 'core')} ({record['processor']})"
+        f"{counted(record['cores'], 'core')} ({record['processor']})"
     )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def values_of(metric: Metric, runs: Sequence[Run], split: str) -> list[float]:

@@ -1,5 +1,6 @@
 """Read recipes from TOML files, each as the recipe class of its task."""
 
+import difflib
 import os
 import pathlib
 import tomllib
@@ -10,6 +11,8 @@ import pydantic
 import pydantic_core
 
 from keras_attn._names import unknown
+from keras_attn._setting_errors import setting_problems
+from keras_attn._wording import counted
 from keras_attn.recipes import tasks
 from keras_attn.recipes.recipe import Recipe, RecipeError
 
@@ -70,30 +73,51 @@ def _parse(values: dict[str, Any], source: str) -> Recipe:
         recipe = recipe_class.model_validate(values)
         recipe.digest  # noqa: B018 - raises for settings that cannot be recorded
     except pydantic.ValidationError as error:
-        raise RecipeError(_explanation(recipe_class, source, error)) from error
+        raise _refusal(recipe_class, source, error) from error
     except pydantic_core.PydanticSerializationError as error:
         reason = str(error).partition("ValueError: ")[2] or str(error)
         raise RecipeError(f"{source}: a setting cannot be recorded: {reason}.") from error
     return recipe
 
 
-def _explanation(recipe_class: type[Recipe], source: str, error: pydantic.ValidationError) -> str:
-    lines = [f"{source}: {error.error_count()} value(s) cannot be used:"]
-    for problem in error.errors():
-        *parents, last = problem["loc"] or ("recipe",)
-        key = ".".join(map(str, (*parents, last)))
-        if problem["type"] == "extra_forbidden":
-            section: Any = recipe_class
-            for name in parents:
-                if isinstance(name, int):  # an index of a list of sections
-                    (section,) = typing.get_args(section)
-                else:
-                    section = section.model_fields[name].annotation
-            lines.append(f"  {key}: unknown key. Accepted here: {', '.join(section.model_fields)}.")
-        elif problem["type"] == "missing":
-            lines.append(f"  {key}: missing.")
-        elif problem["type"] == "value_error":
-            lines.append(f"  {problem['ctx']['error']}.")
-        else:
-            lines.append(f"  {key}: {problem['msg']}. Received: {problem['input']!r}.")
-    return "\n".join(lines)
+def _refusal(
+    recipe_class: type[Recipe], source: str, error: pydantic.ValidationError
+) -> RecipeError:
+    """Return the error for values that cannot be used."""
+    problems = [
+        (
+            problem.key,
+            _unknown_key(recipe_class, problem.key) if problem.type == "unknown" else problem.text,
+        )
+        for problem in setting_problems(error, recipe_class)
+    ]
+    lines = [f"{source}: {counted(len(problems), 'value')} cannot be used:"]
+    lines += [f"  {key}: {text}" if key else f"  {text}" for key, text in problems]
+    return RecipeError("\n".join(lines), problems)
+
+
+def _unknown_key(recipe_class: type[Recipe], key: str) -> str:
+    """Return the message for an unknown key: similar keys, and those of its section."""
+    *parents, last = key.split(".")
+    section: Any = recipe_class
+    for name in parents:
+        if not name.isdecimal():
+            section = section.model_fields[name].annotation
+            (section,) = typing.get_args(section) or (section,)
+    accepted = list(section.model_fields)
+    similar = [
+        ".".join((*parents, name)) for name in difflib.get_close_matches(last, accepted, n=2)
+    ]
+    similar = similar or [name for name in _keys(recipe_class) if name.endswith(f".{last}")]
+    hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+    return f"unknown key.{hint} Accepted here: {', '.join(accepted)}."
+
+
+def _keys(section: type[pydantic.BaseModel], prefix: str = "") -> list[str]:
+    """Return all keys of a section and of the sections in it, with dots."""
+    keys: list[str] = []
+    for name, field in section.model_fields.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+            keys += _keys(field.annotation, f"{prefix}{name}.")
+    return keys

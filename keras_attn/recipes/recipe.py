@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
@@ -18,8 +18,22 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+# What does not change a run; its seed is recorded by itself.
+NOT_SETTINGS: Any = {"description": True, "notes": True, "training": {"seeds"}}
+
+
 class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the file, the key and the remedy."""
+    """A recipe cannot be used; the message names the file, the key and the remedy.
+
+    Args:
+        message: The message.
+        problems: What is wrong with each key, if the recipe was validated: pairs of the key with
+            its sections, "" for several at once, and a sentence without its subject.
+    """
+
+    def __init__(self, message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class Section(pydantic.BaseModel):
@@ -258,7 +272,7 @@ class Recipe(Section):
         existed still match. For a key in `former_settings` it is the former setting instead.
         """
         values = self.model_dump(
-            exclude={"description": True, "notes": True, "training": {"seeds"}},
+            exclude=NOT_SETTINGS,
             exclude_defaults=True,
         )
         for (section, key), former in self.former_settings.items():

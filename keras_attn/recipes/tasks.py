@@ -36,6 +36,10 @@ class TableReader(Protocol):
 
     Attributes:
         options: Names of the command-line options that apply.
+        input_column: For tables: the name of the option that selects the column of inputs, and its
+            default, as for `keras-attn predict`. A reader may lack it.
+        list_files: For files: a function of a folder that returns the paths of the inputs in it,
+            and notes on other files, as for `keras-attn predict`. A reader may lack it.
     """
 
     @property
@@ -163,6 +167,25 @@ class TaskDescription:
             train: The training split.
         """
         return recipe, []
+
+    def selection_title(self, recipe: Recipe) -> str:
+        """Return the name of the metric by which the epochs of a run are compared.
+
+        Args:
+            recipe: The recipe of the run.
+        """
+        return self.primary_metric.title
+
+    def result_notes(
+        self, metrics: Mapping[str, Mapping[str, Any]], dataset: "Dataset[Any]"
+    ) -> list[str]:
+        """Return lines on what a model trained on a user's data has learned.
+
+        Args:
+            metrics: The metrics of each split, by the name of the split.
+            dataset: The data set.
+        """
+        return []
 
     def compare(
         self, model: Any, dataset: "Dataset[Any]", metrics: Mapping[str, Any]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_attn._wording import counted
+
 if TYPE_CHECKING:
     from keras_attn.tasks.task import Task
 
@@ -63,7 +65,7 @@ def preprocess_generator(batches: Iterator[Any], task: "Task", training: bool) -
         if len(parts) > 3:
             raise ValueError(
                 "A generator must yield batches of inputs, (inputs, targets) or (inputs, targets, "
-                f"weights). Received: {len(parts)} parts."
+                f"weights). Received: {counted(len(parts), 'part')}."
             )
         yield as_tuple(task._preprocess_item(index, *parts, training=training))
 
@@ -87,7 +89,7 @@ def check_elements(parts: tuple[Any, ...], examples: str) -> None:
     if len(parts) > 3:
         raise ValueError(
             f"A tf.data.Dataset must hold batches of ({examples}, targets) or ({examples}, "
-            f"targets, weights). Received: elements of {len(parts)} parts."
+            f"targets, weights). Received: elements of {counted(len(parts), 'part')}."
         )
 
 
@@ -168,9 +170,9 @@ def check_first_batch(model: keras.Model, examples: int, batch_size: int | None)
     first = min(32 if batch_size is None else batch_size, examples)
     if first % replicas:
         raise ValueError(
-            f"`fit` on {replicas} replicas needs a first batch that they share equally. Received: "
-            f"{examples} training examples and batch_size={batch_size}, the first batch is "
-            f"{first}. "
+            f"`fit` on {counted(replicas, 'replica')} needs a first batch that they share equally. "
+            f"Received: {counted(examples, 'training example')} and batch_size={batch_size}, the "
+            f"first batch is {first}. "
             f"Pass a `batch_size` that is a multiple of {replicas} and at most the number of "
             "examples."
         )

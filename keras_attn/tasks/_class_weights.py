@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 from keras_attn.recipes import Training
 from keras_attn.recipes.recipe import Positive
 
@@ -27,7 +29,11 @@ class ClassificationTraining(Training):
             The loss on validation data is not weighted.
     """
 
-    class_weights: Literal["balanced"] | dict[str, Positive] | None = None
+    class_weights: Literal["balanced"] | dict[str, Positive] | None = Field(
+        default=None,
+        description="'balanced', or a table of positive weights by the names of labels, such as "
+        "{spam = 5.0, ham = 1.0}",
+    )
 
 
 def class_weights(
@@ -99,7 +105,7 @@ def _weights_by_label(setting: Any, label_names: Sequence[str], argument: str) -
     if len(setting) != len(label_names):
         raise ValueError(
             f"`{argument}` must have a weight for each of the {len(label_names)} labels. "
-            f"Received: {len(setting)} weights."
+            f"Received: {counted(len(setting), 'weight')}."
         )
     return dict(enumerate(setting))
 

@@ -4,16 +4,21 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
+from keras_attn._wording import counted
 from keras_attn.recipes import Metric, Recipe, TaskDescription, TensorInfo
 from keras_attn.recipes.figures import (
     Run,
     mean_and_deviation,
     results_table,
     values_of,
+    wilson_interval,
 )
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 
 ACCURACY = Metric("accuracy", "accuracy", " %", 100.0)
+F1_MACRO = Metric("f1_macro", "F1 (macro)", " %", 100.0)
 LOSS = Metric("loss", "loss", digits=4, greater_is_better=False)
 VIEWS_ACCURACY = Metric("views_accuracy", "accuracy", " %", 100.0)
 CALIBRATION_ERROR = Metric(
@@ -35,6 +40,7 @@ class ClassificationDescription(TaskDescription):
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         columns = {
             "accuracy": ACCURACY.format(metrics["accuracy"]),
+            **_macro_f1(metrics),
             "loss": LOSS.format(metrics["loss"]),
             "examples": f"{metrics['examples']:,}",
         }
@@ -45,6 +51,54 @@ class ClassificationDescription(TaskDescription):
         if "calibration_error" in metrics:
             columns["calibration error"] = CALIBRATION_ERROR.format(metrics["calibration_error"])
         return columns
+
+    def selection_title(self, recipe: Recipe) -> str:
+        weights = getattr(recipe.training, "class_weights", None)
+        if weights is None:
+            return self.primary_metric.title
+        return "balanced accuracy" if weights == "balanced" else "accuracy with the class weights"
+
+    def result_notes(self, metrics: Mapping[str, Mapping[str, Any]], dataset: Any) -> list[str]:
+        held_out = [name for name in metrics if name.startswith("test")] or ["validation"]
+        return [
+            note
+            for name in held_out
+            if name in metrics
+            for note in self._result_notes(name, metrics[name], dataset)
+        ]
+
+    def _result_notes(self, name: str, metrics: Mapping[str, Any], dataset: Any) -> list[str]:
+        """Return lines on the result on a split."""
+        targets = np.asarray(dataset[name].targets)
+        several = targets.ndim == 2
+        share = metrics["exact_match" if several else "accuracy"]
+        low, high = wilson_interval(share, len(targets))
+        # For texts of several labels, a label is a set of them.
+        kinds, counts = np.unique(targets, axis=0, return_counts=True)
+        largest = kinds[counts.argmax()]
+        names = np.array(dataset.label_names, dtype=object)
+        label = repr(names[largest])
+        if several:
+            label = " and ".join(map(repr, names[largest > 0])) or "no label"
+        constant = counts.max() / len(targets)
+        examples = counted(len(targets), f"{name} {self.example}", f"{name} {self.examples}")
+        measure, answer = "accuracy", "label"
+        if several:
+            measure, answer = "exact match", "set of labels"
+        macro = f", macro F1 {100 * metrics['f1_macro']:.1f} %" if "f1_macro" in metrics else ""
+        notes = [
+            f"On the {examples}: {measure} {100 * share:.1f} % (95 % interval {100 * low:.1f} to "
+            f"{100 * high:.1f} %){macro}. Always answering the most frequent {answer}, {label}, "
+            f"gives {100 * constant:.1f} %."
+        ]
+        if low <= constant:
+            notes.append(
+                "That is not clearly less: the model may have learned nothing, or the split is too "
+                "small to show it."
+            )
+        if name == "validation":
+            notes.append("That split also chose the epoch: figures on it are too high.")
+        return notes
 
     def summary(self, metrics: Mapping[str, Any]) -> str:
         text = super().summary(metrics)
@@ -76,6 +130,12 @@ class ClassificationDescription(TaskDescription):
             *_calibration(runs[""]),
             *_by_length(runs[""]),
         ]
+
+
+def _macro_f1(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the cell of macro F1, which records of earlier versions do not hold."""
+    value = metrics.get(F1_MACRO.key)
+    return {} if value is None else {F1_MACRO.title: F1_MACRO.format(value)}
 
 
 def number_of_views(runs: Sequence[Run]) -> int:

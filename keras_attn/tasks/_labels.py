@@ -9,6 +9,7 @@ import numpy as np
 from keras_attn._arrays import as_array, to_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._types import Tensor
+from keras_attn._wording import MAX_LISTED, counted, listed
 from keras_attn.tasks._batches import with_rank
 
 SEVERAL_LABELS = "For texts with several labels, build the model with multi_label=True."
@@ -99,7 +100,7 @@ class LabelIndexer:
         if "float" in dtype:
             valid &= tf.equal(targets, tf.floor(targets))
         message = (
-            f"Labels must be names in {self.label_names}, or their indices, integers from 0 to "
+            f"Labels must be names in {self._listed}, or their indices, integers from 0 to "
             f"{count - 1}. Received:"
         )
         wrong = tf.boolean_mask(targets, ~valid)
@@ -128,7 +129,7 @@ class LabelIndexer:
             )
         if self._are_names_and_indices(y):
             raise ValueError(
-                f"Labels{where} must be strings, because the names {self.label_names} are numbers "
+                f"Labels{where} must be strings, because the names {self._listed} are numbers "
                 f"that are not their indices. Received: {to_array(y).dtype}. Pass "
                 "labels.astype(str) if they are names; if they are indices, "
                 "np.array(model.label_names)[labels]."
@@ -136,11 +137,16 @@ class LabelIndexer:
         shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and loss_reads_indices:
             raise ValueError(
-                f"Labels{where} must be names in {self.label_names}, or their indices. Received: "
+                f"Labels{where} must be names in {self._listed}, or their indices. Received: "
                 f"an array of shape {shape}, one number for each label. Pass "
                 "labels.argmax(axis=-1); or compile the model with "
                 f"keras.losses.CategoricalCrossentropy(from_logits=True). {SEVERAL_LABELS}"
             )
+
+    @property
+    def _listed(self) -> str:
+        """The label names for a message; a long list is cut."""
+        return f"({listed(self.label_names, 'labels')})"
 
     def may_be_distributions(self, shape: Any) -> bool:
         """Return whether numbers of a shape may be distributions over the classes."""
@@ -203,7 +209,7 @@ class LabelIndexer:
             return indices["true"], indices["false"]
         if len(self.label_names) != 2:
             raise ValueError(
-                f"Labels must be names in {self.label_names}, or their indices. Received: "
+                f"Labels must be names in {self._listed}, or their indices. Received: "
                 "booleans, which can be the labels of two classes only. Pass names; or "
                 "labels.astype(int) if they are indices."
             )
@@ -227,7 +233,7 @@ class LabelIndexer:
         elif not isinstance(label, str) and label_name(label) in self.label_names:
             hint = f" Integers are indices; give the name as a string: {label_name(label)!r}."
         return ValueError(
-            f"Labels must be names in {self.label_names}, or their indices, integers from "
+            f"Labels must be names in {self._listed}, or their indices, integers from "
             f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
         )
 
@@ -250,7 +256,7 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
     >>> normalize_label_names(np.unique([0.0, 1.0, 1.0]))
     ('0', '1')
     """
-    received = f"Received: {label_names!r}."
+    received = f"Received: {_shown(label_names)}."
     if isinstance(label_names, str | bytes | set | frozenset | dict):
         raise ValueError(f"`label_names` must be a list of different names. {received}")
     values = label_names.tolist() if hasattr(label_names, "tolist") else list(label_names)
@@ -280,6 +286,13 @@ def check_label_names(task: str, label_names: Any, outputs: int) -> tuple[str, .
     if outputs != len(names):
         raise ValueError(
             f"{task} needs one name for each output of the network. Received: "
-            f"{len(names)} names for {outputs} outputs."
+            f"{counted(len(names), 'name')} for {counted(outputs, 'output')}."
         )
     return names
+
+
+def _shown(label_names: Any) -> str:
+    """Return what was passed as label names for a message; a long list is cut."""
+    if isinstance(label_names, list | tuple) and len(label_names) > MAX_LISTED:
+        return listed(label_names, "labels")
+    return repr(label_names)

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
+from keras_attn._wording import listed
 from keras_attn.datasets import Account
 
 
@@ -40,7 +41,7 @@ def label_indices(table: LabelledTable, label_names: Sequence[str], remedy: str 
     spelled = {label: indices.get(label, indices.get(label_name(label))) for label in names}
     if others := sorted(label for label, index in spelled.items() if index is None):
         first, *further = others
-        also = f" Also unknown: {', '.join(map(repr, further))}." if further else ""
+        also = f" Also unknown: {listed(further, 'labels')}." if further else ""
         raise ValueError(
             f"{unknown(f'label in {table.account.path}', first, label_names)}{also} Use the "
             f"model's labels{remedy}."

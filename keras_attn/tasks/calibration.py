@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_attn._wording import counted
+
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature that maximizes the likelihood of held-out labels.
@@ -29,7 +31,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if not len(labels) or not np.isfinite(logits).all():
         raise ValueError(
             "Calibration needs labelled examples with finite logits. Received: "
-            f"{len(labels)} labels, {np.count_nonzero(~np.isfinite(logits))} logits not finite."
+            f"{counted(len(labels), 'label')}, "
+            f"{counted(int(np.sum(~np.isfinite(logits))), 'logit')} not finite."
         )
     target = logits[np.arange(len(labels)), labels]
     if not np.ptp(logits, axis=-1).any():

@@ -12,6 +12,7 @@ from keras_attn import models
 from keras_attn._arrays import as_array
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.tasks._batches import is_dataset
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks._labels import SEVERAL_LABELS, LabelIndexer, check_label_names
@@ -254,8 +255,8 @@ class ClassificationTask(Task):
             required = "labels for each input" if self.multi_label else "one label per input"
             remedy = "" if self.multi_label else f" {SEVERAL_LABELS}"
             raise ValueError(
-                f"There must be {required}. Received: {len(inputs)} inputs, labels of shape "
-                f"{labels.shape}.{remedy}"
+                f"There must be {required}. Received: {counted(len(inputs), 'input')}, labels of "
+                f"shape {labels.shape}.{remedy}"
             )
         metrics, predictions = self._evaluate(inputs, labels, **options)
         return self._make_report(labels, predictions, metrics)
@@ -264,6 +265,10 @@ class ClassificationTask(Task):
         self, labels: np.ndarray, predictions: np.ndarray, metrics: dict[str, Any]
     ) -> Any:
         return classification_report(labels, predictions, self.label_names, metrics)
+
+    def _macro_f1(self, labels: np.ndarray, predictions: np.ndarray) -> float:
+        """Return the mean of F1 over the labels that occur, with equal weights."""
+        return classification_report(labels, predictions, self.label_names).macro.f1
 
     def _evaluate(self, *args: Any, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
         """Return the metrics, and the predictions: the index of the label of each input.
@@ -333,13 +338,16 @@ def serving_outputs(label_names: Sequence[str], probabilities: Any) -> dict[str,
 
 
 def classification_objective(
-    label_smoothing: float, class_weights: np.ndarray | None = None
+    label_smoothing: float,
+    class_weights: np.ndarray | None = None,
+    selection: keras.metrics.Metric | None = None,
 ) -> Objective:
     """Return the objective: cross-entropy on label distributions, with accuracy as the metric.
 
     Args:
         label_smoothing: Share of the target probability that is distributed over all classes.
         class_weights: Float array `(C,)`, the weight of each class in training, or None.
+        selection: The metric by which epochs are compared; None is accuracy.
     """
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True,
@@ -348,7 +356,7 @@ def classification_objective(
         reduction="sum_over_batch_size" if class_weights is None else "mean_with_sample_weight",
     )
     metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    return Objective(loss, metric, one_hot=True, class_weights=class_weights)
+    return Objective(loss, metric, one_hot=True, class_weights=class_weights, selection=selection)
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -18,7 +18,8 @@ class Objective:
             scalar.
         metric: The metric that `fit` logs under its name. The weights of the epoch with the best
             value on validation data are saved in addition to the last ones.
-        greater_is_better: Whether greater values of the metric are better.
+        selection: Another metric that `fit` logs, by which epochs are compared instead.
+        greater_is_better: Whether greater values of the metric that compares epochs are better.
         one_hot: Whether the loss takes labels as distributions over the classes, which
             augmentation may mix, rather than as class indices.
         class_weights: Float array `(C,)`, the weight of each class in training, or None. It needs
@@ -33,10 +34,17 @@ class Objective:
         greater_is_better: bool = True,
         one_hot: bool = False,
         class_weights: np.ndarray | None = None,
+        selection: keras.metrics.Metric | None = None,
     ) -> None:
         self.loss, self.metric, self.one_hot = loss, metric, one_hot
+        self.selection = metric if selection is None else selection
         self.greater_is_better = greater_is_better
         self.class_weights = class_weights
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The metrics that `fit` logs."""
+        return [self.metric] if self.selection is self.metric else [self.metric, self.selection]
 
     def example_weights(self, targets: Tensor) -> Tensor | None:
         """Return the float32 weight of each example in training, or None if all count alike.

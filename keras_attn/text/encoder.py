@@ -10,6 +10,7 @@ import keras
 from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID, UNKNOWN_ID
 from keras_attn._types import Tensor
 from keras_attn._validation import check_integer_at_least
+from keras_attn._wording import counted
 from keras_attn.text._counting import document_frequencies
 from keras_attn.text._inputs import as_strings, iterate_batches
 from keras_attn.text._layer import StringLayer
@@ -122,8 +123,10 @@ class NGramEncoder(StringLayer):
         )
         counts = document_frequencies(rows, len(self.orders), self.min_count)
         terms = []
-        for order, (counted, size) in enumerate(zip(counts, self.vocabulary_sizes, strict=True)):
-            frequent = Vocabulary.from_counts(counted, size).terms
+        for order, (frequencies, size) in enumerate(
+            zip(counts, self.vocabulary_sizes, strict=True)
+        ):
+            frequent = Vocabulary.from_counts(frequencies, size).terms
             if not frequent and order == 0:
                 raise ValueError(
                     "The texts hold no word that occurs in at least `min_count` of them, "
@@ -279,8 +282,9 @@ class NGramEncoder(StringLayer):
         for order, (own, size) in enumerate(zip(terms, self.vocabulary_sizes, strict=True)):
             if len(own) > size - FIRST_TERM_ID:
                 raise ValueError(
-                    f"The vocabulary of {order + 1}-grams has {len(own):,} terms, and this encoder "
-                    f"has ids for {size - FIRST_TERM_ID:,}. It is the vocabulary of another model."
+                    f"The vocabulary of {order + 1}-grams has {counted(len(own), 'term')}, and "
+                    f"this encoder has ids for {size - FIRST_TERM_ID:,}. It is the vocabulary of "
+                    "another model."
                 )
         for vocabulary, own in zip(self.vocabularies, terms, strict=True):
             vocabulary.assign(own)

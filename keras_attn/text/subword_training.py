@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_attn._token_ids import FIRST_PIECE_ID
 from keras_attn._validation import check_integer_at_least
+from keras_attn._wording import counted
 from keras_attn.text._inputs import iterate_batches
 from keras_attn.text.normalization import Normalizer, split_spaces
 from keras_attn.text.subwords import MARKER, SubwordTokenizer
@@ -74,8 +75,8 @@ def train_subwords(
     characters = _frequent_characters(words, (size - FIRST_PIECE_ID + 1) // 2, min_count)
     if not characters:
         raise ValueError(
-            f"`texts` holds no character that occurs {min_count} times. Give more texts, or a "
-            "lower `min_count`."
+            f"`texts` holds no character that occurs {counted(min_count, 'time')}. Give more "
+            "texts, or a lower `min_count`."
         )
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.CharDelimiterSplit(" ")

@@ -23,11 +23,20 @@ import numpy as np
 import pydantic
 from annotated_types import Ge
 
-from keras_attn._files import fsync, read_json_object, sha256
+from keras_attn._files import fsync, read_json_object, sha256, write_text
+from keras_attn._wording import MAX_LISTED, SHOWN, counted, listed
+from keras_attn.recipes import (
+    Recipe,
+    RecipeError,
+    differing_settings,
+    load_recipe,
+    recipe_to_toml,
+)
 from keras_attn.training.identity import Identity
 
 VALUES_FILE, STATE_FILE = "variables.npy", "state.json"
 FOLDER, PARTIAL = "checkpoints", "partial"
+RECIPE_FILE = "recipe.toml"  # in the folder of the run
 MAX_TO_KEEP = 2  # checkpoints
 _AFRESH = "Start afresh without --resume, in a new folder or after removing this one."
 
@@ -75,10 +84,14 @@ class Checkpoints:
     Args:
         folder: Folder of the run; checkpoints are written to a folder in it.
         identity: Identity of the run.
+        recipe: The recipe of the run, which is written beside the checkpoints, so that an error
+            can name the settings in which another run differs.
     """
 
-    def __init__(self, folder: pathlib.Path, identity: Identity) -> None:
-        self.folder, self.identity = folder / FOLDER, identity
+    def __init__(
+        self, folder: pathlib.Path, identity: Identity, recipe: Recipe | None = None
+    ) -> None:
+        self.folder, self.identity, self.recipe = folder / FOLDER, identity, recipe
 
     def save(self, model: keras.Model, state: State) -> None:
         """Write a checkpoint, and remove all but the last two.
@@ -107,6 +120,10 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
             fsync(self.folder)
+            # After the checkpoint: a folder with a recipe alone could be neither resumed nor begun.
+            recipe_file = self.folder.with_name(RECIPE_FILE)
+            if self.recipe is not None and not recipe_file.exists():
+                write_text(recipe_file, recipe_to_toml(self.recipe))
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             names = _names(self.folder)
@@ -173,19 +190,64 @@ class Checkpoints:
         differences = identity.differences(self.identity)
         if not differences:
             return
-        shown = ""
+        shown = "".join(
+            _compare(name, getattr(identity, name), getattr(self.identity, name))
+            for name in ("seed", "variant")
+        )
+        if identity.digest != self.identity.digest:
+            shown += self._describe_settings(identity)
         if "label names" in differences:
-            shown = f" Label names: {identity.label_names} there, {self.identity.label_names} here."
+            theirs, ours = identity.label_names or [], self.identity.label_names or []
+            shown += f" {_describe_labels(theirs, ours)}"
         raise CheckpointError(
             f"The checkpoint in {folder} belongs to another run. These differ from the requested "
-            f"run: {', '.join(differences)}.{shown} Pass what the run was started with, or start "
-            "afresh in a new folder."
+            f"run: {', '.join(differences)}.{shown} Pass what the run was started with; or start "
+            "a new run in another folder (--out)."
         )
+
+    def _describe_settings(self, identity: Identity) -> str:
+        """Return sentences with the settings in which the recipe of a checkpoint differs."""
+        path = self.folder.with_name(RECIPE_FILE)
+        try:
+            recipe = load_recipe(path)
+        except (OSError, RecipeError):
+            return f" Its settings are not recorded: {path} is missing or damaged."
+        if self.recipe is None or recipe.digest != identity.digest:
+            return f" Its settings are not recorded: {path} is that of another run."
+        differing = differing_settings(recipe, self.recipe)
+        shown = [_compare(key, *values) for key, values in differing.items()]
+        if len(shown) > MAX_LISTED:
+            shown[SHOWN:] = [f" {counted(len(shown) - SHOWN, 'further setting')} of it differ."]
+        return "".join(shown)
 
     def _remove_partial(self) -> None:
         """Remove what writers have left that were killed."""
         for path in self.folder.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _compare(name: str, theirs: Any, ours: Any) -> str:
+    """Return a sentence on a setting that differs in a checkpoint and a run, or ""."""
+    if theirs == ours:
+        return ""
+    values = ["not set" if value in (None, "") else repr(value) for value in (theirs, ours)]
+    return f" `{name}` is {values[0]} in the checkpoint, and {values[1]} here."
+
+
+def _describe_labels(theirs: list[str], ours: list[str]) -> str:
+    """Return a sentence on how the label names of a checkpoint and of a run differ."""
+    parts = {
+        "Only in the checkpoint": [name for name in theirs if name not in ours],
+        "only here": [name for name in ours if name not in theirs],
+    }
+    shown = [f"{where}: {listed(names, 'labels')}" for where, names in parts.items() if names]
+    if shown:
+        return f"{'; '.join(shown)}."
+    first = next(index for index, name in enumerate(theirs) if name != ours[index])
+    return (
+        f"The label names are in another order: number {first} is {theirs[first]!r} in the "
+        f"checkpoint, and {ours[first]!r} here."
+    )
 
 
 def check_exists(folder: pathlib.Path) -> None:

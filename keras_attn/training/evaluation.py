@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from keras_attn._wording import counted
 from keras_attn.datasets import Dataset
 from keras_attn.recipes import Recipe, change_recipe, describe_task, shorten_warmup
 from keras_attn.tasks import Task
@@ -77,9 +78,13 @@ def fit_recipe(
     selection = {"training.keep": "best", "training.patience": patience}
     recipe = change_recipe(recipe, {**selection, **changes})
     if recipe.training.keep == "best" and recipe.training.patience == patience:
+        task = describe_task(recipe.task)
+        if getattr(dataset, "multi_label", False) and task.multi_label_task is not None:
+            task = describe_task(task.multi_label_task)
+        measure = task.selection_title(recipe)
         notes.append(
-            f"Trains at most {length} epochs, keeps the one that is best on the validation split, "
-            f"and stops after {patience} without improvement."
+            f"Trains at most {counted(length, 'epoch')}, keeps the one whose {measure} is best on "
+            f"the validation split, and stops after {patience} without improvement."
         )
     if changes:
         values = ", ".join(f"{key} = {value}" for key, value in changes.items())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 _TITLES = {
-    "digest": "recipe (by its digest, which changes with any of its settings)",
+    "digest": "recipe",
     "variant": "variant",
     "seed": "seed",
     "data": "training data",

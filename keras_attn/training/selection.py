@@ -14,7 +14,7 @@ class Selection:
     """The order of epochs by a validation metric; the lower validation loss decides a tie.
 
     Args:
-        objective: The objective of training, whose metric is compared.
+        objective: The objective of training, whose metric `selection` is compared.
 
     Example:
 
@@ -26,7 +26,7 @@ class Selection:
     """
 
     def __init__(self, objective: Objective) -> None:
-        self.monitor = f"val_{objective.metric.name}"
+        self.monitor = f"val_{objective.selection.name}"
         self.sign = 1 if objective.greater_is_better else -1
 
     def rank(self, logs: Logs) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 
 STRATEGIES = ("none", "one_device", "mirrored", "multi_worker")
 Devices = int | Sequence[str] | None
@@ -105,7 +106,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
     if strategy_or_name == "none":
         if devices is not None:
             raise ValueError(
-                f"The strategy 'none' leaves devices to Keras. Received: devices={devices!r}. "
+                f"The strategy 'none' leaves devices to Keras. Received: `devices={devices!r}`. "
                 "Choose 'one_device' or 'mirrored'."
             )
         return Distribution()
@@ -116,7 +117,7 @@ def distribution(strategy_or_name: str | Any, devices: Devices = None) -> Distri
         if devices is not None:
             raise ValueError(
                 "Under 'multi_worker' each process uses all of its GPUs. Received: "
-                f"devices={devices!r}. Hide GPUs from it with CUDA_VISIBLE_DEVICES."
+                f"`devices={devices!r}`. Hide GPUs from it with CUDA_VISIBLE_DEVICES."
             )
         return _multi_worker()
     names = _devices(devices)
@@ -263,6 +264,6 @@ def _create_virtual_cpus(number: int) -> None:
         available = len(tf.config.list_logical_devices("CPU"))
         if available < number:
             raise ValueError(
-                f"This process has {available} logical CPU(s), and cannot create {number} after "
-                "TensorFlow was initialized. Request them in a new process."
+                f"This process has {counted(available, 'logical CPU')}, and cannot create {number} "
+                "after TensorFlow was initialized. Request them in a new process."
             ) from error

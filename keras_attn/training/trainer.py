@@ -17,6 +17,7 @@ import keras
 from keras_attn import datasets, models
 from keras_attn._files import write_text
 from keras_attn._memory import naming_lack_of_memory
+from keras_attn._wording import counted
 from keras_attn.batching import prepare_batches
 from keras_attn.recipes import Recipe, RecipeError, describe_task, recipe_to_toml
 from keras_attn.tasks import Task, compile_mode, from_architecture
@@ -229,7 +230,7 @@ def _train(
     verbose: int | str,
 ) -> Run:
     """Train a run that has not finished, in a folder that it owns."""
-    checkpoints = Checkpoints(request.folder, request.identity)
+    checkpoints = Checkpoints(request.folder, request.identity, request.recipe)
     resumes = checkpoints.exist if resume == "auto" else bool(resume)
     if resumes:
         stop.message = ". Run the same command with --resume to continue."
@@ -287,7 +288,7 @@ def _compiled_learner(
     learner.compile(
         optimizer=optimizer,
         loss=data.objective.loss,
-        metrics=[data.objective.metric],
+        metrics=data.objective.metrics,
         # XLA cannot compile the communication of replicas.
         jit_compile=compile_mode() if request.distribution.replicas == 1 else False,
     )
@@ -365,8 +366,9 @@ def _record(session: _Session) -> Run:
     digests = artifacts.save(model, folder)
     if names := non_finite(folder / artifacts.WEIGHTS_FILE):
         warnings.warn(
-            f"Training has diverged: {len(names)} arrays of the weights hold NaN or infinity. "
-            "Train again at a lower learning rate.",
+            f"Training has diverged: {counted(len(names), 'array')} of the weights "
+            f"{'holds' if len(names) == 1 else 'hold'} NaN or infinity. Train again at a lower "
+            "learning rate.",
             stacklevel=3,
         )
     cost = data.cost()
@@ -400,7 +402,7 @@ def _record(session: _Session) -> Run:
         }
     if session.keeps_best:
         record["best_epoch"] = session.selection.best(session.history)
-    write_text(folder / "recipe.toml", recipe_to_toml(recipe))
+    write_text(folder / checkpoint.RECIPE_FILE, recipe_to_toml(recipe))
     write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(model, record, folder)
 

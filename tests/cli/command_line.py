@@ -29,7 +29,7 @@ def registered(folder, name, recipe):
 def run(capfd, monkeypatch):
     """The command line in this process: what it prints, or its one error message.
 
-    `run.err` is what it printed to standard error.
+    `run.out` and `run.err` are what it printed to standard output and standard error.
     """
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -45,7 +45,7 @@ def run(capfd, monkeypatch):
             except SystemExit as stop:
                 status = stop.code or 0
         out, err = capfd.readouterr()
-        run.err = err
+        run.out, run.err = out, err
         assert status == code, err + out
         assert "Traceback" not in err, err
         if code == 1:

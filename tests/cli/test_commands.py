@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -120,6 +121,25 @@ def test_photos_are_upright_and_their_size_is_limited(images, run_here, tmp_path
     assert "It is TIFF" in run_here("predict", NAME, tmp_path / "photo.tiff", code=1)
 
 
+def test_a_broken_image_does_not_end_the_prediction_of_others(images, run_here, tmp_path):
+    folder, _ = images
+    shutil.copytree(folder, tmp_path / "all" / "below")
+    (tmp_path / "all" / "bad.png").write_text("no image")
+    (tmp_path / "all" / "notes.txt").write_text("no image by its suffix")
+    (tmp_path / "all" / ".hidden.png").write_text("")
+    message = run_here("predict", NAME, tmp_path / "all", "absent.png", "--json", code=1)
+    answers = [json.loads(line) for line in run_here.out.splitlines()]
+    names = [os.path.relpath(answer["image"], tmp_path / "all") for answer in answers[:-1]]
+    assert names == ["bad.png", "below/0.png", "below/1.png", "below/2.png"]
+    assert answers[-1] == {"error": "There is no image file 'absent.png'.", "image": "absent.png"}
+    assert "bad.png' is not an image that can be read" in answers[0]["error"]
+    expected = [json.loads(run_here("predict", NAME, folder / f"{n}.png", "--json")) for n in "012"]
+    assert [answer["label"] for answer in answers[1:-1]] == [each["label"] for each in expected]
+    assert "1 file left out: not an image by its suffix, such as notes.txt." in message
+    assert "warning: There is no image file 'absent.png'." in message
+    assert "error: 2 of 5 images could not be read. The others are answered." in message
+
+
 def test_predict_averages_over_views(images, run_here):
     folder, _ = images
     plain, six = (
@@ -222,9 +242,12 @@ def test_ten_lines_of_tensorflow_classify_a_png_after_export(images, tmp_path):
         (("train", NAME, "--workers", "2", "--strategy", "mirrored"), "--workers starts"),
         (("evaluate", NAME, "--split", "valid"), "'validation'"),
         (("predict", NAME, "absent.png"), "no image file"),
+        (("predict", NAME, "docs/pages/stylesheets"), "holds no image: no file, here or in"),
+        (("explain", NAME, "docs"), "'docs' is a folder. Give image files."),
+        (("predict", NAME, "a.png", "--text-column", "x"), "--text-column: not for"),
         (("explain", NAME, "absent.png"), "no image file"),
         (("predict", NAME, "README.md"), "not an image"),
-        (("predict", NAME, "a.png", "--views", "3"), "`views` must be 1"),
+        (("predict", NAME, "a.png", "--views", "3"), "--views must be 1"),
         (("predict", TEXTS, "Good.", "--views", "2"), f"--views is not for {TEXTS}, which does"),
         (("export", TEXTS, "x", "--views", "2"), f"--views is not for {TEXTS}, which does"),
         (("evaluate", "cifar10_attention_net", "--data-dir", "nowhere"), "tensorflow_datasets"),

@@ -40,6 +40,9 @@ def test_training_prediction_and_evaluation(run, own):
     printed, folder = train(run, own)
     assert "'food' 12, 'sport' 12, 'weather' 12" in printed
     assert "1.50 labels per text; 3 texts without labels." in printed
+    assert "keeps the one whose F1 (micro) is best on the validation split" in printed
+    assert "test texts: exact match " in printed
+    assert "Always answering the most frequent set of labels, " in printed
     assert "F1 (micro)" in printed and "F1 (macro)" in printed
     assert "No comparison with a linear classifier" in printed
     record = read_record(folder)
@@ -66,6 +69,6 @@ def test_other_commands_and_mistakes(run, own, tmp_path):
     assert (tmp_path / "bars.png").is_file()
     assert "Explained: weather" in run("explain", path, "soup and rain", "--label", "weather")
     assert "probabilities float32 (B, C)" in run("export", path, tmp_path / "serving")
-    assert "pass `label_separator`" in run("evaluate", path, "--data", own[1], code=1)
+    assert "pass --label-separator" in run("evaluate", path, "--data", own[1], code=1)
     wrong = (*own, "--class-weights", "balanced", "--out", tmp_path / "wrong")
     assert "exactly one label per text" in run("train", NAME, *wrong, code=1)

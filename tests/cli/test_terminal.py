@@ -164,9 +164,17 @@ def test_tasks_have_words(run):
         (("train", NAME, "--variant", "none"), 1, "'no_attention'"),
         (("train", NAME, "--strategy", "mirorred"), 1, "Did you mean 'mirrored'"),
         (("train", NAME, "--out", "tests"), 1, "is not empty"),
-        (("train", NAME, "--set", "training.epoch=3"), 1, "training.epoch: unknown key"),
-        (("train", NAME, "--set", "training.epochs=3", "--epochs", "2"), 1, "set twice"),
-        (("train", NAME, "--learning-rate", "-1"), 1, "optimizer.learning_rate"),
+        (
+            ("train", NAME, "--set", "training.epoch=3"),
+            1,
+            "error: --set training.epoch: unknown key",
+        ),
+        (("train", NAME, "--set", "training.epochs=3", "--epochs", "2"), 1, "set the same key"),
+        (
+            ("train", NAME, "--learning-rate", "-1"),
+            1,
+            "error: --learning-rate: must be greater than 0",
+        ),
         (("predict", TEXTS, "x", "--top", "none"), 2, "--top"),
         (("predikt",), 2, "No such command"),
         ((), 2, ""),
@@ -242,6 +250,7 @@ W0000 00:00:1795753166.889402   22139 gpu_device.cc:2341] Cannot dlopen some GPU
 2026-01-01 00:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations
 E0000 00:00:1795753171.985648   22139 cuda_platform.cc:52] failed call to cuInit: INTERNAL
 E0000 00:00:1795753171.985648   22139 cuda_dnn.cc:8310] Unable to register cuDNN factory
+E0000 00:00:1795753171.985648   22139 jpeg_mem.cc:331] Premature end of JPEG data. Stopped at line 2
 E0000 00:00:1795753171.985648   22139 gpu.cc:1] A real error
 F0000 00:00:1795753171.985648   22139 cpu_feature_guard.cc:1] The library was compiled to use AVX
 Bus error
@@ -272,6 +281,27 @@ def test_the_log_of_tensorflow_is_dropped_and_errors_are_kept(end):
     environment["TF_CPP_MIN_LOG_LEVEL"] = "0"
     written = subprocess.run(command, env=environment, capture_output=True, check=False).stderr
     assert written.count(b"\n") == LOG.count(b"\n") + 1
+
+
+def test_a_damaged_image_is_named_in_a_warning(tmp_path):
+    script = (
+        "import os, threading\nfrom keras_attn.cli import framework\nframework.start()\n"
+        "from keras_attn.datasets.files.images import log\n"
+        "os.write(2, b'Corrupt JPEG data: bad Huffman code\\n')\n"
+        "log.debug('%s', 'a\\x1b.jpg')\n"
+        "thread = threading.Thread(target=log.debug, args=('%s', 'other.jpg'))\n"
+        "thread.start(), thread.join()\n"  # its order is not that of the messages
+        "os.write(2, b'Corrupt JPEG data: 3 extraneous bytes before marker 0xd4\\n')\n"
+        "framework.stop()\nassert not log.isEnabledFor(10)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    damage = "is damaged, and parts of it may be wrong (Corrupt JPEG data:"
+    assert done.stderr.splitlines() == [
+        f"warning: an image {damage} bad Huffman code).",
+        rf"warning: 'a\x1b.jpg' {damage} 3 extraneous bytes before marker 0xd4).",
+    ]
 
 
 def test_a_spinner_is_for_terminals_only(capfd):

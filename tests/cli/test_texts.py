@@ -101,9 +101,19 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "1 empty text (line 48)" in printed
     assert "Split: 27 train, 9 validation, 9 test." in printed
     assert "Trained by AdamW at a rate of" in printed
-    assert "Trains at most 3 epochs, keeps the one that is best on the validation split" in printed
+    assert (
+        "Trains at most 3 epochs, keeps the one whose accuracy is best on the validati" in printed
+    )
     assert "Not adapted to the data: training.epochs = 3." in printed
     assert "calibration error" in printed
+    metrics = read_record(folder)["metrics"]["test"]
+    accuracy, macro = (100 * metrics[key] for key in ("accuracy", "f1_macro"))
+    assert f"On the 9 test texts: accuracy {accuracy:.1f} % (95 % interval " in printed
+    assert (
+        f" %), macro F1 {macro:.1f} %. Always answering the most frequent label, 'food', "
+        in printed
+    )
+    assert "'food', gives 33.3 %." in printed
     comparison = printed.strip().splitlines()[-1]
     assert re.fullmatch(
         r"Comparison on the 9 test texts: this model [\d.]+ %, (tf-idf \+ linear SVM|Naive Bayes) "
@@ -146,6 +156,50 @@ def test_json_lines_are_for_pipelines(own, run, tmp_path):
             }
             assert list(answer["probabilities"]) == sorted(TOPICS)
             assert answer["score"] == max(answer["probabilities"].values())
+
+
+ANSWERED = [('Some soup, "hot".', "a"), ("rain\nand cloud", "b"), ("", "a")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_column_of_a_table_is_labelled_row_by_row(own, run, tmp_path, suffix):
+    path = own[0] / "model.keras"
+    rows = ANSWERED
+    if suffix == "tsv":  # where quotes are characters like others
+        rows = [(text.replace("\n", " ").replace('"', ""), number) for text, number in rows]
+    for column, options in (("text", ()), ("remark", ("--text-column", "remark"))):
+        file = write_table(tmp_path / f"{column}.{suffix}", rows, (column, "id"))
+        printed = run("predict", path, "--file", file, *options, "--json")
+        answers = [json.loads(line) for line in printed.splitlines()]
+        assert [answer["text"] for answer in answers] == [text for text, _ in rows]
+        assert [answer["label"] for answer in answers[:2]] == ["food", "weather"]
+        assert f"{column}.{suffix}: 3 rows." in run.err
+        assert (f"text in column 1 ('{column}')" in run.err) == (suffix != "jsonl")
+    message = run("predict", path, "--file", file, code=1)
+    assert "received 'text'. Accepted: 'remark', 'id'. Columns are chosen by --text-col" in message
+
+
+def test_text_files_are_read_by_lines_unless_a_column_is_given(own, run, tmp_path):
+    path, file = own[0] / "model.keras", tmp_path / "mine.txt"
+    file.write_bytes("id;text\n1;caf\xe9 soup\n".encode("latin-1"))
+    assert "not UTF-8. Give the encoding" in run("predict", path, "--file", file, code=1)
+    lines = run("predict", path, "--file", file, "--encoding", "latin-1", "--json").splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["id;text", "1;caf\xe9 soup"]
+    table = ("--text-column", "text", "--delimiter", ";", "--encoding", "latin-1")
+    (line,) = run("predict", path, "--file", file, *table, "--json").splitlines()
+    assert json.loads(line)["text"] == "caf\xe9 soup"
+
+
+def test_rows_that_cannot_be_read_are_reported_and_the_others_labelled(own, run, tmp_path):
+    path, file = own[0] / "model.keras", tmp_path / "mine.csv"
+    file.write_text("id,text\n1,soup\n2\n3,rain\n")
+    message = run("predict", path, "--file", file, "--json", code=1)
+    answers = [json.loads(line) for line in run.out.splitlines()]
+    assert [answer.get("label") for answer in answers] == ["food", None, "weather"]
+    problem = "Line 3 of mine.csv: ragged (another number of fields than the header)."
+    assert answers[1] == {"error": problem, "text": None}
+    assert f"warning: {problem}" in run.err
+    assert "error: 1 of 3 texts could not be read. The others are answered." in message
 
 
 @pytest.mark.slow
@@ -387,6 +441,10 @@ def test_mistakes_get_one_message(run, arguments, match):
         (("--file", "absent.txt"), None, "no file 'absent.txt'"),
         (("soup", "--file", "absent.txt"), None, "not both"),
         (("soup", "--weights", "x.weights.h5"), None, "weights of its own"),
+        (("soup", "--delimiter", ";"), None, "--delimiter: only with --file, a table"),
+        (("soup", "--source-column", "x"), None, "Give --text-column."),
+        (("--file", "-", "--text-column", "x"), b"soup", "--text-column: only with --file"),
+        (("--file", "absent.csv"), None, "no table 'absent.csv'"),
     ],
 )
 def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):

@@ -260,6 +260,7 @@ def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     (first, *_) = run("translate", path, ONE, "--beam-size", "2").split()
     options = ("--beam-size", "2", "--banned-word", first, "--banned-word", "x")
     options = (*options, "--min-length", "3", "--no-repeat-ngram-size", "2")
+    options = (*options, "--length-penalty", "0.5")
     restricted = run("translate", path, ONE, *options).removesuffix("\n")
     assert first not in restricted.split()
     run("export", path, tmp_path / "serving", *options)
@@ -274,6 +275,43 @@ def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
         assert "copies no stand-in for " in run.err
     assert "'{x}'" in run.err
     assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
+
+
+def test_a_column_is_translated_row_by_row(own, run, tmp_path):
+    path, file = own[0] / "model.keras", tmp_path / "mine.csv"
+    file.write_text(f"id,en\n1,{ONE}\n2\n3,\n")
+    search = ("--beam-size", "2")
+    (translation,) = run("translate", path, ONE, *search).splitlines()
+    command = ("translate", path, "--file", file, *search)
+    assert "Columns are chosen by --source-column" in run(*command, code=1)
+    message = run(*command, "--source-column", "en", code=1)
+    assert run.out == f"{translation}\n\n\n"
+    assert "warning: Line 3 of mine.csv: ragged" in message
+    assert "error: 1 of 3 sentences could not be read. The others are answered." in message
+    run(*command, "--source-column", "en", "--json", code=1)
+    sources = [json.loads(line)["source"] for line in run.out.splitlines()]
+    assert sources == [ONE, None, ""]
+    run("predict", path, "--file", file, *search, "--source-column", "en", "--json", code=1)
+    assert json.loads(run.out.splitlines()[0])["text"] == translation
+
+
+def test_prefix_length_and_its_penalty_are_those_of_the_translator(own, run):
+    import keras_attn
+
+    path = own[0] / "model.keras"
+    model = keras_attn.load(path)
+    settings = {"length_penalty": 0.0, "prefix": "le", "max_length": 4}
+    expected = model.translate(ONE, 2, **settings)
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
+    (line,) = run("translate", path, ONE, "--beam-size", "2", *options, "--json").splitlines()
+    answer = json.loads(line)
+    assert (answer["text"], answer["score"]) == (expected.text, pytest.approx(expected.score))
+    assert answer["text"].startswith("le")
+    message = run("translate", path, ONE, "--prefix", "le chien mange", "--max-length", "1", code=1)
+    assert "at most 1 subword cannot begin with a prefix of" in message
+    assert "Shorten --prefix, or raise --max-length." in message
+    message = run("translate", path, ONE, "--min-length", "9", "--max-length", "5", code=1)
+    assert "error: --min-length must be at most --max-length = 5. Received: 9." in message
 
 
 @pytest.mark.slow
@@ -361,7 +399,7 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.training.epochs == recipe.training.epochs
     vocabulary, batches, spelling, kept = notes
     assert (fitted.training.keep, fitted.training.patience) == ("best", 15)
-    assert "keeps the one that is best on the validation split" in kept
+    assert "keeps the one whose accuracy of tokens is best on the validation split" in kept
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
     assert spelling == SPELLING

@@ -121,7 +121,7 @@ def test_parallel_files_of_unequal_length_are_refused(write):
     [
         (b"", r"mine\.fr is empty"),
         (b"\n \n", r"mine\.fr is empty"),
-        ("été\nnaïf\n".encode("latin-1"), '2 of the 2 rows.*not utf-8.*lines 1, 2.*"cp1252"'),
+        ("été\nnaïf\n".encode("latin-1"), "2 of the 2 rows.*not utf-8.*lines 1, 2.*=.cp1252.`"),
         ("été\nnaïf\n".encode("utf-16-le"), "encoding='utf-16-le'"),
         (b"\0\n\0\n", "2 of the 2 rows.*NUL"),
     ],
@@ -173,7 +173,7 @@ def test_a_file_is_not_its_own_translation(write):
 
 def test_what_is_no_table_of_pairs_is_refused():
     account = datasets.Account("", 2, 2, {})
-    with pytest.raises(ValueError, match="2 sources, 1 targets"):
+    with pytest.raises(ValueError, match="2 sources, 1 target"):
         datasets.PairTable("mine", ("a", "b"), ("c",), account)
     with pytest.raises(ValueError, match="must differ"):
         datasets.PairTable("mine", ("a", "a"), ("b", "b"), account)

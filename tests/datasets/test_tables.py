@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets
+from keras_attn._label_names import MISSING_VALUES
+from keras_attn._names import unknown
 from keras_attn.datasets.files._account import Skipped
 
 GOOD = [("Lovely tea.", "good"), ("Cold soup.", "bad"), ("A fine day.", "good")]
@@ -124,6 +126,24 @@ def test_every_row_that_is_left_out_is_accounted_for(write):
     assert len(shown.splitlines()) == 12
 
 
+def test_long_lists_of_labels_are_cut(tmp_path):
+    names = [f"label {number:03}" for number in range(100)]
+    rows = [f"text {copy} of {name},{name}" for copy in range(2) for name in names]
+    rows += [f"more of {names[7]},{names[7]}", "once,seldom"]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["text,label", *rows]))
+    lines = str(datasets.read_texts(path).account).splitlines()
+    (examples,) = (line for line in lines if line.startswith("Examples:"))
+    assert examples.startswith("Examples: 'label 000' 2, 'label 001' 2, ")
+    assert examples.endswith(
+        "'label 009' 2, ... (101 labels, from 1 of 'seldom' to 3 of 'label 007')."
+    )
+    assert "Too few to learn or to measure: 'seldom' has fewer than 2." in lines
+    message = unknown("label", "label 0077", names)
+    assert "Did you mean 'label 077'" in message
+    assert message.endswith("'label 009', ... (100 in all).")
+
+
 def test_only_the_first_lines_of_a_reason_are_shown(write):
     table = datasets.read_texts(write(as_csv([*GOOD, *[("", "good")] * 1_200]), "mine.csv"))
     assert reasons(table)["empty"] == Skipped(1_200, (5, 6, 7, 8, 9))
@@ -172,7 +192,7 @@ def test_json_rows_that_are_not_utf8_are_skipped_and_counted(write):
 def test_more_than_a_hundredth_undecodable_is_another_encoding(write):
     content = as_csv([*many(150), ("café", "good"), ("thé", "good")]).encode("latin-1")
     with pytest.raises(
-        ValueError, match=r'2 of the 152 rows.*lines 152, 153.*"cp1252": .café,good'
+        ValueError, match=r"2 of the 152 rows.*lines 152, 153.*'cp1252'`: .café,good"
     ):
         datasets.read_texts(write(content, "mine.csv"))
     table = datasets.read_texts(write(content, "mine.csv"), encoding="latin-1")
@@ -260,9 +280,9 @@ def table_of(counts):
 @pytest.mark.parametrize(
     ("texts", "labels", "message"),
     [
-        (("a", "b"), ("x",), "2 texts, 1 labels"),
+        (("a", "b"), ("x",), "2 texts, 1 label"),
         (("a", "a"), ("x", "y"), "must differ"),
-        (("a", "b"), ("x", "z"), r"\['z'\]"),
+        (("a", "b"), ("x", "z"), "'z'"),
     ],
 )
 def test_what_is_no_table_is_refused(texts, labels, message):
@@ -367,7 +387,7 @@ def test_a_cell_may_hold_several_labels(write, suffix):
     assert table.labels == (("sport", "weather"), (), ("weather",))
     assert table.label_names == ("sport", "weather")
     assert table.account.examples == {"sport": 1, "weather": 2}
-    assert "1.00 labels per text; 1 texts without labels." in table.account.notes
+    assert "1.00 labels per text; 1 text without labels." in table.account.notes
     assert {key.split()[0]: part.count for key, part in table.account.skipped.items()} == {
         "contradictory": 2,
         "exact": 1,
@@ -396,3 +416,40 @@ def test_several_labels_are_split_and_checked(write):
         datasets.split_table(table, test_data=single)
     with pytest.raises(ValueError, match=r"`label_separator` must be .*Received: ','"):
         datasets.read_texts(write(as_csv(rows), "mine.csv"), label_separator=",")
+
+
+PANDAS = "a,x\nb,nan\nc,y\nd,None\ne,NA\nf,\ng,nan\nh,x\ni,none\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_labels_that_mean_a_missing_value_are_skipped_by_their_spelling(write, suffix):
+    rows = [line.split(",") for line in PANDAS.splitlines()]
+    content = as_json(rows) if suffix == "jsonl" else as_csv(rows)
+    table = datasets.read_texts(write(content, f"mine.{suffix}"))
+    assert table.label_names == ("none", "x", "y")  # "none" is a word like others
+    first = 2 - (suffix == "jsonl")
+    assert table.account.skipped == {
+        "missing label, written 'nan'": Skipped(2, (first + 1, first + 6)),
+        "missing label, written 'None'": Skipped(1, (first + 3,)),
+        "missing label, written 'NA'": Skipped(1, (first + 4,)),
+        "missing label": Skipped(1, (first + 5,)),
+    }
+    assert "pass `keep_na_labels=True`" in table.account.notes[-1]
+
+
+def test_labels_that_mean_a_missing_value_can_be_kept(write):
+    path = write("text,label\n" + PANDAS, "mine.csv")
+    kept = datasets.read_texts(path, keep_na_labels=True)
+    assert kept.label_names == ("NA", "None", "nan", "none", "x", "y")
+    assert set(kept.account.skipped) == {"missing label"}
+    assert not any("keep_na_labels" in note for note in kept.account.notes)
+    named = datasets.read_texts(path, label_names=("x", "None"))
+    assert named.account.examples == {"x": 2, "None": 1}
+    several = datasets.read_texts(path, label_separator="|")
+    assert several.label_names == ("none", "x", "y")
+
+
+def test_every_missing_value_of_pandas_is_known():
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    assert STR_NA_VALUES - {""} == MISSING_VALUES

@@ -106,7 +106,7 @@ def test_a_setting_of_keras_is_answered_by_the_one_that_does_it(name):
 def test_a_wrong_normalizer_is_answered_by_the_accepted_values(name):
     without = [] if "transl" in name else ["none"]
     streaming = ["softmax", "softmax1", "sigmoid", "normalized_sigmoid"]
-    with pytest.raises(ValueError, match="attention: Input should be") as error:
+    with pytest.raises(ValueError, match="attention: must be one of") as error:
         models.configure(name, attention="sofmax")
     for accepted in (*without, *streaming):
         assert f"'{accepted}'" in str(error.value)

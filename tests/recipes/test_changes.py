@@ -64,8 +64,8 @@ def test_a_changed_recipe_is_another_recipe_and_the_first_is_kept():
     ("name", "key", "value", "match"),
     [
         ("imdb_transformer", "training.epoch", 3, r"training\.epoch: unknown key.*epochs"),
-        ("imdb_transformer", "training.epochs", 0, "greater than or equal to 1. Received: 0"),
-        ("imdb_transformer", "training.epochs", "many", "valid integer. Received: 'many'"),
+        ("imdb_transformer", "training.epochs", 0, "must be at least 1. Received: 0"),
+        ("imdb_transformer", "training.epochs", "many", "must be an integer. Received: 'many'"),
         ("imdb_transformer", "training.epochs.x", 3, "'epochs' is a value, and has no keys"),
         ("imdb_transformer", "training.class_weights", "even", "class_weights"),
         ("imdb_transformer", "training.class_weights.x", -1, "greater than 0"),

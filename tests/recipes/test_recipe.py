@@ -46,7 +46,7 @@ def test_a_good_recipe_is_read(tmp_path):
     [
         ("learning_rate", "learning_rat", r"optimizer\.learning_rat: unknown key.*weight_decay"),
         ("= 0.1", "= -0.1", r"optimizer\.learning_rate: .*greater than 0\. Received: -0\.1"),
-        ("epochs = 2", "epochs = 0", r"training\.epochs: .*greater than or equal to 1"),
+        ("epochs = 2", "epochs = 0", r"training\.epochs: must be at least 1"),
         ("epochs = 2", "epochs = '2'", r"training\.epochs: .*integer"),
         ('name = "sgd"', 'name = "sdg"', r"optimizer\.name: .*'adamw' or 'muon'"),
         ('"shapes"', '"shape"', r"dataset: .*'cifar10'"),

@@ -1,5 +1,7 @@
 """Class weights: the loss of a step, and their effect on imbalanced data."""
 
+import csv
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from keras_attn.layers import Mixup
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import classification_objective
+from keras_attn.tasks.selection_metrics import selection_metric
 from keras_attn.training.learner import Learner
+from keras_attn.training.selection import Selection
 
 WEIGHTS = np.array([0.5, 1.0, 4.0], "float32")
 LOGITS = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
@@ -47,6 +51,44 @@ def test_the_loss_of_a_step_is_the_weighted_mean(smoothing):
     plain = loss_of(learner(None, smoothing), True)
     assert loss_of(weighted, False) == pytest.approx(plain, rel=1e-6)
     assert loss_of(learner(np.ones(3, "float32"), smoothing), True) == pytest.approx(plain)
+
+
+def test_epochs_are_compared_by_a_measure_in_which_rare_classes_count_as_much():
+    """Plain accuracy prefers an epoch in which the rare class is not learned yet."""
+    labels = np.array([0] * 18 + [1] * 2)
+    names = ("usual", "rare")
+    answers = {"early": np.zeros(20, int), "late": np.array([0] * 14 + [1] * 4 + [1] * 2)}
+    values = {}
+    for setting in ("balanced", {"rare": 4.0}, None):
+        weights = class_weights(setting, labels, names)
+        metric = selection_metric(setting, weights, labels, names)
+        objective = classification_objective(0.0, weights, metric)
+        assert objective.metrics[0].name == "accuracy"
+        assert Selection(objective).monitor == f"val_{objective.selection.name}"
+        for epoch, answer in answers.items():
+            objective.selection.reset_state()
+            objective.selection.update_state(labels, np.eye(2)[answer])
+            values[objective.selection.name, epoch] = float(objective.selection.result())
+    assert values["accuracy", "early"] > values["accuracy", "late"]
+    assert values["balanced_accuracy", "early"] == pytest.approx(0.5)
+    assert values["balanced_accuracy", "late"] == pytest.approx((14 / 18 + 1) / 2)
+    assert values["weighted_accuracy", "late"] == pytest.approx((14 + 8) / 26)
+
+
+@pytest.mark.slow
+def test_a_run_with_class_weights_keeps_the_epoch_of_the_best_balanced_accuracy(
+    small_text_recipe, small_remarks, tmp_path
+):
+    changes = {"training.class_weights": "balanced", "training.keep": "best"}
+    recipe = recipes.change_recipe(small_text_recipe, changes)
+    run = training.train(recipe, tmp_path / "run", dataset=small_remarks, verbose=0)
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"accuracy", "val_accuracy", "balanced_accuracy", "val_balanced_accuracy"} <= set(
+        rows[0]
+    )
+    best = max(rows, key=lambda row: (float(row["val_balanced_accuracy"]), -float(row["val_loss"])))
+    assert run.record["best_epoch"] == int(best["epoch"])
 
 
 def test_an_example_that_is_mixed_of_several_classes_has_the_mean_of_their_weights():

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_attn import datasets, training
+from keras_attn import datasets, recipes, training
 from keras_attn.training import checkpoint
 from keras_attn.training.checkpoint import Checkpoints, State
 from keras_attn.training.identity import Identity
@@ -51,7 +51,11 @@ def rewrite_state(folder, change):
         (lambda d: replaced(d, test=d["test"].take(slice(0, 9))), "requested run: test data. Pass"),
         (
             lambda d: replaced(d, labels=d.label_names[::-1]),
-            r"label names. Label names: \['red', .* there, \['yellow', .* here",
+            "order: number 0 is 'red' in the checkpoint, and 'yellow' here",
+        ),
+        (
+            lambda d: replaced(d, labels=["red", "green", "blue", "cyan"]),
+            "Only in the checkpoint: 'yellow'; only here: 'cyan'",
         ),
         (lambda d: replaced(d, train=d["test"]), "requested run: training data. Pass"),
     ],
@@ -63,6 +67,52 @@ def test_a_run_is_not_resumed_with_other_data(
     folder = finished.folder if has_finished else unfinished
     with pytest.raises(training.CheckpointError, match=match):
         training.train(small_recipe, folder, dataset=change(shapes), resume=True, verbose=0)
+
+
+@pytest.mark.parametrize("has_finished", [True, False])
+def test_a_run_is_not_resumed_with_other_settings_and_these_are_named(
+    finished, unfinished, small_recipe, shapes, has_finished
+):
+    folder = finished.folder if has_finished else unfinished
+
+    def resume(**changes):
+        variant, seed = changes.pop("variant", None), changes.pop("seed", None)
+        changes = {key.replace("__", "."): value for key, value in changes.items()}
+        recipe = recipes.change_recipe(small_recipe, changes)
+        with pytest.raises(training.CheckpointError) as refused:
+            training.train(
+                recipe, folder, dataset=shapes, resume=True, variant=variant, seed=seed, verbose=0
+            )
+        return str(refused.value)
+
+    message = resume(training__epochs=4, model__dropout=0.5)
+    assert "run: recipe. `training.epochs` is 3 in the checkpoint, and 4 here." in message
+    assert "`model.dropout` is not set in the checkpoint, and 0.5 here. Pass what" in message
+    message = resume(seed=7, variant="no_attention")
+    assert "`seed` is 0 in the checkpoint, and 7 here." in message
+    assert "`variant` is not set in the checkpoint, and 'no_attention' here." in message
+
+
+def test_a_checkpoint_without_its_recipe_says_that_settings_are_not_recorded(
+    unfinished, small_recipe, shapes
+):
+    longer = recipes.change_recipe(small_recipe, {"training.epochs": 4})
+    (unfinished / "recipe.toml").write_text(recipes.recipe_to_toml(longer))
+    with pytest.raises(training.CheckpointError, match=r"toml is that of another run"):
+        training.train(longer, unfinished, dataset=shapes, resume=True, verbose=0)
+    (unfinished / "recipe.toml").unlink()
+    with pytest.raises(training.CheckpointError, match=r"toml is missing or damaged"):
+        training.train(longer, unfinished, dataset=shapes, resume=True, verbose=0)
+
+
+def test_a_checkpoint_is_written_with_its_recipe(small_recipe, tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    checkpoints = Checkpoints(tmp_path, Identity("a1", "", 0, "b2"), small_recipe)
+    checkpoints.save(model, State(epoch=1))
+    assert recipes.load_recipe(tmp_path / "recipe.toml").digest == small_recipe.digest
 
 
 def test_the_record_holds_the_fingerprints_of_all_that_is_compared(finished, shapes):

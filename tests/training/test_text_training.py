@@ -168,8 +168,8 @@ TEXTS = IMAGES.replace("image_", "text_").replace("shapes", "remarks")
             TEXTS + "[augmentation]\nflip = true\n",
             r"augmentation: unknown key\. Accepted here: .*text",
         ),
-        (TEXTS + "[text]\nonce = 1\n", r"text\.once: .*boolean"),
-        (TEXTS + "[text]\nmax_length = 0\n", r"text\.max_length: .*greater than or equal to 1"),
+        (TEXTS + "[text]\nonce = 1\n", r"text\.once: must be true or false"),
+        (TEXTS + "[text]\nmax_length = 0\n", r"text\.max_length: must be at least 1"),
         (TEXTS + "[text]\nlength = 9\n", r"text\.length: unknown key.*max_length, head, once"),
     ],
 )

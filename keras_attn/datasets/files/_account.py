@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from keras_attn._wording import MAX_LISTED, SHOWN, counted, listed
+
 _MAX_LINES = 5  # line numbers, or files, that are kept for each reason
 
 
@@ -63,13 +65,13 @@ class Account:
     skipped: Mapping[str, Skipped]
     notes: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
-    _unit: ClassVar[str] = "rows"
+    _unit: ClassVar[str] = "row"
     _places: ClassVar[tuple[str, str]] = ("line ", "lines ")
 
     def __str__(self) -> str:
         skipped_rows = self.rows - self.kept
         lines = [
-            f"{self.path}: {self.rows:,} {self._unit} read, {self.kept:,} kept, "
+            f"{self.path}: {counted(self.rows, self._unit)} read, {self.kept:,} kept, "
             f"{skipped_rows:,} skipped."
         ]
         lines += self.notes
@@ -118,11 +120,17 @@ class TableAccount(Account):
         return tuple(name for name, count in self.examples.items() if count < 2)
 
     def _describe_kept(self) -> list[str]:
-        counts = ", ".join(f"{name!r} {count:,}" for name, count in self.examples.items())
-        lines = [f"Examples: {counts or 'none'}."]
+        counts = [f"{name!r} {count:,}" for name, count in self.examples.items()]
+        if len(counts) > MAX_LISTED:
+            ordered = sorted(self.examples, key=lambda name: self.examples[name])
+            least, most = (
+                f"{self.examples[name]:,} of {name!r}" for name in ordered[:: len(ordered) - 1]
+            )
+            counts[SHOWN:] = [f"... ({len(counts):,} labels, from {least} to {most})"]
+        lines = [f"Examples: {', '.join(counts) or 'none'}."]
         if self.rare:
             verb = "has" if len(self.rare) == 1 else "have"
-            rare = ", ".join(map(repr, self.rare))
+            rare = listed(self.rare, "labels")
             lines.append(f"Too few to learn or to measure: {rare} {verb} fewer than 2.")
         return lines
 
@@ -139,5 +147,5 @@ class FolderAccount(TableAccount):
       1 hidden (.DS_Store)
     """
 
-    _unit = "files"
+    _unit = "file"
     _places = ("", "")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from keras_attn._names import unknown
+from keras_attn._wording import counted
 from keras_attn.datasets.files._encoding import suggest_encodings
 from keras_attn.datasets.files._rows import (
     RAGGED,
@@ -77,11 +78,11 @@ def read_delimited(
         records = records[1:]
     else:
         width = Counter(len(record.fields) for record in records).most_common(1)[0][0]
-    text, label = _find_columns(path, names if header else None, width, columns, names)
+    indices = _find_columns(path, names if header else None, width, columns, names)
     rows = [
-        _make_row(record, width, text, label, header, options.label_separator) for record in records
+        _make_row(record, width, indices, header, options.label_separator) for record in records
     ]
-    notes = [_describe(delimiter, quoting, header, names, columns, text, label)]
+    notes = [_describe(delimiter, quoting, header, names, columns, indices)]
     notes += _warn_of_quotes(records, rows, quoting)
     return Rows(rows, tuple(notes))
 
@@ -125,11 +126,14 @@ def find_column(path: pathlib.Path, header: Sequence[str], name: str, columns: C
         message = unknown(f"column of {path.name}", name, shown)
         for delimiter in ";\t,|":
             if len(header) == 1 and delimiter in header[0]:
-                message += f" The header looks as if the delimiter were {delimiter!r}: give it."
-        one, other = columns.arguments
+                message += (
+                    f" The header looks as if the delimiter were {delimiter!r}: pass "
+                    f"`delimiter={delimiter!r}`."
+                )
+        arguments = " and ".join(f"`{argument}`" for argument, _ in columns.chosen)
         raise ValueError(
-            f"{message} Columns are chosen by `{one}` and `{other}`; in a table without a header "
-            "by their numbers, from 1."
+            f"{message} Columns are chosen by {arguments}; in a table without a header by their "
+            "numbers, from 1."
         )
     if header.count(name) > 1:
         raise ValueError(
@@ -163,13 +167,13 @@ def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
             raise ValueError(
                 f"{path}: the row that starts on line {start} has a field of more than "
                 f"{FIELD_LIMIT:,} characters, likely because a quote is never closed. If quotes "
-                "are characters like others in this file, pass quoting=False (--no-quoting)."
+                "are characters like others in this file, pass `quoting=False`."
             ) from error
         raise ValueError(
             f"{path}: the row that starts on line {start} is not well quoted ({error}). A "
             "field that starts with a quote must end with one, and a quote inside it is "
             "written twice. Fix that line; or, if quotes are characters like others in this "
-            "file, pass quoting=False (--no-quoting)."
+            "file, pass `quoting=False`."
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -177,14 +181,15 @@ def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
 
 
 def _make_row(
-    record: Record, width: int, text: int, label: int, header: bool, label_separator: str | None
+    record: Record, width: int, indices: list[int], header: bool, label_separator: str | None
 ) -> Row:
     fields = record.fields
     if any(map(is_undecodable, fields)):
         return Row(record.line, problem=UNDECODABLE)
     if len(fields) != width:
         return Row(record.line, problem=RAGGED if header else RAGGED_HEADERLESS)
-    return make_row(record.line, fields[text], fields[label], label_separator)
+    text, *labels = (fields[index] for index in indices)
+    return make_row(record.line, text, labels[0] if labels else None, label_separator)
 
 
 def _number(column: str | int) -> int | None:
@@ -195,8 +200,8 @@ def _number(column: str | int) -> int | None:
 
 
 def _are_numbers(columns: Columns, first: Sequence[str]) -> bool:
-    """Return whether both columns are given by number, which no name in the first row is."""
-    chosen = columns[:2]
+    """Return whether all columns are given by number, which no name in the first row is."""
+    chosen = [column for _, column in columns.chosen]
     named = all(isinstance(column, str) and column in first for column in chosen)
     return not named and all(_number(column) is not None for column in chosen)
 
@@ -207,10 +212,10 @@ def _find_columns(
     width: int,
     columns: Columns,
     first: list[str],
-) -> tuple[int, int]:
-    """Return the indices of both columns, counted from 0."""
-    indices = []
-    for column, argument in zip(columns[:2], columns.arguments, strict=True):
+) -> list[int]:
+    """Return the indices of the columns, counted from 0."""
+    indices: list[int] = []
+    for argument, column in columns.chosen:
         number = _number(column)
         if header is not None and isinstance(column, str) and (column in header or number is None):
             indices.append(find_column(path, header, column, columns))
@@ -226,13 +231,13 @@ def _find_columns(
                 f"columns, counted from 1. Received: {column!r}. Its first row: {_show(first)}."
             )
         indices.append(number - 1)
-    if indices[0] == indices[1]:
+    if len(set(indices)) < len(indices):
         one, other = columns.arguments
         raise ValueError(
             f"`{one}` and `{other}` must be two columns. Received: {columns.text!r} and "
             f"{columns.label!r}."
         )
-    return indices[0], indices[1]
+    return indices
 
 
 def _show(fields: Sequence[str]) -> str:
@@ -248,13 +253,12 @@ def _describe(
     header: bool,
     first: list[str],
     columns: Columns,
-    text: int,
-    label: int,
+    indices: list[int],
 ) -> str:
     """Return a line of the account: how the file was read."""
     separator = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, repr(delimiter))
     chosen = []
-    for argument, index in zip(columns.arguments, (text, label), strict=True):
+    for (argument, _), index in zip(columns.chosen, indices, strict=True):
         role = argument.removesuffix("_column")
         value = first[index] if index < len(first) else ""
         where = repr(value) if header else f"in line 1 {_show([value])}"
@@ -269,16 +273,20 @@ def _warn_of_quotes(records: list[Record], rows: list[Row], quoting: bool) -> li
     """Return a note on rows that the other choice of `quoting` would read differently."""
     if quoting:
         lines = [record.line for record in records if record.last_line > record.line]
-        what, remedy = "quoted rows span several lines", "pass quoting=False (--no-quoting)"
+        noun, verbs, remedy = "quoted row", ("spans several lines", "span several lines"), "False"
         doubt = "If each line is a row of its own"
     else:
         lines = _quoted_lines(records, rows)
-        what, remedy = "rows look quoted as in CSV", "pass quoting=True (--quoting)"
+        noun, verbs, remedy = "row", ("looks quoted as in CSV", "look quoted as in CSV"), "True"
         doubt = "If a program that quotes fields wrote the file"
     if not lines:
         return []
     shown = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
-    return [f"{len(lines):,} {what} (lines {shown}). {doubt}, {remedy}."]
+    several = len(lines) > 1
+    return [
+        f"{counted(len(lines), noun)} {verbs[several]} ({'lines' if several else 'line'} {shown}). "
+        f"{doubt}, pass `quoting={remedy}`."
+    ]
 
 
 def _quoted_lines(records: list[Record], rows: list[Row]) -> list[int]:

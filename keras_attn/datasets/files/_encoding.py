@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from keras_attn._wording import counted
 from keras_attn.datasets.files._rows import UNDECODABLE, Row
 
 MAX_UNDECODABLE = 0.01  # fraction of the rows; more mean another encoding, not damaged lines
@@ -45,7 +46,7 @@ def decode_file(path: pathlib.Path, encoding: str | None) -> tuple[str, str]:
     codec = _codec(encoding, mark)
     if codec == "utf-8" and mark in ("utf-16", "utf-32"):
         raise ValueError(
-            f"{path} starts as a {mark.upper()} file does. Read it with encoding={mark!r}."
+            f"{path} starts as a {mark.upper()} file does. Read it with `encoding={mark!r}`."
         )
     try:
         text = content.decode(codec, "surrogateescape").removeprefix("\ufeff")
@@ -55,7 +56,7 @@ def decode_file(path: pathlib.Path, encoding: str | None) -> tuple[str, str]:
         raise ValueError(f"{path} is empty.")
     if codec in ("utf-8", "utf-8-sig") and (wide := _wide_encoding(content)):
         raise ValueError(
-            f"Every second byte of {path} is NUL, as in UTF-16. Read it with encoding={wide!r}."
+            f"Every second byte of {path} is NUL, as in UTF-16. Read it with `encoding={wide!r}`."
         )
     return text, "utf-8" if codec == "utf-8-sig" else codec
 
@@ -65,10 +66,10 @@ def check_decodable(paths: Sequence[pathlib.Path], rows: Sequence[Row], encoding
     lines = [row.line for row in rows if row.problem == UNDECODABLE]
     if len(lines) > MAX_UNDECODABLE * len(rows):
         raise ValueError(
-            f"{len(lines)} of the {len(rows)} rows of {' and '.join(map(str, paths))} hold bytes "
-            f"that are not {encoding}, or NUL characters: those on lines "
-            f"{', '.join(map(str, lines[:5]))} first. The file was likely written in another "
-            f"encoding. {suggest_encodings(*paths)}"
+            f"{len(lines)} of the {counted(len(rows), 'row')} of {' and '.join(map(str, paths))} "
+            f"{'holds' if len(lines) == 1 else 'hold'} bytes that are not {encoding}, or NUL "
+            f"characters: those on lines {', '.join(map(str, lines[:5]))} first. The file was "
+            f"likely written in another encoding. {suggest_encodings(*paths)}"
         )
 
 
@@ -87,9 +88,12 @@ def suggest_encodings(*paths: pathlib.Path) -> str:
             line = content.count(b"\n", 0, error.start) + 1
             samples = _samples(content, damaged)
             if samples:
-                shown = "; ".join(f'encoding="{name}": {text}' for name, text in samples)
+                shown = "; ".join(f"`encoding={name!r}`: {text}" for name, text in samples)
                 return f"Try the encoding in which line {line} reads right: {shown}."
-    return 'Try encoding="gb18030" (Chinese), "cp1252" (Western Europe) or "utf-16".'
+    return (
+        "Try `encoding='gb18030'` (Chinese), `encoding='cp1252'` (Western Europe) or "
+        "`encoding='utf-16'`."
+    )
 
 
 def _codec(encoding: str | None, mark: str | None) -> str:

@@ -73,6 +73,26 @@ def find_images(root: pathlib.Path) -> FoundFiles:
     return FoundFiles(files, dict(others), sorted(all_labels))
 
 
+def list_images(folder: pathlib.Path) -> tuple[list[pathlib.Path], dict[str, list[str]]]:
+    """Return the image files in a folder and in all folders below it, and other files by reason.
+
+    Hidden files and folders are neither; the order is fixed.
+
+    Args:
+        folder: A folder that exists.
+    """
+    images: list[pathlib.Path] = []
+    others: dict[str, list[str]] = defaultdict(list)
+    for path in _walk(folder):
+        hidden = any(map(_is_hidden, path.relative_to(folder).parts))
+        problem = HIDDEN if hidden else _problem(path.name)
+        if problem is None:
+            images.append(path)
+        elif problem != HIDDEN:
+            others[problem].append(_show(path, folder))
+    return images, dict(others)
+
+
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """Return the folders of the splits by name, or the root as that of no split."""
     folders = _folders(root)

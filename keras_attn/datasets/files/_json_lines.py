@@ -28,14 +28,14 @@ def read_json_lines(
         ValueError: The file holds a JSON array, or no object has the key of a column.
     """
     names = []
-    for column, argument in zip(columns[:2], columns.arguments, strict=True):
+    for argument, column in columns.chosen:
         if not isinstance(column, str):
             raise ValueError(
                 f"`{argument}` must be a key of the JSON objects in {path}, as a string. "
                 f"Received: {column!r}."
             )
         names.append(column)
-    text, label = names
+    text, *labels = names
     rows = []
     keys: dict[str, None] = {}
     # Like a text file, split only at \n, \r\n and \r.
@@ -58,11 +58,21 @@ def read_json_lines(
             rows.append(Row(number, problem=MALFORMED))
             continue
         keys.update(dict.fromkeys(record))
-        rows.append(_make_row(number, record.get(text), record.get(label), label_separator))
+        if labels:
+            label = record.get(labels[0])
+            rows.append(_make_row(number, record.get(text), label, label_separator))
+        else:
+            rows.append(_make_text_row(number, record.get(text)))
     for name in names:
         if keys and name not in keys:
             find_column(path, list(keys), name, columns)
     return Rows(rows, ())
+
+
+def _make_text_row(line: int, text: Any) -> Row:
+    if isinstance(text, dict | list):
+        return Row(line, problem=MALFORMED)
+    return make_row(line, text if isinstance(text, str) else label_name(text), None)
 
 
 def _make_row(line: int, text: Any, label: Any, label_separator: str | None) -> Row:

@@ -43,12 +43,19 @@ class Rows(NamedTuple):
 class Columns(NamedTuple):
     """The columns to read, and the names of the arguments that select them.
 
-    A column is selected by its name, or by its number, counted from 1.
+    A column is selected by its name, or by its number, counted from 1. Without a column of labels,
+    rows have none.
     """
 
     text: str | int
-    label: str | int
-    arguments: tuple[str, str] = ("text_column", "label_column")
+    label: str | int | None
+    arguments: tuple[str, ...] = ("text_column", "label_column")
+
+    @property
+    def chosen(self) -> list[tuple[str, str | int]]:
+        """The arguments, and the column that each selects."""
+        columns = [column for column in self[:2] if column is not None]
+        return list(zip(self.arguments, columns, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +78,23 @@ class Format:
     label_separator: str | None = None
 
 
-def make_row(line: int, text: str, label: str, label_separator: str | None = None) -> Row:
-    """Return the row of a text and its label, or its labels if there is a separator of them."""
-    if _UNUSABLE.search(text) or _UNUSABLE.search(label):
+def make_row(line: int, text: str, label: str | None, label_separator: str | None = None) -> Row:
+    """Return the row of a text and its label, or its labels if there is a separator of them.
+
+    Args:
+        line: Number of its line.
+        text: Its text.
+        label: Its label; None if there is no column of labels.
+        label_separator: Separator of labels.
+    """
+    if _UNUSABLE.search(text) or _UNUSABLE.search(label or ""):
         return Row(line, problem=UNDECODABLE)
-    text, label = text.strip(), label.strip()
+    text = text.strip()
     if not text:
         return Row(line, problem=EMPTY)
+    if label is None:
+        return Row(line, text)
+    label = label.strip()
     if label_separator is not None:
         labels = (name.strip() for name in label.split(label_separator))
         return Row(line, text, labels=tuple(filter(None, labels)))

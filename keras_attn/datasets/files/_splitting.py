@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.splits import Dataset, SplitT
 
 MIN_EXAMPLES = 10  # distinct examples of a table that can be cut into splits
@@ -33,15 +34,15 @@ def held_out_fractions(
         if given and fraction is not None:
             raise ValueError(
                 f"`{name}` is the fraction to cut off, and `{name}_data` gives the whole split. "
-                f"Received both, {name}={fraction!r}. Leave one out."
+                f"Received both, `{name}={fraction!r}`. Leave one out."
             )
     first = 0.0 if has_validation else FRACTION if validation is None else validation
     second = 0.0 if has_test else FRACTION if test is None else test
     if not ((first > 0 or has_validation) and second >= 0 and first + second < 1):
         raise ValueError(
             "`validation` and `test` must be fractions above 0 that leave some to train on, such "
-            "as 0.1 and 0.1; `test` may be 0 for no test split. Received: "
-            f"{validation!r} and {test!r}."
+            f"as {FRACTION} and {FRACTION}, their defaults; `test` may be 0 for no test split. "
+            f"Received: {first:g} and {second:g}."
         )
     return first, second
 
@@ -92,8 +93,8 @@ def stratified_rows(
     if splits > 1 and (len(labels) < MIN_EXAMPLES or counts.max() < splits):
         raise ValueError(
             f"{splits} splits need {MIN_EXAMPLES} examples at least, and {splits} or more of some "
-            f"label. Received: {len(labels)} examples, {counts.max()} of the most frequent label. "
-            f"Label {max(MIN_EXAMPLES - len(labels), splits - counts.max())} more."
+            f"label. Received: {counted(len(labels), 'example')}, {counts.max()} of the most "
+            f"frequent label. Label {max(MIN_EXAMPLES - len(labels), splits - counts.max())} more."
         )
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
@@ -113,8 +114,8 @@ def check_labels(of: str, labels: Iterable[str], label_names: Sequence[str]) -> 
     if others := sorted(set(labels) - set(label_names)):
         raise ValueError(
             f"`{of}` has labels that the training data does not have: "
-            f"{', '.join(map(repr, others))}. The labels of the training data: "
-            f"{', '.join(map(repr, label_names))}."
+            f"{listed(others, 'labels')}. The labels of the training data: "
+            f"{listed(label_names, 'labels')}."
         )
 
 

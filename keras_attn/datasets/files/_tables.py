@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_attn._wording import counted
 from keras_attn.datasets.files._delimited import read_delimited
 from keras_attn.datasets.files._encoding import check_decodable, decode_file
 from keras_attn.datasets.files._json_lines import read_json_lines
@@ -69,8 +70,8 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str | None
     if len(sides[0]) != len(sides[1]):
         raise ValueError(
             "Parallel files must have equally many lines, one pair each. Received: "
-            f"{len(sides[0]):,} lines in {path}, {len(sides[1]):,} lines in {second}. Find "
-            "where they part, or write both as two columns of one .tsv file."
+            f"{counted(len(sides[0]), 'line')} in {path}, {counted(len(sides[1]), 'line')} in "
+            f"{second}. Find where they part, or write both as two columns of one .tsv file."
         )
     rows: list[Row] = [
         make_row(line, text, label)
@@ -87,14 +88,14 @@ def _describe_encoding(encoding: str) -> tuple[str, ...]:
 
 def _check_options(path: pathlib.Path, columns: Columns, options: Format) -> None:
     """Raise ValueError if an option does not fit the file or another option."""
-    one, other = columns.arguments
-    for name, column in zip(columns.arguments, columns[:2], strict=True):
+    for name, column in columns.chosen:
         if isinstance(column, bool) or not isinstance(column, str | int):
             raise ValueError(
                 f"`{name}` must be the name of a column, or its number, from 1. Received: "
                 f"{column!r}."
             )
     if columns.text == columns.label:
+        one, other = columns.arguments
         raise ValueError(
             f"`{one}` and `{other}` must be two columns. Received: {columns.text!r} for both."
         )

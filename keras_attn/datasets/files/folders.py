@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_attn._label_names import label_name
 from keras_attn._validation import check_positive_integer
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import FolderAccount, tally
 from keras_attn.datasets.files._image_files import ImageFile, find_images, show_paths
 from keras_attn.datasets.files._splitting import (
@@ -64,10 +65,13 @@ class ImageTable:
         if len(set(lengths)) > 1:
             raise ValueError(
                 "A table needs one label, path and part an image. Received: "
-                f"{lengths[0]} images, {lengths[1]} labels, {lengths[2]} paths, {lengths[3]} parts."
+                f"{counted(lengths[0], 'image')}, {counted(lengths[1], 'label')}, "
+                f"{counted(lengths[2], 'path')}, {counted(lengths[3], 'part')}."
             )
         if others := set(self.labels) - set(self.label_names):
-            raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
+            raise ValueError(
+                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -221,7 +225,7 @@ def split_images(
         if name in table.parts and fraction is not None:
             raise ValueError(
                 f"`{name}` is the fraction to cut off, and {table.account.path} has a folder for "
-                f"{name}. Received both, {name}={fraction!r}. Leave out `{name}` (--{name}), or "
+                f"{name}. Received both, `{name}={fraction!r}`. Leave out `{name}`, or "
                 "rename the folder."
             )
     fractions = held_out_fractions(
@@ -359,7 +363,10 @@ def _describe_sizes(
         return ()
     least, most = min(others, key=math.prod), max(others, key=math.prod)
     sizes = " to ".join(f"{h}x{w}" for h, w in dict.fromkeys((least, most)))
-    return (f"{len(others):,} images are resized to {height}x{width}, from {sizes}.",)
+    return (
+        f"{counted(len(others), 'image')} {'is' if len(others) == 1 else 'are'} resized to "
+        f"{height}x{width}, from {sizes}.",
+    )
 
 
 def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:
@@ -369,4 +376,4 @@ def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:
 def _describe_empty(labels: set[str]) -> tuple[str, ...]:
     if not labels:
         return ()
-    return (f"Folders without a usable image, no labels: {', '.join(map(repr, sorted(labels)))}.",)
+    return (f"Folders without a usable image, no labels: {listed(sorted(labels), 'folders')}.",)

@@ -1,5 +1,6 @@
 """Decoding of image files."""
 
+import logging
 import os
 import pathlib
 from typing import Any
@@ -10,6 +11,7 @@ from keras_attn._errors import tensorflow_reason
 from keras_attn._validation import check_positive_integer
 from keras_attn.datasets.files._image_headers import HeaderError, ImageHeader, read_header
 
+log = logging.getLogger("keras_attn.images")  # of files that are decoded, at the level DEBUG
 MAX_PIXELS = 100_000_000  # default limit; decoded they are 300 MB
 _ACCEPTED = "PNG, JPEG, GIF (first frame), BMP and WebP"
 
@@ -59,7 +61,7 @@ def decode_image(
     if pixels > limit:
         raise ValueError(
             f"{str(path)!r} has {header.width} x {header.height} = {pixels:,} pixels, more than "
-            f"the limit of {limit:,}. Make the image smaller; or pass max_pixels={pixels} if you "
+            f"the limit of {limit:,}. Make the image smaller; or pass `max_pixels={pixels}` if you "
             "trust the file and have the memory, 3 bytes a pixel and more."
         )
     return _orient(_decode(path, content, header), header.orientation)
@@ -68,6 +70,7 @@ def decode_image(
 def _decode(path: pathlib.Path, content: bytes, header: ImageHeader) -> np.ndarray:
     import tensorflow as tf
 
+    log.debug("%s", path)
     if header.format == "GIF":  # TensorFlow decodes all frames, however many, to return the first
         content = content[: header.end] + b";"
     last: Exception | None = None

@@ -7,6 +7,7 @@ import pathlib
 from collections import defaultdict
 from collections.abc import Sequence
 
+from keras_attn._wording import counted
 from keras_attn.datasets.files._account import Account, Skipped, tally
 from keras_attn.datasets.files._rows import EMPTY, NO_LABEL, Columns, Format, Row
 from keras_attn.datasets.files._splitting import (
@@ -60,7 +61,7 @@ class PairTable:
         if len(self.sources) != len(self.targets):
             raise ValueError(
                 "A table needs one target a source. Received: "
-                f"{len(self.sources)} sources, {len(self.targets)} targets."
+                f"{counted(len(self.sources), 'source')}, {counted(len(self.targets), 'target')}."
             )
         if len(set(self.pairs)) < len(self):
             raise ValueError(
@@ -273,7 +274,8 @@ def _cut_pairs(
     if len(parts) > 1 and len(distinct) < MIN_EXAMPLES:
         raise ValueError(
             f"{len(parts)} splits need {MIN_EXAMPLES} different sources at least. Received: "
-            f"{len(distinct)} in {len(table)} pairs. Add {MIN_EXAMPLES - len(distinct)} more."
+            f"{len(distinct)} in {counted(len(table), 'pair')}. Add {MIN_EXAMPLES - len(distinct)} "
+            "more."
         )
     ordered = sorted(
         distinct, key=lambda source: hashlib.sha256(f"{seed} {source}".encode()).digest()

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_attn._label_names import label_name
+from keras_attn._label_names import MISSING_VALUES, label_name
+from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import Skipped, TableAccount, tally
-from keras_attn.datasets.files._rows import Columns, Format, Row
+from keras_attn.datasets.files._rows import NO_LABEL, Columns, Format, Row
 from keras_attn.datasets.files._splitting import (
     check_labels,
     combine_splits,
@@ -24,6 +25,7 @@ from keras_attn.datasets.pairs import sentence_key
 from keras_attn.datasets.splits import Dataset, TextSplit
 
 UNKNOWN_LABEL = "unknown label"
+WRITTEN = f"{NO_LABEL}, written"  # followed by how it is written
 DUPLICATE = "exact duplicate"
 NEAR_DUPLICATE = "duplicate but for case, quotes, spaces or stops"
 CONTRADICTORY = "contradictory (the same text with different labels; all of them)"
@@ -61,7 +63,7 @@ class TextTable:
         if len(self.texts) != len(self.labels):
             raise ValueError(
                 "A table needs one label per text. Received: "
-                f"{len(self.texts)} texts, {len(self.labels)} labels."
+                f"{counted(len(self.texts), 'text')}, {counted(len(self.labels), 'label')}."
             )
         if len(set(map(sentence_key, self.texts))) < len(self.texts):
             raise ValueError(
@@ -69,7 +71,9 @@ class TextTable:
                 "Received some twice; `read_texts` keeps each once."
             )
         if others := set(self.names) - set(self.label_names):
-            raise ValueError(f"Labels that are not among `label_names`: {sorted(others)}.")
+            raise ValueError(
+                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
+            )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -91,6 +95,7 @@ def read_texts(
     encoding: str | None = None,
     label_names: Sequence[str] | None = None,
     label_separator: str | None = None,
+    keep_na_labels: bool = False,
 ) -> TextTable:
     r"""Read a table of labelled texts, and report every row that is skipped.
 
@@ -100,7 +105,9 @@ def read_texts(
 
     A row is skipped, and its line is reported, if
 
-    - its text is empty, or its label is missing or not in `label_names`;
+    - its text is empty, or its label is missing or not in `label_names`; a label that pandas reads
+      as a missing value, such as `nan`, `None` or `NA`, is missing unless `keep_na_labels` is True
+      or it is in `label_names`;
     - it has the wrong number of fields;
     - its bytes are not in the encoding, or contain NUL;
     - it repeats an earlier row, possibly in another spelling (see `TextTable`);
@@ -124,6 +131,7 @@ def read_texts(
         label_separator: Separator of the labels of a text, such as `"|"`, where a text may have
             several labels, or none: an empty or missing label. JSON lines may also hold a list of
             labels. None means exactly one label per text.
+        keep_na_labels: Whether labels such as `NA` and `None` are names of labels like others.
 
     Returns:
         The rows that were kept, with the account of all rows.
@@ -152,14 +160,19 @@ def read_texts(
     options = Format(delimiter, quoting, header, encoding, label_separator)
     rows, notes = read_rows(path, columns, options)
     multi_label = label_separator is not None
-    kept, skipped = _select_rows(rows, names, multi_label)
+    kept, skipped = _select_rows(rows, names, multi_label, keep_na_labels)
+    if any(reason.startswith(WRITTEN) for reason in skipped):
+        notes += (
+            "Labels that pandas reads as missing values are no labels: rows with them are skipped. "
+            "If they are names of labels, pass `keep_na_labels=True`.",
+        )
     counts = Counter(itertools.chain(*(row.labels for row in kept)))
     all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
     examples = {name: counts[name] for name in all_names}
     if multi_label:
         unlabelled = sum(not row.labels for row in kept)
         mean = counts.total() / max(1, len(kept))
-        notes += (f"{mean:.2f} labels per text; {unlabelled:,} texts without labels.",)
+        notes += (f"{mean:.2f} labels per text; {counted(unlabelled, 'text')} without labels.",)
     else:
         notes += _warn_of_header(kept, counts)
     account = TableAccount(str(path), len(rows), len(kept), skipped, examples, notes=notes)
@@ -198,14 +211,11 @@ def _warn_of_header(kept: Sequence[Row], counts: Counter[str]) -> tuple[str, ...
     first = kept[0] if kept else None
     if first is None or first.line != 1 or counts[first.label] > 1 or len(kept) <= len(counts):
         return ()
-    return (
-        f"Line 1 alone has the label {first.label!r}. If it is a header, pass header=True "
-        "(--header).",
-    )
+    return (f"Line 1 alone has the label {first.label!r}. If it is a header, pass `header=True`.",)
 
 
 def _select_rows(
-    rows: Sequence[Row], names: dict[str, str] | None, multi_label: bool
+    rows: Sequence[Row], names: dict[str, str] | None, multi_label: bool, keep_na_labels: bool
 ) -> tuple[list[Row], dict[str, Skipped]]:
     """Return the rows to keep, with their labels by name, and the other rows by reason."""
     lines = defaultdict(list)
@@ -216,6 +226,8 @@ def _select_rows(
         labels = set(map(label_name, row.labels if multi_label else (row.label,)))
         if row.problem:
             lines[row.problem].append(row.line)
+        elif missing := set() if keep_na_labels else labels & MISSING_VALUES - set(names or ()):
+            lines[f"{WRITTEN} {min(missing)!r}"].append(row.line)
         elif names is not None and not labels <= set(names):
             lines[UNKNOWN_LABEL].append(row.line)
         else:

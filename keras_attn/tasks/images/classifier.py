@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
 import numpy as np
@@ -167,8 +167,8 @@ class ImageClassifier(ImageFitting):
                 see `classify`. With 1 it is measured once.
 
         Returns:
-            `accuracy` in [0, 1], `loss` in nats and the number of `examples`; with several views
-            also the number of `views` and `views_accuracy`.
+            `accuracy` and `f1_macro` in [0, 1], `loss` in nats and the number of `examples`; with
+            several views also the number of `views` and `views_accuracy`.
 
         Raises:
             ValueError: The number of views is not supported.
@@ -183,6 +183,7 @@ class ImageClassifier(ImageFitting):
         predictions = logits.argmax(axis=-1)
         metrics: dict[str, Any] = {
             "accuracy": float((predictions == labels).mean()),
+            "f1_macro": self._macro_f1(labels, predictions),
             "loss": cross_entropy(softmax(logits.astype("float64")), labels),
             "examples": len(labels),
         }
@@ -300,20 +301,12 @@ class ImageClassifier(ImageFitting):
                 number of views is not supported, or `batch_size` is not a positive integer.
             FileNotFoundError: A file does not exist.
         """
-        check_views(views)
-        check_positive_integer("batch_size", batch_size)
-        if is_one_image(images):
-            (answer,) = self.classify([images], views=views, max_pixels=max_pixels)
-            return answer
-        batch = as_sequence(images)
+        single = is_one_image(images)
+        batch = [images] if single else as_sequence(images)
         if isinstance(batch, np.ndarray):
             check_images(batch)
-        answers = []
-        for start in range(0, len(batch), batch_size):
-            part = batch[start : start + batch_size]
-            logits = self.logits(part, batch_size, views, max_pixels)
-            answers += classification_answers(self.label_names, softmax(logits))
-        return answers
+        answers = self._answers(batch, batch_size, views, max_pixels)
+        return answers[0] if single else answers
 
     def answers(
         self,
@@ -322,10 +315,58 @@ class ImageClassifier(ImageFitting):
         batch_size: int = 256,
         views: int = 1,
         max_pixels: int | None = None,
-    ) -> list[Classification]:
-        """Return the answer for each image, see `classify`."""
+        errors: Literal["raise", "return"] = "raise",
+    ) -> list[Any]:
+        """Return the answer for each image, see `classify`.
+
+        Args:
+            inputs: Images, as for `classify`.
+            batch_size: See `classify`.
+            views: See `classify`.
+            max_pixels: See `classify`.
+            errors: What to do about an image that cannot be read: `"raise"` the error, or
+                `"return"` it in place of the answer, and answer the others.
+
+        Raises:
+            ValueError: `errors` is neither; or see `classify`.
+        """
+        if errors not in ("raise", "return"):
+            raise ValueError(f"`errors` must be 'raise' or 'return'. Received: {errors!r}.")
+        failed: dict[int, Exception] | None = {} if errors == "return" else None
         images = list(as_sequence(inputs))
-        return self.classify(images, batch_size=batch_size, views=views, max_pixels=max_pixels)
+        answers = iter(self._answers(images, batch_size, views, max_pixels, failed))
+        return [(failed or {}).get(row) or next(answers) for row in range(len(images))]
+
+    def _answers(
+        self,
+        images: Any,
+        batch_size: int,
+        views: int,
+        max_pixels: int | None,
+        failed: dict[int, Exception] | None = None,
+    ) -> list[Classification]:
+        """Return the answers for the images that can be read.
+
+        Args:
+            images: A list or an array.
+            batch_size: Number of images in a batch.
+            views: See `classify`.
+            max_pixels: See `classify`.
+            failed: Takes the errors of images that cannot be read, by index; None raises them.
+        """
+        check_views(views)
+        check_positive_integer("batch_size", batch_size)
+        answers = []
+        for start in range(0, len(images), batch_size):
+            own: dict[int, Exception] | None = None if failed is None else {}
+            part = images[start : start + batch_size]
+            batch = self.preprocess_inputs(part, max_pixels=max_pixels, failed=own)
+            if len(batch):
+                logits = self._batch_logits(batch, views)
+                answers += classification_answers(self.label_names, softmax(logits))
+            if failed is not None and own is not None:
+                failed.update({start + row: error for row, error in own.items()})
+        return answers
 
     def explain(
         self,

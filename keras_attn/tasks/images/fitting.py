@@ -45,7 +45,12 @@ class ImageFitting(ClassificationTask):
         return (resized, *rest) if rest else resized
 
     def preprocess_inputs(
-        self, x: Any, *, training: bool = False, max_pixels: int | None = None
+        self,
+        x: Any,
+        *,
+        training: bool = False,
+        max_pixels: int | None = None,
+        failed: dict[int, Exception] | None = None,
     ) -> Any:
         """Return images as an array at the size of the network's input.
 
@@ -56,6 +61,8 @@ class ImageFitting(ClassificationTask):
                 arrays `(H, W, 3)` and paths of image files.
             training: Not used.
             max_pixels: Largest image file to decode; None is the attribute `max_pixels`.
+            failed: Takes the error of each image of a list that cannot be read, by its index;
+                these images are left out. None raises the error.
         """
         x = as_sequence(x)
         if isinstance(x, np.ndarray):
@@ -64,8 +71,14 @@ class ImageFitting(ClassificationTask):
         limit = self.max_pixels if max_pixels is None else max_pixels
         parts: list[np.ndarray] = []
         group: list[np.ndarray] = []  # images of one size, which are resized together
-        for image in x:
-            array = read_image(image, limit)
+        for index, image in enumerate(x):
+            try:
+                array = read_image(image, limit)
+            except (ValueError, TypeError, OSError) as error:
+                if failed is None:
+                    raise
+                failed[index] = error
+                continue
             full = len(group) * array.size > GROUP_PIXELS * 3
             if group and (full or array.shape != group[0].shape):
                 parts.append(self._resize(np.stack(group)))

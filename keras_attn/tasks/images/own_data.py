@@ -4,6 +4,9 @@ import pathlib
 from typing import Any
 
 from keras_attn import datasets
+from keras_attn._wording import counted
+from keras_attn.datasets.files._account import tally
+from keras_attn.datasets.files._image_files import SUFFIXES, list_images
 from keras_attn.recipes import Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
 
@@ -27,6 +30,26 @@ class ImageFolderReader:
     def read(self, path: pathlib.Path, **options: Any) -> datasets.ImageTable:
         """Read a folder."""
         return datasets.read_images(path, **options)
+
+    def list_files(self, folder: pathlib.Path) -> tuple[list[str], list[str]]:
+        """Return the paths of all images in a folder and below it, and notes on other files.
+
+        Raises:
+            ValueError: There are no images.
+        """
+        images, others = list_images(folder)
+        tallied = tally(others)
+        notes = [
+            f"{folder}: {counted(skipped.count, 'file')} left out: {reason}, such as "
+            f"{skipped.lines[0]}."
+            for reason, skipped in tallied.items()
+        ]
+        if not images:
+            raise ValueError(
+                f"The folder {str(folder)!r} holds no image: no file, here or in a folder below, "
+                f"that ends in {', '.join(SUFFIXES)}."
+            )
+        return list(map(str, images)), notes
 
     def split(self, table: datasets.ImageTable, **options: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_images`."""
@@ -66,6 +89,6 @@ def fit_to_images(recipe: Recipe, train: datasets.ImageSplit) -> tuple[Recipe, l
     if batch_size >= before:
         return recipe, []
     return parse_recipe(values), [
-        f"For {examples:,} training images, batches of {before} make few steps; they are lowered "
-        f"to {batch_size}."
+        f"For {counted(examples, 'training image')}, batches of {before} make few steps; they are "
+        f"lowered to {batch_size}."
     ]

@@ -12,6 +12,7 @@ from keras_attn.recipes import Recipe
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks.classification import classification_objective
 from keras_attn.tasks.images.description import Augmentation, ImageRecipe
+from keras_attn.tasks.selection_metrics import selection_metric
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ class ImageTrainingData(TrainingData):
         assert isinstance(recipe, ImageRecipe)
         self.augmentation = recipe.augmentation
         self.train, self.validation = dataset["train"], dataset["validation"]
-        weights = class_weights(
-            recipe.training.class_weights, self.train.labels, classifier.label_names
-        )
-        self.objective = classification_objective(recipe.training.label_smoothing, weights)
+        setting, names = recipe.training.class_weights, classifier.label_names
+        weights = class_weights(setting, self.train.labels, names)
+        selection = selection_metric(setting, weights, self.validation.labels, names)
+        smoothing = recipe.training.label_smoothing
+        self.objective = classification_objective(smoothing, weights, selection)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return ImageBatches(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn._wording import counted
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.tasks.texts.naive_bayes import log_count_ratios, ngram_counts
 from keras_attn.tasks.texts.own_data import MAX_UNSPACED_WORD_LENGTH
@@ -129,7 +130,7 @@ def compare_with_linear(
         remedy = " For tf-idf + linear SVM: pip install 'keras-attn[baselines]'."
     own, other = 100 * accuracy, 100 * baseline.accuracy
     return (
-        f"Comparison on the {len(dataset['test']):,} test texts: this model {own:.2f} %, "
+        f"Comparison on the {counted(len(dataset['test']), 'test text')}: this model {own:.2f} %, "
         f"{baseline.name} {other:.2f} % ({own - other:+.2f} points).{remedy}"
     )
 

@@ -13,10 +13,14 @@ from keras_attn import models
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn._warnings import warn_user
+from keras_attn._wording import counted, listed
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks._class_weights import ClassificationTraining, class_weights
+from keras_attn.tasks._class_weights import (
+    ClassificationTraining,
+    class_weights,
+)
 from keras_attn.tasks._labels import SEVERAL_LABELS
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import fit_temperature, softmax
@@ -24,6 +28,7 @@ from keras_attn.tasks.classification import (
     classification_objective,
     serving_outputs,
 )
+from keras_attn.tasks.selection_metrics import selection_metric
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.texts._inputs import are_strings
 from keras_attn.tasks.texts.answers import TextClassification, text_answers
@@ -189,13 +194,14 @@ class TextClassifier(TextFitting):
         texts = as_texts(texts)
         labels = self._check_labels(texts, labels)
         missing = [
-            repr(name)
+            name
             for name, count in zip(self.label_names, self._texts_by_label(labels), strict=True)
             if not count
         ]
         if missing:
             raise ValueError(
-                f"`adapt` needs texts of every label. Received: none of {', '.join(missing)}."
+                "`adapt` needs texts of every label. Received: none of "
+                f"{listed(missing, 'labels')}."
             )
         self.encoder.adapt(texts)
         several = len(self.label_names) > 2 and not self.multi_label
@@ -215,15 +221,23 @@ class TextClassifier(TextFitting):
         """Return training and validation texts as batches of ids, see `Task.training_data`."""
         return TextTrainingData(self, dataset, recipe)
 
-    def objective(self, training: ClassificationTraining, labels: np.ndarray) -> Objective:
-        """Return the loss and the metric of a training run.
+    def objective(
+        self,
+        training: ClassificationTraining,
+        labels: np.ndarray,
+        validation_labels: np.ndarray,
+    ) -> Objective:
+        """Return the loss and the metrics of a training run.
 
         Args:
             training: The section `training` of the recipe.
             labels: The labels of the training texts.
+            validation_labels: The labels of the validation texts.
         """
-        weights = class_weights(training.class_weights, labels, self.label_names)
-        return classification_objective(training.label_smoothing, weights)
+        setting, names = training.class_weights, self.label_names
+        weights = class_weights(setting, labels, names)
+        selection = selection_metric(setting, weights, validation_labels, names)
+        return classification_objective(training.label_smoothing, weights, selection)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
         """Calibrate the scores on the validation texts.
@@ -245,7 +259,7 @@ class TextClassifier(TextFitting):
             split: Texts with labels.
 
         Returns:
-            `accuracy` in [0, 1], `loss` in nats, the number of `examples`, the
+            `accuracy` and `f1_macro` in [0, 1], `loss` in nats, the number of `examples`, the
             `calibration_error`, see `keras_attn.tasks.expected_calibration_error`, and
             `by_length`: accuracy and number of texts by ranges of their length in words.
         """
@@ -254,9 +268,10 @@ class TextClassifier(TextFitting):
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
+        predictions = probabilities.argmax(axis=-1)
         # Long texts count with the words that are read.
         metrics = classification_metrics(probabilities, labels, encoded.lengths)
-        return metrics, probabilities.argmax(axis=-1)
+        return {**metrics, "f1_macro": self._macro_f1(labels, predictions)}, predictions
 
     def encode(self, texts: Any, labels: Any = None, training: bool = False) -> EncodedTexts:
         """Return texts as ids, for repeated passes over the same texts.
@@ -414,9 +429,10 @@ class TextClassifier(TextFitting):
         cut = np.flatnonzero(words > longest)
         if len(cut):
             warn_user(
-                f"{longest:,} words of a text are read, from its beginning and its end. "
-                f"{len(cut)} text(s) have more, such as number {start + rows[cut[0]] + 1} with "
-                f"{words[cut[0]]:,}: the words between are not read."
+                f"{longest:,} words of a text are read, from its beginning and "
+                f"its end. {counted(len(cut), 'text')} {'has' if len(cut) == 1 else 'have'} more, "
+                f"such as number {start + rows[cut[0]] + 1} with {words[cut[0]]:,}: the words "
+                "between are not read."
             )
 
     def _text_answers(
@@ -536,13 +552,13 @@ class TextClassifier(TextFitting):
         indices = np.asarray(self.preprocess_targets(labels))
         if indices.shape != (len(texts),):
             raise ValueError(
-                f"There must be one label per text. Received: {len(texts)} texts, labels of shape "
-                f"{indices.shape}. {SEVERAL_LABELS}"
+                f"There must be one label per text. Received: {counted(len(texts), 'text')}, "
+                f"labels of shape {indices.shape}. {SEVERAL_LABELS}"
             )
         if len(indices) and indices.dtype.kind not in "iu":
             raise ValueError(
                 f"Labels must be integers from 0 to {len(self.label_names) - 1}, the index of a "
-                f"name in {self.label_names}, or such names. Received: {indices.dtype} "
-                f"labels, such as {indices[0]}."
+                f"name in ({listed(self.label_names, 'labels')}), or such names. Received: "
+                f"{indices.dtype} labels, such as {indices[0]}."
             )
         return indices.astype("int32")

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_attn._arrays import as_array, to_array
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
 from keras_attn.tasks._batches import (
@@ -64,7 +65,7 @@ class UserTextBatches(keras.utils.PyDataset):
             if len(array) != len(texts):
                 raise ValueError(
                     "There must be one target, and one weight, for each text. Received: "
-                    f"{len(texts)} texts, an array of shape {np.shape(array)}."
+                    f"{counted(len(texts), 'text')}, an array of shape {np.shape(array)}."
                 )
         self.texts, self.further = texts, further
         self.batch_size, self.shuffle = batch_size, shuffle
@@ -216,6 +217,6 @@ def _training_size(count: int, fraction: float) -> int:
     if not 0 < size < count:
         raise ValueError(
             "`validation_split` must be a fraction that leaves texts in both parts. Received: "
-            f"{fraction!r} for {count} texts."
+            f"{fraction!r} for {counted(count, 'text')}."
         )
     return size

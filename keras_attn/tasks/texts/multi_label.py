@@ -11,6 +11,7 @@ from keras_attn._arrays import as_array
 from keras_attn._label_names import label_lookup, label_name
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
+from keras_attn._wording import counted, listed
 from keras_attn.recipes import TaskDescription
 from keras_attn.tasks._batches import with_rank
 from keras_attn.tasks._class_weights import ClassificationTraining
@@ -116,9 +117,9 @@ class MultiLabelTextClassifier(TextClassifier):
         count = len(self.label_names)
         return ValueError(
             f"Labels of a {type(self).__name__} must be an array of 0 and 1 of shape (N, {count}), "
-            f"in the order of {self.label_names}, or a list of label names for each text, such as "
-            f"[{[self.label_names[0]]!r}, []]. Received: {received}. For exactly one label per "
-            "text, build the model without multi_label."
+            f"in the order of ({listed(self.label_names, 'labels')}), or a list of label names for "
+            f"each text, such as [{[self.label_names[0]]!r}, []]. Received: {received}. For "
+            "exactly one label per text, build the model without multi_label."
         )
 
     def index_labels(self, targets: Tensor) -> Tensor:
@@ -155,7 +156,12 @@ class MultiLabelTextClassifier(TextClassifier):
             "for each text."
         )
 
-    def objective(self, training: ClassificationTraining, labels: np.ndarray) -> Objective:
+    def objective(
+        self,
+        training: ClassificationTraining,
+        labels: np.ndarray,
+        validation_labels: np.ndarray,
+    ) -> Objective:
         """Return binary cross-entropy and the micro-averaged F1, see `TextClassifier.objective`.
 
         Raises:
@@ -163,7 +169,7 @@ class MultiLabelTextClassifier(TextClassifier):
         """
         if training.class_weights is not None:
             raise ValueError(
-                "`training.class_weights` (--class-weights) is for exactly one label per text. "
+                "`training.class_weights` is for exactly one label per text. "
                 f"Received: {training.class_weights!r} for several labels per text. Leave it out."
             )
         loss = keras.losses.BinaryCrossentropy(
@@ -260,8 +266,8 @@ class MultiLabelTextClassifier(TextClassifier):
         labels = np.asarray(self.preprocess_targets(labels))
         if len(labels) != len(texts):
             raise ValueError(
-                f"There must be labels for each text. Received: {len(texts)} texts, labels of "
-                f"shape {labels.shape}."
+                f"There must be labels for each text. Received: {counted(len(texts), 'text')}, "
+                f"labels of shape {labels.shape}."
             )
         return labels.astype("int32")
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_attn import datasets
+from keras_attn._label_names import MISSING_VALUES
+from keras_attn._wording import counted
 from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
 
@@ -33,11 +35,13 @@ MIN_STEPS, MAX_EPOCHS = 300, 30  # a small training split is read more often
 class TextTableReader:
     """Reader of tables of texts and labels, see `keras_attn.datasets.read_texts`."""
 
-    options = ("text_column", "label_column", "label_separator", *TABLE_OPTIONS)
+    options = ("text_column", "label_column", "label_separator", "keep_na_labels", *TABLE_OPTIONS)
+    input_column = ("text_column", "text")
 
     def read_options(self, source: Any) -> dict[str, Any]:
-        """Return no options: texts are read alike for every model."""
-        return {}
+        """Keep labels such as `NA` if a model has them."""
+        names = () if isinstance(source, Recipe) else source.label_names
+        return {"keep_na_labels": True} if MISSING_VALUES & set(names) else {}
 
     def read(self, path: pathlib.Path, **options: Any) -> datasets.TextTable:
         """Read a table."""
@@ -59,14 +63,14 @@ class TextTableReader:
             if model.multi_label:
                 several, action = "any number of labels", "pass"
             raise ValueError(
-                f"The model gives {several} per text: {action} `label_separator` "
-                f"(--label-separator). Received: {table.account.path}, read "
+                f"The model gives {several} per text: {action} "
+                f"`label_separator`. Received: {table.account.path}, read "
                 f"{'with' if table.multi_label else 'without'} it."
             )
         return datasets.TextSplit(
             np.array(table.texts, dtype=object),
             label_indices(
-                table, model.label_names, ", or choose another column with --label-column"
+                table, model.label_names, ", or choose another column with `label_column`"
             ),
         )
 
@@ -101,24 +105,27 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
         values["training"]["epochs"] = epochs
         notes.append(
-            f"Trained by AdamW at a rate of {rate:g}, in {steps:,} batches of "
+            f"Trained by AdamW at a rate of {rate:g}, in {counted(steps, 'batch', 'batches')} of "
             f"{values['training']['batch_size']} an epoch."
         )
     elif recipe.training.batch_size > examples:
         batch_size = values["training"]["batch_size"] = max(1, examples // STEPS_PER_EPOCH)
         notes.append(
             f"The recipe's batches of {recipe.training.batch_size} are more than the "
-            f"{examples} training examples; they are lowered to {batch_size}."
+            f"{counted(examples, 'training example')}; they are lowered to {batch_size}."
         )
     min_count = values["text"]["min_count"]
     min_texts = max(1, min(min_count, examples // TEXTS_PER_COUNT))
-    if min_texts != min_count:
+    if min_texts != min_count and recipe.initial_entry is None:
         values["text"]["min_count"] = min_texts
-        notes.append(f"The vocabulary has n-grams that occur in at least {min_texts} text(s).")
+        notes.append(
+            f"The vocabulary has n-grams that occur in at least {counted(min_texts, 'text')}."
+        )
     words, characters = _count_words(recipe, train)
     sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
     if (
         recipe.architecture == "ngram_attention"
+        and recipe.initial_entry is None  # whose vocabularies are kept
         and characters < MAX_UNSPACED_WORD_LENGTH * words.sum()
         and examples >= TEXTS_FOR_LONGER_NGRAMS
     ):
@@ -136,8 +143,8 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     max_length = values["text"]["max_length"]
     if truncated := float((words > max_length).mean()):
         notes.append(
-            f"{100 * truncated:.1f} % of the texts have more than {max_length:,} words (up to "
-            f"{words.max():,}); the beginning and the end of these are read."
+            f"{100 * truncated:.1f} % of the texts have more than {counted(max_length, 'word')} "
+            f"(up to {words.max():,}); the beginning and the end of these are read."
         )
     return parse_recipe(values), notes
 

@@ -32,7 +32,9 @@ class TextTrainingData(TrainingData):
         self.train = classifier.encode(train.texts, train.labels, training=True)
         self.validation = classifier.encode(validation.texts, validation.labels)
         assert isinstance(recipe.training, ClassificationTraining)
-        self.objective = classifier.objective(recipe.training, self.train.labels)
+        self.objective = classifier.objective(
+            recipe.training, self.train.labels, self.validation.labels
+        )
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return TextBatches(self.train, batch_size, seed=seed, epochs=epochs)

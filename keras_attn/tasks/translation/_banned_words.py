@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_attn._token_ids import END_ID, FIRST_BYTE_ID, FIRST_PIECE_ID
+from keras_attn._wording import counted
 from keras_attn.decoding import Automaton
 from keras_attn.text import Normalizer, SubwordTokenizer
 
@@ -86,7 +87,7 @@ def ban_words(
     byte_next, byte_banned, end_banned = _byte_automaton(patterns)
     if len(byte_next) * vocabulary_size > MAX_ENTRIES:
         raise ValueError(
-            f"`banned_words` must be fewer: an automaton of {len(words)} words has "
+            f"`banned_words` must be fewer: an automaton of {counted(len(words), 'word')} has "
             f"{len(byte_next):,} states, too many for {vocabulary_size:,} tokens."
         )
     written = [b""] * FIRST_BYTE_ID + [bytes([value]) for value in range(256)]

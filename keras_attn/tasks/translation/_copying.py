@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from keras_attn._warnings import warn_user
+from keras_attn._wording import counted
 from keras_attn.tasks.translation.answers import Translation
 
 # Stand-ins: names that are spelled alike in many languages, and numbers that are written in digits.
@@ -55,7 +56,7 @@ def check_copy(copy: bool | Sequence[str], n_best: int) -> tuple[str, ...] | Non
     if copy is False:
         return None
     if n_best > 1:
-        raise ValueError(f"`copy` gives one translation of a text. Received: n_best={n_best}.")
+        raise ValueError(f"`copy` gives one translation of a text. Received: `n_best={n_best}`.")
     names = () if copy is True else tuple(copy)
     if not all(map(str.strip, names)):
         raise ValueError(f"`copy` must not hold an empty string. Received: {copy!r}.")
@@ -152,7 +153,8 @@ def translate_copying(
     if missing:
         items = ", ".join(repr(item.text) for item in found[missing[0]])
         warn_user(
-            f"{len(missing)} of {len(texts)} text(s) are translated without copying, such as "
+            f"{len(missing)} of {counted(len(texts), 'text')} "
+            f"{'is' if len(missing) == 1 else 'are'} translated without copying, such as "
             f"text {missing[0] + 1}: the model copies no stand-in for {items} there."
         )
     return answers

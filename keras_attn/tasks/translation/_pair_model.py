@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_attn._token_ids import END_ID, FIRST_PIECE_ID, START_ID
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, prepare_batches
 from keras_attn.datasets.languages import guess_language
 from keras_attn.models import TranslationModel
@@ -121,7 +122,7 @@ class PairModel(ItemLossModel, Task):
         if len(source_texts) != len(target_texts):
             raise ValueError(
                 "There must be one target for each source. Received: "
-                f"{len(source_texts)} sources, {len(target_texts)} targets."
+                f"{counted(len(source_texts), 'source')}, {counted(len(target_texts), 'target')}."
             )
         rest = "not read, and not scored as a target"
         return self.paired(
@@ -258,7 +259,7 @@ def _check_pair(rest: tuple[Any, ...], sentence: str) -> tuple[Any, ...]:
         return rest
     raise ValueError(
         f"{sentence} (sources, targets) or (sources, targets, weights). Received: "
-        f"{len(rest) + 1} part(s)."
+        f"{counted(len(rest) + 1, 'part')}."
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_attn._token_ids import END_ID
 from keras_attn._validation import check_positive_integer
+from keras_attn._wording import counted
 from keras_attn.decoding import beam_search, sample
 from keras_attn.decoding._rules import check_filters, check_length_penalty
 from keras_attn.decoding.restrictions import check_restrictions
@@ -248,7 +249,7 @@ class SearchModel(PairModel):
         if len(prefixes) != len(texts):
             raise ValueError(
                 "There must be one prefix for all texts, or one for each. Received: "
-                f"{len(prefixes)} prefixes, {len(texts)} texts."
+                f"{counted(len(prefixes), 'prefix', 'prefixes')}, {counted(len(texts), 'text')}."
             )
         longest = self.max_length if max_length is None else max_length
         check_positive_integer("max_length", longest)
@@ -278,8 +279,8 @@ class SearchModel(PairModel):
             prefix_ids = sentence_ids(self.tokenizer, prefixes, normalizer=self.target_normalizer)
         if (longest_prefix := max(map(len, prefix_ids), default=0)) > longest:
             raise ValueError(
-                f"A translation of at most {longest} subwords cannot begin with a prefix of "
-                f"{longest_prefix}. Shorten `prefix`, or raise `max_length`."
+                f"A translation of at most {counted(longest, 'subword')} cannot begin with a "
+                f"prefix of {longest_prefix}. Shorten `prefix`, or raise `max_length`."
             )
         sources = self._ids(texts, "not translated")
         rows = [row for row, ids in enumerate(sources) if len(ids)]

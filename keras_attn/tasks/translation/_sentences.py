@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._warnings import warn_user
+from keras_attn._wording import counted
 from keras_attn.batching import pad_rows
 from keras_attn.text import Normalizer, SubwordTokenizer
 
@@ -37,9 +38,10 @@ def sentence_ids(
     long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
     if consequence and long:
         warn_user(
-            f"The first {max_length} subwords of a text are read. {len(long)} of {len(rows)} "
-            f"text(s) have more, such as text {long[0] + 1} with {len(rows[long[0]])}: the rest of "
-            f"it is {consequence}. Split long texts into sentences."
+            f"The first {max_length} subwords of a text are read. {len(long)} of "
+            f"{counted(len(rows), 'text')} {'has' if len(long) == 1 else 'have'} more, such as "
+            f"text {long[0] + 1} with {len(rows[long[0]])}: the rest of it is {consequence}. Split "
+            "long texts into sentences."
         )
     return [ids[:max_length] for ids in rows]
 

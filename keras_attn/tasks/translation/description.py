@@ -112,6 +112,9 @@ class TranslationDescription(TaskDescription):
     )
     table = PairTableReader()
 
+    def selection_title(self, recipe: Recipe) -> str:
+        return "accuracy of tokens"
+
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         return {
             **_card.scores(metrics),

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_attn import datasets
 from keras_attn._token_ids import FIRST_PIECE_ID
+from keras_attn._wording import counted
 from keras_attn.datasets.pairs import make_reference_split
 from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 
@@ -25,6 +26,7 @@ class PairTableReader:
     See `keras_attn.datasets.read_pairs`.
     """
 
+    input_column = ("source_column", "source")
     options = ("data_target", "source_column", "target_column", "target_language", *TABLE_OPTIONS)
 
     def read_options(self, source: Any) -> dict[str, Any]:
@@ -66,8 +68,9 @@ def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, lis
     if FIRST_PIECE_ID + num_subwords < size:
         new_size = values["model"]["vocabulary_size"] = FIRST_PIECE_ID + num_subwords
         notes.append(
-            f"The text supports about {num_subwords:,} subwords, besides {FIRST_PIECE_ID} bytes "
-            f"and special tokens; the recipe's vocabulary of {size:,} is lowered to {new_size:,}."
+            f"The text supports about {counted(num_subwords, 'subword')}, besides {FIRST_PIECE_ID} "
+            f"bytes and special tokens; the recipe's vocabulary of {size:,} is lowered to "
+            f"{new_size:,}."
         )
     max_length = values["subwords"]["max_length"]
     tokens = sum(1 + min(max(pair) // CHARACTERS_PER_TOKEN, max_length) for pair in lengths)
@@ -77,8 +80,8 @@ def fit_to_pairs(recipe: Recipe, train: datasets.PairSplit) -> tuple[Recipe, lis
     if batch_size < before:
         values["training"]["batch_size"] = batch_size
         notes.append(
-            f"For about {tokens:,} training tokens, batches of {before} make few steps; they are "
-            f"lowered to {batch_size}."
+            f"For about {counted(tokens, 'training token')}, batches of {before} make few steps; "
+            f"they are lowered to {batch_size}."
         )
     if values["subwords"]["fold_targets"]:
         values["subwords"]["fold_targets"] = False

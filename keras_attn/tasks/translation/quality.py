@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_attn._wording import counted
 from keras_attn.batching import EvaluationBatches
 from keras_attn.datasets import PairSplit
 from keras_attn.datasets.languages import base_language, guess_language
@@ -177,7 +178,7 @@ def check_references(split: PairSplit) -> None:
     if empty:
         raise ValueError(
             f"BLEU needs a reference for each source. Received: empty ones for {len(empty)} of "
-            f"{len(rows)} sources, the first in row {empty[0]}, of the source "
+            f"{counted(len(rows), 'source')}, the first in row {empty[0]}, of the source "
             f"{split.sources[empty[0]]!r}. Leave these pairs out."
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_attn import models
 from keras_attn._validation import check_positive_integer
+from keras_attn._wording import counted
 from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.models import TranslationModel
@@ -299,5 +300,5 @@ class Translator(SearchModel):
         if tokenizer.size > vocabulary_size:
             raise ValueError(
                 "The tokenizer must not have more ids than the network embeds. Received: a "
-                f"tokenizer of {tokenizer.size} ids, a network of {vocabulary_size}."
+                f"tokenizer of {counted(tokenizer.size, 'id')}, a network of {vocabulary_size}."
             )

@@ -57,7 +57,7 @@ def test_another_encoding_is_suggested_with_a_sample(write, text, encoding, sugg
     path = write(text.encode(encoding))
     with pytest.raises(ValueError, match="was likely written in another encoding") as error:
         datasets.read_texts(path)
-    assert f'encoding="{suggested}": ' in str(error.value)
+    assert f"`encoding='{suggested}'`: " in str(error.value)
     assert sample in str(error.value)
     table = datasets.read_texts(path, encoding=suggested)
     assert sample in table.texts[0]
@@ -66,7 +66,7 @@ def test_another_encoding_is_suggested_with_a_sample(write, text, encoding, sugg
 
 def test_a_header_in_another_encoding_suggests_it_too(write):
     content = "评论\t标签\n很好\t好\n不好\t差\n".encode("gb18030")
-    with pytest.raises(ValueError, match=r'header of .*encoding="gb18030": .*评论'):
+    with pytest.raises(ValueError, match=r"header of .*encoding=.gb18030.`: .*评论"):
         datasets.read_texts(write(content), text_column="评论", label_column="标签")
 
 
@@ -89,5 +89,5 @@ def test_parallel_files_may_differ_in_their_marks(write):
     )
     assert table.pairs == [("Hi.", "嗨。"), ("Run.", "跑。")]
     assert "Decoded from utf-16 and utf-8." in str(table.account)
-    with pytest.raises(ValueError, match=r'encoding="gb18030": .*嗨'):
+    with pytest.raises(ValueError, match=r"encoding=.gb18030.`: .*嗨"):
         datasets.read_pairs(write(b"a\nb\n", "m.en"), write("嗨。\n跑。\n".encode("gbk"), "m.zh"))

@@ -226,5 +226,5 @@ def test_a_fraction_beside_a_folder_of_the_split_is_refused(tmp_path):
         many(tmp_path / part, ("cat", "dog"), 6, start=50 if part == "test" else 0)
     table = read(tmp_path)
     assert set(datasets.split_images(table)) >= {"train", "validation", "test"}
-    with pytest.raises(ValueError, match=r"has a folder for test\. Received both, test=0\.2"):
+    with pytest.raises(ValueError, match=r"has a folder for test\. Received both, `test=0\.2`"):
         datasets.split_images(table, test=0.2)

@@ -63,7 +63,7 @@ def test_a_file_quoted_throughout_is_read_as_quoted(write, quoting):
     table = datasets.read_texts(write(as_csv([("text", "label"), *rows], quoting)))
     assert pairs(table) == [(text, str(label)) for text, label in rows if text]
     assert "separated by tabs, with quoting" in notes(table)
-    assert "1 quoted rows span several lines (lines 4). " in notes(table)
+    assert "1 quoted row spans several lines (line 4). " in notes(table)
 
 
 def test_a_file_that_quotes_a_part_of_its_fields_says_so_and_is_read_on_request(write):
@@ -72,7 +72,7 @@ def test_a_file_that_quotes_a_part_of_its_fields_says_so_and_is_read_on_request(
     table = datasets.read_texts(path)
     assert ('"He said ""no""."', "y") in pairs(table)
     assert "rows look quoted as in CSV (lines 2, 3, 4). If a program" in notes(table)
-    assert "quoting=True (--quoting)" in notes(table)
+    assert "`quoting=True`" in notes(table)
     assert pairs(datasets.read_texts(path, quoting=True)) == rows
 
 
@@ -91,12 +91,14 @@ def test_an_even_number_of_quotes_in_csv_is_noted(write):
     path = write('text,label\n"one,a\ntwo,b\nthree,a\nfour",b\nfive,a\n', "mine.csv")
     table = datasets.read_texts(path)
     assert table.account.rows == 2
-    assert "span several lines (lines 2). If each line is a row of its own" in notes(table)
+    assert "spans several lines (line 2). If each line is a row of its own" in notes(table)
 
 
 def test_a_field_of_more_than_16_million_characters_names_the_quote(write):
     path = write('text,label\n"' + "x" * (16 * 2**20 + 1) + ",a\n", "mine.csv")
-    with pytest.raises(ValueError, match=r"line 2 has a field of more than 16,777,216.*--no-quot"):
+    with pytest.raises(
+        ValueError, match=r"line 2 has a field of more than 16,777,216.*quoting=False"
+    ):
         datasets.read_texts(path)
 
 
@@ -155,7 +157,7 @@ def test_numbers_also_select_columns_of_a_table_with_a_header(write):
     assert datasets.read_texts(path, text_column="text", label_column=1).labels == ("1", "0", "1")
     headed = datasets.read_texts(path, text_column=2, label_column=1)
     assert headed.labels == ("label", "1", "0", "1")
-    assert "Line 1 alone has the label 'label'. If it is a header, pass header=True" in notes(
+    assert "Line 1 alone has the label 'label'. If it is a header, pass `header=True`" in notes(
         headed
     )
 

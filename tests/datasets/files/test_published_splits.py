@@ -95,8 +95,8 @@ def test_a_test_file_of_one_label_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"validation": 0.1, "validation_data": texts_of(5)}, "validation=0.1. Leave one out"),
-        ({"test": 0, "test_data": texts_of(5)}, "test=0. Leave one out"),
+        ({"validation": 0.1, "validation_data": texts_of(5)}, "`validation=0.1`. Leave one out"),
+        ({"test": 0, "test_data": texts_of(5)}, "`test=0`. Leave one out"),
         ({"validation": 0}, "fractions above 0"),
         ({"test": -0.1}, "fractions above 0"),
         ({"test": float("nan")}, "fractions above 0"),

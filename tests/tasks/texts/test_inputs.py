@@ -137,5 +137,5 @@ def test_a_text_that_is_cut_is_noted_by_its_number():
     model = make(preprocessing={"max_length": 7})
     model.adapt(TEXTS, LABELS)
     model.classify(["fine " * 7, "fine"])  # as long as may be
-    with pytest.warns(UserWarning, match=r"^7 words.*1 text\(s\).*number 2 with 9"):
+    with pytest.warns(UserWarning, match=r"^7 words.*1 text has.*number 2 with 9"):
         model.classify(["fine " * 7, "fine " * 9])

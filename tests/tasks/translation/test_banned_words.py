@@ -84,5 +84,5 @@ def test_impossible_words_are_refused():
         check_banned_words(["a", " "])
     assert check_banned_words(["b", "a", "b"]) == ("b", "a")
     tokenizer = SubwordTokenizer(["▁a"])
-    with pytest.raises(ValueError, match="`banned_words` must be fewer: an automaton of 1 words"):
+    with pytest.raises(ValueError, match="`banned_words` must be fewer: an automaton of 1 word "):
         ban_words(["abcdefghi" * 20], tokenizer, 2**19)

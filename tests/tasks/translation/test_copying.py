@@ -103,7 +103,7 @@ def test_the_second_row_of_stand_ins_is_tried_and_failures_are_told():
     (answer,) = copied(model, "see {x}")
     assert answer.text == "{x} SEE"
     assert model.calls == [1, TRIALS, TRIALS]
-    with pytest.warns(UserWarning, match=r"1 of 2 text\(s\) .* text 2: .* stand-in for '\{x\}'"):
+    with pytest.warns(UserWarning, match=r"1 of 2 texts .* text 2: .* stand-in for '\{x\}'"):
         answers = copied(Model(set()), "see", "see {x}")
     assert [answer.text for answer in answers] == ["SEE", "?X? SEE"]
 

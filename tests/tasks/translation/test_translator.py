@@ -83,9 +83,9 @@ def test_a_prefix_begins_the_translation(fitted):
     assert found[1].text == TARGETS[1]
     with pytest.raises(TypeError, match="string"):
         fitted.translate(SOURCES[:2], prefix=[None, ""])
-    with pytest.raises(ValueError, match="1 prefixes, 2 texts"):
+    with pytest.raises(ValueError, match="1 prefix, 2 texts"):
         fitted.translate(SOURCES[:2], prefix=["le"])
-    with pytest.raises(ValueError, match=r"at most 1 subwords cannot begin with a prefix of"):
+    with pytest.raises(ValueError, match=r"at most 1 subword cannot begin with a prefix of"):
         fitted.translate(SOURCES[0], prefix="le chien mange", max_length=1)
     with pytest.raises(ValueError, match=rf"at most {fitted.max_length} subwords cannot begin"):
         fitted.translate(SOURCES[0], prefix="le chien mange " * fitted.max_length)
@@ -140,7 +140,7 @@ def test_a_long_text_is_cut_with_a_warning():
     model = _new()
     model.max_length = 6
     model.network.embedding.embeddings.assign(0 * model.network.embedding.embeddings)  # ends soon
-    with pytest.warns(UserWarning, match=r"The first 6 subwords .* 1 of 2 text\(s\) .* text 2"):
+    with pytest.warns(UserWarning, match=r"The first 6 subwords .* 1 of 2 texts .* text 2"):
         found = model.translate(["a dog", "dog " * 2000])
     assert len(found) == 2
     cut = model.tokenizer.detokenize(model.tokenizer(["dog " * 2000])[:, :6]).numpy()[0]
@@ -206,7 +206,7 @@ def test_explanations_hold_every_attention(fitted):
 def test_pairs_of_unequal_number_are_refused(fitted):
     with pytest.raises(ValueError, match="5 sources, 2 targets"):
         fitted.fit(SOURCES, TARGETS[:2])
-    with pytest.raises(ValueError, match="1 sources, 0 targets"):
+    with pytest.raises(ValueError, match="1 source, 0 targets"):
         fitted.score(["a"], [])
 
 
