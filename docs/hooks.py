@@ -1,4 +1,4 @@
-"""Pages of the site that are generated when it is built: the API reference, and root documents.
+"""Pages of the site that are generated when it is built: API reference, notebooks, root documents.
 
 MkDocs calls `on_files` and `on_config`, see https://www.mkdocs.org/user-guide/configuration/#hooks.
 """
@@ -6,6 +6,7 @@ MkDocs calls `on_files` and `on_config`, see https://www.mkdocs.org/user-guide/c
 import importlib
 import inspect
 import pathlib
+import posixpath
 import re
 from typing import Any
 
@@ -57,14 +58,51 @@ Published models of the same size, trained from scratch without other data: CCT 
 ([arXiv:2404.00498](https://arxiv.org/abs/2404.00498)). Entries with 6 test-time views. Drawn by
 `python docs/plots.py`.
 """
+# Outputs of a cell are in a division of their own. Their images are described by the cell's `alt`,
+# and link to themselves: on a narrow screen they are reduced.
+NOTEBOOK_TEMPLATE = """
+{%- extends "markdown/index.md.j2" -%}
+{% block outputs %}
+
+<div class="notebook-output" markdown>
+{{ super() }}
+</div>
+
+{% endblock outputs %}
+{% block stream %}
+
+````{ .text .no-copy }
+{{ output.text.rstrip() | strip_ansi }}
+````
+
+{% endblock stream %}
+{% block data_text scoped %}
+
+````{ .text .no-copy }
+{{ output.data["text/plain"].rstrip() | strip_ansi }}
+````
+
+{% endblock data_text %}
+{% block data_png %}
+
+{%- set name = output.metadata.filenames["image/png"] | path2url %}
+
+[![{{ cell.metadata.alt }}]({{ name }})]({{ name }})
+
+{% endblock data_png %}
+"""
 DOCUMENTS = {"changes.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 
 
 def on_config(config: Any) -> Any:
-    """List the pages of the reference, and the cards of the zoo, in the navigation."""
+    """List the pages of the reference, the cards of the zoo and the notebooks in the navigation."""
     reference = [{title: f"api/{name or 'keras_attn'}.md"} for name, title in PACKAGES.items()]
     cards = [f"zoo/{card.parent.name}.md" for card in _cards()]
-    generated = {"API": reference, "Zoo": ["zoo.md", *cards]}
+    notebooks = [
+        {path.stem.partition("_")[2].capitalize(): f"notebooks/{path.stem}.md"}
+        for path in _notebooks()
+    ]
+    generated = {"API": reference, "Zoo": ["zoo.md", *cards], "Notebooks": notebooks}
     config["nav"] = [
         {title: generated.get(title, pages) for title, pages in item.items()}
         for item in config["nav"]
@@ -81,6 +119,12 @@ def on_files(files: Files, config: Any) -> Files:
     for card in _cards():
         page = f"zoo/{card.parent.name}.md"
         files.append(File.generated(config, page, content=_card(card)))
+    for path in _notebooks():
+        page, images = _notebook(path)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=page))
+        files.append(File.generated(config, f"notebooks/{path.name}", content=path.read_bytes()))
+        for name, image in images.items():
+            files.append(File.generated(config, f"notebooks/{name}", content=image))
     for page, document in DOCUMENTS.items():
         text = (ROOT / document).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=_relinked(text)))
@@ -88,7 +132,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Name files of the repository, which are not in the site, without a link."""
+    """Link to the pages of notebooks. Name other files of the repository without a link."""
+    notebooks = posixpath.relpath("notebooks", posixpath.dirname(page.file.src_uri) or ".")
+    pattern = r"\]\((?:\.\./)*notebooks/(\w+)\.ipynb"
+    markdown = re.sub(pattern, rf"]({notebooks}/\1.md", markdown)
     folders = "|".join(map(re.escape, REPOSITORY_FOLDERS))
     link = rf"\[([^]]*)\]\((?:\.\./)*(?:{folders})/(?!\w+\.md)[^)]*\)"
     return re.sub(link, r"\1", markdown)
@@ -140,6 +187,26 @@ def _card(path: pathlib.Path) -> str:
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"\]\(\.\./(\w+)/(?:README\.md)?\)", r"](\1.md)", text)
     return re.sub(r"\]\((?:\.\./)+docs/pages/", "](../", text)
+
+
+def _notebooks() -> list[pathlib.Path]:
+    return sorted(ROOT.glob("notebooks/*.ipynb"))
+
+
+def _notebook(path: pathlib.Path) -> tuple[str, dict[str, bytes]]:
+    """Return the Markdown of a notebook with links to pages of the site, and its images by name."""
+    import nbformat
+    from nbconvert import MarkdownExporter
+
+    exporter = MarkdownExporter(raw_template=NOTEBOOK_TEMPLATE)
+    notebook = nbformat.read(path, as_version=4)
+    text, resources = exporter.from_notebook_node(notebook, {"unique_key": path.stem})
+    text = text.replace("](../docs/pages/", "](../")
+    text = re.sub(r"\]\(\.\./zoo/(\w+)/README\.md\)", r"](../zoo/\1.md)", text)
+    text = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", text)
+    title, _, rest = text.strip().partition("\n")
+    download = f"[Download this notebook]({path.name})"
+    return f"{title}\n\n{download}\n{rest}", resources["outputs"]
 
 
 def _path(value: Any) -> str:

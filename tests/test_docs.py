@@ -99,6 +99,13 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
             r'<(?:script|img|link)[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
         )
         assert loaded == [], page
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        text = (tmp_path / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        images = re.findall(r'<img alt="[^"]+" src="([^"]+\.png)"', text)
+        assert len(images) == notebook.read_text(encoding="utf-8").count('"image/png": ')
+        for image in (*images, notebook.name):
+            assert (tmp_path / "notebooks" / image).stat().st_size > 1_000
+        assert not re.search(r'href="[^"]*\.ipynb"', text.replace(f'href="{notebook.name}"', ""))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ variables, and the signature. Tasks import it.
 
 import contextlib
 import errno
+import logging
 import os
 import pathlib
 import tempfile
@@ -59,7 +60,8 @@ def write_saved_model(
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
                 unfinished = pathlib.Path(folder, "model")
                 signatures = {"serving_default": concrete, "serve": concrete}
-                tf.saved_model.save(module, str(unfinished), signatures=signatures)
+                with _disable_information(tf.get_logger()):
+                    tf.saved_model.save(module, str(unfinished), signatures=signatures)
                 if path.exists():
                     path.rmdir()
                 unfinished.rename(path)
@@ -100,6 +102,20 @@ def _disable_cudnn(owner: keras.layers.Layer) -> Iterator[None]:
     finally:
         for layer, use_cudnn in zip(layers, saved, strict=True):
             layer.use_cudnn = use_cudnn
+
+
+@contextlib.contextmanager
+def _disable_information(logger: logging.Logger) -> Iterator[None]:
+    """Disable messages below warnings.
+
+    In notebooks TensorFlow logs the folder that it writes, which is temporary here.
+    """
+    saved = logger.level
+    try:
+        logger.setLevel(max(saved, logging.WARNING))
+        yield
+    finally:
+        logger.setLevel(saved)
 
 
 def import_tensorflow() -> Any:

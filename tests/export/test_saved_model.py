@@ -1,5 +1,6 @@
 """SavedModels, as their users meet them."""
 
+import logging
 import pathlib
 import subprocess
 import sys
@@ -72,6 +73,15 @@ def test_an_empty_folder_is_used_and_parents_are_made(classifier, tmp_path):
     classifier.export(tmp_path / "empty")
     assert (tmp_path / "empty" / "saved_model.pb").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]
+
+
+def test_an_export_does_not_log_its_temporary_folder(classifier, tmp_path, caplog):
+    import tensorflow as tf
+
+    with caplog.at_level("INFO", "tensorflow"):  # as in a notebook
+        classifier.export(tmp_path / "model")
+        assert tf.get_logger().level == logging.INFO
+    assert caplog.records == []
 
 
 def test_an_export_that_fails_leaves_nothing(classifier, tmp_path, monkeypatch):

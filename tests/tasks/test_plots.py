@@ -1,15 +1,24 @@
-"""Pictures of a translation's attention."""
+"""Plots of attention and of explanations."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from keras_attn.tasks import plot_alignment
+from keras_attn.tasks import AttentionMap, ImageExplanation, plot_alignment, plot_attention
+from keras_attn.tasks.classification import Classification
+from keras_attn.tasks.texts.answers import TextClassification
+from keras_attn.tasks.texts.explanation import TextExplanation
+from keras_attn.tasks.texts.plots import MAX_WORDS
 from keras_attn.tasks.translation.answers import Alignment
 
 SOURCE = ("▁a", "▁dog", "s", "<end>")
 TARGET = ("▁des", "▁", "$$", "<0xC3>", "<end>")
+TITLES = {
+    "cross": "Cross-attention",
+    "encoder": "Encoder self-attention",
+    "decoder": "Decoder self-attention",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +60,14 @@ def test_a_slice_or_the_mean_is_drawn(alignment, stage, layer, head):
     np.testing.assert_allclose(drawn(figure), expected, rtol=1e-5, atol=1e-7)
     assert figure.axes[0].images[0].get_clim() == pytest.approx((0.0, expected.max()))
     title = figure.get_suptitle()
-    assert title.startswith(f"{stage}: ")
+    assert title.startswith(f"{TITLES[stage]}\n")
     assert ("mean of 3 layers" if layer is None else f"layer {layer}") in title
     assert ("mean of 2 heads" if head is None else "head 1") in title
 
 
 def test_rows_are_of_the_translation_and_columns_of_the_source(alignment):
     axis = plot_alignment(alignment).axes[0]
-    assert (axis.get_ylabel(), axis.get_xlabel()) == ("translation", "source")
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("translation (query)", "source (key)")
     rows, columns = labels(plot_alignment(alignment))
     assert rows == ["·des", "·", "$$", "<0xC3>", "<end>"]
     assert columns == ["·a", "·dog", "s", "<end>"]
@@ -66,15 +75,85 @@ def test_rows_are_of_the_translation_and_columns_of_the_source(alignment):
     assert labels(plot_alignment(alignment, "decoder")) == [rows, ["<start>", *rows[:-1]]]
 
 
-def test_it_is_drawn_dollars_and_all_with_nothing_cut_off(alignment, tmp_path):
-    figure = plot_alignment(alignment)
-    figure.savefig(tmp_path / "plot.png")  # warnings of the layout would be errors
+def check_layout(figure):
+    """Check that nothing is cut off, and that titles of neighbours do not meet."""
+    figure.draw_without_rendering()  # warnings of the layout would be errors
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, box
+    titles = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(titles))
+
+
+@pytest.mark.parametrize("stage", TITLES)
+def test_alignments_are_drawn_dollars_and_all_with_nothing_cut_off(alignment, stage, tmp_path):
+    figure = plot_alignment(alignment, stage)
+    figure.savefig(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5_000
-    width, height = figure.canvas.get_width_height()
-    axis = figure.axes[0]
-    for text in (*axis.get_xticklabels(), *axis.get_yticklabels(), figure._suptitle):
-        box = text.get_window_extent()
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+    check_layout(figure)
+
+
+@pytest.mark.parametrize("queries", [[(0, 0)], [(2, 3), (0, 1), (4, 6)]])
+def test_attention_over_images_is_drawn_with_nothing_cut_off(queries):
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(35), (1, 2, 5, 7)).astype("float32").reshape(1, 2, 5, 7, 5, 7)
+    image = rng.integers(0, 256, (20, 28, 3), "uint8")
+    figure = plot_attention(image, AttentionMap("attention", weights), queries)
+    check_layout(figure)
+    panels, bars = np.split(np.array(figure.axes), [1 + len(queries)])
+    for axis, bar, query in zip(panels[1:], bars, queries, strict=True):
+        (_, heat) = axis.images
+        expected = weights[0, :, *query].mean(axis=0)
+        np.testing.assert_allclose(heat.get_array(), expected, rtol=1e-5)
+        assert bar.get_ylim() == pytest.approx((0.0, expected.max()))
+        assert np.unravel_index(heat.get_alpha().argmax(), (5, 7)) == np.unravel_index(
+            expected.argmax(), (5, 7)
+        )
+
+
+@pytest.mark.parametrize("label", ["cat", "$a_b$ " * 9])
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_explanations_of_images_are_drawn_with_nothing_cut_off(label, layers):
+    rng = np.random.default_rng(0)
+    occlusion = np.array([[3.0, -1.0], [0.0, 0.5]])
+    attention = {f"block_{n}": rng.dirichlet(np.ones(64)).reshape(8, 8) for n in range(layers)}
+    image = rng.integers(0, 256, (32, 32, 3), "uint8")
+    answer = Classification(label, 0.7, {label: 0.7, "dog": 0.3})
+    figure = ImageExplanation(label, answer, image, occlusion, attention).plot()
+    check_layout(figure)
+    assert len(figure.axes) == 2 + layers + 1 + layers  # panels, then color bars
+    np.testing.assert_array_equal(figure.axes[1].images[1].get_array(), occlusion)
+    bars = figure.axes[2 + layers :]
+    assert bars[0].get_ylim() == (-3.0, 3.0)
+    assert [bar.get_ylabel() for bar in bars] == [
+        "decrease of log-odds if covered",
+        *["mean attention weight"] * layers,
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 12, 100])
+@pytest.mark.parametrize("attention", [True, False])
+def test_explanations_of_texts_are_drawn_with_nothing_cut_off(count, attention):
+    rng = np.random.default_rng(0)
+    effect = rng.normal(size=count)
+    tokens = tuple(f"${n}_word$" for n in range(count))
+    explanation = TextExplanation(
+        "positive",
+        TextClassification("positive", 0.7, {"negative": 0.3, "positive": 0.7}, count, count),
+        tokens,
+        attention=rng.dirichlet(np.ones(max(count, 1)))[:count] if attention else None,
+        gradient_times_input=rng.normal(size=count),
+        leave_one_out=effect,
+        known=(True,) * count,
+    )
+    figure = explanation.plot()
+    check_layout(figure)
+    assert len(figure.axes) == 2 + attention
+    words, _ = labels(figure)
+    strongest = np.sort(np.argsort(-np.abs(effect))[:MAX_WORDS])
+    assert words == [tokens[n] for n in strongest]
+    bars = [bar.get_width() for bar in figure.axes[0].patches]
+    np.testing.assert_allclose(bars, effect[strongest])
+    assert (f"{MAX_WORDS} of {count} words" in figure.get_suptitle()) == (count > MAX_WORDS)
 
 
 def test_labels_of_neighbours_do_not_meet_however_many_there_are():

@@ -17,9 +17,11 @@ from keras_attn._names import unknown
 from keras_attn._printable import printable
 from keras_attn.tasks._display import Displayed
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._report_tables import short_name
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
 from keras_attn.tasks.images.attention_maps import attention_layers, attention_maps
+from keras_attn.tasks.images.plots import overlay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,29 +65,31 @@ class ImageExplanation(Displayed):
         }
 
     def plot(self) -> Any:
-        """Return a matplotlib `Figure`: the image, the occlusion map and the attention maps.
+        """Return a matplotlib `Figure`: the image, then the occlusion and attention maps over it.
 
-        It needs matplotlib: `pip install 'keras-attn[plots]'`.
+        Cells with larger values are more opaque. It needs matplotlib:
+        `pip install 'keras-attn[plots]'`.
         """
         panels = 2 + len(self.attention)
-        figure = new_figure(3.2 * panels, 3.2)
+        figure = new_figure(3.6 * panels, 3.9)
         axes = figure.subplots(1, panels, squeeze=False)[0]
-        for axis in axes:
-            axis.set_axis_off()
-            axis.imshow(self.image)
         height, width = self.image.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        axes[0].set_title(f"{self.answer.label} ({self.answer.score:.2f})", parse_math=False)
-        largest = np.abs(self.occlusion).max() or 1.0
-        drawing = axes[1].imshow(
-            self.occlusion, extent=extent, cmap="RdBu", vmin=-largest, vmax=largest, alpha=0.7
-        )
-        axes[1].set_title(f"change of log-odds of {self.label!r}", parse_math=False)
-        figure.colorbar(drawing, ax=axes[1], shrink=0.8)
-        for axis, (name, weights) in zip(axes[2:], self.attention.items(), strict=True):
-            drawing = axis.imshow(weights, extent=extent, cmap="magma", vmin=0.0, alpha=0.65)
-            axis.set_title(f"attention received ({name})", parse_math=False)
-            figure.colorbar(drawing, ax=axis, shrink=0.8)
+        for axis in axes:
+            axis.set(xticks=[], yticks=[])
+            axis.imshow(self.image)
+        titles = [
+            f"Answer ({self.answer.score:.2f}):\n{short_name(self.answer.label)}",
+            f"Evidence for (purple), against (orange):\n{short_name(self.label)}",
+            *(f"Attention to each position\n(layer {name})" for name in self.attention),
+        ]
+        for axis, title in zip(axes, titles, strict=True):
+            axis.set_title(title, fontsize="medium", parse_math=False)
+        scale = overlay(axes[1], self.occlusion, extent, signed=True)
+        figure.colorbar(scale, ax=axes[1], label="decrease of log-odds if covered", shrink=0.8)
+        for axis, weights in zip(axes[2:], self.attention.values(), strict=True):
+            scale = overlay(axis, weights, extent)
+            figure.colorbar(scale, ax=axis, label="mean attention weight", shrink=0.8)
         return figure
 
     def to_html(self) -> str:

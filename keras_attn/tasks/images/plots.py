@@ -11,6 +11,8 @@ import numpy as np
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks.images.attention_maps import AttentionMap
 
+MIN_OPACITY, MAX_OPACITY = 0.15, 0.85  # of a heat map over an image, for 0 and the largest value
+
 
 def plot_attention(
     image: np.ndarray,
@@ -28,8 +30,10 @@ def plot_attention(
         index: Index of `image` in the batch of the attention map.
 
     Returns:
-        A matplotlib `Figure`: the image with the queries marked, then for each query the image
-        overlaid with its attention weights, with a color bar.
+        A matplotlib `Figure`. The first panel is the image with the queries outlined, and numbered
+        if there are several. Then there is a panel for each query: the image overlaid with the
+        query's attention weights, with a color bar. Larger weights are more opaque. The axes count
+        rows and columns of the feature map.
 
     Raises:
         ValueError: A query is outside the feature map.
@@ -41,22 +45,65 @@ def plot_attention(
                 f"A query must lie on the feature map of {height} rows and {width} columns. "
                 f"Received: {(row, column)}."
             )
-    figure = new_figure(3.0 * (len(queries) + 1), 2.6)
+    figure = new_figure(3.4 * (len(queries) + 1), 3.2)
     axes = figure.subplots(1, len(queries) + 1, squeeze=False)[0]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axis in axes:
-        axis.set_axis_off()
-    axes[0].imshow(image, extent=extent)
-    axes[0].set_title("query positions")
-    for number, (axis, (row, column)) in enumerate(zip(axes[1:], queries, strict=True), start=1):
-        axes[0].text(column, row, str(number), color="white", ha="center", va="center")
-        axes[0].texts[-1].set_bbox({"facecolor": "black", "alpha": 0.6, "pad": 1.5})
-        weights = attention.query(row, column, index)
         axis.imshow(image, extent=extent)
-        heat = axis.imshow(
-            weights, vmin=0.0, extent=extent, cmap="magma", alpha=0.65, interpolation="bilinear"
-        )
+        axis.set_xlabel("column")
+        axis.set_ylabel("row")
+        axis.locator_params(nbins=8, integer=True)
+    several = len(queries) > 1
+    axes[0].set_title("Query positions" if several else "Query position")
+    for number, (axis, (row, column)) in enumerate(zip(axes[1:], queries, strict=True), start=1):
+        _outline(axes[0], row, column)
+        if several:
+            label = axes[0].text(column, row, str(number), color="white", ha="center", va="center")
+            label.set_bbox({"facecolor": "black", "pad": 1.5})
+        heat = overlay(axis, attention.query(row, column, index), extent)
         figure.colorbar(heat, ax=axis, label="attention weight", shrink=0.8)
-        axis.plot(column, row, marker="+", color="white", markersize=12, markeredgewidth=2)
-        axis.set_title(f"attention of query {number}")
+        _outline(axis, row, column)
+        axis.set_title(f"Attention weights of query {number}" if several else "Attention weights")
     return figure
+
+
+def overlay(
+    axis: Any,
+    values: np.ndarray,
+    extent: tuple[float, float, float, float],
+    *,
+    signed: bool = False,
+) -> Any:
+    """Draw a heat map over the image of an axis, and return what a color bar needs.
+
+    Args:
+        axis: The matplotlib `Axes`.
+        values: Float array `(R, K)`. The values that are farther from 0 are more opaque.
+        extent: Left, right, bottom and top of the heat map, in the coordinates of the axis.
+        signed: Whether there are negative values: the colors are then purple for positive values,
+            and orange for negative ones.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    magnitudes = np.abs(values)
+    largest = magnitudes.max() or 1.0
+    scale = ScalarMappable(
+        Normalize(-largest if signed else 0.0, largest), "PuOr" if signed else "inferno"
+    )
+    axis.imshow(
+        values,
+        norm=scale.norm,
+        cmap=scale.cmap,
+        alpha=MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * magnitudes / largest,
+        extent=extent,
+        interpolation="nearest",
+    )
+    return scale  # the color bar of the image would be as transparent as its first cell
+
+
+def _outline(axis: Any, row: int, column: int) -> None:
+    """Outline a position of the feature map, in white on black, to be seen on every color."""
+    for color, width in (("black", 3.5), ("white", 1.5)):
+        x, y = column + 0.5 * np.array([-1, 1, 1, -1, -1]), row + 0.5 * np.array([-1, -1, 1, 1, -1])
+        axis.plot(x, y, color=color, linewidth=width, clip_on=False)

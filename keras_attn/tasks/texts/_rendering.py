@@ -42,10 +42,14 @@ def terminal(explanation: Explanation) -> "RenderableType":
             line.append(printable(token), _rgb(color)).append(" ")
         lines.append(line)
     legend = Text.assemble(
-        ("for", _rgb(FOR)), " and ", ("against", _rgb(AGAINST)), f" {explanation.label!r}"
+        "evidence ",
+        ("for", _rgb(FOR)),
+        " and ",
+        ("against", _rgb(AGAINST)),
+        f" {explanation.label!r}",
     )
     if explanation.attention is not None:
-        legend.append("; ").append("looked at", _rgb(ATTENTION))
+        legend.append("; ").append("attention", _rgb(ATTENTION))
     lines += [legend, Text(_coverage(explanation), style=_coverage_style(explanation))]
     lines.append(Text(_agreement(explanation), style="dim"))
     if explanation.tokens:
@@ -66,17 +70,21 @@ def html(explanation: Explanation) -> str:
                 f'border-radius:3px;padding:1px 2px">{markup.escape(token)}</span>'
             )
         rows.append(
-            '<tr><th style="text-align:left;vertical-align:top;white-space:nowrap;'
-            f'padding:4px 12px 4px 0">{title}</th>'
+            # Notebooks shade every other row.
+            '<tr style="background:inherit"><th style="text-align:left;vertical-align:top;'
+            f'white-space:nowrap;padding:4px 12px 4px 0">{title}</th>'
             f'<td style="text-align:left;line-height:1.7">{" ".join(spans)}</td></tr>'
         )
-    keys = [("for", FOR), ("against", AGAINST)]
+    keys = {"for": FOR, "against": AGAINST, "attention": ATTENTION}
+    colored = {
+        name: f'<span style="background:{_rgb(color)};border-radius:3px;padding:1px 4px">'
+        f"{name}</span>"
+        for name, color in keys.items()
+    }
+    label = markup.escape(repr(explanation.label))
+    legend = f"Evidence {colored['for']} and {colored['against']} {label}"
     if explanation.attention is not None:
-        keys.append(("looked at", ATTENTION))
-    legend = " ".join(
-        f'<span style="background:{_rgb(color)};border-radius:3px;padding:1px 4px">{name}</span>'
-        for name, color in keys
-    )
+        legend += f"; {colored['attention']}"
     # Set both text and background colors, because the theme of a notebook may be dark.
     return (
         '<div style="font-family:sans-serif;font-size:14px;color:#1f2328;background:#ffffff;'
@@ -84,8 +92,8 @@ def html(explanation: Explanation) -> str:
         f"<div><b>{markup.escape(_heading(explanation))}</b></div>\n"
         f'<table style="border-collapse:collapse;color:inherit;background:inherit">\n'
         + "\n".join(rows)
-        + f'\n</table>\n<div style="font-size:12px">{legend} '
-        f"{markup.escape(repr(explanation.label))}. {_html_coverage(explanation)} "
+        + f'\n</table>\n<div style="font-size:12px">{legend}. '
+        f"{_html_coverage(explanation)} "
         f"{markup.escape(_agreement(explanation))}</div>"
         "\n</div>"
     )

@@ -20,6 +20,7 @@ from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks._display import Displayed
 from keras_attn.tasks.texts import _rendering
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
+from keras_attn.tasks.texts.plots import plot_explanation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -101,6 +102,15 @@ class TextExplanation(Displayed):
             "leave_one_out": self.leave_one_out.tolist(),
             "agreement": self.agreement,
         }
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure`: for each word, a bar in a panel for each method.
+
+        Long texts are shown by the words with the largest effect on the log-odds, in the order of
+        the text. For scripts that matplotlib's default font lacks, such as Chinese, set
+        `matplotlib.rcParams["font.family"]`. It needs `pip install 'keras-attn[plots]'`.
+        """
+        return plot_explanation(self)
 
     def to_html(self) -> str:
         """Return an HTML snippet with a row for each method, which needs no style sheet."""

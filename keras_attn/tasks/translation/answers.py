@@ -143,7 +143,8 @@ class Alignment(Displayed):
             f'<th style="{cell}">{markup.escape(readable(token))}</th>'
             for token in self.source_tokens
         )
-        rows = [f"<tr><th></th>{head}</tr>"]
+        row_start = '<tr style="background:inherit">'  # notebooks shade every other row
+        rows = [f"{row_start}<th></th>{head}</tr>"]
         for token, row in zip(self.target_tokens, weights, strict=True):
             cells = "".join(
                 f'<td title="{value:.4f}" style="{cell};'
@@ -151,14 +152,15 @@ class Alignment(Displayed):
                 for value in row
             )
             name = markup.escape(readable(token))
-            rows.append(f'<tr><th style="text-align:right;{cell}">{name}</th>{cells}</tr>')
+            rows.append(f'{row_start}<th style="text-align:right;{cell}">{name}</th>{cells}</tr>')
         body = "\n".join(rows)
         # Set both text and background colors, because the theme of a notebook may be dark.
         return (
             '<div style="font-family:sans-serif;font-size:13px;color:#1f2328;background:#ffffff;'
             'padding:8px;overflow-x:auto"><div><b>Attention of each subword of the translation '
             "(rows) to the source (columns)</b></div>\n"
-            f'<table style="border-collapse:collapse;color:inherit">\n{body}\n</table></div>'
+            '<table style="border-collapse:collapse;color:inherit;background:inherit">\n'
+            f"{body}\n</table></div>"
         )
 
     def to_page(self) -> str:

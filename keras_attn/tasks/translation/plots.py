@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 SPACE = "\u00b7"  # a middle dot for the space before a word
 
 CELL, LETTER = 0.26, 0.08  # inches of a subword's row or column, and of a letter of its label
-AXES = {  # labels of the rows and columns of each stage
-    "cross": ("translation", "source"),
-    "encoder": ("source", "source"),
-    "decoder": ("translation", "translation so far"),
+TITLE_LETTER = 0.1  # inches of a letter of the title
+STAGES = {  # title of each stage, and labels of its rows and columns
+    "cross": ("Cross-attention", "translation (query)", "source (key)"),
+    "encoder": ("Encoder self-attention", "source (query)", "source (key)"),
+    "decoder": ("Decoder self-attention", "next subword (query)", "previous subwords (key)"),
 }
 
 
@@ -31,9 +32,11 @@ def plot_alignment(
 ) -> Any:
     """Plot the attention weights between subwords, with a row for each query.
 
-    Spaces are drawn as middle dots. The color scale ranges from 0 to the largest weight in the
-    plot. Each row of `"cross"` and `"decoder"` shows the attention of the decoder at the step that
-    predicts the subword of that row, see `keras_attn.tasks.translation.answers.Alignment`.
+    Spaces are drawn as middle dots. For scripts that matplotlib's default font lacks, such as
+    Chinese, set `matplotlib.rcParams["font.family"]`. The color scale ranges from 0 to the largest weight in the
+    plot. Rows are queries, columns are keys. Each row of `"cross"` and `"decoder"` shows the
+    attention of the decoder at the step that predicts the subword of that row, see
+    `keras_attn.tasks.translation.answers.Alignment`.
 
     Args:
         alignment: The alignment of a translation, see `Translator.explain`.
@@ -65,9 +68,12 @@ def plot_alignment(
     weights, layer_title = _select(weights, "layer", layer)
     weights, head_title = _select(weights, "head", head)
     rows, columns = ([readable(token) for token in side] for side in (rows, columns))
+    stage_title, row_title, column_title = STAGES[stage]
+    title = f"{stage_title}\n{layer_title}, {head_title}"
     width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the color bar
-    height = CELL * len(rows) + LETTER * max(map(len, columns)) + 0.9  # with the title
-    figure = new_figure(max(width, 4.0), max(height, 2.5))
+    height = CELL * len(rows) + LETTER * max(map(len, columns)) + 1.2  # with the title
+    title_width = TITLE_LETTER * max(map(len, title.splitlines()))
+    figure = new_figure(max(width, title_width, 4.0), max(height, 2.8))
     axis = figure.subplots()
     image = axis.imshow(weights, vmin=0.0, cmap="viridis", interpolation="nearest")
     # Tokens may contain dollar signs, which must not start a formula.
@@ -75,9 +81,9 @@ def plot_alignment(
     axis.set_yticks(range(len(rows)), rows, parse_math=False)
     axis.xaxis.set_label_position("top")
     axis.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-    axis.set_ylabel(AXES[stage][0])
-    axis.set_xlabel(AXES[stage][1])
-    figure.suptitle(f"{stage}: {layer_title}, {head_title}", fontsize="medium")
+    axis.set_ylabel(row_title, labelpad=8)
+    axis.set_xlabel(column_title, labelpad=8)
+    figure.suptitle(title, fontsize="medium")
     figure.colorbar(image, ax=axis, label="attention weight")
     return figure
 

@@ -98,7 +98,11 @@ def test_plots_show_the_image_and_each_query(found, shapes, tmp_path):
     figure = plot_attention(shapes["test"].images[1], found, [(0, 0), (3, 4)], index=1)
     titles = [axis.get_title() for axis in figure.axes]
     bars = [axis.get_ylabel() for axis in figure.axes if not axis.get_title()]
-    assert titles[:3] == ["query positions", "attention of query 1", "attention of query 2"]
+    assert titles[:3] == [
+        "Query positions",
+        "Attention weights of query 1",
+        "Attention weights of query 2",
+    ]
     assert bars == ["attention weight"] * 2
     figure.savefig(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000

@@ -92,7 +92,7 @@ def test_explanations_are_shown_in_every_form(model):
     lines = [line for line in capture.get().splitlines() if line.strip()]
     assert len(lines) == 2 + len(explanation.target_tokens)
     html = explanation.to_html()
-    assert html.count("<tr>") == 1 + len(explanation.target_tokens)
+    assert html.count("<tr ") == 1 + len(explanation.target_tokens)
     assert "<b> chien" not in html
     assert html in explanation.to_page()
     assert explanation._repr_html_() == html
