@@ -20,7 +20,7 @@ ROW = 0.24  # inches of a word's row
 
 def plot_explanation(explanation: "TextExplanation") -> Any:
     """Plot the values of each word, see `TextExplanation.plot`."""
-    panels = [
+    panels: list[tuple[str, str, Any, bool]] = [
         ("Leave one out", "decrease of log-odds", explanation.leave_one_out, True),
         ("Gradient times input", "gradient times input", explanation.gradient_times_input, True),
         ("Attention", "attention weight", explanation.attention, False),
