@@ -34,8 +34,8 @@ def plot_alignment(
 
     Spaces are drawn as middle dots. For scripts that matplotlib's default font lacks, such as
     Chinese, set `matplotlib.rcParams["font.family"]`. The color scale ranges from 0 to the largest
-    weight in the plot. Rows are queries, columns are keys. Each row of `"cross"` and `"decoder"` shows the
-    attention of the decoder at the step that predicts the subword of that row, see
+    weight in the plot. Rows are queries, columns are keys. Each row of `"cross"` and `"decoder"`
+    shows the attention of the decoder at the step that predicts the subword of that row, see
     `keras_attn.tasks.translation.answers.Alignment`.
 
     Args:
