@@ -91,7 +91,9 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     examples = len(train)
     if recipe.architecture == "ngram_attention":
         rate = LEARNING_RATE
-        if train.labels.ndim == 2:
+        if recipe.initial_entry is not None:
+            pass  # the gain is part of the trained backbone
+        elif train.labels.ndim == 2:
             rate = LEARNING_RATE_OF_SEVERAL_LABELS
             values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_SEVERAL_LABELS
         elif len(np.unique(train.labels)) > 2:

@@ -81,5 +81,8 @@ def test_a_recipe_for_many_classes_has_slow_embeddings():
     fitted, _ = training.fit_recipe(recipe, {"train": TextSplit(texts, labels)})
     assert fitted.text.initial_ratios == "pmi"
     assert fitted.model["embedding_gain"] == 1.0
+    tuned = recipe.model_copy(update={"initial_entry": "imdb_ngram_attention"})
+    tuned, _ = training.fit_recipe(tuned, {"train": TextSplit(texts, labels)})
+    assert tuned.model["embedding_gain"] == 100.0  # that of the backbone
     two, _ = training.fit_recipe(recipe, {"train": TextSplit(texts, labels % 2)})
     assert two.model["embedding_gain"] == recipe.model["embedding_gain"] == 100.0
