@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 
 import nbformat
-from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -45,6 +44,8 @@ def run(notebook: NotebookNode) -> NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: A cell raises an error.
     """
+    from nbclient import NotebookClient  # with the extra `notebooks`
+
     executed = copy.deepcopy(notebook)
     client = NotebookClient(
         executed,

@@ -104,7 +104,7 @@ def test_every_pair_is_read_once_however_long_some_are(batch_tokens):
         assert sorted(row[0] for rows in read for row in rows.tolist()) == list(range(3, 13))
 
 
-def test_a_batch_of_fewer_tokens_than_a_pair_is_told_of():
+def test_batches_with_fewer_tokens_than_a_pair_issue_a_warning():
     with pytest.warns(UserWarning, match="in tokens, not in pairs"):
         batches = PairBatches(_pairs(20), 2, seed=0, epochs=1)
     assert batches.steps == 20
@@ -129,7 +129,7 @@ def test_fit_takes_batches_of_every_length():
         np.testing.assert_array_equal(outputs.numpy(), batches[index][1])
 
 
-def test_copies_stand_beside_each_other():
+def test_copies_are_adjacent():
     pairs = _pairs(50)
     single = PairBatches(pairs, 200, seed=0, epochs=1)
     double = PairBatches(pairs, 200, seed=0, epochs=1, copies=2)

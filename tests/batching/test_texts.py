@@ -154,7 +154,7 @@ def test_on_tensorflow_they_are_datasets_of_the_same_batches(texts):
                     np.testing.assert_array_equal(a, b)
 
 
-def test_fit_takes_them_whatever_their_lengths(texts):
+def test_fit_takes_texts_of_any_length(texts):
     ids = keras.Input((None, 2), dtype="int32")
     x = keras.layers.Lambda(lambda ids: keras.ops.mean(keras.ops.cast(ids, "float32"), axis=1))(ids)
     model = keras.Model(ids, keras.layers.Dense(5, kernel_initializer="zeros")(x))

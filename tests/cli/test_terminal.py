@@ -259,7 +259,7 @@ Bus error
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["framework.stop()", "os.abort()", "os._exit(0)"])
-def test_the_log_of_tensorflow_is_dropped_and_errors_are_kept(end):
+def test_the_tensorflow_log_is_hidden_and_errors_are_shown(end):
     """Also those before a crash."""
     script = (
         "import os, sys\nfrom keras_attn.cli import framework\n"

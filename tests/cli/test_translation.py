@@ -496,7 +496,7 @@ def test_entries_are_listed_with_their_figure(run, catalogue):
     assert IMAGES not in printed
 
 
-def test_each_figure_is_told_by_its_name():
+def test_figures_are_named():
     figures = {"bleu": 1.0, "chrf": 2.0, "bleu_lowercased_tokens": 3.0, "token_language": "fr"}
     told = describe_task("translation").summary(figures)
     assert told == "1.00 BLEU, 2.00 chrF, 3.00 BLEU of lower-cased tokens (fr)"

@@ -98,7 +98,7 @@ def test_held_out_rows_are_distinct_sources_with_all_their_translations(pairs_di
             assert len(known) == (2 if source.endswith(".") else 1)
 
 
-def test_a_source_stays_in_its_split_whatever_else_is_in_the_file():
+def test_the_split_of_a_source_does_not_depend_on_other_rows():
     fewer = split_by_source(reversed(PAIRS[::2]))
     whole = split_by_source(PAIRS)
     for name, pairs in fewer.items():

@@ -56,7 +56,7 @@ def test_every_architecture_is_attacked():
 
 
 @pytest.mark.slow
-def test_a_saved_model_answers_or_refuses_whatever_it_gets(kind, hostile, tmp_path):
+def test_a_saved_model_answers_or_refuses_every_input(kind, hostile, tmp_path):
     import tensorflow as tf
 
     small_model(kind).export(tmp_path / "model")

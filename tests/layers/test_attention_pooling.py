@@ -234,7 +234,7 @@ def test_additive_scores_of_several_heads_under_projections():
 
 @pytest.mark.parametrize("project_values", [True, False])
 @every_score
-def test_padding_changes_nothing_whatever_the_score(score, project_values):
+def test_padding_changes_nothing_for_every_score(score, project_values):
     layer = make(score=score, **({} if project_values else UNPROJECTED))
     changed = np.where(PADDING_MASK[..., None], SEQUENCE, 50.0).astype("float32")
     masked = oracles.numpy(layer(SEQUENCE, padding_mask=PADDING_MASK))

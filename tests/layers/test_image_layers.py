@@ -130,7 +130,7 @@ def test_conv_block_is_its_parts():
 
 @pytest.mark.parametrize("downsample", [None, "max", "average", "stride"])
 @pytest.mark.parametrize("filters", [4, 9])
-def test_residual_block_fits_whatever_changes(downsample, filters):
+def test_residual_blocks_project_when_the_shape_changes(downsample, filters):
     x = RANDOM.normal(size=(2, 8, 6, 4)).astype("float32")
     block = ResidualBlock(filters, downsample=downsample)
     sides = (8, 6) if downsample is None else (4, 3)

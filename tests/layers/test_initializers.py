@@ -39,7 +39,7 @@ def test_kernels_of_another_rank_are_refused():
         Dirac()((3, 4))
 
 
-def test_it_is_kept_in_a_layers_config():
+def test_it_is_saved_in_a_layers_config():
     block = ConvBlock(4, kernel_initializer=Dirac(), scale=False)
     again = ConvBlock.from_config(block.get_config())
     assert isinstance(again.kernel_initializer, Dirac)

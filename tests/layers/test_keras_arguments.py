@@ -129,7 +129,7 @@ def test_a_key_must_be_allowed_by_every_explicit_mask():
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_query_mask_gives_no_weight_to_masked_queries_and_changes_no_other(cached):
+def test_a_query_mask_zeroes_masked_queries_only(cached):
     layer = MultiHeadAttention(2, 3, bias_initializer="ones")
     mask = np.array([[1, 1, 0], [0, 1, 1]], bool)
     more = {"return_attention_scores": True}

@@ -58,7 +58,7 @@ def test_it_is_a_gather_of_each_order_side_by_side():
 
 
 @pytest.mark.parametrize("gain", [1.0, GAIN])
-def test_id_zero_is_exactly_zero_whatever_its_row_holds(gain):
+def test_id_zero_is_exactly_zero(gain):
     layer = make(gain)
     output = oracles.numpy(layer(IDS))
     np.testing.assert_array_equal(output[1, 2], 0.0)
@@ -158,7 +158,7 @@ def in_fold(ids, fold):
     return np.where(ids < 2, ids, ids + (1 + fold) * (np.array(SIZES) - 2)).astype("int32")
 
 
-def test_ratios_stand_before_what_is_learned():
+def test_ratios_precede_learned_features():
     layer = with_ratios()
     layer.assign(1, ratios(11, 2, seed=4))
     known = IDS[..., None] != 0

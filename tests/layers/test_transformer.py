@@ -237,7 +237,7 @@ def test_one_path_is_built_where_it_is_chosen():
 
 
 @pytest.mark.tensorflow
-def test_one_query_has_one_path_whatever_the_length():
+def test_one_query_has_one_graph_for_all_lengths():
     import tensorflow as tf
 
     from keras_attn.ops import attention

@@ -30,7 +30,7 @@ GATES = {
 
 @pytest.mark.parametrize("name", ["attention_net", "small_attention_cnn"])
 @pytest.mark.parametrize("kind", GATES)
-def test_gates_can_stand_in_the_place_of_attention(name, kind):
+def test_gates_can_replace_attention(name, kind):
     model = models.build(name, attention=kind)
     assert type(model.get_layer("attention")) is GATES[kind]
     logits = ops.convert_to_numpy(model(np.ones((2, 32, 32, 3), "float32")))

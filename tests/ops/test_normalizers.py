@@ -62,7 +62,7 @@ def test_masked_scores_change_nothing(name):
 
 
 @pytest.mark.parametrize("name", ["softmax", "normalized_sigmoid", "sparsemax", "entmax15"])
-def test_masked_keys_take_no_part_beside_very_negative_scores(name):
+def test_masked_keys_are_ignored_beside_very_negative_scores(name):
     scores, mask = scores_and_mask()
     scores -= np.float32(2e4)
     # There the logarithm of the sigmoid is the score itself.
@@ -72,7 +72,7 @@ def test_masked_keys_take_no_part_beside_very_negative_scores(name):
 
 
 @every_normalizer
-def test_masked_keys_are_as_good_as_absent(name):
+def test_masked_keys_are_equivalent_to_absent_keys(name):
     scores, _ = scores_and_mask()
     mask = np.arange(SHAPE[-1]) < 4
     np.testing.assert_allclose(

@@ -226,13 +226,13 @@ def test_the_muon_of_a_recipe_is_what_it_says():
             assert getattr(ours, key) == getattr(theirs, key)
 
 
-def test_two_groups_for_what_is_left_are_refused():
+def test_two_default_groups_are_refused():
     with pytest.raises(ValueError, match="One group may be without `match`"):
         Muon(groups=[ParameterGroup(rule="sgd"), ParameterGroup()])
 
 
 @pytest.mark.slow
-def test_it_fits_saves_and_goes_on(tmp_path):
+def test_it_fits_saves_and_resumes(tmp_path):
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     images = random.normal(size=(32, 6, 6, 3)).astype("float32")

@@ -170,7 +170,7 @@ def test_batches_that_are_folded_into_other_axes_count_in_full():
     assert cost(keras.Model(inputs, K.Dense(4)(windows))).flops == 2 * 8 * 6 * 4
 
 
-def test_flops_are_of_one_example_whatever_the_batch():
+def test_flops_do_not_depend_on_the_batch_size():
     expected = 2 * 5 * 6 * 8
     assert cost(K.Dense(8), (32, T, D)).flops == cost(K.Dense(8), SEQUENCE).flops == expected
     inputs = keras.Input((T, D), batch_size=4)
@@ -187,7 +187,7 @@ def test_the_model_stays_as_it_is():
     assert model.compiled
 
 
-def test_unknown_sizes_are_asked_for():
+def test_unknown_sizes_are_refused():
     inputs = keras.Input((None, 6), name="tokens")
     model = keras.Model(inputs, K.Dense(8)(inputs))
     with pytest.raises(ValueError, match=r"not known.*\(1, None, 6\).*Pass `input_shape`"):

@@ -42,7 +42,7 @@ def test_changes_without_a_key_are_refused(text):
         parse_change(text)
 
 
-def test_a_changed_recipe_is_another_recipe_and_the_first_is_kept():
+def test_change_recipe_returns_a_copy():
     changed = change_recipe(
         TEXTS,
         {
@@ -91,7 +91,7 @@ def test_difficult_values_are_written():
     assert parse_recipe(tomllib.loads(recipe_to_toml(recipe))) == recipe
 
 
-def test_tasks_are_found_by_a_word():
+def test_tasks_are_matched_by_keyword():
     assert find_task("Sentiment") == find_task("text") == "text_classification"
     with pytest.raises(ValueError, match=r"Did you mean 'sentiment'.*'image_classification'"):
         find_task("sentimnt")

@@ -101,7 +101,7 @@ def test_data_loaders_of_torch_are_refused_with_a_remedy(models, task):
         models[task].fit(INPUTS[task], OUTPUTS[task], validation_data=loader_type(), verbose=0)
 
 
-def test_batches_of_keras_are_told_of_the_begin_and_end_of_epochs(models):
+def test_epoch_hooks_of_a_pydataset_are_called(models):
     class Batches(keras.utils.PyDataset):
         begins, ends = 0, 0
 

@@ -62,7 +62,7 @@ def test_equal_labels_have_equal_names(value, name):
         pd.Series([False, True, True, False], dtype="boolean"),
     ],
 )
-def test_whatever_holds_the_labels_0_and_1_gives_their_indices(digits, labels):
+def test_labels_0_and_1_of_every_type_give_their_indices(digits, labels):
     indices = digits.preprocess_targets(labels)
     assert np.issubdtype(indices.dtype, np.integer)
     assert indices.tolist() == [0, 1, 1, 0]
@@ -79,7 +79,7 @@ def test_whatever_holds_the_labels_0_and_1_gives_their_indices(digits, labels):
         (("cafe\u0301", "th\u00e9"), ["caf\u00e9", "the\u0301"], [0, 1]),
     ],
 )
-def test_names_are_found_in_any_spelling(names, labels, indices):
+def test_names_may_be_spelled_in_any_form(names, labels, indices):
     assert classifier(names).preprocess_targets(labels).tolist() == indices
 
 

@@ -42,7 +42,7 @@ def test_an_optimizer_that_took_no_step_is_not_saved(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_state_of_an_optimizer_is_saved_and_training_goes_on(tmp_path):
+def test_the_optimizer_state_is_saved_and_training_resumes(tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.build(ENTRY)
     model.compile(keras.optimizers.Adam(3e-3), model.loss, metrics=["accuracy"])
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_keeps_the_earlier_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_room_is_asked_for_before_anything_is_written(tmp_path, monkeypatch):
+def test_disk_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     message = r"nothing is left of it: No space left on device: [\d,]+ bytes are needed, 1,000 are"

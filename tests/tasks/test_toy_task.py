@@ -111,7 +111,7 @@ def test_it_learns_and_its_record_holds_what_it_measures(finished):
     assert (log[0], len(log)) == ("epoch,error,loss,val_error,val_loss", 6)
 
 
-def test_the_weights_of_the_epoch_of_the_least_error_are_kept(finished):
+def test_the_weights_of_the_epoch_with_the_lowest_error_are_saved(finished):
     rows = [line.split(",") for line in (finished.folder / "log.csv").read_text().splitlines()]
     least = min(float(row[rows[0].index("val_error")]) for row in rows[1:])
     best = tasks.from_architecture("digit_network", units=24)

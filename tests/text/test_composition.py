@@ -94,7 +94,7 @@ def test_many_random_texts():
         assert spelled(texts) == composed(texts)
 
 
-def test_composed_texts_of_every_script_are_found_to_be_composed():
+def test_composed_texts_of_every_script_are_recognized():
     pattern = f"(?s).*(?:{composition.needs_composition()}).*"
     texts = ["A fine film, a\u00df \u00e9t\u00e9.", "\u0939\u093f\u0928\u094d\u0926\u0940"]
     texts += ["\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48", "\u4e2d\u6587\u3002", "\ud55c\uad6d\uc5b4"]

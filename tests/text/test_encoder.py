@@ -58,7 +58,7 @@ def test_pairs_do_not_reach_into_the_next_text(encoder):
     assert rows(encoder, "so", "good") == [[[2, 0]], [[3, 0]]]
 
 
-def test_case_counts_where_it_is_asked_to():
+def test_lowercase_false_distinguishes_case():
     encoder = make(lowercase=False)
     assert encoder.vocabularies[0].terms == ("So", "good", "!", ".", "bad", "so")
     assert rows(encoder, "So so SO") == [[[2, 1], [7, 1], [1, 0]]]

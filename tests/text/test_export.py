@@ -60,7 +60,7 @@ def test_keras_exports_a_model_of_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_saved_model_needs_nothing_of_ours(tmp_path):
+def test_a_saved_model_runs_without_keras_attn(tmp_path):
     module = Everything()
     tf.saved_model.save(module, str(tmp_path / "model"))
     strings = [*AWKWARD, *random_strings(50, seed=8)]

@@ -94,7 +94,7 @@ def test_every_code_point_is_taken():
     assert 0.9 < same / len(codes) < 1.0
 
 
-def test_the_shape_is_kept():
+def test_the_shape_is_preserved():
     normalizer = Normalizer()
     assert normalizer("A").shape == ()
     assert normalizer(np.array([["A", "\uff22"], ["C", ""]])).numpy().tolist() == [

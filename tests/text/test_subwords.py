@@ -220,7 +220,7 @@ def test_training_refuses_what_it_cannot_do(monkeypatch):
         train_subwords(TEXTS, size=300)
 
 
-def test_punctuation_may_stand_apart():
+def test_punctuation_may_be_separated():
     texts = ["the man. the man, (the man)! l'homme-ci"] * 5
     joined = train_subwords(texts, 400).pieces
     apart = train_subwords(texts, 400, split_punctuation=True).pieces

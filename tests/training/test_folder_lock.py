@@ -59,7 +59,7 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_dead(
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_is_owned_by_whatever_name_it_is_reached(tmp_path):
+def test_a_folder_has_one_owner_under_all_its_names(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "Läufe und mehr", target_is_directory=True)
     with owning(tmp_path / "Läufe und mehr"), pytest.raises(FolderInUseError, match="link"):
         owning(tmp_path / "link").__enter__()
@@ -105,7 +105,7 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path):
         (b'{"pid": 1, "host": "\\u001b[31m", "since": "now"}', r"process 1 on \\x1b\[31m"),
     ],
 )
-def test_whatever_the_owner_wrote_is_shown_safely(tmp_path, content, shown):
+def test_the_owner_of_a_folder_is_shown_safely(tmp_path, content, shown):
     with owning(tmp_path / "run"):
         (tmp_path / "run" / LOCK_FILE).write_bytes(content)
         with pytest.raises(FolderInUseError, match=shown):

@@ -55,9 +55,7 @@ def check_equal(run, weights):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_the_best_epoch_is_kept_also_by_a_resumed_run(
-    small_recipe, shapes, tmp_path, monkeypatch, ema
-):
+def test_a_resumed_run_keeps_the_best_epoch(small_recipe, shapes, tmp_path, monkeypatch, ema):
     # The epoch with the worst accuracy counts as the best, which is not the last one.
     monkeypatch.setattr(Selection, "rank", lambda self, logs: (-logs["val_accuracy"], 0.0))
     recipe = with_selection(small_recipe, patience=2, ema=ema)
@@ -92,7 +90,7 @@ def test_a_run_whose_best_weights_are_gone_says_so(small_recipe, shapes, tmp_pat
         training.train(recipe, folder, resume=True, **settings)
 
 
-def test_the_weights_of_a_lost_attempt_at_an_epoch_are_not_kept(
+def test_weights_of_a_lost_attempt_at_an_epoch_are_discarded(
     small_recipe, shapes, tmp_path, monkeypatch
 ):
     """A run that is killed before its checkpoint repeats the epoch, on a GPU with other results."""

@@ -129,7 +129,7 @@ def test_mixed_precision_is_mirrored(precision, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_job_that_lost_a_worker_says_so_and_goes_on_from_the_checkpoint(alone, tmp_path):
+def test_a_job_that_lost_a_worker_reports_it_and_resumes_from_the_checkpoint(alone, tmp_path):
     folder = tmp_path / "run"
     started = time.monotonic()
     lost = run("images", folder, *SPREADS["workers-2"], "--kill-at", "8")  # in the second epoch
@@ -191,7 +191,7 @@ assert not np.allclose(shown[0][0], shown[0][1])
 
 
 @pytest.mark.slow
-def test_workers_that_stand_at_different_places_do_not_begin(tmp_path):
+def test_workers_at_different_epochs_are_refused(tmp_path):
     script = (
         "from keras_attn.training.strategies import distribution\n"
         "spread = distribution('multi_worker')\n"
@@ -215,7 +215,7 @@ def test_workers_that_stand_at_different_places_do_not_begin(tmp_path):
         ({}, (None, None), (1, 0, True)),
     ],
 )
-def test_a_given_strategy_is_asked_for_its_cluster(monkeypatch, hosts, task, expected):
+def test_the_cluster_is_that_of_a_given_strategy(monkeypatch, hosts, task, expected):
     """As of Slurm: nothing of it stands in TF_CONFIG."""
     import types
 

@@ -88,7 +88,7 @@ DAMAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", ["variables.npy", "state.json"])
-def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_used(
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_restored(
     finished, small_recipe, shapes, tmp_path, damage, file
 ):
     folder = tmp_path / "run"
@@ -172,7 +172,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole
 
 
 @pytest.mark.slow
-def test_a_run_that_is_told_to_stop_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
+def test_a_stopped_run_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
     folder = tmp_path / "run"
     done = small_run(folder, "--stop-at", "15")  # six steps an epoch
     assert done.returncode == 75, done.stderr[-3000:]

@@ -36,7 +36,7 @@ def test_a_run_leaves_weights_logs_and_a_record(finished, shapes):
     assert len(log) == 4
 
 
-def test_the_record_holds_the_accuracy_of_the_weights_that_are_kept(finished, shapes):
+def test_the_record_holds_the_accuracy_of_the_saved_weights(finished, shapes):
     fresh = from_architecture(
         "small_attention_cnn", shapes.label_names, filters=(4, 8), key_channels=4
     )
@@ -235,7 +235,7 @@ def test_a_strategy_that_cannot_be_leaves_no_folder(small_recipe, tmp_path):
         ({"checkpoint_steps": "5"}, "Received: '5'"),
     ],
 )
-def test_impossible_ways_to_go_on_are_refused(small_recipe, tmp_path, settings, match):
+def test_impossible_ways_to_resume_are_refused(small_recipe, tmp_path, settings, match):
     with pytest.raises(ValueError, match=match):
         training.train(small_recipe, tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()

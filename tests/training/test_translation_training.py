@@ -82,7 +82,7 @@ def without_bleu(unmeasured, monkeypatch):
     monkeypatch.setattr(ValidationBleu, "on_epoch_end", lambda *_, **__: None)
 
 
-def test_the_record_tells_every_split_and_how_it_was_measured(whole, dataset):
+def test_the_record_has_the_metrics_of_every_split(whole, dataset):
     record = json.loads((whole.folder / "record.json").read_text())
     assert set(record["metrics"]) == {"validation", "test", "test_coco"}
     test = record["metrics"]["test"]

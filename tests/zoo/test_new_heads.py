@@ -26,7 +26,7 @@ def inputs_of(name):
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", [IMAGES, "cifar10_attention_net", TEXTS])
-def test_a_trained_body_is_kept_and_the_head_is_new(name, caplog):
+def test_a_new_head_keeps_the_trained_backbone(name, caplog):
     inputs = inputs_of(name)
     trained = keras_attn.build(name)
     with caplog.at_level(logging.WARNING, "keras_attn"):
@@ -108,7 +108,7 @@ def test_the_head_is_trained_while_the_body_is_frozen(tmp_path):
     np.testing.assert_array_equal(again.logits(split.images), model.logits(split.images))
 
 
-def test_weights_of_a_file_are_kept_and_named_as_such(tmp_path):
+def test_weights_of_a_file_are_loaded_and_named(tmp_path):
     path = tmp_path / "mine.weights.h5"
     trained = zoo.build(IMAGES)
     trained.network.set_weights([0.5 * weight for weight in trained.network.get_weights()])
@@ -135,7 +135,7 @@ def test_weights_of_a_model_with_a_new_head_are_loaded_whole(name, tmp_path):
         again.adapt(inputs, [0, 1, 2, 0])
 
 
-def test_a_head_that_may_be_of_other_labels_is_asked_for(tmp_path):
+def test_an_ambiguous_head_needs_new_head(tmp_path):
     path = tmp_path / "mine.weights.h5"
     trained = zoo.build(IMAGES)
     trained.save_weights(path)

@@ -25,7 +25,7 @@ RUSSIAN = """text\tlabel
     [("utf-8-sig", None), ("utf-16", "utf-16"), ("utf-32", "utf-32")],
 )
 @pytest.mark.parametrize("suffix", [".tsv", ".txt"])
-def test_a_byte_order_mark_tells_the_encoding(write, encoding, name, suffix):
+def test_the_byte_order_mark_determines_the_encoding(write, encoding, name, suffix):
     table = datasets.read_texts(write(CHINESE.encode(encoding), f"mine{suffix}"))
     assert table.label_names == ("好评", "差评")
     assert (name is None) or f"Decoded from {name}." in str(table.account)

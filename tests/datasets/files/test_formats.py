@@ -49,7 +49,7 @@ def test_quotes_in_files_with_tabs_are_characters_like_others(write, name, end, 
     assert "separated by tabs, without quoting, with a header" in str(table.account)
 
 
-def test_rows_are_not_swallowed_whatever_the_number_of_quotes(write):
+def test_quotes_do_not_swallow_rows(write):
     rows = [(f'{"" if number % 4 else chr(34)}Number {number}', "ab"[number % 2], "x")
             for number in range(20)]  # fmt: skip
     table = datasets.read_texts(write(as_lines([("text", "label", "by"), *rows])))
@@ -76,7 +76,7 @@ def test_a_file_that_quotes_a_part_of_its_fields_says_so_and_is_read_on_request(
     assert pairs(datasets.read_texts(path, quoting=True)) == rows
 
 
-def test_csv_is_quoted_unless_told_otherwise(write):
+def test_csv_is_quoted_by_default(write):
     rows = [('"one', "a"), ("two", "b"), ("three", "a"), ('four"', "b")]
     path = write(as_lines([("text", "label"), *rows], delimiter=","), "mine.csv")
     with pytest.raises(ValueError, match=r"starts on line 2 is not well quoted.*quoting=False"):
@@ -162,7 +162,7 @@ def test_numbers_also_select_columns_of_a_table_with_a_header(write):
     )
 
 
-def test_columns_that_are_named_by_digits_are_found_by_name(write):
+def test_columns_may_be_named_by_digits(write):
     path = write("0,1\nyes,a\nno,b\n", "mine.csv")
     table = datasets.read_texts(path, text_column="0", label_column="1")
     assert table.texts == ("yes", "no")

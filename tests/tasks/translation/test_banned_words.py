@@ -61,7 +61,7 @@ def check(count, seed):
     assert 0.1 < sum(banned) / count < 0.9
 
 
-def test_it_bans_what_would_write_a_word_in_whatever_pieces():
+def test_banned_words_are_banned_in_every_segmentation():
     check(500, seed=0)
 
 

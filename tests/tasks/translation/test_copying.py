@@ -40,7 +40,7 @@ pytestmark = pytest.mark.tensorflow
         ("nothing to copy: <3 { } 100x", []),
     ],
 )
-def test_items_are_found(text, items):
+def test_items_are_detected(text, items):
     found = find_items(text)
     assert [item.text for item in found] == items
     assert all(text[item.start : item.end] == item.text for item in found)
@@ -75,7 +75,7 @@ def copied(model, *texts, names=(), lowercase=False):
     return translate_copying(model, texts, [""] * len(texts), names, lowercase)
 
 
-def test_items_come_exactly_once_where_their_stand_ins_stand():
+def test_items_replace_their_placeholders_exactly_once():
     model = Model({"London", "Mario", "Japan", "20"})
     texts = ["tom sees {x} and 1,234 now", "no item", "see www.a.org and www.b.org and {x}"]
     answers = copied(model, *texts)
@@ -98,7 +98,7 @@ def test_what_is_copied_already_is_left_as_it_is():
     assert model.calls == [1]
 
 
-def test_the_second_row_of_stand_ins_is_tried_and_failures_are_told():
+def test_the_second_set_of_placeholders_is_tried_and_failures_are_reported():
     model = Model({"NASA"})
     (answer,) = copied(model, "see {x}")
     assert answer.text == "{x} SEE"
@@ -108,7 +108,7 @@ def test_the_second_row_of_stand_ins_is_tried_and_failures_are_told():
     assert [answer.text for answer in answers] == ["SEE", "?X? SEE"]
 
 
-def test_the_translation_that_most_stand_ins_agree_on_is_taken():
+def test_the_translation_that_most_placeholders_agree_on_is_returned():
     def translate(texts, prefixes):
         return [
             Translation(f"{t.split()[-1]}s dog" if "London" in t else f"dog of {t.split()[-1]}", -1)

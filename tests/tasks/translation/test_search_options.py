@@ -105,7 +105,7 @@ def test_an_empty_translation_has_the_score_of_its_end(random_translator):
 
 
 @pytest.mark.parametrize("use", ["score", "logits", "evaluate", "encode"])
-def test_a_text_that_is_cut_is_told_of(random_translator, use, monkeypatch):
+def test_truncated_texts_issue_a_warning(random_translator, use, monkeypatch):
     monkeypatch.setattr(random_translator, "max_length", 3)
     run = getattr(random_translator, use)
     for pair in ((["a", "dog " * 9], ["a", "a"]), (["a", "a"], ["a", "hund " * 9])):

@@ -29,7 +29,7 @@ def test_loss_is_the_mean_over_real_tokens(smoothing):
     np.testing.assert_allclose(float(loss), expected.sum() / (IDS != 0).sum(), rtol=1e-5)
 
 
-def test_what_stands_at_padding_changes_nothing():
+def test_values_at_padding_change_nothing():
     changed = np.where((IDS == 0)[..., None], 50.0, LOGITS).astype("float32")
     assert float(SequenceCrossentropy(0.1)(IDS, changed)) == pytest.approx(
         float(SequenceCrossentropy(0.1)(IDS, LOGITS))

@@ -235,7 +235,7 @@ def test_data_sets_of_strings_are_read_as_lists_are(fitted):
 
 
 @pytest.mark.slow
-def test_fit_goes_on_from_an_epoch(monkeypatch):
+def test_fit_resumes_from_an_epoch(monkeypatch):
     model, asked, batch = _new(), [], PairBatches.__getitem__
     monkeypatch.setattr(
         PairBatches, "__getitem__", lambda self, index: asked.append(index) or batch(self, index)
