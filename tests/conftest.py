@@ -20,7 +20,7 @@ AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng")
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 
 
-MAX_CASES = 3  # of a parametrized test in a run without --slow
+MAX_CASES = 2  # of a parametrized test in a run without --slow
 
 
 def pytest_addoption(parser):

@@ -495,6 +495,7 @@ def test_files_that_are_no_such_model(run, tmp_path):
     assert "holds a Sequential" in run("predict", tmp_path / "other.keras", "x", code=1)
 
 
+@pytest.mark.slow
 def test_a_warm_up_is_shortened_to_the_epochs_unless_it_is_set(run, tmp_path, catalogue):
     folder = tmp_path / "remarks_slow_start"
     folder.mkdir()

@@ -78,7 +78,7 @@ def own(tmp_path_factory, catalogue):
     write_table(folder / "mine.tsv", [*PAIRS, PAIRS[0], ("", "rien")], ("en", "fr"))
     printed = type_in(
         "--catalogue", catalogue, "train", NAME, "--data", "mine.tsv", "--source-column", "en",
-        "--target-column", "fr", "--epochs", "20", cwd=folder,
+        "--target-column", "fr", "--epochs", "6", cwd=folder,
     )  # fmt: skip
     return folder / "runs" / f"mine-{NAME}-seed0", printed
 
@@ -98,7 +98,7 @@ def test_training_on_a_table_says_what_was_read_and_how_to_use_the_model(own):
     assert "Split: 48 train, 6 validation, 6 test." in printed
     assert "batches of 2048 make few steps; they are lowered to" in printed
     assert "chrF" in printed
-    check_trained(folder, printed, "predict", epochs=20, data="mine")
+    check_trained(folder, printed, "predict", epochs=6, data="mine")
     for split in ("validation", "test"):
         assert f"{read_record(folder)['metrics'][split]['bleu']:.2f}" in printed
 

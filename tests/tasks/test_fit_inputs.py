@@ -356,6 +356,7 @@ def test_distributions_are_refused_where_the_loss_takes_indices(models, labels, 
             models[task].fit(INPUTS[task], labels, verbose=0)
 
 
+@pytest.mark.slow
 def test_labels_may_be_a_column_whole_floats_or_distributions():
     x = TEXTS
     model = texts_model()

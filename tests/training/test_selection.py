@@ -90,6 +90,7 @@ def test_a_run_whose_best_weights_are_gone_says_so(small_recipe, shapes, tmp_pat
         training.train(recipe, folder, resume=True, **settings)
 
 
+@pytest.mark.slow
 def test_weights_of_a_lost_attempt_at_an_epoch_are_discarded(
     small_recipe, shapes, tmp_path, monkeypatch
 ):

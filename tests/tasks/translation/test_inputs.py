@@ -52,6 +52,7 @@ def test_columns_of_pandas_are_read(model):
     assert not np.array_equal(before, model.network.embedding.embeddings)
 
 
+@pytest.mark.slow
 def test_batches_of_keras_are_read(model):
     class Batches(keras.utils.PyDataset):
         ended = 0
