@@ -4,7 +4,10 @@ import collections
 import functools
 import os
 import pathlib
+import signal
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit it
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: a thread each
     for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(threads, "1")
