@@ -229,7 +229,7 @@ def test_texts_and_json_are_utf_8_in_every_locale(tmp_path):
     """Without UTF-8, Python reads the bytes of arguments as halves of surrogate pairs."""
     script = (
         "import sys\nfrom keras_attn.cli import inputs, output\n"
-        "output.echo_json(inputs.read_texts(sys.argv[1:], None))\n"
+        "output.echo_json([inputs.as_utf8(text) for text in sys.argv[1:]])\n"
         "output.echo('plain')\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0"}
@@ -327,9 +327,10 @@ def test_a_spinner_is_shown_on_a_terminal_and_erased(monkeypatch):
         with framework.loading("a [b] model"):
             pass
         stderr.flush()
-        printed = screen.read(10_000) or b""
+        # A read returns a part of what was written; None once there is nothing more.
+        printed = b"".join(iter(lambda: screen.read(10_000), None))
     shown, name, erased = printed.partition(b"Loading a [b] model ...")
-    assert shown.startswith(b"\x1b[?25l") and name
+    assert shown.startswith(b"\x1b[?25l") and name, printed
     assert erased.endswith(b"\x1b[2K")
 
 

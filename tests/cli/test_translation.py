@@ -8,6 +8,7 @@ import pytest
 
 from keras_attn import datasets, training, zoo
 from keras_attn.cli import translation
+from keras_attn.cli.inputs import Examples
 from keras_attn.cli.output import on_one_line
 from keras_attn.recipes import describe_task
 from keras_attn.tasks import from_architecture
@@ -180,12 +181,12 @@ def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, mo
     model.adapt(SOURCES, SOURCES)
     monkeypatch.setattr(translation, "CHUNK_SIZE", 2)
     texts = ["the", "now", ONE]
-    found = list(translation._translations(model, texts, 1, 1, {}))
+    answers = list(translation._translations(model, Examples(texts), 1, 1, {}))
     (line,) = (line for line in capfd.readouterr().err.splitlines() if "subwords" in line)
     assert line.startswith("warning: from text 2 on: ")
     with pytest.warns(UserWarning, match="subwords"):
         alone = [(text, model.translate(text, 1).text) for text in texts]
-    assert [(text, best.text) for text, (best,) in found] == alone
+    assert [(texts[row], best.text) for row, (best,) in answers] == alone
 
 
 def test_a_translation_is_one_line():
@@ -277,6 +278,7 @@ def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
 
 
+@pytest.mark.slow
 def test_a_column_is_translated_row_by_row(own, run, tmp_path):
     path, file = own[0] / "model.keras", tmp_path / "mine.csv"
     file.write_text(f"id,en\n1,{ONE}\n2\n3,\n")

@@ -158,6 +158,7 @@ def test_cost_of_a_compact_transformer_is_the_hand_count():
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.slow
 def test_the_global_data_format_changes_nothing(name):
     keras.config.set_image_data_format("channels_first")
     try:

@@ -84,21 +84,17 @@ def alone(tmp_path_factory):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "spread"),
     [
         ("images", "mirrored-2"),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (
-                ("images", "mirrored-4"),
-                ("images", "workers-2"),
-                ("texts", "mirrored-2"),
-                ("texts", "workers-2"),
-                ("pairs", "mirrored-2"),
-                ("pairs", "workers-2"),
-            )
-        ),
+        ("images", "mirrored-4"),
+        ("images", "workers-2"),
+        ("texts", "mirrored-2"),
+        ("texts", "workers-2"),
+        ("pairs", "mirrored-2"),
+        ("pairs", "workers-2"),
     ],
 )
 def test_a_strategy_trains_what_one_device_trains(kind, spread, alone, tmp_path):
