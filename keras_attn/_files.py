@@ -53,7 +53,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def check_disk_space(path: pathlib.Path, size: int) -> None:
     """Raise OSError unless a new file of `size` bytes can be written to `path`.
 
-    Call it before HDF5 writes: it crashes the process when it is used again after a full disk.
+    A file that is left there is removed. Call it before HDF5 writes: HDF5 crashes the process when
+    it is used again after a full disk.
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
@@ -62,7 +63,7 @@ def check_disk_space(path: pathlib.Path, size: int) -> None:
     if not hasattr(os, "posix_fallocate"):
         return
     try:
-        with path.open("xb") as file:  # it also meets quotas and limits of the process
+        with path.open("wb") as file:  # it also meets quotas and limits of the process
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):

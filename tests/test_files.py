@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from keras_attn._files import read_json_object, replacing, write_text
+from keras_attn._files import check_disk_space, read_json_object, replacing, write_text
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,12 @@ def test_damaged_json_is_named(tmp_path, content, match):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"record\.json .*{match}"):
         read_json_object(path)
+
+
+def test_disk_space_is_checked_beside_what_a_killed_process_left(tmp_path):
+    path = tmp_path / "partial-model.weights.h5"
+    path.write_bytes(b"half")
+    check_disk_space(path, 1_000)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=r"[\d,]+ bytes are needed"):
+        check_disk_space(path, 10**18)

@@ -128,13 +128,12 @@ def predict(
     if "errors" in task.prediction_options and len(examples.inputs) > 1:
         options["errors"] = "return"
     model = build()
-    readable = examples.readable
+    # Rows that cannot be read are empty texts, so that warnings number all rows.
     with output.warnings_as_lines():
-        found = model.answers(list(readable.values()), **options) if readable else []
-    answers = dict(zip(readable, found, strict=True))
-    problems = {index: str(each) for index, each in answers.items() if isinstance(each, Exception)}
-    examples = Examples(examples.inputs, {**examples.problems, **problems})
-    answers = {index: each for index, each in answers.items() if index not in problems}
+        results = dict(enumerate(model.answers(examples.inputs, **options)))
+    errors = {index: str(each) for index, each in results.items() if isinstance(each, Exception)}
+    examples = Examples(examples.inputs, {**errors, **examples.problems})
+    answers = {index: each for index, each in results.items() if index not in examples.problems}
     if as_json:
         output.print_json_lines(task, examples.inputs, answers, examples.problems)
     elif answers:

@@ -1,4 +1,4 @@
-"""Load models without the log of TensorFlow, and with a sign of life on terminals.
+"""Load models without the log of TensorFlow, and show a spinner on terminals.
 
 TensorFlow writes its log from C++ to file descriptor 2, in part before its settings are read, so
 that `TF_CPP_MIN_LOG_LEVEL` does not stop it. Here a process of its own reads what is written there,
@@ -43,7 +43,7 @@ _HARMLESS = (
 _WITHOUT_GPU = (r"failed call to cuInit", r"no CUDA-capable device is detected")
 _NVIDIA_DRIVER = pathlib.Path("/dev/nvidiactl")
 
-# The warnings of libjpeg, which are not errors: it goes on.
+# The warnings of libjpeg, which are not errors: decoding continues.
 _DAMAGED = (
     r"^(Corrupt JPEG data: .*|Premature end of JPEG file|Inconsistent progression sequence .*|"
     r"Invalid SOS parameters for sequential JPEG|Warning: unknown JFIF revision number .*)"
@@ -107,7 +107,7 @@ def _filtered() -> Iterator[None]:
         [sys.executable, "-I", "-S", "-c", _FILTER, _pattern(), _DAMAGED, re.escape(_MARK)],
         stdin=subprocess.PIPE,
         stdout=original,
-        start_new_session=True,  # Ctrl-C is for the command, whose last words it passes on
+        start_new_session=True,  # Ctrl-C is for the command, whose remaining output it passes on
     )
     assert process.stdin is not None
     os.dup2(process.stdin.fileno(), 2)

@@ -131,8 +131,8 @@ def read_texts(
 ) -> Examples:
     """Return the texts on the command line, of a table, or the lines of a file or standard input.
 
-    Every line and every row is a text, including empty ones, so that answers match them. How a
-    table was read is printed on standard error.
+    Every line and every row is a text, including empty ones, so that answers match them. Blank
+    lines of a table are no rows. How a table was read is printed on standard error.
 
     Args:
         name: The model, for messages.
@@ -196,7 +196,8 @@ def _read_lines(file: pathlib.Path | None, encoding: str | None) -> list[str]:
             )
         source, content = str(file), file.read_bytes()
     try:
-        lines = content.decode(encoding or "utf-8-sig").replace("\r\n", "\n").split("\n")
+        content_text = content.decode(encoding or "utf-8").removeprefix("\ufeff")
+        lines = content_text.replace("\r\n", "\n").split("\n")
     except LookupError as error:
         raise ValueError(
             "--encoding must be one that Python knows, such as gb18030, latin-1 or utf-16. "
@@ -229,9 +230,8 @@ def report_problems(task: TaskDescription, examples: Examples) -> None:
         output.echo(f"warning: {name_options(problem)}", err=True)
     if examples.problems:
         total = counted(len(examples.inputs), task.example, task.examples)
-        raise ValueError(
-            f"{len(examples.problems):,} of {total} could not be read. The others are answered."
-        )
+        others = " The others are answered." * (len(examples.problems) < len(examples.inputs))
+        raise ValueError(f"{len(examples.problems):,} of {total} could not be read.{others}")
 
 
 def _flags(options: Sequence[str] | dict[str, Any]) -> str:

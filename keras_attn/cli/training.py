@@ -244,6 +244,15 @@ def train(
         )
     if not run.record:
         return  # the chief reports
+    with handling_signals(interrupts=True) as stop:
+        stop.message = f" after training. The run in {run.folder} is complete."
+        _report(run, task, dataset, baseline)
+
+
+def _report(
+    run: "Run", task: TaskDescription, dataset: "Dataset[Any] | None", baseline: bool | None
+) -> None:
+    """Print the results of a run; of a user's own data also save the model."""
     description, metrics = run.model.description, run.record["metrics"]
     output.print_metrics(description, metrics)
     if dataset is not None:
@@ -265,6 +274,7 @@ def _save_model(
             f"command with --resume writes {MODEL_FILE}."
         )
         run.model.save(path)
+        stop.message = f" after training. {path} is complete."
         example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
         output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
         if baseline is False:

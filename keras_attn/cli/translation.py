@@ -130,7 +130,7 @@ def translate(
         else:
             lines = [f"{best.score:.4f}\t{on_one_line(best.text)}" for best in translations]
             output.echo("\n".join(lines if first else ["", *lines]))
-        if alignments is not None:
+        if alignments is not None and translations:
             model.explain(text, translations[0].text).plot().savefig(alignments)
             output.echo(f"Written: {alignments}", err=True)
         first = False
@@ -179,12 +179,16 @@ def _translations(
     texts = examples.inputs
     for start in range(0, len(texts), CHUNK_SIZE):
         rows = range(start, min(start + CHUNK_SIZE, len(texts)))
-        readable = [row for row in rows if row not in examples.problems]
+        # Rows that cannot be read are empty texts, so that warnings number all rows.
         with warnings_as_lines(f"from text {start} on: " if start else ""):
-            found = model.translate(
-                [texts[row] for row in readable], beam_size, n_best=n_best, **options
+            translations = model.translate(
+                [texts[row] for row in rows], beam_size, n_best=n_best, **options
             )
-        answers: dict[int, Any] = dict(zip(readable, found, strict=True))
+        answers: dict[int, Any] = {
+            row: best
+            for row, best in zip(rows, translations, strict=True)
+            if row not in examples.problems
+        }
         print_coverage([answers.get(row) for row in rows], start + 1)
         for row in rows:
             best = answers.get(row, [])

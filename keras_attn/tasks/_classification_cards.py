@@ -70,6 +70,8 @@ class ClassificationDescription(TaskDescription):
     def _result_notes(self, name: str, metrics: Mapping[str, Any], dataset: Any) -> list[str]:
         """Return lines on the result on a split."""
         targets = np.asarray(dataset[name].targets)
+        if not len(targets):
+            return []
         several = targets.ndim == 2
         share = metrics["exact_match" if several else "accuracy"]
         low, high = wilson_interval(share, len(targets))
@@ -93,11 +95,11 @@ class ClassificationDescription(TaskDescription):
         ]
         if low <= constant:
             notes.append(
-                "That is not clearly less: the model may have learned nothing, or the split is too "
-                "small to show it."
+                f"The {measure} is not significantly above this baseline: the model may have "
+                "learned nothing, or the split is too small."
             )
         if name == "validation":
-            notes.append("That split also chose the epoch: figures on it are too high.")
+            notes.append("The epoch was selected on this split, so its metrics are optimistic.")
         return notes
 
     def summary(self, metrics: Mapping[str, Any]) -> str:

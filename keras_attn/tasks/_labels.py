@@ -96,7 +96,9 @@ class LabelIndexer:
         if dtype == "bool":
             return tf.where(targets, *self._boolean_indices())
         count = len(self.label_names)
-        valid = (targets >= 0) & (targets < count)
+        # In int64, because the number of labels may be out of range for narrow integers.
+        indices = targets if "float" in dtype else tf.cast(targets, "int64")
+        valid = (indices >= 0) & (indices < count)
         if "float" in dtype:
             valid &= tf.equal(targets, tf.floor(targets))
         message = (
@@ -247,7 +249,7 @@ def normalize_label_names(label_names: Any) -> tuple[str, ...]:
             such as `np.unique` returns, or a column of pandas.
 
     Raises:
-        ValueError: They are something else, or a name stands in it twice.
+        ValueError: `label_names` holds other values, or a name twice.
 
     Example:
 

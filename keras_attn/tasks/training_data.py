@@ -18,7 +18,8 @@ class Objective:
             scalar.
         metric: The metric that `fit` logs under its name. The weights of the epoch with the best
             value on validation data are saved in addition to the last ones.
-        selection: Another metric that `fit` logs, by which epochs are compared instead.
+        selection: Another metric that `fit` logs, by which epochs are compared instead. Then also
+            define `TaskDescription.selection_title`, which names it in accounts.
         greater_is_better: Whether greater values of the metric that compares epochs are better.
         one_hot: Whether the loss takes labels as distributions over the classes, which
             augmentation may mix, rather than as class indices.

@@ -210,8 +210,10 @@ class Checkpoints:
         path = self.folder.with_name(RECIPE_FILE)
         try:
             recipe = load_recipe(path)
-        except (OSError, RecipeError):
-            return f" Its settings are not recorded: {path} is missing or damaged."
+        except OSError:
+            return f" Its settings are not recorded: there is no {path}."
+        except RecipeError as error:
+            return f" Its settings cannot be read from {path}: {error}"
         if self.recipe is None or recipe.digest != identity.digest:
             return f" Its settings are not recorded: {path} is that of another run."
         differing = differing_settings(recipe, self.recipe)

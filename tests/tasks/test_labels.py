@@ -264,3 +264,11 @@ def test_booleans_of_a_data_set_are_not_labels_of_three_classes():
     model = classifier(("bad", "good", "mixed"))
     with pytest.raises(ValueError, match="booleans, which can be the labels of two classes"):
         model.index_labels(tf.constant([True, False]))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("dtype", "count"), [("uint8", 256), ("uint8", 300), ("int8", 200)])
+def test_indices_of_a_data_set_may_be_of_narrow_integers(dtype, count):
+    model = classifier([f"label {index}" for index in range(count)])
+    labels = np.array([0, 5, 100], dtype)
+    assert index_in_data_set(model, labels).tolist() == [0, 5, 100]

@@ -101,7 +101,7 @@ def test_a_checkpoint_without_its_recipe_says_that_settings_are_not_recorded(
     with pytest.raises(training.CheckpointError, match=r"toml is that of another run"):
         training.train(longer, unfinished, dataset=shapes, resume=True, verbose=0)
     (unfinished / "recipe.toml").unlink()
-    with pytest.raises(training.CheckpointError, match=r"toml is missing or damaged"):
+    with pytest.raises(training.CheckpointError, match=r"there is no .*toml"):
         training.train(longer, unfinished, dataset=shapes, resume=True, verbose=0)
 
 

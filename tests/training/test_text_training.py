@@ -187,5 +187,5 @@ def test_recipes_of_both_tasks_load_without_those_sections(tmp_path):
     path.write_text(TEXTS + "[text]\nmin_count = 2\n")
     assert recipes.load_recipe(path).preprocessing == {
         **{"max_length": 512, "head": None, "once": False, "min_count": 2, "lowercase": True},
-        "initial_ratios": None,
+        "initial_ratios": "log_count",
     }

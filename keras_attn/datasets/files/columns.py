@@ -13,7 +13,7 @@ SUFFIXES = (*DELIMITERS, *JSON_LINES)
 
 @dataclasses.dataclass(frozen=True)
 class TextColumn:
-    """The texts of a column, one for each row of the table, in order.
+    """The texts of a column, one for each row of the table, in order; blank lines are no rows.
 
     Attributes:
         path: The file.

@@ -213,7 +213,7 @@ class ImageClassifier(ImageFitting):
         parts = [np.zeros((0, len(self.label_names)), "float32")]
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            batch = self.preprocess_inputs(batch, max_pixels=max_pixels)
+            batch, _ = self._read_images(batch, max_pixels)
             parts.append(self._batch_logits(batch, views))
         return np.concatenate(parts)
 
@@ -305,7 +305,7 @@ class ImageClassifier(ImageFitting):
         batch = [images] if single else as_sequence(images)
         if isinstance(batch, np.ndarray):
             check_images(batch)
-        answers = self._answers(batch, batch_size, views, max_pixels)
+        answers, _ = self._answers(batch, batch_size, views, max_pixels)
         return answers[0] if single else answers
 
     def answers(
@@ -332,10 +332,11 @@ class ImageClassifier(ImageFitting):
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"`errors` must be 'raise' or 'return'. Received: {errors!r}.")
-        failed: dict[int, Exception] | None = {} if errors == "return" else None
         images = list(as_sequence(inputs))
-        answers = iter(self._answers(images, batch_size, views, max_pixels, failed))
-        return [(failed or {}).get(row) or next(answers) for row in range(len(images))]
+        skip_errors = errors == "return"
+        answers, by_index = self._answers(images, batch_size, views, max_pixels, skip_errors)
+        rest = iter(answers)
+        return [by_index[row] if row in by_index else next(rest) for row in range(len(images))]
 
     def _answers(
         self,
@@ -343,30 +344,30 @@ class ImageClassifier(ImageFitting):
         batch_size: int,
         views: int,
         max_pixels: int | None,
-        failed: dict[int, Exception] | None = None,
-    ) -> list[Classification]:
-        """Return the answers for the images that can be read.
+        skip_errors: bool = False,
+    ) -> tuple[list[Classification], dict[int, Exception]]:
+        """Return the answers for the images that can be read, and the errors of the others.
 
         Args:
             images: A list or an array.
             batch_size: Number of images in a batch.
             views: See `classify`.
             max_pixels: See `classify`.
-            failed: Takes the errors of images that cannot be read, by index; None raises them.
+            skip_errors: Whether to return the errors of images that cannot be read, by index;
+                otherwise they are raised.
         """
         check_views(views)
         check_positive_integer("batch_size", batch_size)
-        answers = []
+        answers: list[Classification] = []
+        errors: dict[int, Exception] = {}
         for start in range(0, len(images), batch_size):
-            own: dict[int, Exception] | None = None if failed is None else {}
             part = images[start : start + batch_size]
-            batch = self.preprocess_inputs(part, max_pixels=max_pixels, failed=own)
+            batch, unreadable = self._read_images(part, max_pixels, skip_errors)
+            errors |= {start + row: error for row, error in unreadable.items()}
             if len(batch):
                 logits = self._batch_logits(batch, views)
                 answers += classification_answers(self.label_names, softmax(logits))
-            if failed is not None and own is not None:
-                failed.update({start + row: error for row, error in own.items()})
-        return answers
+        return answers, errors
 
     def explain(
         self,

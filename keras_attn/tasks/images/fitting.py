@@ -44,14 +44,7 @@ class ImageFitting(ClassificationTask):
         )
         return (resized, *rest) if rest else resized
 
-    def preprocess_inputs(
-        self,
-        x: Any,
-        *,
-        training: bool = False,
-        max_pixels: int | None = None,
-        failed: dict[int, Exception] | None = None,
-    ) -> Any:
+    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
         """Return images as an array at the size of the network's input.
 
         Arrays of that size are returned unchanged.
@@ -60,24 +53,35 @@ class ImageFitting(ClassificationTask):
             x: Array `(N, H, W, 3)`; or a list, column of pandas or object array that contains
                 arrays `(H, W, 3)` and paths of image files.
             training: Not used.
+        """
+        return self._read_images(x)[0]
+
+    def _read_images(
+        self, x: Any, max_pixels: int | None = None, skip_errors: bool = False
+    ) -> tuple[np.ndarray, dict[int, Exception]]:
+        """Return images as `preprocess_inputs` does, and the errors of those that cannot be read.
+
+        Args:
+            x: See `preprocess_inputs`.
             max_pixels: Largest image file to decode; None is the attribute `max_pixels`.
-            failed: Takes the error of each image of a list that cannot be read, by its index;
-                these images are left out. None raises the error.
+            skip_errors: Whether to leave out images of a list that cannot be read. Their errors
+                are returned by index; otherwise they are raised.
         """
         x = as_sequence(x)
         if isinstance(x, np.ndarray):
             check_values(x)
-            return self._resize(x)
+            return self._resize(x), {}
         limit = self.max_pixels if max_pixels is None else max_pixels
         parts: list[np.ndarray] = []
         group: list[np.ndarray] = []  # images of one size, which are resized together
+        errors: dict[int, Exception] = {}
         for index, image in enumerate(x):
             try:
                 array = read_image(image, limit)
             except (ValueError, TypeError, OSError) as error:
-                if failed is None:
+                if not skip_errors:
                     raise
-                failed[index] = error
+                errors[index] = error
                 continue
             full = len(group) * array.size > GROUP_PIXELS * 3
             if group and (full or array.shape != group[0].shape):
@@ -85,8 +89,8 @@ class ImageFitting(ClassificationTask):
                 group = []
             group.append(array)
         if not group:
-            return np.zeros((0, *self.image_shape), "uint8")
-        return np.concatenate([*parts, self._resize(np.stack(group))])
+            return np.zeros((0, *self.image_shape), "uint8"), errors
+        return np.concatenate([*parts, self._resize(np.stack(group))]), errors
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Resize a batch of images of a `tf.data.Dataset` and convert label names."""

@@ -36,7 +36,7 @@ from keras_attn.tasks.texts.description import DESCRIPTION
 from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
 from keras_attn.tasks.texts.fitting import TextFitting
 from keras_attn.tasks.texts.metrics import classification_metrics
-from keras_attn.tasks.texts.naive_bayes import INITIAL_RATIOS, fixed_ratios, initial_ratios
+from keras_attn.tasks.texts.naive_bayes import INITIAL_RATIOS, fixed_ratios, initial_ngram_values
 from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.text import NGramEncoder
@@ -145,10 +145,11 @@ class TextClassifier(TextFitting):
                 "Leave it False."
             )
         kind = preprocessing.pop("initial_ratios", None)
-        if kind is not None and (architecture != "ngram_attention" or kind not in INITIAL_RATIOS):
+        accepted = INITIAL_RATIOS if architecture == "ngram_attention" else INITIAL_RATIOS[:1]
+        if kind is not None and kind not in accepted:
             raise ValueError(
-                "`initial_ratios` must be None or, for 'ngram_attention', one of "
-                f"{INITIAL_RATIOS}. Received: {kind!r} for {architecture!r}."
+                f"`initial_ratios` must be None or one of {accepted} for {architecture!r}. "
+                f"Received: {kind!r}."
             )
         sizes = models.ngram_embedding(network).vocabulary_sizes
         classifier = cls(network, NGramEncoder(sizes, **preprocessing), label_names)
@@ -210,7 +211,7 @@ class TextClassifier(TextFitting):
             folds = self.encoder.folds(texts, NUM_FOLDS).numpy()
             ratios = fixed_ratios(self, self.encode(texts, labels), folds, NUM_FOLDS)
         else:
-            ratios = initial_ratios(self, self.encode(texts, labels), kind)
+            ratios = initial_ngram_values(self, self.encode(texts, labels), kind)
         layer = models.ngram_embedding(self.network)
         for order, (ratio, fold_ratios) in enumerate(ratios):
             layer.assign(order, ratio, fold_ratios)

@@ -44,7 +44,7 @@ class Text(Section):
     once: bool = False
     min_count: Count = 1
     lowercase: bool = True
-    initial_ratios: Literal["log_count", "pmi"] | None = None
+    initial_ratios: Literal["log_count", "pmi"] = "log_count"
 
 
 class TextRecipe(Recipe):
@@ -57,6 +57,11 @@ class TextRecipe(Recipe):
     def preprocessing(self) -> dict[str, Any]:
         """Settings of the `NGramEncoder`, and `initial_ratios`."""
         return self.text.model_dump()
+
+    @property
+    def fresh_preprocessing(self) -> dict[str, Any]:
+        """The settings of `preprocessing`, with initial values by the number of labels."""
+        return {**self.preprocessing, "initial_ratios": None}
 
 
 class TextClassificationDescription(cards.ClassificationDescription):

@@ -192,7 +192,7 @@ def weighted_pmi(
     return values
 
 
-def initial_ratios(
+def initial_ngram_values(
     classifier: "TextClassifier", texts: EncodedTexts, kind: str
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Return the values that training starts from, for each order an array `(V_g, C)`.

@@ -101,14 +101,17 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
             values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_MANY_CLASSES
         values["optimizer"] = {"name": "adamw", "learning_rate": rate}
         values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
-        values["text"]["initial_ratios"] = "pmi"
+        if recipe.initial_entry is None:
+            values["text"]["initial_ratios"] = "pmi"
+            notes.append("N-grams start from their pointwise mutual information with the classes.")
         values["training"]["batch_size"] = min(MAX_BATCH, max(1, examples // MIN_STEPS_PER_EPOCH))
         steps = examples // values["training"]["batch_size"]
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
         values["training"]["epochs"] = epochs
         notes.append(
-            f"Trained by AdamW at a rate of {rate:g}, in {counted(steps, 'batch', 'batches')} of "
-            f"{values['training']['batch_size']} an epoch."
+            f"Trained by AdamW at a rate of {rate:g} (embedding_gain "
+            f"{values['model'].get('embedding_gain', 'as in the architecture')}), in "
+            f"{counted(steps, 'batch', 'batches')} of {values['training']['batch_size']} an epoch."
         )
     elif recipe.training.batch_size > examples:
         batch_size = values["training"]["batch_size"] = max(1, examples // STEPS_PER_EPOCH)

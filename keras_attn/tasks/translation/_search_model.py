@@ -299,7 +299,7 @@ class SearchModel(PairModel):
         scores = [float(score) for _, each in results for score in each]
         pairs = list(zip(translated, scores, strict=True))
         for position, row in enumerate(rows):
-            counts = map(int, self.tokenizer.count_characters(sources[row]))
+            counts = tuple(map(int, self.tokenizer.count_characters(sources[row])))
             best = pairs[count * position : count * (position + 1)]
             answers[row] = [Translation(*pair, *counts) for pair in best]
         return answers if count > 1 else [first for (first,) in answers]

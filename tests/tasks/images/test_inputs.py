@@ -323,3 +323,15 @@ def test_floats_above_255_are_refused(model, value, match):
     for use in (model.logits, lambda x: model.fit(x, LABELS[:2], verbose=0)):
         with pytest.raises(ValueError, match=match):
             use(x)
+
+
+def test_errors_of_images_are_returned_among_the_answers(model, tmp_path):
+    image, gray = np.zeros((32, 32, 3), "uint8"), np.zeros((32, 32), "uint8")
+    images = [image, tmp_path / "missing.png", image, gray]
+    first, missing, second, wrong = model.answers(images, errors="return", batch_size=2)
+    assert first == second == model.classify(image)
+    assert isinstance(missing, FileNotFoundError) and isinstance(wrong, ValueError)
+    with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+        model.answers(images)
+    with pytest.raises(ValueError, match="'raise' or 'return'"):
+        model.answers(images, errors="ignore")

@@ -71,7 +71,7 @@ def test_more_than_two_labels_start_from_pmi():
     ("architecture", "kind"), [("ngram_attention", "idf"), ("text_transformer", "pmi")]
 )
 def test_values_that_an_architecture_does_not_have_are_refused(architecture, kind):
-    with pytest.raises(ValueError, match=rf"`initial_ratios` must be None.*{kind}.*{architecture}"):
+    with pytest.raises(ValueError, match=rf"`initial_ratios` must be None.*{architecture}.*{kind}"):
         tasks.from_architecture(architecture, NAMES, preprocessing={"initial_ratios": kind})
 
 

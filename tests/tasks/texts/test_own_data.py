@@ -87,11 +87,11 @@ def test_the_result_stands_beside_its_uncertainty_and_a_constant_answer():
     )
     metrics["accuracy"] = 0.65
     _, doubt = task.result_notes({"test": metrics}, labelled(*[1] * 60, *[0] * 40))
-    assert "That is not clearly less: the model may have learned nothing" in doubt
+    assert "The accuracy is not significantly above this baseline: the model may" in doubt
     notes = task.result_notes({"validation": {"accuracy": 0.9}}, labelled(*[1] * 60, *[0] * 40))
     assert notes[0].startswith("On the 100 validation texts: accuracy 90.0 % (95 % interval ")
     assert "macro" not in notes[0]
-    assert notes[1:] == ["That split also chose the epoch: figures on it are too high."]
+    assert notes[1:] == ["The epoch was selected on this split, so its metrics are optimistic."]
 
 
 def test_the_result_for_several_labels_is_that_of_exact_matches():

@@ -442,6 +442,7 @@ def test_an_answer_says_how_many_characters_are_known(fitted):
     assert (unknown.characters, unknown.known_characters) == (6, 3)
     assert (empty.characters, empty.coverage) == (0, None)
     best = fitted.translate("\u6211", beam_size=2, n_best=2)
+    assert [answer.coverage for answer in best] == [(0, 1, "characters")] * 2
     assert coverage_warnings([best]) == [
         "the model knows 0 of 1 characters. The answer says little about the text."
     ]
