@@ -323,7 +323,7 @@ def test_balanced_class_weights_are_those_of_the_training_labels(monkeypatch, ta
         ({0: "1"}, "finite numbers of at least 0"),
         ({0: True}, "finite numbers of at least 0"),
         ({0: 1.0, "bad": 2.0}, r"one weight per label.*two for 'bad'"),
-        ([1.0], r"each of the 2 labels.*1 weights"),
+        ([1.0], r"each of the 2 labels.*1 weight\."),
         ("equal", "dictionary from labels"),
     ],
 )
