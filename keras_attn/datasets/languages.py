@@ -41,7 +41,7 @@ def check_language(name: str, code: Any) -> None:
     if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", code):
         raise ValueError(
             f"`{name}` must be the code of a language by ISO 639, such as 'zh', 'ja', 'de' or "
-            f"'pt-BR', or None if it is not known. Received: {code!r}."
+            f"'pt-BR'. Received: {code!r}. Leave it out if it is not known."
         )
 
 
