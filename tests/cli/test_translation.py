@@ -298,6 +298,7 @@ def test_a_column_is_translated_row_by_row(own, run, tmp_path):
     assert json.loads(run.out.splitlines()[0])["text"] == translation
 
 
+@pytest.mark.slow
 def test_prefix_length_and_its_penalty_are_those_of_the_translator(own, run):
     import keras_attn
 

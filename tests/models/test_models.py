@@ -63,6 +63,7 @@ def test_plain_blocks_are_two_convolutions_and_begin_by_passing_their_input_on()
         np.testing.assert_allclose(received, x, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_compact_transformer_sees_the_order_of_its_tokens():
     rng = np.random.default_rng(0)
     tokens = rng.normal(size=(1, 64, 128)).astype("float32")

@@ -78,6 +78,7 @@ def test_auto_chooses_at_run_time_where_lengths_are_unknown(crossover, monkeypat
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_no_tensor_of_the_graph_is_as_large_as_the_scores():
     import tensorflow as tf
 
