@@ -137,7 +137,7 @@ def test_a_translator_copies_and_takes_names(translator):
             translator.translate(text, copy=wrong)
     with pytest.raises(ValueError, match="`copy` must not hold an empty string"):
         translator.translate(text, copy=[" "])
-    with pytest.raises(ValueError, match=r"`copy` gives one translation .* n_best=2"):
+    with pytest.raises(ValueError, match=r"`copy` gives one translation .*n_best=2"):
         translator.translate(text, copy=True, n_best=2)
 
 
