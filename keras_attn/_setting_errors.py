@@ -51,8 +51,8 @@ def setting_problems(
 
     Args:
         error: The error of pydantic.
-        owner: The model that was validated, which tells keys from the alternatives of a type; None
-            for a dataclass, whose keys have no sections.
+        owner: The model that was validated, which distinguishes keys from the alternatives of a
+            type; None for a dataclass, whose keys have no sections.
 
     Example:
 

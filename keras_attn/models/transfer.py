@@ -35,8 +35,8 @@ def copy_backbone(source: keras.Model, target: keras.Model) -> CopiedBackbone:
 
     Raises:
         ValueError: A layer of the source's backbone has no counterpart in the target's
-            backbone, or one with other shapes; the message names the first. Or one of the
-            networks has no backbone, see `backbone`.
+            backbone, or one with other shapes or another gain; the message names the first. Or one
+            of the networks has no backbone, see `backbone`.
 
     Example:
 
@@ -72,7 +72,7 @@ def copy_backbone(source: keras.Model, target: keras.Model) -> CopiedBackbone:
 
 
 def _misfit(source: keras.layers.Layer, target: keras.layers.Layer) -> str | None:
-    """Return how the weights of two layers differ in number or shape; None if they do not."""
+    """Return how weights of two layers differ in number, shape or scale; None if they do not."""
     if len(source.weights) != len(target.weights):
         return (
             f"it has {counted(len(target.weights), 'weight')}, and the other {len(source.weights)}"
@@ -80,4 +80,7 @@ def _misfit(source: keras.layers.Layer, target: keras.layers.Layer) -> str | Non
     for weight, other in zip(source.weights, target.weights, strict=True):
         if tuple(weight.shape) != tuple(other.shape):
             return f"its {other.name!r} has shape {other.shape}, and the other's {weight.shape}"
+    gains = [getattr(layer, "gain", None) for layer in (target, source)]  # factors on weights
+    if gains[0] != gains[1]:
+        return f"its gain is {gains[0]}, and the other's {gains[1]}"
     return None

@@ -33,19 +33,7 @@ class LabelIndexer:
         self.label_names, self.model, self.examples = tuple(label_names), model, examples
 
     def indices(self, y: Any) -> Any:
-        """Convert label names, booleans and whole floats into indices.
-
-        Integers are indices already, and arrays of several axes, other than columns `(N, 1)`, may
-        be distributions over the classes: both are returned unchanged. Names are compared as
-        `keras_attn.datasets.label_name` writes them, so that "1.0" is the name "1".
-
-        Args:
-            y: A list, array, column of pandas, or tensor outside of graphs.
-
-        Raises:
-            ValueError: A name is not one of the model's labels, an index is out of range, or a
-                label is missing or a fraction.
-        """
+        """Return labels as indices, see `ClassificationTask.preprocess_targets`."""
         y = self._to_labels(y)
         if not isinstance(y, np.ndarray):
             if not hasattr(y, "__array__"):
@@ -66,18 +54,7 @@ class LabelIndexer:
         return self._check_indices(y)
 
     def batch_indices(self, targets: Tensor) -> Tensor:
-        """Convert the labels of a batch of a `tf.data.Dataset` into indices, in its graph.
-
-        It does what `indices` does for arrays. A label that is unknown or out of range
-        raises an error when its batch is read.
-
-        Args:
-            targets: Names, booleans, or indices `(B,)` or `(B, 1)`; or distributions over the
-                classes `(B, C)`, which are returned unchanged.
-
-        Raises:
-            ValueError: The targets are floats without a shape, which may be either.
-        """
+        """Return the labels of a batch as indices, see `ClassificationTask.index_labels`."""
         dtype = getattr(targets.dtype, "name", targets.dtype)
         if targets.shape.rank is None:
             if dtype not in ("string", "bool") and "int" not in dtype:

@@ -118,3 +118,15 @@ def test_backbones_that_do_not_fit_are_rejected_and_nothing_is_copied(settings, 
 def test_impossible_numbers_of_classes_are_refused(name):
     with pytest.raises(ValueError, match="ratio_classes"):
         models.configure(name, ratio_classes=1)
+
+
+def test_a_backbone_with_another_gain_is_refused():
+    sizes = {"vocabulary_sizes": (9, 9)}
+    source, target = (
+        models.build("ngram_attention", embedding_gain=g, **sizes) for g in (1.0, 9.0)
+    )
+    before = [np.array(weight) for weight in target.weights]
+    with pytest.raises(ValueError, match=r"'ngrams' .* does not fit .*gain is 9\.0, .* 1\.0"):
+        models.copy_backbone(source, target)
+    for weight, expected in zip(target.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, expected)

@@ -90,20 +90,20 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     values, notes = recipe.model_dump(), []
     examples = len(train)
     if recipe.architecture == "ngram_attention":
-        rate = LEARNING_RATE
-        if recipe.initial_entry is not None:
-            pass  # the gain is part of the trained backbone
-        elif train.labels.ndim == 2:
-            rate = LEARNING_RATE_OF_SEVERAL_LABELS
-            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_SEVERAL_LABELS
+        rate, gain = LEARNING_RATE, None
+        if train.labels.ndim == 2:
+            rate, gain = LEARNING_RATE_OF_SEVERAL_LABELS, EMBEDDING_GAIN_OF_SEVERAL_LABELS
         elif len(np.unique(train.labels)) > 2:
-            rate = LEARNING_RATE_OF_MANY_CLASSES
-            values["model"]["embedding_gain"] = EMBEDDING_GAIN_OF_MANY_CLASSES
-        values["optimizer"] = {"name": "adamw", "learning_rate": rate}
-        values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
-        if recipe.initial_entry is None:
+            rate, gain = LEARNING_RATE_OF_MANY_CLASSES, EMBEDDING_GAIN_OF_MANY_CLASSES
+        if recipe.initial_entry is not None:  # the backbone has a gain and trained values
+            rate, gain = LEARNING_RATE, None
+        else:
             values["text"]["initial_ratios"] = "pmi"
             notes.append("N-grams start from their pointwise mutual information with the classes.")
+        if gain is not None:
+            values["model"]["embedding_gain"] = gain
+        values["optimizer"] = {"name": "adamw", "learning_rate": rate}
+        values["schedule"] = {"decay": "linear", "final_fraction": 0.02}
         values["training"]["batch_size"] = min(MAX_BATCH, max(1, examples // MIN_STEPS_PER_EPOCH))
         steps = examples // values["training"]["batch_size"]
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
@@ -130,7 +130,7 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     sizes = models.configure(recipe.architecture, **recipe.settings()).vocabulary_sizes
     if (
         recipe.architecture == "ngram_attention"
-        and recipe.initial_entry is None  # whose vocabularies are kept
+        and recipe.initial_entry is None  # whose vocabularies are not changed
         and characters < MAX_UNSPACED_WORD_LENGTH * words.sum()
         and examples >= TEXTS_FOR_LONGER_NGRAMS
     ):
