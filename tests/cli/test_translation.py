@@ -401,9 +401,9 @@ def test_recipes_are_fitted_to_fewer_pairs(count, words, vocabulary_size, batch_
     assert fitted.model["vocabulary_size"] == vocabulary_size
     assert fitted.training.batch_size == batch_size
     assert fitted.training.epochs == recipe.training.epochs
-    vocabulary, batches, spelling, kept = notes
+    vocabulary, batches, spelling, selection = notes
     assert (fitted.training.keep, fitted.training.patience) == ("best", 15)
-    assert "keeps the one whose accuracy of tokens is best on the validation split" in kept
+    assert "keeps the one whose accuracy of tokens is best on the validation split" in selection
     assert f"5,000 is lowered to {vocabulary_size:,}." in vocabulary
     assert f"lowered to {batch_size}." in batches
     assert spelling == SPELLING

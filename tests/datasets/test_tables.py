@@ -407,10 +407,10 @@ def test_several_labels_are_split_and_checked(write):
             names = dict(rows)[text].split("|")
             assert [name in names for name in "abc"] == row.astype(bool).tolist()
     assert all(dataset[name].labels.any(axis=0).all() for name in dataset)
-    kept = datasets.read_texts(
+    table = datasets.read_texts(
         write(as_csv(rows), "mine.csv"), label_separator="|", label_names=["b", "a"]
     )
-    assert len(kept) == 40 and kept.labels[2] == ("b", "a")
+    assert len(table) == 40 and table.labels[2] == ("b", "a")
     single = datasets.read_texts(write(as_csv([(t, "a") for t, _ in rows]), "one.csv"))
     with pytest.raises(ValueError, match="both be read with `label_separator`"):
         datasets.split_table(table, test_data=single)
@@ -439,10 +439,10 @@ def test_labels_that_mean_a_missing_value_are_skipped_by_their_spelling(write, s
 
 def test_labels_that_mean_a_missing_value_can_be_kept(write):
     path = write("text,label\n" + PANDAS, "mine.csv")
-    kept = datasets.read_texts(path, keep_na_labels=True)
-    assert kept.label_names == ("NA", "None", "nan", "none", "x", "y")
-    assert set(kept.account.skipped) == {"missing label"}
-    assert not any("keep_na_labels" in note for note in kept.account.notes)
+    table = datasets.read_texts(path, keep_na_labels=True)
+    assert table.label_names == ("NA", "None", "nan", "none", "x", "y")
+    assert set(table.account.skipped) == {"missing label"}
+    assert not any("keep_na_labels" in note for note in table.account.notes)
     named = datasets.read_texts(path, label_names=("x", "None"))
     assert named.account.examples == {"x": 2, "None": 1}
     several = datasets.read_texts(path, label_separator="|")
