@@ -1,6 +1,20 @@
-"""`python -m keras_attn` is the command line `keras-attn`."""
+"""The entry point of the command line: `keras-attn`, and `python -m keras_attn`."""
 
-from keras_attn.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line, see `keras_attn.cli.entry_point`.
+
+    Ctrl-C while it is imported ends the process with status 130, as later, without a traceback.
+    """
+    try:
+        from keras_attn import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        sys.exit(130)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

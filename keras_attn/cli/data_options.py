@@ -179,6 +179,7 @@ def check_table_options(
 
     Raises:
         ValueError: An option is passed without `--data`, or is for another task.
+        FileNotFoundError: There is no such file of data.
     """
     received = [key for key, value in {**table, **further}.items() if value is not None]
     if "data" not in received:
@@ -196,6 +197,7 @@ def check_table_options(
             f"{_flags(foreign)}: not for {name}, which does {task.name}. Options for its data: "
             f"{_flags(('data', *task.table.options))}."
         )
+    check_paths(data=table["data"], data_target=table["data_target"])
 
 
 def check_data_dir(data_dir: pathlib.Path | None) -> None:
@@ -205,6 +207,20 @@ def check_data_dir(data_dir: pathlib.Path | None) -> None:
             f"There is no folder or file {str(data_dir)!r}. --data-dir takes a folder of "
             "tensorflow_datasets, or an .npz file of arrays."
         )
+
+
+def check_paths(**paths: pathlib.Path | None) -> None:
+    """Raise FileNotFoundError if a file or folder of the user's own data does not exist.
+
+    Args:
+        **paths: Paths by the name of the option; None for options that were not passed.
+    """
+    for name, path in paths.items():
+        if path is not None and not path.exists():
+            raise FileNotFoundError(
+                f"{_flags([name])}: there is no file or folder {str(path)!r}. The current folder "
+                f"is {str(pathlib.Path.cwd())!r}."
+            )
 
 
 def check_without_table(**options: Any) -> None:
@@ -278,6 +294,9 @@ def check_splits(
         task: Its task.
         table: The data options by name.
         splits: The options of the validation and test splits.
+
+    Raises:
+        FileNotFoundError: There is no such file of data.
     """
     for part, split in splits.items():
         if split.fraction is not None and split.data is not None:
@@ -294,6 +313,7 @@ def check_splits(
                 f"--data and --{part}-data must have one format: either both are tables, or both "
                 f"are files of sentences, with --data-target and --{part}-target."
             )
+        check_paths(**{f"{part}_data": split.data, f"{part}_target": split.target})
 
 
 def read_splits(

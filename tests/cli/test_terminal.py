@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from keras_attn import cli, zoo
+from keras_attn import __main__, cli, zoo
 from keras_attn.cli import output
 from tests.cli import command_line
 from tests.conftest import ROOT
@@ -202,11 +202,28 @@ def test_such_a_mistake_needs_no_keras():
     for arguments in (
         ("predict", NAME, "absent.png"),
         ("train", NAME, "--strategy", "mirorred"),
+        ("train", TEXTS, "--data", ".", "--validation-data", "absent.csv"),
         ("evaluate", TEXTS, "--data", "absent.csv"),
         ("export", TEXTS, "tests"),
     ):
         command = [sys.executable, "-c", script, *arguments]
         subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+
+
+def test_ctrl_c_while_the_command_line_is_imported(monkeypatch, capsys):
+    monkeypatch.delattr("keras_attn.cli")
+    monkeypatch.delitem(sys.modules, "keras_attn.cli")
+
+    class Interrupted:
+        def find_spec(self, name, *_):
+            if name == "keras_attn.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "\nInterrupted.\n"
 
 
 def test_a_closed_pipe_ends_quietly():

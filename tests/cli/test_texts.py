@@ -256,7 +256,7 @@ def test_a_model_of_ones_own_is_evaluated_on_a_table(own, run, tmp_path):
         (("--data", "mine.csv", "--data-dir", "."), "--data-dir: for the data of an entry"),
         (("--data", "mine.csv", "--source-column", "x"), "--source-column: not for"),
         (("--data", "mine.csv", "--label-column", "topic"), "Accepted: 'text', 'label'"),
-        (("--data", "absent.csv"), "no table 'absent.csv'"),
+        (("--data", "absent.csv"), "--data: there is no file or folder 'absent.csv'"),
         (("--data", "mine.csv", "--weights", "x.weights.h5"), "weights of its own"),
     ],
 )
@@ -407,10 +407,13 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("train", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
-        (("train", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
+        (
+            ("train", NAME, "--data", "absent.csv"),
+            "--data: there is no file or folder 'absent.csv'",
+        ),
+        (("train", IMAGES, "--data", "absent"), "--data: there is no file or folder 'absent'"),
         (("train", NAME, "--text-column", "x", "--test", "0.2"), "--text-column, --test: only"),
-        (("evaluate", NAME, "--data", "absent.csv"), "no table 'absent.csv'"),
+        (("evaluate", NAME, "--data", "absent.csv"), "--data: there is no file or folder"),
         (("evaluate", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
         (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
         (("train", NAME, "--no-baseline"), "--baseline: only with --data"),
