@@ -110,7 +110,7 @@ def select_key_mask(
     if all(mask is None for mask in masks.values()):
         select_padding_mask(name, None, cache, **implicit)
         masks = implicit
-    check_key_masks(name, scores_shape, **masks)
+    check_key_masks(name, scores_shape, attached_by_keras=masks is implicit, **masks)
     distinct = {id(mask): mask for mask in masks.values() if mask is not None}
     return combine(*(ops.cast(mask, "bool") for mask in distinct.values()))
 
@@ -120,10 +120,20 @@ def is_implicit(mask: Tensor | None, inputs: Tensor | None) -> bool:
     return mask is None or mask is getattr(inputs, "_keras_mask", None)
 
 
-def check_key_masks(name: str, scores_shape: Shape, **masks: Tensor | None) -> None:
-    """Raise ValueError unless each mask is None, or is `(B, S)` with the values of a mask."""
+def check_key_masks(
+    name: str, scores_shape: Shape, *, attached_by_keras: bool = False, **masks: Tensor | None
+) -> None:
+    """Raise ValueError unless each mask is None, or is `(B, S)` with the values of a mask.
+
+    Args:
+        name: name of the layer, for error messages.
+        scores_shape: `(B, T, S)`.
+        attached_by_keras: whether the masks are implicit ones, which no caller passed.
+        **masks: the masks by argument.
+    """
+    expected = scores_shape[0], scores_shape[2]
     for argument, mask in masks.items():
-        _check_sequence_mask(name, argument, "keys", (scores_shape[0], scores_shape[2]), mask)
+        _check_sequence_mask(name, argument, "keys", expected, mask, attached_by_keras)
 
 
 def check_query_mask(name: str, scores_shape: Shape, mask: Tensor | None) -> None:
@@ -174,7 +184,12 @@ def _attention_mask_remedy(shape: Shape, scores_shape: Shape) -> str:
 
 
 def _check_sequence_mask(
-    name: str, argument: str, axis: str, expected: Shape, mask: Tensor | None
+    name: str,
+    argument: str,
+    axis: str,
+    expected: Shape,
+    mask: Tensor | None,
+    attached_by_keras: bool = False,
 ) -> None:
     """Raise ValueError unless a mask is None, or is `(B, length)` with the values of a mask."""
     if mask is None:
@@ -193,6 +208,12 @@ def _check_sequence_mask(
         remedy = "A mask of one sequence is passed as `mask[None]`."
     elif len(shape) > 2:
         remedy = "A mask with axes of queries and keys is an `attention_mask`: pass it as that."
+    if attached_by_keras:
+        remedy = (
+            f"It is the implicit mask that Keras attached to `{argument.removesuffix('_mask')}`; a "
+            "layer before this one has changed the number of positions, but not the mask. Pass "
+            "`padding_mask`, or embed without `mask_zero`."
+        )
     raise ValueError(
         f"{name}: `{argument}` must have shape {_named_shape(('batch', axis), expected)}. "
         f"Received: shape {shape}. {remedy}"

@@ -96,6 +96,14 @@ def test_two_blocks_do_not_see_padded_positions():
     )
 
 
+def test_an_implicit_mask_of_another_length_is_named():
+    x, layer = np.zeros((2, 4, 8), "float32"), MultiHeadAttention(2, 4)
+    inputs = keras.ops.convert_to_tensor(x)
+    inputs._keras_mask = keras.ops.ones((2, 6), "bool")
+    with pytest.raises(ValueError, match=r"`(key|value)_mask` must.*\(2, 6\).*Keras attached to"):
+        layer(inputs, inputs)
+
+
 def test_the_implicit_mask_of_keras_is_taken_and_carried_on():
     tokens = np.array([[3, 1, 2, 4], [2, 1, 0, 0]])
     embedding = keras.layers.Embedding(5, D, mask_zero=True)
