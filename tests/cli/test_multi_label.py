@@ -44,12 +44,14 @@ def test_training_prediction_and_evaluation(run, own):
     assert "test texts: exact match " in printed
     assert "Always answering the most frequent set of labels, " in printed
     assert "F1 (micro)" in printed and "F1 (macro)" in printed
-    assert "No comparison with a linear classifier" in printed
+    assert "No comparison with a linear" in printed or "F1 (micro): this model" in printed
     record = read_record(folder)
     assert record["temperature"] > 0
+    assert 0 < record["threshold"] < 1
     assert set(record["metrics"]["test"]) >= {"f1_micro", "f1_macro", "exact_match"}
     path = folder / "model.keras"
     model = keras_attn.load(path)
+    assert float(model.threshold) == pytest.approx(record["threshold"])
     answers = run("predict", path, "soup and rain", "town", "--json").splitlines()
     for line, text in zip(answers, ("soup and rain", "town"), strict=True):
         answer = json.loads(line)

@@ -49,7 +49,8 @@ class MultiLabelTextClassification(NamedTuple):
     """The answer of a text classifier whose texts may have several labels, or none.
 
     Attributes:
-        labels: The labels with a probability of at least 0.5, in the order of the label names.
+        labels: The labels whose probability is at least the threshold of the model, in the order
+            of the label names.
         probabilities: The probability of every label; they do not sum to 1.
         words: Number of words that are read of the text, punctuation marks included.
         known_words: Number of those that are in the vocabulary.

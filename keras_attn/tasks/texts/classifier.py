@@ -316,13 +316,18 @@ class TextClassifier(TextFitting):
         Raises:
             ValueError: There are no labels.
         """
+        encoded = self._encode_held_out("calibrate", texts, labels)
+        return self._calibrate(self.logits(encoded), encoded.labels)
+
+    def _encode_held_out(self, method: str, texts: Any, labels: Any) -> EncodedTexts:
+        """Return held-out texts with labels as ids; raise ValueError if there are no labels."""
         encoded = texts if isinstance(texts, EncodedTexts) else self.encode(texts, labels)
         if (encoded.labels < 0).any():
             raise ValueError(
-                "`calibrate` needs the label of each text. Pass `labels`, or the result of "
+                f"`{method}` needs the labels of each text. Pass `labels`, or the result of "
                 "`encode(texts, labels)`."
             )
-        return self._calibrate(self.logits(encoded), encoded.labels)
+        return encoded
 
     def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """Fit the temperature to the logits of held-out texts, and return it."""

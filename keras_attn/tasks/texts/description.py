@@ -92,7 +92,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
             return None
         from keras_attn.tasks.texts.baselines import compare_with_linear
 
-        return compare_with_linear(model, dataset, metrics["test"]["accuracy"])
+        return compare_with_linear(model, dataset, metrics["test"][self.primary_metric.key])
 
 
 class MultiLabelDescription(TextClassificationDescription):
@@ -107,6 +107,7 @@ class MultiLabelDescription(TextClassificationDescription):
         TextClassificationDescription.signature.inputs,
         (
             TensorInfo("probabilities", "float32", ("B", "C"), "of each label, in their order"),
+            TensorInfo("selected", "bool", ("B", "C"), "at least the threshold of the model"),
             *TextClassificationDescription.signature.outputs[len(cards.OUTPUTS) :],
         ),
     )
@@ -122,9 +123,6 @@ class MultiLabelDescription(TextClassificationDescription):
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         return TaskDescription.card_results(self, recipe, runs)
-
-    def compare(self, model: Any, dataset: Any, metrics: Mapping[str, Any]) -> str | None:
-        return "No comparison with a linear classifier: there is none for several labels per text."
 
 
 DESCRIPTION: TaskDescription = register_task(TextClassificationDescription())

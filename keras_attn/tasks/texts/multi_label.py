@@ -1,5 +1,7 @@
 """The text classifier whose texts may have several labels, or none: topics, tags, toxicity."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -21,9 +23,13 @@ from keras_attn.tasks.reports import MultiLabelReport
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification
 from keras_attn.tasks.texts.classifier import BATCH, TextClassifier
 from keras_attn.tasks.texts.description import MULTI_LABEL_DESCRIPTION
-from keras_attn.tasks.training_data import Objective
+from keras_attn.tasks.texts.metrics import best_threshold
+from keras_attn.tasks.texts.training_data import TextTrainingData
+from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.text import NGramEncoder
 
-THRESHOLD = 0.5  # a text has the labels with at least this probability
+DEFAULT_THRESHOLD = 0.5
+LOGIT_THRESHOLDS = np.arange(-80, 81, dtype="float32") / 10  # of `BestMicroF1`
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -33,7 +39,11 @@ class MultiLabelTextClassifier(TextClassifier):
     Each logit is that of one label against its absence, by a sigmoid. Labels `y` are a multi-hot
     array `(N, C)` of 0 and 1, or for each text a list of label names. The model is compiled with
     Adam, binary cross-entropy and binary accuracy, the share of correct decisions over all pairs of
-    a text and a label.
+    a text and a label, at a probability of 0.5.
+
+    A text has the labels whose probability is at least `model.threshold`, 0.5 in a new model. Where
+    labels are rare few probabilities exceed 0.5: `tune_threshold` selects the threshold on
+    held-out texts.
 
     Build it with `multi_label=True`: `keras_attn.build(name, label_names=[...], multi_label=True)`
     or `keras_attn.tasks.from_architecture(..., multi_label=True)`.
@@ -58,6 +68,22 @@ class MultiLabelTextClassifier(TextClassifier):
 
     description: ClassVar[TaskDescription] = MULTI_LABEL_DESCRIPTION
     multi_label: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        network: keras.Model,
+        encoder: NGramEncoder,
+        label_names: Sequence[str],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(network, encoder, label_names, **kwargs)
+        self.threshold = self.add_weight(
+            name="threshold",
+            shape=(),
+            initializer=keras.initializers.Constant(DEFAULT_THRESHOLD),
+            trainable=False,
+            dtype="float32",
+        )
 
     def compile_default(self) -> None:
         """Compile with Adam, binary cross-entropy and binary accuracy."""
@@ -162,7 +188,7 @@ class MultiLabelTextClassifier(TextClassifier):
         labels: np.ndarray,
         validation_labels: np.ndarray,
     ) -> Objective:
-        """Return binary cross-entropy and the micro-averaged F1, see `TextClassifier.objective`.
+        """Return binary cross-entropy and `BestMicroF1`, see `TextClassifier.objective`.
 
         Raises:
             ValueError: The recipe sets class weights.
@@ -175,7 +201,7 @@ class MultiLabelTextClassifier(TextClassifier):
         loss = keras.losses.BinaryCrossentropy(
             from_logits=True, label_smoothing=training.label_smoothing
         )
-        return Objective(loss, MicroF1())
+        return Objective(loss, BestMicroF1())
 
     def probabilities(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
         """Return the probability of each label `(N, C)`, in input order."""
@@ -184,7 +210,7 @@ class MultiLabelTextClassifier(TextClassifier):
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self.encode(inputs, labels)
         logits = self.logits(encoded).astype("float64")
-        expected, predictions = labels > 0, sigmoid(logits) >= THRESHOLD
+        expected, predictions = labels > 0, self._selected(sigmoid(logits))
         report = MultiLabelReport(self.label_names, expected, predictions)
         pairs = softmax(_against_absence(logits))
         metrics = {
@@ -222,9 +248,56 @@ class MultiLabelTextClassifier(TextClassifier):
         report: Any = super().report(x, y, **options)
         return report
 
+    def finalize(self, data: TrainingData) -> dict[str, Any]:
+        """Calibrate the scores, and select the threshold, on the validation texts."""
+        assert isinstance(data, TextTrainingData)
+        finalized = super().finalize(data)
+        probabilities = sigmoid(self.logits(data.validation))
+        if np.isfinite(probabilities).all():
+            self._set_threshold(probabilities, data.validation.labels)
+        return {**finalized, "threshold": float(self.threshold)}
+
+    def tune_threshold(self, texts: Any, labels: Any = None) -> float:
+        """Set the threshold to the one with the highest micro-averaged F1 on held-out texts.
+
+        Args:
+            texts: Held-out texts, or `EncodedTexts` with labels.
+            labels: The labels of each text, as for `fit`; not used for `EncodedTexts`.
+
+        Returns:
+            The threshold, a probability. It is 0.5 if no text has a label.
+
+        Raises:
+            ValueError: There are no labels.
+        """
+        encoded = self._encode_held_out("tune_threshold", texts, labels)
+        self._set_threshold(sigmoid(self.logits(encoded)), encoded.labels)
+        return float(self.threshold)
+
+    def calibrate(self, texts: Any, labels: Any = None) -> float:
+        """Calibrate scores, see `TextClassifier.calibrate`.
+
+        The threshold changes with the probabilities, so that the labels of a text do not change.
+        """
+        return super().calibrate(texts, labels)
+
     def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        before = float(self.temperature)
         # A sigmoid is a softmax over the logit and 0: each pair of a text and a label counts.
-        return super()._calibrate(_against_absence(logits), labels.astype(int).ravel())
+        after = super()._calibrate(_against_absence(logits), labels.astype(int).ravel())
+        threshold = float(self.threshold)
+        if threshold != DEFAULT_THRESHOLD:
+            logit = math.log(threshold / (1.0 - threshold)) * before / after
+            self.threshold.assign(1.0 / (1.0 + math.exp(-logit)))
+        return after
+
+    def _set_threshold(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        threshold = best_threshold(probabilities, labels) if labels.any() else DEFAULT_THRESHOLD
+        self.threshold.assign(np.clip(threshold, 1e-7, 1 - 1e-7))
+
+    def _selected(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return which labels `(N, C)` a text has, as a boolean array."""
+        return probabilities >= float(self.threshold)
 
     def classify(self, texts: Any, *, batch_size: int = BATCH) -> Any:
         """Classify texts, see `TextClassifier.classify`.
@@ -238,18 +311,25 @@ class MultiLabelTextClassifier(TextClassifier):
         self, logits: np.ndarray, words: np.ndarray, known_words: np.ndarray
     ) -> list[Any]:
         answers = []
-        for row, total, known in zip(
-            sigmoid(logits), words.tolist(), known_words.tolist(), strict=True
+        probabilities = sigmoid(logits)
+        for row, selected, total, known in zip(
+            probabilities,
+            self._selected(probabilities),
+            words.tolist(),
+            known_words.tolist(),
+            strict=True,
         ):
             by_label = dict(zip(self.label_names, map(float, row), strict=True))
-            labels = tuple(name for name, value in by_label.items() if value >= THRESHOLD)
+            labels = tuple(itertools.compress(self.label_names, selected))
             answers.append(MultiLabelTextClassification(labels, by_label, total, known))
         return answers
 
     def _serving_outputs(self, logits: Any) -> dict[str, Any]:
         import tensorflow as tf
 
-        return {"probabilities": tf.sigmoid(logits)}
+        probabilities = tf.sigmoid(logits)
+        threshold = tf.convert_to_tensor(self.threshold)
+        return {"probabilities": probabilities, "selected": probabilities >= threshold}
 
     def _initialize_head(self, labels: np.ndarray) -> None:
         # The logits of the frequencies: from 0, rare labels would take many steps to reach them.
@@ -273,29 +353,49 @@ class MultiLabelTextClassifier(TextClassifier):
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class MicroF1(keras.metrics.F1Score):
-    """F1 over all pairs of an example and a label, from logits `(B, C)`.
+class BestMicroF1(keras.metrics.Metric):
+    """F1 over all pairs of an example and a label, at the threshold where it is highest.
+
+    Epochs are compared by it: which threshold is best depends on the frequency of the labels and
+    on how far training has come. Thresholds are tried in steps of 0.1 of a logit.
 
     Example:
 
-    >>> metric = MicroF1()
-    >>> metric.update_state([[1, 1], [0, 1]], [[9.0, -9.0], [-9.0, 9.0]])
-    >>> round(float(metric.result()), 3)
-    0.8
+    >>> metric = BestMicroF1()
+    >>> metric.update_state([[1, 1], [0, 1]], [[9.0, -2.0], [-4.0, 9.0]])
+    >>> float(metric.result())
+    1.0
     """
 
-    def __init__(self, name: str = "f1_micro", dtype: Any = None) -> None:
-        super().__init__(average="micro", threshold=THRESHOLD, name=name, dtype=dtype)
+    def __init__(self, name: str = "best_f1_micro", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        shape = (len(LOGIT_THRESHOLDS),)
+        self.true_positives, self.positives = (
+            self.add_variable(shape, "zeros", name=part) for part in ("hits", "positives")
+        )
+        self.labels = self.add_variable((), "zeros", name="labels")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Count the labels of a batch."""
-        y_pred = keras.ops.convert_to_tensor(y_pred)
-        # In a graph of batches from a generator only the shape of the logits is known.
-        y_true = keras.ops.reshape(y_true, (-1, y_pred.shape[-1]))
-        super().update_state(y_true, keras.ops.sigmoid(y_pred), sample_weight)
+        """Count the labels `(B, C)` of a batch, and the logits `(B, C)` above each threshold.
 
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        Raises:
+            ValueError: There are sample weights, which it does not take.
+        """
+        if sample_weight is not None:
+            raise ValueError("BestMicroF1 counts all examples alike, without `sample_weight`.")
+        ops = keras.ops
+        # In a graph of batches from a generator only the shape of the logits is known.
+        present = ops.cast(ops.reshape(y_true, (-1,)), self.dtype)  # (B * C)
+        logits = ops.cast(ops.reshape(y_pred, (-1, 1)), "float32")
+        selected = ops.cast(logits >= ops.convert_to_tensor(LOGIT_THRESHOLDS), self.dtype)
+        self.true_positives.assign_add(ops.matmul(present, selected))
+        self.positives.assign_add(ops.sum(selected, axis=0))
+        self.labels.assign_add(ops.sum(present))
+
+    def result(self) -> Any:
+        ops = keras.ops
+        f1 = ops.divide_no_nan(2 * self.true_positives, self.positives + self.labels)
+        return ops.max(f1)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -215,9 +215,9 @@ def test_labels_that_cannot_be_are_refused_by_what_they_are():
     model.adapt(TEXTS, LABELS)
     with pytest.raises(ValueError, match="one label per text"):
         model.encode(TEXTS, LABELS[:-1])
-    with pytest.raises(ValueError, match="`calibrate` needs the label of each text"):
+    with pytest.raises(ValueError, match="`calibrate` needs the labels of each text"):
         model.calibrate(TEXTS)
-    with pytest.raises(ValueError, match="`calibrate` needs the label of each text"):
+    with pytest.raises(ValueError, match="`calibrate` needs the labels of each text"):
         model.calibrate(model.encode(TEXTS))
     model.temperature.assign(2.0)
     with pytest.raises(ValueError, match="needs labelled examples"):

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 import keras_attn
 from keras_attn.tasks import MultiLabelTextClassifier, TextClassifier, from_architecture
-from keras_attn.tasks.texts.multi_label import MicroF1
+from keras_attn.tasks.texts.metrics import micro_f1
+from keras_attn.tasks.texts.multi_label import BestMicroF1
 
 pytestmark = pytest.mark.tensorflow
 
@@ -51,7 +52,7 @@ def model():
     model.compile(
         keras.optimizers.Adam(0.05),
         keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[MicroF1()],
+        metrics=[BestMicroF1()],
     )
     model.fit(TEXTS, LABELS, epochs=20, verbose=0)
     return model
@@ -96,7 +97,12 @@ def test_metrics_agree_with_an_independent_computation(model):
     assert report.metrics["loss"] == pytest.approx(loss, rel=1e-4)
     evaluated = model.evaluate(TEXTS, truth, verbose=0, return_dict=True)
     assert evaluated["loss"] == pytest.approx(loss, rel=1e-3)
-    assert evaluated["f1_micro"] == pytest.approx(report.micro.f1, rel=1e-5)
+    logits = model.logits(TEXTS)
+    f1 = [
+        2 * (truth & (logits >= x)).sum() / (truth.sum() + (logits >= x).sum())
+        for x in np.linspace(-8, 8, 161, dtype="float32")
+    ]
+    assert evaluated["best_f1_micro"] == pytest.approx(max(f1), abs=0.01)
     assert set(report.to_dict()) >= {"classes", "micro", "macro", "f1_micro", "exact_match"}
 
 
@@ -168,6 +174,34 @@ def test_the_default_compile_and_calibration():
     assert min(losses) == losses[1]
 
 
+def test_the_threshold_is_the_best_one_on_held_out_texts(tmp_path):
+    model = make()
+    model.adapt(TEXTS, LABELS)
+    assert float(model.threshold) == 0.5
+    rare = HOT * (np.random.default_rng(0).random(HOT.shape) < 0.3)
+    before = model.report(TEXTS, rare).micro.f1
+    threshold = model.tune_threshold(TEXTS, rare)
+    assert threshold == float(model.threshold) != 0.5
+    probabilities = model.probabilities(TEXTS)
+    report = model.report(TEXTS, rare)
+    assert report.micro.f1 > before
+    for other in np.linspace(0.0, 1.0, 200):
+        assert micro_f1(probabilities >= other, rare) <= report.micro.f1 + 1e-9
+    answers = model.classify(TEXTS)
+    assert [list(answer.labels) for answer in answers] == [
+        [name for name, value in zip(NAMES, row, strict=True) if value >= threshold]
+        for row in probabilities
+    ]
+    model.calibrate(TEXTS, HOT)  # probabilities change, labels do not
+    assert float(model.threshold) != pytest.approx(threshold, abs=1e-4)
+    assert [answer.labels for answer in model.classify(TEXTS)] == [a.labels for a in answers]
+    model.save(tmp_path / "model.keras")
+    assert keras_attn.load(tmp_path / "model.keras").classify(TEXTS) == model.classify(TEXTS)
+    assert model.tune_threshold(TEXTS, np.zeros_like(HOT)) == 0.5
+    with pytest.raises(ValueError, match="`tune_threshold` needs the labels of each text"):
+        model.tune_threshold(TEXTS)
+
+
 def test_a_file_holds_the_whole_model(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras_attn.load(tmp_path / "model.keras")
@@ -186,6 +220,12 @@ def test_export_serves_probabilities(model, tmp_path):
     outputs = signature.signatures["serving_default"](texts=tf.constant(TEXTS[:5]))
     assert set(outputs) == {info.name for info in model.description.signature.outputs}
     assert np.allclose(outputs["probabilities"], model.probabilities(TEXTS[:5]), atol=1e-6)
+    model.threshold.assign(0.001)
+    signature = tf.saved_model.load(str(model.export(tmp_path / "lower")))
+    model.threshold.assign(0.5)
+    lower = signature.signatures["serving_default"](texts=tf.constant(TEXTS[:5]))
+    for selected, threshold in ((outputs["selected"], 0.5), (lower["selected"], 0.001)):
+        np.testing.assert_array_equal(selected, model.probabilities(TEXTS[:5]) >= threshold)
 
 
 def test_an_explanation_is_of_one_label(model):
