@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import numbers
 import os
 import pathlib
 import time
@@ -14,25 +13,25 @@ from typing import Any, Literal
 
 import keras
 
-from keras_attn import datasets, models
+from keras_attn import datasets
 from keras_attn._files import write_text
 from keras_attn._memory import naming_lack_of_memory
 from keras_attn._wording import counted
 from keras_attn.batching import prepare_batches
-from keras_attn.recipes import Recipe, RecipeError, describe_task, recipe_to_toml
-from keras_attn.tasks import Task, compile_mode, from_architecture
+from keras_attn.recipes import Recipe, recipe_to_toml
+from keras_attn.tasks import Task, compile_mode
 from keras_attn.tasks.training_data import TrainingData
 from keras_attn.training import artifacts, checkpoint, strategies
 from keras_attn.training.callbacks import BestWeights, Restore, SaveCheckpoints
 from keras_attn.training.checkpoint import Checkpoints, State
 from keras_attn.training.folder_lock import check_folder, owning
-from keras_attn.training.identity import Identity
 from keras_attn.training.interruption import StopRequest, handling_signals
 from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
 from keras_attn.training.provenance import provenance
+from keras_attn.training.request import Request, check_options, check_recipe, checked_seed
 from keras_attn.training.selection import Selection, StopEarly
-from keras_attn.training.strategies import Devices, Distribution
+from keras_attn.training.strategies import Devices
 from keras_attn.training.weights_files import non_finite
 
 _SMALLER = "Reduce training.batch_size, or the sizes in [model] of the recipe"
@@ -116,15 +115,15 @@ def train(
         RecipeError: The recipe has no such variant, or needs an `initial_model`.
         ValueError: No strategy has that name, or the replicas cannot share a batch equally.
     """
-    _check_options(resume, checkpoint_steps)
-    seed = recipe.training.seeds[0] if seed is None else _checked_seed(seed)
+    check_options(resume, checkpoint_steps)
+    seed = recipe.training.seeds[0] if seed is None else checked_seed(seed)
     with handling_signals() as stop:
         distribution = strategies.distribution(strategy, devices)
         folder = pathlib.Path(folder)
         check_folder(folder, new=distribution.chief and not resume)
-        _check_recipe(recipe, variant, initial_model)
+        check_recipe(recipe, variant, initial_model)
         recipe.check_replicas(distribution.replicas)
-        request = _Request(
+        request = Request(
             recipe=recipe,
             variant=variant,
             seed=seed,
@@ -147,60 +146,11 @@ def train(
             return _train(request, stop, resume, checkpoint_steps, callbacks, verbose)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Request:
-    """Model, folder, data and distribution of a run that is requested."""
-
-    recipe: Recipe
-    variant: str | None
-    seed: int
-    folder: pathlib.Path
-    dataset: datasets.Dataset[Any]
-    distribution: Distribution
-    initial_model: Task | None
-
-    @functools.cached_property
-    def identity(self) -> Identity:
-        """Identity that the checkpoints of this run must have."""
-        initial = self.initial_model
-        return Identity(
-            digest=self.recipe.digest,
-            variant=self.variant or "",
-            seed=self.seed,
-            data=self.dataset["train"].fingerprint,
-            splits={name: self.dataset[name].fingerprint for name in self.evaluated_splits},
-            label_names=list(self.dataset.label_names),
-            initial="" if initial is None else artifacts.weights_digest(initial),
-        )
-
-    @property
-    def evaluated_splits(self) -> list[str]:
-        """The names of the splits that the run is evaluated on."""
-        return [name for name in self.dataset if name == "validation" or name.startswith("test")]
-
-    def new_model(self) -> Task:
-        """Return the recipe's model with fresh weights, for the labels of the data set."""
-        model = from_architecture(
-            self.recipe.architecture,
-            self.dataset.label_names,
-            preprocessing=self.recipe.preprocessing,
-            multi_label=self.dataset.multi_label,
-            **self.recipe.settings(self.variant),
-        )
-        model.use_dataset_info(self.dataset)
-        return model
-
-    def finished_record(self) -> dict[str, Any] | None:
-        """Return the record of this run, if it has finished."""
-        assets = describe_task(self.recipe.task).model_class().asset_files
-        return artifacts.finished_record(self.folder, self.identity, assets)
-
-
 @dataclasses.dataclass(kw_only=True)
 class _Session:
     """A run that is ready to train: the model, its data, and where it stands."""
 
-    request: _Request
+    request: Request
     learner: Learner
     data: TrainingData
     batches: keras.utils.PyDataset
@@ -222,7 +172,7 @@ class _Session:
 
 
 def _train(
-    request: _Request,
+    request: Request,
     stop: StopRequest,
     resume: bool | Literal["auto"],
     checkpoint_steps: int | None,
@@ -243,7 +193,7 @@ def _train(
         return _record(session)
 
 
-def _prepare(request: _Request, checkpoints: Checkpoints, resumes: bool) -> _Session:
+def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Session:
     """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
     state, values = checkpoints.latest() if resumes else (State(), None)
     state = state.continued(provenance())
@@ -275,7 +225,7 @@ def _prepare(request: _Request, checkpoints: Checkpoints, resumes: bool) -> _Ses
 
 
 def _compiled_learner(
-    request: _Request, model: Task, data: TrainingData, batches: keras.utils.PyDataset
+    request: Request, model: Task, data: TrainingData, batches: keras.utils.PyDataset
 ) -> Learner:
     """Return the model that `fit` trains, with its optimizer built."""
     training = request.recipe.training
@@ -427,40 +377,3 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _check_options(resume: Any, checkpoint_steps: Any) -> None:
-    if resume not in (True, False, "auto"):
-        raise ValueError(f"`resume` must be True, False or 'auto'. Received: {resume!r}.")
-    if checkpoint_steps is not None and (
-        not isinstance(checkpoint_steps, int) or checkpoint_steps < 1
-    ):
-        raise ValueError(
-            "`checkpoint_steps` must be a positive number of steps, or None for epochs alone. "
-            f"Received: {checkpoint_steps!r}."
-        )
-
-
-def _checked_seed(seed: Any) -> int:
-    """Return a seed as an `int`, or raise ValueError."""
-    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not is_integer or not 0 <= int(seed) < 2**32:
-        raise ValueError(
-            f"`seed` must be an integer of at least 0 and below 2**32. Received: {seed!r}."
-        )
-    return int(seed)
-
-
-def _check_recipe(recipe: Recipe, variant: str | None, initial_model: Task | None) -> None:
-    """Raise, before anything is read or written, if the model cannot be built."""
-    for name in {None, variant, *recipe.variants}:
-        try:
-            models.configure(recipe.architecture, **recipe.settings(name))
-        except ValueError as error:
-            where = "[model]" if name is None else f"[variants.{name}]"
-            raise RecipeError(f"The recipe's {where}: {error}") from error
-    if recipe.initial_entry and initial_model is None:
-        raise RecipeError(
-            f"The recipe starts from the trained backbone of {recipe.initial_entry!r}. Pass "
-            f"initial_model=keras_attn.build({recipe.initial_entry!r}), or use `keras-attn train`."
-        )

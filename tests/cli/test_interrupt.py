@@ -104,7 +104,7 @@ def test_the_second_stops_at_once(train, tmp_path):
 @pytest.mark.parametrize(
     "at",
     [
-        ("keras_attn.training.trainer", "_Request", "new_model"),
+        ("keras_attn.training.request", "Request", "new_model"),
         ("keras_attn.training.learner", "Learner", "call"),  # while the first step is traced
         STEP,
     ],
