@@ -22,7 +22,6 @@ import json
 import lzma
 import pathlib
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -139,20 +138,6 @@ def unseen(dataset: Dataset[TextSplit]) -> np.ndarray:
     return np.array([text not in known for text in dataset["test"].texts])
 
 
-def chnsenticorp(folder: pathlib.Path) -> Dataset[TextSplit]:
-    """Reviews of hotels, books and notebooks, with the published splits."""
-    splits = {}
-    with zipfile.ZipFile(folder / "chnsenticorp" / "chnsenticorp.zip") as archive:
-        for split, file in (("train", "train"), ("validation", "dev"), ("test", "test")):
-            (member,) = [name for name in archive.namelist() if name.endswith(f"{file}.tsv")]
-            lines = archive.read(member).decode("utf-8").splitlines()[1:]
-            rows = [line.split("\t", 1) for line in lines]
-            labels = np.array([int(label) for label, _ in rows], "int32")
-            splits[split] = TextSplit(np.array([text for _, text in rows], dtype=object), labels)
-    readers = {name: (lambda split=split: split) for name, split in splits.items()}
-    return Dataset("chnsenticorp", ("negative", "positive"), readers)
-
-
 def chinese_reviews(file: str) -> Callable[[pathlib.Path], Dataset[TextSplit]]:
     """Return the reader of a table of Chinese reviews."""
 
@@ -194,7 +179,7 @@ def cut(rows: Iterable[tuple[str, str]]) -> Dataset[TextSplit]:
 
 
 SETS: dict[str, Callable[[pathlib.Path], Dataset[TextSplit]]] = {
-    "chnsenticorp": chnsenticorp,
+    "chnsenticorp": datasets.chnsenticorp.load_chnsenticorp,
     "waimai_10k": chinese_reviews("waimai_10k"),
     "hotels": chinese_reviews("ChnSentiCorp_htl_all"),
     "tang_poems": tang_poems,

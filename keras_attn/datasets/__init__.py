@@ -1,7 +1,15 @@
 """Data sets of images, texts and translations: published ones, generated ones, and your own."""
 
 from keras_attn._label_names import label_name
-from keras_attn.datasets import cifar, imdb, multi30k, remarks, shapes, tatoeba  # register theirs
+from keras_attn.datasets import (  # register theirs
+    chnsenticorp,
+    cifar,
+    imdb,
+    multi30k,
+    remarks,
+    shapes,
+    tatoeba,
+)
 from keras_attn.datasets._tfds import DatasetNotFoundError
 from keras_attn.datasets.cifar import save_arrays
 from keras_attn.datasets.files import (

@@ -86,15 +86,15 @@ def test_an_unknown_name_is_refused_with_a_suggestion(greetings, call):
 
 
 def test_data_sets_are_listed_by_task(greetings):
-    assert datasets.list_datasets("text_classification") == ["imdb", "remarks", NAME]
-    assert datasets.list_datasets("image_classification") == ["cifar10", "cifar100", "shapes"]
+    texts = datasets.list_datasets("text_classification")
+    assert texts == ["chnsenticorp", "imdb", "remarks", NAME]
+    images = datasets.list_datasets("image_classification")
+    assert images == ["cifar10", "cifar100", "shapes"]
     pairs = datasets.list_datasets("translation")
     assert pairs == sorted(pairs)
     assert len(pairs) == 10
     assert datasets.list_datasets("no_such_task") == []
-    assert datasets.list_datasets() == sorted(
-        ["imdb", "remarks", NAME, "cifar10", "cifar100", "shapes", *pairs]
-    )
+    assert datasets.list_datasets() == sorted([*texts, *images, *pairs])
 
 
 def test_an_unregistered_data_set_is_unknown(greetings):
