@@ -148,6 +148,29 @@ def chinese_reviews(file: str) -> Callable[[pathlib.Path], Dataset[TextSplit]]:
     return read
 
 
+def few(read: Callable[[pathlib.Path], Dataset[TextSplit]], size: int) -> Any:
+    """Return the reader of a data set with only some training texts, drawn at random.
+
+    Args:
+        read: The reader of the whole data set.
+        size: Number of training texts; there are a fourth as many validation texts, and all of the
+            test texts.
+    """
+
+    def read_few(folder: pathlib.Path) -> Dataset[TextSplit]:
+        whole = read(folder)
+        sizes = {"train": size, "validation": size // 4, "test": len(whole["test"])}
+        random = np.random.default_rng(0)
+        splits = {
+            name: whole[name].take(random.permutation(len(whole[name]))[:count])
+            for name, count in sizes.items()
+        }
+        readers = {name: (lambda split=split: split) for name, split in splits.items()}
+        return Dataset(f"{whole.name}_{size}", whole.label_names, readers)
+
+    return read_few
+
+
 def tang_poems(folder: pathlib.Path) -> Dataset[TextSplit]:
     """Return quatrains by the authors with the most of them."""
     with lzma.open(folder / "tang_poems" / "quatrains.jsonl.xz", "rt", encoding="utf-8") as file:
@@ -182,6 +205,10 @@ SETS: dict[str, Callable[[pathlib.Path], Dataset[TextSplit]]] = {
     "chnsenticorp": datasets.chnsenticorp.load_chnsenticorp,
     "waimai_10k": chinese_reviews("waimai_10k"),
     "hotels": chinese_reviews("ChnSentiCorp_htl_all"),
+    "hotels, 300 texts": few(chinese_reviews("ChnSentiCorp_htl_all"), 300),
+    "hotels, 1,000 texts": few(chinese_reviews("ChnSentiCorp_htl_all"), 1_000),
+    "waimai_10k, 300 texts": few(chinese_reviews("waimai_10k"), 300),
+    "waimai_10k, 1,000 texts": few(chinese_reviews("waimai_10k"), 1_000),
     "tang_poems": tang_poems,
     "shakespeare": shakespeare,
 }

@@ -26,6 +26,8 @@ TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams rec
 LEARNING_RATE, LEARNING_RATE_OF_MANY_CLASSES, LEARNING_RATE_OF_SEVERAL_LABELS = 3e-4, 1e-3, 3e-3
 # Embeddings learn slowly where there are few texts of a class.
 EMBEDDING_GAIN_OF_MANY_CLASSES, EMBEDDING_GAIN_OF_SEVERAL_LABELS = 1.0, 10.0
+FEW_TEXTS = 2_000  # of two classes; selected on parts of 300, 1,000 and 3,000 texts of these sets
+LEARNING_RATE_OF_FEW_TEXTS, EMBEDDING_GAIN_OF_FEW_TEXTS = 3e-3, 10.0
 EPOCHS = 4
 MAX_BATCH = 32
 MIN_STEPS_PER_EPOCH = 25
@@ -95,6 +97,8 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
             rate, gain = LEARNING_RATE_OF_SEVERAL_LABELS, EMBEDDING_GAIN_OF_SEVERAL_LABELS
         elif len(np.unique(train.labels)) > 2:
             rate, gain = LEARNING_RATE_OF_MANY_CLASSES, EMBEDDING_GAIN_OF_MANY_CLASSES
+        elif examples < FEW_TEXTS:
+            rate, gain = LEARNING_RATE_OF_FEW_TEXTS, EMBEDDING_GAIN_OF_FEW_TEXTS
         if recipe.initial_entry is not None:  # the backbone has a gain and trained values
             rate, gain = LEARNING_RATE, None
         else:

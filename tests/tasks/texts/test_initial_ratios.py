@@ -84,5 +84,12 @@ def test_a_recipe_for_many_classes_has_slow_embeddings():
     tuned = recipe.model_copy(update={"initial_entry": "imdb_ngram_attention"})
     tuned, _ = training.fit_recipe(tuned, {"train": TextSplit(texts, labels)})
     assert tuned.model["embedding_gain"] == 100.0  # that of the backbone
-    two, _ = training.fit_recipe(recipe, {"train": TextSplit(texts, labels % 2)})
-    assert two.model["embedding_gain"] == recipe.model["embedding_gain"] == 100.0
+
+
+@pytest.mark.parametrize(("count", "gain", "rate"), [(1_999, 10.0, 3e-3), (2_000, 100.0, 3e-4)])
+def test_a_recipe_for_few_texts_of_two_classes_has_a_higher_rate(count, gain, rate):
+    recipe = zoo.describe("imdb_ngram_attention").recipe
+    texts, labels = np.array(["a text"] * count, object), np.arange(count, dtype="int32") % 2
+    fitted, _ = training.fit_recipe(recipe, {"train": TextSplit(texts, labels)})
+    assert fitted.model["embedding_gain"] == gain
+    assert fitted.optimizer.learning_rate == rate
