@@ -129,7 +129,7 @@ class ClassificationDescription(TaskDescription):
             f"{self.examples}. The test split was read once a run, at its end.{seeds_note}",
             _results(runs),
             *_gain_of_attention(runs),
-            *_calibration(runs[""]),
+            *_calibration(runs[""], self.examples),
             *_by_length(runs[""]),
         ]
 
@@ -183,14 +183,14 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     return f"{sentence}: {side} than the spread over seeds, {deviation:.2f}."
 
 
-def _calibration(runs: Sequence[Run]) -> list[str]:
+def _calibration(runs: Sequence[Run], examples: str) -> list[str]:
     """Return a paragraph on the calibration of scores, if it was measured."""
     errors = [run["metrics"]["test"].get("calibration_error") for run in runs]
     if None in errors:
         return []
     temperatures = [run["temperature"] for run in runs]
     return [
-        "Scores are calibrated by a temperature fitted on the validation texts "
+        f"Scores are calibrated by a temperature fitted on the validation {examples} "
         f"({mean_and_deviation(temperatures, '.2f')}). Their expected calibration error on the "
         f"test split, in 15 bins, is {mean_and_deviation([100 * e for e in errors], '.2f')} %."
     ]

@@ -16,7 +16,7 @@ from keras_attn._wording import counted
 from keras_attn.tasks._batches import is_dataset
 from keras_attn.tasks._class_weights import class_weights
 from keras_attn.tasks._labels import SEVERAL_LABELS, LabelIndexer, check_label_names
-from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.calibration import fit_temperature, softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
@@ -60,6 +60,9 @@ class ClassificationTask(Task):
         label_names: The name of each of the `C` labels.
         **kwargs: See `Task`.
 
+    Attributes:
+        temperature: Variable that divides the logits, see `calibrate`.
+
     Raises:
         ValueError: The label names are not unique, or their number is not `C`.
     """
@@ -71,6 +74,9 @@ class ClassificationTask(Task):
         outputs = network.output_shape[-1]
         self.label_names = check_label_names(type(self).__name__, label_names, outputs)
         self.network = network
+        self.temperature = self.add_weight(
+            name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
+        )
 
     def compile_default(self) -> None:
         """Compile with Adam, cross-entropy and accuracy."""
@@ -80,6 +86,29 @@ class ClassificationTask(Task):
             metrics=["accuracy"],
             jit_compile=compile_mode(),
         )
+
+    def load_own_variables(self, store: Any) -> None:
+        if not len(store.keys()):  # of image classifiers before version 0.2, without calibration
+            store = {"0": np.ones((), "float32")}
+        super().load_own_variables(store)
+
+    def _finalize(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Calibrate on the logits of the validation split, and return the entry of the record.
+
+        If training has diverged and a logit is not finite, the temperature is 1: the run can then
+        be saved, and reports the divergence.
+        """
+        if not np.isfinite(logits).all():
+            self.temperature.assign(1.0)
+            return {"temperature": 1.0}
+        return {"temperature": self._calibrate(logits, labels)}
+
+    def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """Fit the temperature to the logits of held-out examples, and return it."""
+        # Undo the division by the current temperature.
+        logits = logits.astype("float64") * float(self.temperature)
+        self.temperature.assign(fit_temperature(logits, labels))
+        return float(self.temperature)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (input_shape[0], len(self.label_names))

@@ -11,11 +11,12 @@ from keras import ops
 from keras_attn import models
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
+from keras_attn._wording import counted
 from keras_attn.datasets import Dataset, ImageSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.calibration import expected_calibration_error, softmax
 from keras_attn.tasks.classification import (
     Classification,
     classification_answers,
@@ -37,6 +38,7 @@ from keras_attn.tasks.images.inputs import (
 from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_over_views
 from keras_attn.tasks.task import Task
+from keras_attn.tasks.training_data import TrainingData
 
 ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
 
@@ -63,7 +65,7 @@ class ImageClassifier(ImageFitting):
             network's input. Outside of graphs they may also be what `fit` takes.
 
     Returns:
-        Float32 logits `(B, C)`.
+        Float32 logits `(B, C)`, divided by the temperature that `calibrate` sets.
 
     Raises:
         ValueError: The number of labels is not the number of the network's outputs.
@@ -123,7 +125,8 @@ class ImageClassifier(ImageFitting):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         check_channels(inputs.shape, f"Received: shape {tuple(inputs.shape)}.")
-        return self.network(self.normalization(inputs), training=training)
+        logits = self.network(self.normalization(inputs), training=training)
+        return logits / ops.cast(self.temperature, logits.dtype)
 
     def adapt(self, images: Any, labels: Any = None) -> None:
         """Learn mean and deviation of the inputs, and the whitening if the network has one.
@@ -158,6 +161,37 @@ class ImageClassifier(ImageFitting):
         """Return training and validation images as batches, see `Task.training_data`."""
         return ImageTrainingData(self, dataset, recipe)
 
+    def finalize(self, data: TrainingData) -> dict[str, Any]:
+        """Calibrate the scores on the validation images."""
+        assert isinstance(data, ImageTrainingData)
+        return self._finalize(self.logits(data.validation.images), data.validation.labels)
+
+    def calibrate(self, images: Any, labels: Any) -> float:
+        """Calibrate scores by fitting the temperature to held-out images.
+
+        The most probable labels do not change, see `keras_attn.tasks.fit_temperature`. Label
+        smoothing, Mixup and short training make scores too low; long training on few images makes
+        them too high.
+
+        Args:
+            images: Held-out images, as for `fit`.
+            labels: The label of each image, as its index or name.
+
+        Returns:
+            The temperature. It is above 1 if the network was overconfident.
+
+        Raises:
+            ValueError: There are no images, or not a label for each.
+        """
+        indices = np.asarray(self.preprocess_targets(labels))
+        logits = self.logits(images)
+        if indices.shape != (len(logits),) or not len(logits):
+            raise ValueError(
+                "`calibrate` needs one label for each image, and at least one image. Received: "
+                f"{counted(len(logits), 'image')}, labels of shape {indices.shape}."
+            )
+        return self._calibrate(logits, indices)
+
     def evaluate_split(self, split: ImageSplit, views: int = 1) -> dict[str, Any]:
         """Return the metrics of a split.
 
@@ -167,8 +201,9 @@ class ImageClassifier(ImageFitting):
                 see `classify`. With 1 it is measured once.
 
         Returns:
-            `accuracy` and `f1_macro` in [0, 1], `loss` in nats and the number of `examples`; with
-            several views also the number of `views` and `views_accuracy`.
+            `accuracy` and `f1_macro` in [0, 1], `loss` in nats, the number of `examples`, and the
+            `calibration_error`, see `keras_attn.tasks.expected_calibration_error`; with several
+            views also the number of `views` and `views_accuracy`.
 
         Raises:
             ValueError: The number of views is not supported.
@@ -181,11 +216,13 @@ class ImageClassifier(ImageFitting):
         check_views(views)
         logits = self.logits(inputs)
         predictions = logits.argmax(axis=-1)
+        probabilities = softmax(logits.astype("float64"))
         metrics: dict[str, Any] = {
             "accuracy": float((predictions == labels).mean()),
             "f1_macro": self._macro_f1(labels, predictions),
-            "loss": cross_entropy(softmax(logits.astype("float64")), labels),
+            "loss": cross_entropy(probabilities, labels),
             "examples": len(labels),
+            "calibration_error": expected_calibration_error(probabilities, labels),
         }
         if views > 1:
             correct = self.logits(inputs, views=views).argmax(axis=-1) == labels

@@ -23,7 +23,7 @@ from keras_attn.tasks._class_weights import (
 )
 from keras_attn.tasks._labels import SEVERAL_LABELS
 from keras_attn.tasks._texts import as_texts
-from keras_attn.tasks.calibration import fit_temperature, softmax
+from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import (
     classification_objective,
     serving_outputs,
@@ -110,9 +110,6 @@ class TextClassifier(TextFitting):
             )
         self.encoder = encoder
         self.initial_ratios: str | None = None
-        self.temperature = self.add_weight(
-            name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
-        )
         self.built = True
         self.compile_default()
 
@@ -241,17 +238,9 @@ class TextClassifier(TextFitting):
         return classification_objective(training.label_smoothing, weights, selection)
 
     def finalize(self, data: TrainingData) -> dict[str, Any]:
-        """Calibrate the scores on the validation texts.
-
-        If training has diverged and a logit is not finite, the temperature is 1: the run can then
-        be saved, and reports the divergence.
-        """
+        """Calibrate the scores on the validation texts."""
         assert isinstance(data, TextTrainingData)
-        logits = self.logits(data.validation)
-        if not np.isfinite(logits).all():
-            self.temperature.assign(1.0)
-            return {"temperature": 1.0}
-        return {"temperature": self._calibrate(logits, data.validation.labels)}
+        return self._finalize(self.logits(data.validation), data.validation.labels)
 
     def evaluate_split(self, split: TextSplit) -> dict[str, Any]:
         """Return the metrics of a split.
@@ -328,13 +317,6 @@ class TextClassifier(TextFitting):
                 "`encode(texts, labels)`."
             )
         return encoded
-
-    def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """Fit the temperature to the logits of held-out texts, and return it."""
-        # Undo the division by the current temperature.
-        logits = logits.astype("float64") * float(self.temperature)
-        self.temperature.assign(fit_temperature(logits, labels))
-        return float(self.temperature)
 
     def logits(self, x: Any, batch_size: int = BATCH) -> np.ndarray:
         """Return the float32 logits `(N, C)` of texts, in input order.
