@@ -94,7 +94,7 @@ class Rules:
         in_range = ops.clip(required, 0, vocabulary - 1)
         value = ops.where(in_range == required, gather_beams(rows, in_range), -float("inf"))
         is_required = required != self.padding_id
-        first_value = ops.where(ops.arange(count) == 0, value, -float("inf"))
+        first_value = ops.where(ops.arange(count, dtype="int32") == 0, value, -float("inf"))
         values = ops.where(is_required, first_value, values)
         tokens = ops.where(is_required, required, tokens)
 
@@ -138,7 +138,7 @@ class Rules:
 
     def write(self, sequences: Tensor, ids: Tensor, index: Tensor) -> Tensor:
         """Return `sequences` `(B, K, length)` with `ids` `(B, K)` at position `index`."""
-        return ops.where(ops.arange(self.length) == index, ids[..., None], sequences)
+        return ops.where(ops.arange(self.length, dtype="int32") == index, ids[..., None], sequences)
 
     def _allowed(self, index: Tensor, vocabulary: int) -> Tensor:
         """Return boolean `(B, 1, V)`, True for tokens that are allowed at position `index`."""

@@ -227,7 +227,7 @@ def _where(rows: Tensor, a: Hypotheses, b: Hypotheses) -> Hypotheses:
 def _initial_beams(rules: Rules, num_beams: int) -> _Beams:
     """Return the start token in the first beam alone, or all beams would stay equal."""
     shape = (rules.batch_size, num_beams)
-    first = ops.where(ops.arange(num_beams) == 0, 0.0, -float("inf"))
+    first = ops.where(ops.arange(num_beams, dtype="int32") == 0, 0.0, -float("inf"))
     return _Beams(
         ops.full(shape, rules.start_id, dtype="int32"),
         ops.full((*shape, rules.length), rules.padding_id, dtype="int32"),

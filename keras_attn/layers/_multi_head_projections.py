@@ -199,7 +199,7 @@ class MultiHeadProjections(AttentionLayer):
         """Return queries or keys `(B, T, N, H)`, rotated by their positions from `start` on."""
         if self.position != "rotary":
             return heads
-        return rotary(heads, ops.arange(ops.shape(heads)[1]) + start)
+        return rotary(heads, ops.arange(ops.shape(heads)[1], dtype="int32") + start)
 
     def _bias(self, query: Tensor, keys: Tensor, q_offset: int | Tensor, heads_first: bool) -> Any:
         """Return the bias of the scores, a tensor or a function of positions, or None."""

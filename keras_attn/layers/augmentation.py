@@ -142,7 +142,7 @@ class RandomShift(_Augmentation):
         shift = keras.random.randint(
             (batch, 1), -self.pixels, self.pixels + 1, seed=self.seed_generator
         )
-        source = ops.abs(ops.arange(side)[None, :] + ops.cast(shift, "int32"))
+        source = ops.abs(ops.arange(side, dtype="int32")[None, :] + ops.cast(shift, "int32"))
         source = (side - 1) - ops.abs((side - 1) - source)
         return ops.one_hot(source, side, dtype=dtype)
 
@@ -303,5 +303,5 @@ def _mix(x: Tensor, ratio: Tensor) -> Tensor:
 def _random_interval(batch: Any, side: int, length: Any, seed: Any) -> Tensor:
     """Return boolean `(B, side)`, True in an interval of that length around a random centre."""
     centre = keras.random.uniform((batch, 1), 0, side, seed=seed)
-    positions = ops.cast(ops.arange(side), "float32") + 0.5
+    positions = ops.cast(ops.arange(side, dtype="int32"), "float32") + 0.5
     return ops.abs(positions[None] - centre) < length / 2

@@ -158,7 +158,7 @@ def classify_with_bag(
     shape = (-1, ratio_classes + BAG_EMBEDDING_DIM)
     features = keras.layers.Reshape(shape, name="bag")(features)  # (B, T * G, C + ...)
     mask = first_occurrence_mask(ngrams.ids)  # (B, T, G)
-    mask = keras.layers.Flatten(name="once")(mask)  # (B, T * G)
+    mask = keras.layers.Reshape((-1,), name="once")(mask)  # (B, T * G)
     pooling = make_pooling(
         attention,
         key_dim=BAG_KEY_DIM,

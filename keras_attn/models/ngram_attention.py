@@ -91,7 +91,7 @@ def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
         name="ngrams",
     )
     features = keras.layers.Reshape((-1, width), name="positions")(embedding(ids))  # (B, T * G, E)
-    mask = keras.layers.Flatten(name="known")(ids) > UNKNOWN_ID  # (B, T * G)
+    mask = keras.layers.Reshape((-1,), name="known")(ids) > UNKNOWN_ID  # (B, T * G)
     pooling = make_pooling(
         config.attention,
         score=config.score,

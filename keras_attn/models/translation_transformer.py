@@ -221,13 +221,15 @@ class TranslationTransformer(TranslationModel):
             The new mask, and the `cache_index` at which the blocks write the `K` new keys.
         """
         batch, num_beams, slots = ops.shape(past_mask)
-        own = ops.arange(num_beams)[:, None]
+        own = ops.arange(num_beams, dtype="int32")[:, None]
         if caches_grow():
-            own = ops.equal(own, ops.arange(num_beams))
+            own = ops.equal(own, ops.arange(num_beams, dtype="int32"))
             own = ops.broadcast_to(own[None], (batch, num_beams, num_beams))
             return ops.concatenate([past_mask, own], axis=2), "end"
         first = index * num_beams
-        return ops.logical_or(past_mask, ops.equal(first + own, ops.arange(slots))), first
+        return ops.logical_or(
+            past_mask, ops.equal(first + own, ops.arange(slots, dtype="int32"))
+        ), first
 
     def _embed(self, ids: Tensor, training: bool | None) -> Tensor:
         """Return embeddings `(B, T, D)` of ids `(B, T)` with positions, after dropout."""

@@ -42,7 +42,7 @@ class Axis:
 
     def positions(self, i: Size) -> Tensor:
         """Return the positions of block `i`, int32 `(size,)`."""
-        return i * self.size + ops.arange(self.size)
+        return i * self.size + ops.arange(self.size, dtype="int32")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -122,7 +122,10 @@ def _bias(call: AttentionCall) -> Tensor | None:
     """Return the bias as a tensor that broadcasts to `(B, N, T, S)`, or None."""
     if not callable(call.bias):
         return call.bias
-    queries, keys = ops.arange(ops.shape(call.query)[1]), ops.arange(call.key_length)
+    queries, keys = (
+        ops.arange(ops.shape(call.query)[1], dtype="int32"),
+        ops.arange(call.key_length, dtype="int32"),
+    )
     return evaluate_bias(call.bias, call.query.shape[2], queries + call.q_offset, keys)
 
 

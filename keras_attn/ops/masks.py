@@ -56,7 +56,7 @@ def length_mask(lengths: Tensor, maximum: int) -> Tensor:
     >>> np.asarray(length_mask(np.array([1, 3]), 3)).tolist()
     [[True, False, False], [True, True, True]]
     """
-    return ops.arange(maximum)[None, :] < ops.cast(lengths, "int32")[:, None]
+    return ops.arange(maximum, dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
 
 
 def band_mask(
@@ -101,8 +101,8 @@ def band_mask(
             "symbolic inputs are not known yet. Call it inside a layer, or build the model with "
             f"fixed lengths. Received: {query_length} queries, {key_length} keys."
         )
-    query_positions = ops.arange(query_length)[:, None] + ops.cast(q_offset, "int32")
-    distance = query_positions - ops.arange(key_length)[None, :]
+    query_positions = ops.arange(query_length, dtype="int32")[:, None] + ops.cast(q_offset, "int32")
+    distance = query_positions - ops.arange(key_length, dtype="int32")[None, :]
     allowed = distance >= 0 if is_causal else distance > -(window or 0)
     if window is not None:
         allowed = ops.logical_and(allowed, distance < window)

@@ -140,8 +140,8 @@ def alibi_bias(
     Raises:
         ValueError: `num_heads` is not a positive integer.
     """
-    queries = ops.arange(query_length) + ops.cast(q_offset, "int32")
-    return alibi(num_heads)(queries, ops.arange(key_length))
+    queries = ops.arange(query_length, dtype="int32") + ops.cast(q_offset, "int32")
+    return alibi(num_heads)(queries, ops.arange(key_length, dtype="int32"))
 
 
 def _angles(positions: Tensor, dim: int, max_wavelength: float) -> Tensor:
