@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._types import Tensor
+from keras_attn._warnings import warn_user
 from keras_attn.datasets import decode_image
 
 Image = str | os.PathLike[str] | np.ndarray
@@ -65,9 +66,7 @@ def read_image(image: Any, max_pixels: int | None) -> np.ndarray:
     if isinstance(image, dict | set) or image is None:
         raise TypeError(f"Images must be {_ACCEPTED}. Received: {type(image).__name__}.")
     if is_pillow(image):
-        from PIL import ImageOps
-
-        image = ImageOps.exif_transpose(image).convert("RGB")
+        image = _from_pillow(image)
     try:
         array = np.asarray(image)
     except ValueError as error:  # rows of different lengths
@@ -93,6 +92,12 @@ def check_images(images: np.ndarray) -> None:
             f"paths of image files. {received}{remedy}"
         )
     check_channels(images.shape, received)
+    if images.dtype == np.uint8 and images.size and images.max() == 1:
+        warn_user(
+            "Images must have values in 0..255. Received: uint8 with the values 0 and 1 alone, "
+            "which are nearly black. Convert floats in 0..1 with "
+            "(images * 255).round().astype('uint8')."
+        )
     if images.dtype != np.uint8:
         remedies = {
             "f": " Convert floats in 0..1 with (images * 255).round().astype('uint8'), and floats "
@@ -137,7 +142,7 @@ def check_values(images: np.ndarray) -> None:
 
 
 def check_batch(images: Tensor) -> Tensor:
-    """Return a batch of a `tf.data.Dataset`, and fail where it holds floats in 0..1."""
+    """Return a batch of a `tf.data.Dataset`, and fail where its values are not in 0..255."""
     import tensorflow as tf
 
     received = f"Received: elements of {images.dtype.name} and shape {images.shape}."
@@ -152,14 +157,45 @@ def check_batch(images: Tensor) -> Tensor:
     if images.shape.rank is None:  # of a generator: checked when a batch is read
         images = tf.ensure_shape(images, (None, None, None, 3))
     check_channels(images.shape, received)
-    if not images.dtype.is_floating:
+    if images.dtype == tf.uint8:
         return images
+    if not images.dtype.is_floating:
+        remedy = "Multiply booleans by 255, divide integers in 0..65535 by 257, and"
+        raise TypeError(
+            "Images of a tf.data.Dataset must be uint8 or floats, with values in 0..255. "
+            f"{received} {remedy} convert integers in 0..255 with tf.cast(images, 'uint8')."
+        )
     largest = tf.reduce_max(images)
-    usual = ~((largest > 0) & (largest <= 1)) & (tf.reduce_min(images) >= 0)
+    usual = ~((largest > 0) & (largest <= 1)) & (tf.reduce_min(images) >= 0) & (largest <= 256)
     usual |= tf.size(images) == 0
-    message = "Images must have values in 0..255; convert floats in 0..1 with images * 255."
+    message = (
+        "Images must have values in 0..255; convert floats in 0..1 with images * 255, and those of "
+        "images of 16 bits with images / 257."
+    )
     with tf.control_dependencies([tf.debugging.Assert(usual, [message])]):
         return tf.identity(images)
+
+
+def _from_pillow(image: Any) -> Any:
+    """Return an image of Pillow upright, in RGB.
+
+    Raises:
+        ValueError: Its values have no range that is known, as those of 32-bit integers and floats.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    image = PIL.ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # Pillow would clip the values, not scale them
+        values = np.asarray(image).astype("uint16") >> 8  # as TensorFlow decodes such files
+        image = PIL.Image.fromarray(values.astype("uint8"))
+    elif image.mode in ("I", "F"):
+        raise ValueError(
+            f"An image of Pillow must have values in 0..255. Received: one of mode {image.mode!r}, "
+            "whose range is not known. Pass the path of its file, or scale its values: "
+            "PIL.Image.fromarray((values * scale).astype('uint8'))."
+        )
+    return image.convert("RGB")
 
 
 def is_pillow(image: Any) -> bool:

@@ -335,3 +335,59 @@ def test_errors_of_images_are_returned_among_the_answers(model, tmp_path):
         model.answers(images)
     with pytest.raises(ValueError, match="'raise' or 'return'"):
         model.answers(images, errors="ignore")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("convert", "match"),
+    [
+        (lambda x: x.astype("uint16") * 257, "uint8 or floats.*elements of uint16.*by 257"),
+        (lambda x: x.astype("int64"), r"elements of int64.*tf.cast\(images, 'uint8'\)"),
+        (lambda x: x > 128, "elements of bool.*Multiply booleans by 255"),
+        (lambda x: x.astype("float32") * 257, "values in 0..255.*images / 257"),
+    ],
+)
+def test_data_sets_of_other_values_are_refused(model, resized, convert, match):
+    import tensorflow as tf
+
+    x = convert(resized.astype("uint8"))
+    batches = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(3)
+    with pytest.raises((TypeError, tf.errors.InvalidArgumentError), match=match):
+        model.evaluate(batches, verbose=0)
+
+
+def test_images_of_zeros_and_ones_issue_a_warning(model, resized):
+    with pytest.warns(UserWarning, match="uint8 with the values 0 and 1 alone"):
+        model.classify((resized > 128).astype("uint8"))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_images_of_pillow_with_16_bits_are_read_as_their_files(model, tmp_path, mode):
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 65536, (32, 32)).astype("uint16")
+    Image.fromarray(values).save(tmp_path / "gray.png")
+    with Image.open(tmp_path / "gray.png") as file:
+        image = file.copy()
+    assert image.mode == "I;16"
+    if mode != image.mode:
+        image = Image.frombytes(mode, image.size, values.astype(">u2").tobytes())
+    expected = model.logits([tmp_path / "gray.png"])
+    np.testing.assert_array_equal(model.logits([image]), expected)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_images_of_pillow_without_a_range_are_refused(model, mode):
+    from PIL import Image
+
+    with pytest.raises(ValueError, match=f"one of mode '{mode}', whose range is not known"):
+        model.classify(Image.new(mode, (32, 32), 70_000))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_weights_may_be_a_column(model, columns):
+    weights = np.linspace(0.1, 1.0, 6)
+    expected = model.evaluate(IMAGES, LABELS, sample_weight=weights, verbose=0)
+    column = weights[:, None] if columns == 2 else keras.ops.convert_to_tensor(weights)
+    received = model.evaluate(IMAGES, LABELS[:, None], sample_weight=column, verbose=0)
+    assert received == pytest.approx(expected)
