@@ -89,6 +89,7 @@ class SubwordTokenizer(StringLayer):
         self.normalizer = normalizer
         self.max_length = max_length
         self.assign(pieces)
+        self.built = True
 
     @property
     def pieces(self) -> tuple[str, ...]:

@@ -63,11 +63,12 @@ class Searches:
         """
         if seed is not None:  # the seed is a variable, so that one graph works for all seeds
             settings = {**settings, "seed": self._seeds}
-        key = (search, max_length, *settings.items())
+        # A change of the variables, such as by `enable_lora` or `quantize`, needs a new graph.
+        variables = [*self.network.variables, self._seeds.state]
+        key = (search, max_length, tuple(map(id, variables)), *settings.items())
         if key not in self._compiled:
             while len(self._compiled) >= MAX_COMPILED:
                 del self._compiled[next(iter(self._compiled))]
-            variables = [*self.network.variables, self._seeds.state]
             run = functools.partial(search_batch, self.network, search, settings, max_length)
             self._compiled[key] = compiled(run, variables, (None, None), (None, None))
         results: list[Any] = [None] * len(sources)
@@ -100,7 +101,7 @@ class Searches:
     def _drop(self, automaton: Automaton) -> None:
         """Drop the compiled searches that hold an automaton."""
         for key in list(self._compiled):
-            if any(value is automaton for _, value in key[2:]):
+            if any(value is automaton for _, value in key[3:]):
                 del self._compiled[key]
 
 

@@ -14,7 +14,7 @@ from keras_attn.datasets import PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
 from keras_attn.tasks.coverage import coverage_warnings
-from keras_attn.tasks.translation._search import BATCH, search_batch
+from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
 from tests.conftest import ROOT
 from tests.tasks.small_translators import new_translator
 
@@ -446,3 +446,23 @@ def test_an_answer_says_how_many_characters_are_known(fitted):
     assert coverage_warnings([best]) == [
         "the model knows 0 of 1 characters. The answer says little about the text."
     ]
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("change", ["lora", "int8"])
+def test_a_translation_is_that_of_the_changed_network(change):
+    model = _new()
+    text = "a dog runs . two cats sleep ."
+    before = model.translate(text)
+    if change == "int8":
+        model.quantize("int8")
+    else:
+        for layer in model.network._flatten_layers():
+            if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense) and layer.built:
+                layer.enable_lora(2)
+                noise = np.random.default_rng(0).normal(0, 1, layer.lora_kernel_b.shape)
+                layer.lora_kernel_b.assign(noise)
+    after = model.translate(text)
+    model._searches = Searches(model.network)  # with nothing compiled
+    assert (after.text, after.score) == (model.translate(text).text, model.translate(text).score)
+    assert after.score != before.score
