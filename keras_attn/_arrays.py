@@ -9,7 +9,7 @@ def as_array(values: Any) -> Any:
     """Return a data frame's column as a NumPy array, and anything else unchanged.
 
     A column is any object with a method `to_numpy`: a pandas or polars `Series`, a pandas
-    `Index`. Its own index is dropped: rows are counted from 0.
+    `Index`, an array of Arrow. Its own index is dropped: rows are counted from 0.
 
     Example:
 
@@ -17,7 +17,11 @@ def as_array(values: Any) -> Any:
     ['a', 'b']
     """
     to_numpy = getattr(values, "to_numpy", None)
-    return to_numpy() if callable(to_numpy) else values
+    if not callable(to_numpy):
+        return values
+    if hasattr(values, "to_pylist"):  # of Arrow, which by default refuses to copy
+        return np.asarray(values.to_pylist())
+    return to_numpy()
 
 
 def to_array(values: Any) -> Any:
@@ -29,3 +33,18 @@ def to_array(values: Any) -> Any:
     array([1, 2])
     """
     return np.asarray(values) if isinstance(values, list | tuple) else as_array(values)
+
+
+def to_weights(values: Any) -> Any:
+    """Return sample weights as an array `(N,)`, from what `to_array` takes, a tensor or `(N, 1)`.
+
+    Example:
+
+    >>> to_weights([[0.5], [1.0]])
+    array([0.5, 1. ])
+    """
+    weights = to_array(values)
+    if hasattr(weights, "__array__") and not isinstance(weights, np.ndarray):
+        weights = np.asarray(weights)  # of a tensor
+    is_column = isinstance(weights, np.ndarray) and weights.ndim == 2 and weights.shape[1] == 1
+    return weights[:, 0] if is_column else weights

@@ -54,6 +54,21 @@ def label_name(value: Any) -> str:
     return _BOOLEANS.get(name, name)
 
 
+def names_are_other_numbers(label_names: Sequence[str]) -> bool:
+    """Return whether all names are whole numbers, but not 0, 1, 2, ... in this order.
+
+    A number is then ambiguous: it may be a name, or the index of another name.
+
+    Example:
+
+    >>> names_are_other_numbers(("1", "2", "3")), names_are_other_numbers(("0", "1"))
+    (True, False)
+    """
+    names = [label_name(name) for name in label_names]
+    are_numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
+    return are_numbers and names != [str(index) for index in range(len(names))]
+
+
 def label_lookup(label_names: Sequence[str]) -> dict[str, int]:
     """Return the index of each label name, also by its spelling as `label_name` writes it.
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from keras_attn._label_names import label_lookup, label_name
+from keras_attn._label_names import label_lookup, label_name, names_are_other_numbers
 from keras_attn._names import unknown
 from keras_attn._wording import counted
 from keras_attn.recipes import Training
@@ -74,8 +74,9 @@ def class_weights(
         weights = len(labels) / (len(label_names) * np.maximum(counts, 1))
         return np.where(counts, weights, 1.0).astype("float32")
     by_index: dict[int, float] = {}
+    by_name = isinstance(setting, Mapping)
     for label, weight in _weights_by_label(setting, label_names, argument).items():
-        index = _label_index(label, label_names)
+        index = _label_index(label, label_names) if by_name else label
         if index is None:
             raise ValueError(unknown(f"label in `{argument}`", label, label_names))
         if index in by_index:
@@ -114,6 +115,12 @@ def _label_index(label: Any, label_names: Sequence[str]) -> int | None:
     """Return the index of a label by its name or index, or None if there is no such label."""
     is_boolean = isinstance(label, bool | np.bool_)
     if isinstance(label, numbers.Real) and not is_boolean:
+        if names_are_other_numbers(label_names):
+            raise ValueError(
+                f"The labels in `class_weight` must be strings, because the names of the labels "
+                f"are numbers that are not their indices. Received: {label!r}. Give a name, such "
+                f"as {label_names[0]!r}, or a list with a weight for each label, in order."
+            )
         number = float(label)
         known = number.is_integer() and 0 <= number < len(label_names)
         return int(number) if known else None

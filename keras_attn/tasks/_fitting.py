@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_attn._arrays import to_array
+from keras_attn._arrays import to_array, to_weights
 from keras_attn._types import Tensor
 from keras_attn.recipes import TaskDescription
 from keras_attn.tasks._batches import (
@@ -81,7 +81,7 @@ class RawInputModel(SaveableModel):
             parts = validation if isinstance(validation, tuple | list) else (validation,)
             kwargs["validation_data"] = self._preprocess(*parts)
         if kwargs.get("sample_weight") is not None:
-            kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
+            kwargs["sample_weight"] = to_weights(kwargs["sample_weight"])
         if hasattr(x, "element_spec") or hasattr(x, "__next__"):
             kwargs.setdefault("shuffle", False)  # a data set or generator defines its own order
         arguments = self._fit_arguments(x, y, training=True)
@@ -99,7 +99,7 @@ class RawInputModel(SaveableModel):
         if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, which has preprocessed them
             return super().evaluate(x, y, batch_size, **kwargs)
         if kwargs.get("sample_weight") is not None:
-            kwargs["sample_weight"] = to_array(kwargs["sample_weight"])
+            kwargs["sample_weight"] = to_weights(kwargs["sample_weight"])
         return super().evaluate(**self._fit_arguments(x, y), batch_size=batch_size, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
@@ -131,7 +131,7 @@ class RawInputModel(SaveableModel):
         if not rest:
             return x
         targets, *weights = rest
-        return (x, self.preprocess_targets(targets), *map(to_array, weights))
+        return (x, self.preprocess_targets(targets), *map(to_weights, weights))
 
     def _check_not_empty(self, x: Any) -> None:
         """Raise ValueError for a list or array of no inputs, which Keras does not accept."""

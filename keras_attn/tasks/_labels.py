@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_attn._arrays import as_array, to_array
-from keras_attn._label_names import label_lookup, label_name
+from keras_attn._label_names import label_lookup, label_name, names_are_other_numbers
 from keras_attn._types import Tensor
 from keras_attn._wording import MAX_LISTED, counted, listed
 from keras_attn.tasks._batches import with_rank
@@ -50,8 +50,11 @@ class LabelIndexer:
                     raise self._wrong_label(missing[0])
                 y = np.asarray(y.tolist())
         if y.dtype.kind in "USO":
-            return self._name_indices(y)
-        return self._check_indices(y)
+            return _without_column(self._name_indices(y))
+        self._check_unambiguous(y)
+        if self.may_be_distributions(y.shape):
+            return y
+        return _without_column(self._check_indices(y))
 
     def batch_indices(self, targets: Tensor) -> Tensor:
         """Return the labels of a batch as indices, see `ClassificationTask.index_labels`."""
@@ -67,9 +70,12 @@ class LabelIndexer:
 
         if dtype == "string":
             indices = tf.numpy_function(self._name_indices, [targets], tf.int32, stateful=False)
-            return tf.ensure_shape(indices, targets.shape)
+            return _without_column(tf.ensure_shape(indices, targets.shape))
         if self.may_be_distributions(targets.shape):
             return targets
+        if self._names_are_other_numbers:
+            raise self._ambiguous(dtype)
+        targets = _without_column(targets)
         if dtype == "bool":
             return tf.where(targets, *self._boolean_indices())
         count = len(self.label_names)
@@ -106,13 +112,7 @@ class LabelIndexer:
                 f"There must be a label for each of the {examples}{where}. Received: {examples} "
                 f"alone. {remedy}, or a data set of batches (inputs, labels)."
             )
-        if self._are_names_and_indices(y):
-            raise ValueError(
-                f"Labels{where} must be strings, because the names {self._listed} are numbers "
-                f"that are not their indices. Received: {to_array(y).dtype}. Pass "
-                "labels.astype(str) if they are names; if they are indices, "
-                "np.array(model.label_names)[labels]."
-            )
+        self._check_unambiguous(y, where)
         shape: tuple[int, ...] = tuple(getattr(self._to_labels(y), "shape", ()))
         if len(shape) == 2 and shape[1] == len(self.label_names) > 1 and loss_reads_indices:
             raise ValueError(
@@ -133,7 +133,7 @@ class LabelIndexer:
 
     def _to_labels(self, y: Any) -> Any:
         """Return labels as an array, or unchanged, and raise ValueError for lists of labels."""
-        y = as_array(y)
+        y = as_array(in_label_order(y, self.label_names))
         rows = [
             row
             for row in (y if isinstance(y, list | tuple | np.ndarray) else ())
@@ -162,8 +162,6 @@ class LabelIndexer:
 
     def _check_indices(self, y: np.ndarray) -> np.ndarray:
         """Return numbers as indices, and raise ValueError if they cannot be."""
-        if self.may_be_distributions(y.shape):
-            return y
         if y.dtype.kind == "b":
             return np.where(y, *self._boolean_indices()).astype("int32")
         if y.dtype.kind == "f":
@@ -194,14 +192,28 @@ class LabelIndexer:
             )
         return 1, 0
 
-    def _are_names_and_indices(self, y: Any) -> bool:
-        """Return whether `y` holds numbers that could be names as well as indices of labels."""
-        names = [label_name(name) for name in self.label_names]
-        are_numbers = all(re.fullmatch(r"-?\d+", name) for name in names)
-        if not are_numbers or names == [str(index) for index in range(len(names))]:
-            return False
-        kind = getattr(getattr(to_array(y), "dtype", None), "kind", "")
-        return kind in "iufb" and not self.may_be_distributions(to_array(y).shape)
+    def _check_unambiguous(self, y: Any, where: str = "") -> None:
+        """Raise ValueError for numbers that could be names as well as indices of labels."""
+        if not self._names_are_other_numbers:
+            return
+        y = self._to_labels(y)
+        dtype, shape = getattr(y, "dtype", ""), getattr(y, "shape", ())
+        is_number = re.match(r"u?int|float|bool", getattr(dtype, "name", str(dtype)))
+        if is_number and not self.may_be_distributions(shape):
+            raise self._ambiguous(dtype, where)
+
+    @property
+    def _names_are_other_numbers(self) -> bool:
+        """Return whether the names are numbers, but not the index of each label."""
+        return names_are_other_numbers(self.label_names)
+
+    def _ambiguous(self, dtype: Any, where: str = "") -> ValueError:
+        return ValueError(
+            f"Labels{where} must be strings, because the names {self._listed} are numbers that are "
+            f"not their indices. Received: {getattr(dtype, 'name', dtype)}. Pass "
+            "labels.astype(str) if they are names; if they are indices, "
+            "np.array(model.label_names)[labels]."
+        )
 
     def _wrong_label(self, label: Any, where: str = "") -> ValueError:
         """Return the error for a label that is neither a name nor an index."""
@@ -215,6 +227,45 @@ class LabelIndexer:
             f"Labels must be names in {self._listed}, or their indices, integers from "
             f"0 to {len(self.label_names) - 1}. Received: {shown}{where}.{hint}"
         )
+
+
+def _without_column(y: Any) -> Any:
+    """Return a column `(N, 1)` as `(N,)`: the metrics of a model must not be called with both."""
+    return y[:, 0] if len(y.shape) == 2 and y.shape[1] == 1 else y
+
+
+def in_label_order(y: Any, label_names: Sequence[str]) -> Any:
+    """Return a table with a column for each label as an array, with columns in the order of labels.
+
+    Args:
+        y: A data frame `(N, C)` whose columns are named after the labels, in any order, or are
+            numbered; anything else is returned unchanged.
+        label_names: The names of the labels.
+
+    Raises:
+        ValueError: The columns have other names.
+
+    Example:
+
+    >>> import pandas
+    >>> in_label_order(pandas.get_dummies(["soup", "goal"], dtype=int), ("soup", "goal"))
+    array([[1, 0],
+           [0, 1]])
+    """
+    columns = list(getattr(y, "columns", ()))
+    if len(columns) < 2 or not hasattr(y, "to_numpy"):
+        return y
+    names = [label_name(column) for column in columns]
+    wanted = [label_name(name) for name in label_names]
+    if sorted(names) != sorted(wanted):
+        if columns == list(range(len(columns))):
+            return y.to_numpy()
+        raise ValueError(
+            "A table of labels must have a column for each label, named after it: "
+            f"({listed(label_names, 'labels')}). Received: columns "
+            f"({listed(list(map(str, columns)), 'columns')})."
+        )
+    return y.to_numpy()[:, [names.index(name) for name in wanted]]
 
 
 def normalize_label_names(label_names: Any) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Save tasks as `.keras` files."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -8,11 +9,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import keras
+import numpy as np
 
 from keras_attn._files import check_disk_space
 from keras_attn.export import unwritten
 
 ORIGIN_FILE = "origin.json"  # among the assets of a `.keras` file
+VOCABULARY_DIGEST = "vocabulary_sha256"  # beside the variables of a model
 UNUSED_OPTIMIZER = "unused_optimizer"  # in the configuration of `compile`
 
 
@@ -33,6 +36,7 @@ class SaveableModel(keras.Model):
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
         self._has_loaded_weights = False
+        self._has_loaded_weights_alone = False  # not a `.keras` file
         self._loads_optimizer = False
 
     def get_config(self) -> dict[str, Any]:
@@ -40,8 +44,12 @@ class SaveableModel(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.parts
         }
         # `initialized_from` describes weights, so it is saved beside them: a model that is built
-        # from the configuration has other weights.
-        return {**super().get_config(), **parts}
+        # from the configuration has other weights. `frozen_layers` is saved here, because Keras
+        # restores whether a layer is trainable, but not its sublayers, such as the
+        # normalization in a block.
+        layers = enumerate(self._flatten_layers())
+        frozen = [index for index, layer in layers if not layer.trainable]
+        return {**super().get_config(), **parts, "frozen_layers": frozen}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -49,9 +57,14 @@ class SaveableModel(keras.Model):
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in cls.parts
         }
-        model = cls(**{**config, **parts})
-        # Keras restores the flag of a layer, not of its sublayers.
-        frozen = [layer for layer in model._flatten_layers() if not layer.trainable]
+        settings = {**config, **parts}
+        frozen_layers = settings.pop("frozen_layers", None)
+        model = cls(**settings)
+        layers = list(model._flatten_layers())
+        if frozen_layers is None:  # before version 0.2: without the sublayers
+            frozen = [layer for layer in layers if not layer.trainable]
+        else:
+            frozen = [layers[index] for index in frozen_layers]
         for layer in frozen:
             if hasattr(layer, "operations"):  # a functional model, whose layers have own configs
                 continue
@@ -97,9 +110,34 @@ class SaveableModel(keras.Model):
         if folder is not None and (path := pathlib.Path(folder, ORIGIN_FILE)).is_file():
             self.initialized_from = json.loads(path.read_text(encoding="utf-8"))
 
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        if (digest := _digest(self._vocabulary)) is not None:
+            store[VOCABULARY_DIGEST] = digest
+
     def load_own_variables(self, store: Any) -> None:
-        super().load_own_variables(store)
+        """Load the variables of the model itself, as Keras does.
+
+        Raises:
+            ValueError: The weights are of a model with another vocabulary.
+        """
+        names = list(store.keys())  # a store of Keras is no mapping
+        variables = {name: store[name] for name in names}
+        digest = variables.pop(VOCABULARY_DIGEST, None)  # version 0.1 did not write it
+        own = _digest(self._vocabulary)  # a `.keras` file holds the vocabulary, which is read later
+        if digest is not None and own is not None and not np.array_equal(digest, own):
+            raise ValueError(
+                "These weights are of a model with another vocabulary: the rows of the embeddings "
+                "would be those of other words. Load a .keras file, which holds the vocabulary; or "
+                "call `adapt` on the texts that their own model was adapted to."
+            )
+        super().load_own_variables(variables)
         self._has_loaded_weights = True
+
+    @property
+    def _vocabulary(self) -> Iterable[str]:
+        """The words or subwords that the weights depend on, in the order of their ids."""
+        return ()
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Load weights, as `keras.Model.load_weights` does."""
@@ -107,6 +145,7 @@ class SaveableModel(keras.Model):
         optimizer = getattr(self, "optimizer", None)
         self._loads_optimizer = optimizer is not None and optimizer.built
         super().load_weights(filepath, *args, **kwargs)
+        self._has_loaded_weights_alone = True
         self._loads_optimizer = False
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -137,6 +176,15 @@ class SaveableModel(keras.Model):
         if not self._saves_optimizer:
             hidden.add("optimizer")
         return [name for name in super().__dir__() if name not in hidden]
+
+
+def _digest(vocabulary: Iterable[str]) -> np.ndarray | None:
+    """Return the SHA-256 of a vocabulary as 32 bytes, or None if it is empty."""
+    terms = list(vocabulary)
+    if not terms:
+        return None
+    content = "\n".join(terms).encode("utf-8", errors="surrogatepass")
+    return np.frombuffer(hashlib.sha256(content).digest(), "uint8")
 
 
 def _check_suffix(filepath: Any) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
+from keras_attn._arrays import as_array
 from keras_attn._label_names import label_name
 
 _ACCEPTED = "a list, tuple, array or column of pandas of strings (str or bytes)"
@@ -34,10 +35,9 @@ def as_texts(texts: Any, name: str = "texts") -> list[str | bytes]:
             "into a list."
         )
     received = type(texts).__name__
-    for method in ("to_numpy", "numpy"):  # a column, a tensor
-        if hasattr(texts, method):
-            texts = getattr(texts, method)()
-            break
+    texts = as_array(texts)
+    if hasattr(texts, "numpy"):  # a tensor
+        texts = texts.numpy()
     if getattr(texts, "ndim", 1) != 1:
         remedy = "Choose one column, such as table['text']."
         if texts.ndim == 0:

@@ -277,12 +277,15 @@ class ClassificationTask(Task):
             )
         if y is not None:
             self._check_targets(y)
-        inputs, labels = (x.inputs, x.targets) if y is None else (x, y)
+        inputs = x.inputs if y is None else x
         self._check_not_empty(inputs)
-        labels = np.asarray(self.preprocess_targets(labels))
+        labels = np.asarray(x.targets if y is None else self.preprocess_targets(y))
+        if labels.ndim == 2 and labels.shape[1] == 1 and not self.multi_label:
+            labels = labels[:, 0]
         if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:
             required = "labels for each input" if self.multi_label else "one label per input"
-            remedy = "" if self.multi_label else f" {SEVERAL_LABELS}"
+            texts = self.description.reads == "texts" and not self.multi_label
+            remedy = f" {SEVERAL_LABELS}" if texts else ""
             raise ValueError(
                 f"There must be {required}. Received: {counted(len(inputs), 'input')}, labels of "
                 f"shape {labels.shape}.{remedy}"

@@ -176,11 +176,21 @@ class Task(RawInputModel):
         Call it once on a new model, before `fit`. The default does nothing.
         """
 
+    def adapt_to_split(self, split: Any) -> None:
+        """Call `adapt` on a split of a data set, whose targets are indices of labels."""
+        self.adapt(split.inputs, split.targets)
+
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what loaded weights depend on.
 
         It issues a warning if `fit` has trained the weights.
         """
+        if self._has_loaded_weights_alone and not self._is_adapted:
+            raise ValueError(
+                "This model has loaded weights, which depend on the statistics or the vocabulary "
+                "that their own model was adapted to. Load a .keras file, which holds both; or "
+                "call `adapt` on the same examples before `load_weights`."
+            )
         if self.initialized_from is not None or (self._has_loaded_weights and self._is_adapted):
             raise ValueError(
                 "This model has trained weights, which depend on the statistics or the vocabulary "

@@ -204,8 +204,7 @@ def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Sess
         with dtype_policy(request.recipe.training.precision):
             model = request.new_model()
         if request.initial_model is None:
-            train = request.dataset["train"]
-            model.adapt(train.inputs, train.targets)
+            model.adapt_to_split(request.dataset["train"])
         else:
             model.copy_backbone(request.initial_model)
         data = model.training_data(request.dataset, request.recipe)

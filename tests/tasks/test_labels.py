@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_attn import tasks
 from keras_attn._label_names import label_name
+from keras_attn.datasets import TextSplit
 from keras_attn.tasks._labels import normalize_label_names
 
 pd = pytest.importorskip("pandas")
@@ -104,7 +106,7 @@ def test_invalid_labels_are_refused(digits, labels, message):
 
 def test_an_integer_that_is_a_name_but_no_index_says_so():
     with pytest.raises(ValueError, match="Integers are indices; give the name as a string: '5'"):
-        classifier(("1", "2", "3", "4", "5")).preprocess_targets([1, 5])
+        classifier(("none", "5")).preprocess_targets([1, 5])
 
 
 def test_distributions_are_left_as_they_are(digits):
@@ -174,8 +176,8 @@ def index_in_data_set(model, labels):
         (("true", "false"), [True, False], [0, 1]),
         (("no", "yes"), [False, True], [0, 1]),
         (("0", "1"), [0.0, 1.0], [0, 1]),
-        (("0", "1"), [[1], [0]], [[1], [0]]),
-        (("0", "1"), [["1"], ["0.0"]], [[1], [0]]),
+        (("0", "1"), [[1], [0]], [1, 0]),
+        (("0", "1"), [["1"], ["0.0"]], [1, 0]),
     ],
 )
 def test_data_sets_and_arrays_have_the_same_indices(names, labels, indices):
@@ -248,6 +250,56 @@ def test_numbers_are_refused_where_names_are_other_numbers():
     binary = classifier(("0", "1"))
     binary.adapt(x, [0, 1] * 3)
     binary.fit(x, [0, 1] * 3, verbose=0)
+
+
+@pytest.mark.tensorflow
+def test_every_method_refuses_numbers_where_names_are_other_numbers():
+    texts, ints = ["soup bread", "goal race"] * 4, np.array([1, 0] * 4)
+    model = classifier(("1", "0"))
+    with pytest.raises(ValueError, match=r"names \('1', '0'\) are numbers that are not their"):
+        model.adapt(texts, ints)
+    model.adapt(texts, ints.astype(str))
+    model.fit(texts, ints.astype(str), verbose=0)
+    batches = tf.data.Dataset.from_tensor_slices((texts, ints)).batch(4)
+    calls = [
+        lambda: model.evaluate(batches, verbose=0),
+        lambda: model.evaluate(iter([(texts, ints)]), steps=1, verbose=0),
+        lambda: model.encode(texts, ints),
+        lambda: model.calibrate(texts, ints),
+        lambda: model.preprocess_targets(np.array(ints, dtype=object)),
+        lambda: model.fit(texts, ints.astype(str), class_weight={1: 50.0}, verbose=0),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="strings, because the names"):
+            call()
+    weights = [float(np.sum(w)) for w in model.get_weights()]
+    for weighing in ({"1": 2.0}, [2.0, 1.0]):
+        model.fit(texts, ints.astype(str), class_weight=weighing, verbose=0)
+    assert weights != [float(np.sum(w)) for w in model.get_weights()]
+    split = TextSplit(np.array(texts, object), np.array([0, 1] * 4, "int32"))  # indices
+    assert (
+        model.report(split).metrics["accuracy"]
+        == model.report(texts, ints.astype(str)).metrics["accuracy"]
+    )
+
+
+def test_columns_of_labels_are_ordered_by_their_names():
+    model = classifier(("sport", "food"))
+    expected = [[0, 1], [1, 0]]
+    table = pd.get_dummies(["food", "sport"], dtype="int64")
+    assert list(table) == ["food", "sport"]  # sorted, as the labels are not
+    assert model.preprocess_targets(table).tolist() == expected
+    numbered = pd.DataFrame(expected)
+    assert model.preprocess_targets(numbered).tolist() == expected
+    with pytest.raises(ValueError, match=r"a column for each label.*\('food', 'sports'\)"):
+        model.preprocess_targets(table.rename(columns={"sport": "sports"}))
+    assert classifier(("1", "0")).preprocess_targets(numbered).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_column_of_labels_is_an_array():
+    model = classifier(("sport", "food"))
+    assert model.preprocess_targets([["food"], ["sport"]]).tolist() == [1, 0]
+    assert model.preprocess_targets(np.array([[1], [0]])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("labels", [[True, False], np.array([True, False])])

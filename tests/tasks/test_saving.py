@@ -12,6 +12,7 @@ import keras_attn
 from keras_attn import zoo
 from keras_attn.tasks import from_architecture
 from tests.disk import full_disk
+from tests.tasks.small_translators import new_translator
 
 ENTRY = "shapes_small_attention_cnn"
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
@@ -162,3 +163,48 @@ def test_keras_says_what_is_wrong_with_a_folder(tmp_path):
     model = zoo.build(ENTRY)
     with pytest.raises(OSError, match="absent"):
         model.save(tmp_path / "absent" / "model.keras")
+
+
+def test_frozen_layers_inside_blocks_stay_frozen(tmp_path):
+    model = keras_attn.build("cifar10_attention_net_quick", label_names=["cat", "dog"])
+    batch_norm = keras.layers.BatchNormalization
+
+    def normalizations(model):
+        return [layer for layer in model._flatten_layers() if isinstance(layer, batch_norm)]
+
+    for layer in normalizations(model):
+        layer.trainable = False
+    model.compile(keras.optimizers.SGD(0.0), model.loss)
+    model.save(tmp_path / "model.keras")
+    loaded = keras_attn.load(tmp_path / "model.keras")
+    assert len(normalizations(loaded)) > 2
+    assert not any(layer.trainable for layer in normalizations(loaded))
+    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("task", ["texts", "pairs"])
+def test_weights_of_another_vocabulary_are_refused(task, tmp_path):
+    def make(examples):
+        if task == "texts":
+            model = from_architecture("ngram_attention", ("a", "b"), vocabulary_sizes=(40, 40))
+        else:
+            model = new_translator(vocabulary_size=330, model_dim=8, intermediate_dim=8)
+        if examples:
+            model.adapt(*examples)
+        return model
+
+    ours, theirs = (["soup", "bread"] * 3, ["a", "b"] * 3), (["goal", "race"] * 3, ["a", "b"] * 3)
+    model, path = make(ours), tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    make(ours).load_weights(path)
+    with pytest.raises(ValueError, match="of a model with another vocabulary"):
+        make(theirs).load_weights(path)
+    fresh = make(None)
+    fresh.load_weights(path)
+    with pytest.raises(
+        ValueError, match=r"has loaded weights.*`adapt` on the same examples before"
+    ):
+        fresh.adapt(*ours)
+    make(None).save(tmp_path / "fresh.keras")  # a model that is adapted after it is loaded
+    keras_attn.load(tmp_path / "fresh.keras").adapt(*ours)

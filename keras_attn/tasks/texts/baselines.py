@@ -131,13 +131,13 @@ def naive_bayes(model: "TextClassifier", dataset: Dataset[TextSplit]) -> Baselin
     """
     train, test = dataset["train"], dataset["test"]
     sizes = model.encoder.vocabulary_sizes
-    encoded = model.encode(train.texts, train.labels)
+    encoded = model.encode_split(train)
     counts = ngram_counts(encoded, sizes, len(model.label_names))
     num_ngrams = sum(len(vocabulary.terms) for vocabulary in model.encoder.vocabularies)
     ratios = log_count_ratios([count[0] for count in counts], num_ngrams)
     frequencies = np.bincount(train.labels, minlength=len(model.label_names)) / len(train)
     prior = np.log(np.maximum(frequencies, 1e-9) / np.maximum(1 - frequencies, 1e-9))
-    encoded, correct = model.encode(test.texts, test.labels), 0
+    encoded, correct = model.encode_split(test), 0
     for index, label in enumerate(test.labels):
         scores = prior + sum(
             ratio[np.unique(column)].sum(axis=0)

@@ -1,8 +1,9 @@
 """The text classifier: a task that converts strings into labels with calibrated scores."""
 
+import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, overload
 
 import keras
@@ -190,7 +191,15 @@ class TextClassifier(TextFitting):
         """
         self._check_adaptable()
         texts = as_texts(texts)
-        labels = self._check_labels(texts, labels)
+        self._adapt(texts, self._check_labels(texts, labels))
+
+    def adapt_to_split(self, split: TextSplit) -> None:
+        """Call `adapt` on a split of a data set, whose labels are indices."""
+        self._check_adaptable()
+        self._adapt(as_texts(split.texts), split.labels)
+
+    def _adapt(self, texts: Any, labels: np.ndarray) -> None:
+        """Learn vocabulary and ratios; labels are indices `(N,)`, or multi-hot `(N, C)`."""
         missing = [
             name
             for name, count in zip(self.label_names, self._texts_by_label(labels), strict=True)
@@ -206,9 +215,9 @@ class TextClassifier(TextFitting):
         kind = self.initial_ratios or ("pmi" if several else "log_count")
         if self._has_fixed_ratios:
             folds = self.encoder.folds(texts, NUM_FOLDS).numpy()
-            ratios = fixed_ratios(self, self.encode(texts, labels), folds, NUM_FOLDS)
+            ratios = fixed_ratios(self, self._encode(texts, labels), folds, NUM_FOLDS)
         else:
-            ratios = initial_ngram_values(self, self.encode(texts, labels), kind)
+            ratios = initial_ngram_values(self, self._encode(texts, labels), kind)
         layer = models.ngram_embedding(self.network)
         for order, (ratio, fold_ratios) in enumerate(ratios):
             layer.assign(order, ratio, fold_ratios)
@@ -256,7 +265,7 @@ class TextClassifier(TextFitting):
         return self._evaluate(split.texts, split.labels)[0]
 
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-        encoded = self.encode(inputs, labels)
+        encoded = self._encode(as_texts(inputs), labels)
         probabilities = softmax(self.logits(encoded).astype("float64"))
         predictions = probabilities.argmax(axis=-1)
         # Long texts count with the words that are read.
@@ -274,10 +283,19 @@ class TextClassifier(TextFitting):
                 these ids select the same ratios as the others.
         """
         texts = as_texts(texts)
-        if labels is None:
-            labels = np.full(len(texts), -1, "int32")
-        else:
+        if labels is not None:
             labels = self._check_labels(texts, labels)
+        return self._encode(texts, labels, training)
+
+    def encode_split(self, split: TextSplit, training: bool = False) -> EncodedTexts:
+        """Return a split of a data set as ids, with its labels, which are indices."""
+        return self._encode(as_texts(split.texts), split.labels, training)
+
+    def _encode(
+        self, texts: list[str | bytes], labels: np.ndarray | None, training: bool = False
+    ) -> EncodedTexts:
+        """Return texts as ids; labels are indices `(N,)`, multi-hot `(N, C)`, or None."""
+        labels = np.full(len(texts), -1, "int32") if labels is None else labels
         ids, lengths = [], []
         for start in range(0, len(texts), BATCH):
             rows = self.encoder.lookup(self.encoder.words(texts[start : start + BATCH]))
@@ -492,6 +510,10 @@ class TextClassifier(TextFitting):
             ValueError: The file is missing or damaged, or its vocabulary has another size.
         """
         self.encoder.read(pathlib.Path(folder, VOCABULARY_FILE))
+
+    @property
+    def _vocabulary(self) -> Iterable[str]:
+        return itertools.chain(*(vocabulary.terms for vocabulary in self.encoder.vocabularies))
 
     @property
     def _is_adapted(self) -> bool:

@@ -11,12 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_attn._arrays import as_array, to_array
+from keras_attn._arrays import as_array, to_weights
 from keras_attn._types import Tensor
 from keras_attn._wording import counted
 from keras_attn.batching import EncodedTexts
 from keras_attn.batching.texts import LENGTH_MULTIPLE
 from keras_attn.tasks._batches import (
+    PreprocessedBatches,
     alternate_lengths,
     as_tuple,
     check_batched,
@@ -89,6 +90,15 @@ class UserTextBatches(keras.utils.PyDataset):
             self.order = np.random.permutation(len(self.texts))
 
 
+class AlternatingLengths(PreprocessedBatches):
+    """Batches of ids and indices of labels, which Keras takes to be of any length."""
+
+    def __getitem__(self, index: int) -> Any:
+        ids, *others = as_tuple(self.batches[index])
+        ids = alternate_lengths(ids, index)
+        return (ids, *others) if others else ids
+
+
 class TextFitting(ClassificationTask):
     """`fit`, `evaluate` and `predict` on lists, arrays and columns of texts of any length.
 
@@ -119,7 +129,8 @@ class TextFitting(ClassificationTask):
             return super().fit(x, y, batch_size, epochs, **kwargs)
         x = as_texts(x)
         self._check_targets(y)
-        arguments = [x, as_array(y), as_array(kwargs.pop("sample_weight", None))]
+        weights = kwargs.pop("sample_weight", None)
+        arguments = [x, as_array(y), None if weights is None else to_weights(weights)]
         fraction = kwargs.pop("validation_split", 0.0)
         if fraction and held_out is None:
             size = _training_size(len(x), fraction)
@@ -128,7 +139,8 @@ class TextFitting(ClassificationTask):
             arguments = [None if argument is None else argument[:size] for argument in arguments]
         check_first_batch(self, len(arguments[0]), batch_size)
         if kwargs.get("class_weight") is not None:
-            kwargs["class_weight"] = self._class_weights(kwargs["class_weight"], arguments[1])
+            weights = self._class_weights(kwargs["class_weight"], arguments[1])
+            kwargs["class_weight"] = list(weights.values())
         shuffle = bool(kwargs.pop("shuffle", True))
         batches = self._batches(*arguments, batch_size=batch_size, training=True, shuffle=shuffle)
         return super().fit(batches, None, None, epochs, shuffle=False, **kwargs)
@@ -173,6 +185,11 @@ class TextFitting(ClassificationTask):
         targets, *weights = rest
         return (ids, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
+    def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        if isinstance(x, UserTextBatches):
+            return AlternatingLengths(x, self, training)
+        return super()._preprocess(x, *rest, training=training)
+
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         batch = super()._preprocess_item(index, x, *rest, training=training)
         ids, *others = as_tuple(batch)
@@ -197,7 +214,7 @@ class TextFitting(ClassificationTask):
         self._check_not_empty(x)
         further = [] if y is None else [self.preprocess_targets(y)]
         if sample_weight is not None:
-            further.append(to_array(sample_weight))
+            further.append(to_weights(sample_weight))
         texts = self.encode(x, training=training)
         return UserTextBatches(texts, *further, batch_size=batch_size or 32, shuffle=shuffle)
 

@@ -17,6 +17,8 @@ from keras_attn._wording import counted, listed
 from keras_attn.recipes import TaskDescription
 from keras_attn.tasks._batches import with_rank
 from keras_attn.tasks._class_weights import ClassificationTraining
+from keras_attn.tasks._labels import in_label_order
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import expected_calibration_error, softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import MultiLabelReport
@@ -106,7 +108,7 @@ class MultiLabelTextClassifier(TextClassifier):
             ValueError: A name is not one of the model's labels, a value is neither 0 nor 1, or `y`
                 has another shape.
         """
-        y = as_array(y)
+        y = as_array(in_label_order(y, self.label_names))
         rows = y.tolist() if isinstance(y, np.ndarray) and y.dtype.kind in "OUS" else y
         if isinstance(rows, list | tuple) and _are_lists_of_names(rows):
             return self._multi_hot(rows)
@@ -208,7 +210,7 @@ class MultiLabelTextClassifier(TextClassifier):
         return sigmoid(self.logits(x, batch_size))
 
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
-        encoded = self.encode(inputs, labels)
+        encoded = self._encode(as_texts(inputs), labels)
         logits = self.logits(encoded).astype("float64")
         expected, predictions = labels > 0, self._selected(sigmoid(logits))
         report = MultiLabelReport(self.label_names, expected, predictions)

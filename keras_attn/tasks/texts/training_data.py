@@ -29,8 +29,8 @@ class TextTrainingData(TrainingData):
     def __init__(self, classifier: "TextClassifier", dataset: Dataset[Any], recipe: Recipe) -> None:
         train, validation = dataset["train"], dataset["validation"]
         self.network = classifier.network
-        self.train = classifier.encode(train.texts, train.labels, training=True)
-        self.validation = classifier.encode(validation.texts, validation.labels)
+        self.train = classifier.encode_split(train, training=True)
+        self.validation = classifier.encode_split(validation)
         assert isinstance(recipe.training, ClassificationTraining)
         self.objective = classifier.objective(
             recipe.training, self.train.labels, self.validation.labels

@@ -1,7 +1,7 @@
 """Base class of tasks that are trained on pairs of strings."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -239,6 +239,10 @@ class PairModel(ItemLossModel, Task):
         ids = tf.concat([ids, tf.fill([tf.shape(sources)[0], 1], END_ID)], axis=1).to_tensor()
         # Without texts there is no end either, and recurrent layers cannot read a length of 0.
         return tf.pad(ids, [[0, 0], [0, tf.cast(tf.equal(tf.shape(ids)[1], 0), tf.int32)]])
+
+    @property
+    def _vocabulary(self) -> Iterable[str]:
+        return self.tokenizer.pieces
 
     @property
     def _is_adapted(self) -> bool:

@@ -139,3 +139,13 @@ def test_a_text_that_is_cut_is_noted_by_its_number():
     model.classify(["fine " * 7, "fine"])  # as long as may be
     with pytest.warns(UserWarning, match=r"^7 words.*1 text has.*number 2 with 9"):
         model.classify(["fine " * 7, "fine " * 9])
+
+
+def test_arrays_of_arrow_are_read():
+    arrow = pytest.importorskip("pyarrow")
+    model = make()
+    model.adapt(TEXTS, LABELS)
+    expected = model.evaluate(TEXTS, LABELS, verbose=0)
+    for make_column in (arrow.array, lambda values: arrow.chunked_array([values])):
+        texts, labels = make_column(TEXTS), make_column([NAMES[label] for label in LABELS])
+        assert model.evaluate(texts, labels, verbose=0) == pytest.approx(expected)
