@@ -1,5 +1,6 @@
 """Names that arguments have in PyTorch, Keras, KerasHub and Hugging Face, and ours for them."""
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -41,6 +42,12 @@ _CONSTRUCTOR: Mapping[str, tuple[str, ...]] = {
     "layer_norm_eps": ("epsilon",),
     "layer_norm_epsilon": ("epsilon",),
     "score_mode": ("score",),
+    "num_key_heads": ("num_kv_heads",),
+}
+# Arguments of every Keras layer, which are no misspellings of ours.
+_OF_EVERY_LAYER = {
+    *("name", "dtype", "trainable", "autocast", "activity_regularizer", "weights"),
+    *("input_shape", "input_dim", "batch_input_shape", "batch_shape", "batch_size"),
 }
 _NOTES: Mapping[str, str] = {
     "padding_mask": ", (batch, keys), True for a key that may be attended to",
@@ -90,6 +97,33 @@ def refuse_constructor_names(
         names = ("causal", "is_causal", "use_causal_mask")
         advice |= dict.fromkeys(names, "`use_causal_mask` in the call of the layer")
     refuse_renamed(owner, strange, advice)
+    own = [name for name in parameters if name not in ("self", "kwargs")]
+    for name in strange:
+        # Others are arguments of every Keras layer, or refused by Keras.
+        if difflib.get_close_matches(name, own, cutoff=0.8) and name not in _OF_EVERY_LAYER:
+            raise TypeError(f"{owner}: {unknown('argument', name, own)}")
+
+
+def check_required(owner: str, init: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    """Raise TypeError if an argument without a default is missing; Python would not name `owner`.
+
+    Args:
+        owner: name of the layer class; it starts the message.
+        init: the function `__init__` of the class.
+        args: positional arguments.
+        kwargs: keyword arguments.
+    """
+    signature = inspect.signature(init)
+    given = signature.bind_partial(None, *args, **kwargs).arguments
+    required = [
+        f"`{name}`"
+        for name, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and name not in given
+    ]
+    if required:
+        raise TypeError(f"{owner}: missing {' and '.join(required)}.")
 
 
 def _advice(names: Mapping[str, tuple[str, ...]], parameters: Iterable[str]) -> dict[str, str]:

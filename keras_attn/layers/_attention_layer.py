@@ -5,7 +5,11 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_attn.layers._argument_names import refuse_call_names, refuse_constructor_names
+from keras_attn.layers._argument_names import (
+    check_required,
+    refuse_call_names,
+    refuse_constructor_names,
+)
 from keras_attn.layers._sublayers import check_rank
 from keras_attn.ops._arguments import sizes_match
 
@@ -24,6 +28,7 @@ class AttentionLayer(keras.layers.Layer):
         # The constructor of a user's subclass may have arguments of any name.
         if cls.__init__.__module__.startswith("keras_attn."):
             refuse_constructor_names(cls.__name__, cls.__init__, cls.call, kwargs)
+            check_required(cls.__name__, cls.__init__, args, kwargs)
         return super().__new__(cls, *args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

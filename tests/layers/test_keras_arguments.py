@@ -254,3 +254,15 @@ def test_errors_name_the_class_that_was_written():
     block = layers.TransformerEncoderBlock(2, 8, name="block")
     with pytest.raises(ValueError, match="block: `padding_mask` must have shape"):
         block(QUERY, padding_mask=np.ones((B, T, T), bool))
+
+
+def test_missing_and_misspelled_arguments_are_named_by_the_layer():
+    with pytest.raises(TypeError, match=r"^MultiHeadAttention: missing `key_dim`\.$"):
+        MultiHeadAttention(2)
+    with pytest.raises(TypeError, match=r"^MultiHeadAttention: missing `num_heads` and `key_dim`"):
+        MultiHeadAttention()
+    with pytest.raises(TypeError, match=r"unknown argument `num_key_heads`. Pass `num_kv_heads`"):
+        MultiHeadAttention(2, 4, num_key_heads=1)
+    with pytest.raises(TypeError, match=r"MultiHeadAttention: .*'dropuot'. Did you mean 'dropout'"):
+        MultiHeadAttention(2, 4, dropuot=0.1)
+    assert MultiHeadAttention(2, 4, name="heads", dtype="float32").name == "heads"
