@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn._printable import printable
-from keras_attn.tasks._display import Displayed
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, Displayed, rgb
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks._report_tables import short_name
 from keras_attn.tasks.calibration import softmax
@@ -97,7 +97,10 @@ class ImageExplanation(Displayed):
         content = io.BytesIO()
         self.plot().savefig(content, format="png", dpi=110)
         encoded = base64.b64encode(content.getvalue()).decode()
-        return f'<img alt="{markup.escape(self._heading())}" src="data:image/png;base64,{encoded}">'
+        return (
+            f'<img alt="{markup.escape(self._heading())}" style="max-width:100%" '
+            f'src="data:image/png;base64,{encoded}">'
+        )
 
     def to_page(self) -> str:
         """Return a complete HTML page with the plot."""
@@ -113,11 +116,19 @@ class ImageExplanation(Displayed):
         from rich.text import Text
 
         lines: list[RenderableType] = [Text(printable(self._heading()), style="bold")]
-        lines.append(Text("Change of log-odds without each square (green: evidence for the label)"))
+        lines.append(
+            Text.assemble(
+                "Change of log-odds without each square: evidence ",
+                ("for", rgb(FOR)),
+                f" {printable(self.label)!r} and ",
+                ("against", rgb(AGAINST)),
+                " it (with a minus sign), the stronger the denser",
+            )
+        )
         lines += _blocks(self.occlusion)
         for name, weights in self.attention.items():
             lines.append(Text(f"Attention received in layer {name!r}"))
-            lines += _blocks(weights)
+            lines += _blocks(weights, ATTENTION)
         return Group(*lines)
 
     def _heading(self) -> str:
@@ -176,11 +187,15 @@ def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
     return logits[:, index] - np.logaddexp.reduce(others, axis=-1)
 
 
-def _blocks(values: np.ndarray) -> "list[RenderableType]":
+def _blocks(values: np.ndarray, color: Color = FOR) -> "list[RenderableType]":
     """Return a line of blocks for each row of a map.
 
     The shade shows the magnitude of a value, and the color its sign. For terminals without
     colors, values below 0 also have a minus sign.
+
+    Args:
+        values: Floats `(R, K)`.
+        color: Color of values above 0.
     """
     from rich.text import Text
 
@@ -191,6 +206,7 @@ def _blocks(values: np.ndarray) -> "list[RenderableType]":
         for value in row:
             shade = SHADES[round((len(SHADES) - 1) * abs(value))]
             negative = value < 0 and shade != " "
-            line.append(f"{'-' if negative else shade}{shade}", "red" if negative else "green")
+            sign = "-" if negative else shade
+            line.append(f"{sign}{shade}", rgb(AGAINST if negative else color))
         lines.append(line)
     return lines

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._printable import printable
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, OnlyInColor, rgb
 from keras_attn.tasks.coverage import SAYS_LITTLE, is_little_known, known_share
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Explanation = Any  # a TextExplanation; its module imports this one
-Color = tuple[int, int, int]
 
 # Colors of the strongest values, and the colors that they fade to: WHITE for backgrounds of words
 # in HTML, GREY for letters in a terminal, whose background may be dark or light.
-FOR, AGAINST, ATTENTION = (64, 180, 90), (235, 95, 85), (90, 150, 240)
 WHITE, GREY = (255, 255, 255), (140, 140, 140)
 TITLES = {
     "leave_one_out": "leave one out",
@@ -33,25 +32,29 @@ def terminal(explanation: Explanation) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    lines: list[RenderableType] = [Text(printable(_heading(explanation)), style="bold")]
+    colored: list[RenderableType] = []
     width = max(map(len, TITLES.values()))
     for title, values, signed in _methods(explanation):
         line = Text.assemble((f"{title:<{width}}  ", "bold"))
         colors = _colors(values, signed, GREY)
         for token, color in zip(explanation.tokens, colors, strict=True):
-            line.append(printable(token), _rgb(color)).append(" ")
-        lines.append(line)
+            line.append(printable(token), rgb(color)).append(" ")
+        colored.append(line)
     legend = Text.assemble(
         "evidence ",
-        ("for", _rgb(FOR)),
+        ("for", rgb(FOR)),
         " and ",
-        ("against", _rgb(AGAINST)),
+        ("against", rgb(AGAINST)),
         f" {explanation.label!r}",
     )
     if explanation.attention is not None:
-        legend.append("; ").append("attention", _rgb(ATTENTION))
-    lines += [legend, Text(_coverage(explanation), style=_coverage_style(explanation))]
-    lines.append(Text(_agreement(explanation), style="dim"))
+        legend.append("; ").append("attention", rgb(ATTENTION))
+    lines: list[RenderableType] = [
+        Text(printable(_heading(explanation)), style="bold"),
+        OnlyInColor([*colored, legend]),
+        Text(_coverage(explanation), style=_coverage_style(explanation)),
+        Text(_agreement(explanation), style="dim"),
+    ]
     if explanation.tokens:
         lines.append(_top_words(explanation))
     return Group(*lines)
@@ -66,7 +69,7 @@ def html(explanation: Explanation) -> str:
         for token, value, color in zip(explanation.tokens, values, colors, strict=True):
             number = f"{value:+.4f}" if signed else f"{value:.4f}"
             spans.append(
-                f'<span title="{title} {number}" style="background:{_rgb(color)};'
+                f'<span title="{title} {number}" style="background:{rgb(color)};'
                 f'border-radius:3px;padding:1px 2px">{markup.escape(token)}</span>'
             )
         rows.append(
@@ -77,7 +80,7 @@ def html(explanation: Explanation) -> str:
         )
     keys = {"for": FOR, "against": AGAINST, "attention": ATTENTION}
     colored = {
-        name: f'<span style="background:{_rgb(color)};border-radius:3px;padding:1px 4px">'
+        name: f'<span style="background:{rgb(color)};border-radius:3px;padding:1px 4px">'
         f"{name}</span>"
         for name, color in keys.items()
     }
@@ -174,10 +177,6 @@ def _colors(values: np.ndarray, signed: bool, faded: Color) -> Iterator[Color]:
         full = ATTENTION if not signed else FOR if value > 0 else AGAINST
         red, green, blue = (round(a + strength * (b - a)) for a, b in zip(faded, full, strict=True))
         yield red, green, blue
-
-
-def _rgb(color: Color) -> str:
-    return f"rgb({color[0]},{color[1]},{color[2]})"
 
 
 def _top_words(explanation: Explanation) -> "RenderableType":

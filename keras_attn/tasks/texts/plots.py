@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks._report_tables import short_name
-from keras_attn.tasks.texts._rendering import AGAINST, ATTENTION, FOR
 
 if TYPE_CHECKING:
     from keras_attn.tasks.texts.explanation import TextExplanation
@@ -44,7 +44,7 @@ def plot_explanation(explanation: "TextExplanation") -> Any:
     axes[0].set_yticks(rows, names, parse_math=False)
     axes[0].invert_yaxis()  # the first word is the uppermost; the axes share it
     label = short_name(explanation.label)
-    title = f"Evidence of each word for {label!r} (green) and against it (red)"
+    title = f"Evidence of each word for {label!r} (purple) and against it (orange)"
     if len(shown) < count:
         title += f"\n{len(shown)} of {count} words: those with the largest effect on the log-odds"
     figure.suptitle(title, fontsize="medium", parse_math=False)

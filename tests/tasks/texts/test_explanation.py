@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from keras_attn import layers, tasks, text
+from keras_attn.tasks._display import FOR, rgb
 from keras_attn.tasks.texts.explanation import over_words, rank_correlation
 
 pytestmark = pytest.mark.tensorflow
@@ -266,7 +268,7 @@ def test_markup_in_a_text_is_shown_and_not_run(bag):
     assert "&quot;" in page
     assert explanation.to_html() in page
     assert explanation._repr_html_() == explanation.to_html()
-    assert "[ red ] good [ / red ]" in " ".join(printed(explanation).split())
+    assert "[ red ] good [ / red ]" in " ".join(_without_colors(explanation).split())
 
 
 def test_names_of_labels_are_escaped():
@@ -283,7 +285,7 @@ def test_html_has_a_row_a_method_with_numbers(model):
     assert html.count("title=") == 3 * len(explanation.tokens)
     for value in explanation.leave_one_out:
         assert f'title="leave one out {value:+.4f}"' in html
-    assert "background:rgb(64,180,90)" in html  # the strongest for, in full
+    assert f"background:{rgb(FOR)}" in html  # the strongest for, in full
     assert "http" not in html
 
 
@@ -297,6 +299,9 @@ def test_a_terminal_shows_the_words_and_the_strongest_first(model):
     assert row.split()[0] == explanation.tokens[strongest]
     assert f"{explanation.leave_one_out[strongest]:+.3f}" in row
     assert "\x1b[" in printed(explanation, force_terminal=True, color_system="truecolor")
+    assert "a good film , truly fine" in _without_colors(explanation)
+    # Without colors the words would be written three times, and say nothing.
+    assert "a good film" not in str(explanation)
 
 
 def test_the_dictionary_goes_through_json(model):
@@ -366,6 +371,12 @@ def test_many_texts_trace_once():
         model.explain(some_text)
         model.explain(some_text, "bad")
     assert explanation._traced[model].experimental_get_tracing_count() == 1
+
+
+def _without_colors(explanation):
+    """What a terminal with colors shows, without their codes."""
+    shown = printed(explanation, force_terminal=True, color_system="truecolor")
+    return re.sub("\x1b\\[[0-9;]*m", "", shown)
 
 
 def printed(explanation, **options):
