@@ -12,6 +12,10 @@ from keras_attn._types import Tensor
 from keras_attn._wording import MAX_LISTED, counted, listed
 from keras_attn.tasks._batches import with_rank
 
+# What other libraries call the labels of a new model, and the argument here.
+LABEL_ARGUMENTS = dict.fromkeys(
+    ("labels", "classes", "class_names", "num_labels", "n_classes"), "`label_names`"
+)
 SEVERAL_LABELS = "For texts with several labels, build the model with multi_label=True."
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_attn import models
+from keras_attn._names import refuse_renamed
 from keras_attn.recipes import describe_task
+from keras_attn.tasks._labels import LABEL_ARGUMENTS
 from keras_attn.tasks.task import Task
 
 
@@ -39,10 +41,16 @@ def from_architecture(
     >>> from_architecture("small_attention_cnn", ("cat", "dog")).label_names
     ('cat', 'dog')
     """
+    refuse_renamed("from_architecture", settings, LABEL_ARGUMENTS)
     if "num_classes" in settings:
         raise ValueError(
             "The number of classes is the length of `label_names`: leave out `num_classes`. "
             f"Received: num_classes={settings['num_classes']!r}."
+        )
+    if len(label_names) == 1:
+        raise ValueError(
+            "`label_names` must have at least two names. Received: "
+            f"{list(label_names)!r}. Add a name for the examples without it, such as 'other'."
         )
     task = describe_task(models.describe_architecture(architecture).task)
     if multi_label:

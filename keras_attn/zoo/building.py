@@ -10,10 +10,10 @@ from typing import Any
 
 from keras_attn import datasets
 from keras_attn._files import sha256
-from keras_attn._names import unknown
+from keras_attn._names import refuse_renamed, unknown
 from keras_attn.recipes import Recipe
 from keras_attn.tasks import Task, from_architecture
-from keras_attn.tasks._labels import normalize_label_names
+from keras_attn.tasks._labels import LABEL_ARGUMENTS, normalize_label_names
 from keras_attn.tasks.finite import check_finite
 from keras_attn.zoo import registry
 
@@ -84,6 +84,7 @@ def build(
             f"new_head={new_head!r} with weights={weights!r}. Leave it out."
         )
     entry = registry.describe(name)
+    refuse_renamed("build", overrides, LABEL_ARGUMENTS)
     labels = _requested_labels(entry, label_names, num_classes)
     if multi_label and labels is None:
         raise ValueError(

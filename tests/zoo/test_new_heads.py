@@ -181,3 +181,11 @@ def test_a_run_that_starts_from_a_trained_body_is_recorded_and_carded(
     card = cards.card(entry)
     assert f"training started from the trained backbone of [`{IMAGES}`](../{IMAGES}/" in card
     shutil.rmtree(tmp_path / "zoo")
+
+
+@pytest.mark.parametrize("name", ["labels", "class_names", "num_labels"])
+def test_other_names_of_the_labels_are_suggested(name):
+    with pytest.raises(TypeError, match=f"build: received an unknown argument `{name}`. Pass `lab"):
+        keras_attn.build("shapes_small_attention_cnn", **{name: ["a", "b"]})
+    with pytest.raises(ValueError, match=r"`label_names` must have at least two names.*\['a'\]"):
+        keras_attn.build("shapes_small_attention_cnn", label_names=["a"])

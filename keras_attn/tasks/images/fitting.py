@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._types import Tensor
+from keras_attn._warnings import warn_user
 from keras_attn.tasks._batches import check_elements, with_rank
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.images.inputs import as_sequence, check_batch, check_values, read_image
@@ -23,6 +24,22 @@ class ImageFitting(ClassificationTask):
 
     image_shape: tuple[int, ...]
     max_pixels: int
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> Any:
+        """Train on images, see `Task.fit`. A model that is not adapted issues a warning."""
+        if not (self._is_adapted or getattr(self.optimizer, "built", False)):
+            warn_user(
+                "This model does not know mean and deviation of its images. Call "
+                "`adapt(images)` with the training images before `fit`."
+            )
+        return super().fit(x, y, batch_size, epochs, **kwargs)
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.

@@ -74,13 +74,23 @@ def read_image(image: Any, max_pixels: int | None) -> np.ndarray:
             f"Images must be {_ACCEPTED}. Received: a {type(image).__name__} that is no array "
             f"({error})."
         ) from error
-    check_images(array[None])
+    if array.ndim == 4:
+        raise ValueError(
+            f"Expected one image (height, width, 3). Received: {array.dtype} of shape "
+            f"{array.shape}, a batch. Pass one of them, such as images[0]."
+        )
+    check_images(array[None], array.shape)
     return array
 
 
-def check_images(images: np.ndarray) -> None:
-    """Raise unless `images` is a uint8 array `(N, H, W, 3)` of images that have pixels."""
-    received = f"Received: {images.dtype} of shape {images.shape}."
+def check_images(images: np.ndarray, shape: tuple[int, ...] | None = None) -> None:
+    """Raise unless `images` is a uint8 array `(N, H, W, 3)` of images that have pixels.
+
+    Args:
+        images: The images.
+        shape: The shape of what the user passed, for the message, if it is another one.
+    """
+    received = f"Received: {images.dtype} of shape {shape or images.shape}."
     if images.ndim != 4 or 0 in images.shape[1:]:
         remedy = ""
         if images.ndim == 3:

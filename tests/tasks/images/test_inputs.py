@@ -391,3 +391,20 @@ def test_weights_may_be_a_column(model, columns):
     column = weights[:, None] if columns == 2 else keras.ops.convert_to_tensor(weights)
     received = model.evaluate(IMAGES, LABELS[:, None], sample_weight=column, verbose=0)
     assert received == pytest.approx(expected)
+
+
+def test_fit_without_adapt_issues_a_warning():
+    model = from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
+    with pytest.warns(UserWarning, match=r"Call `adapt\(images\)` with the training images"):
+        model.fit(IMAGES, LABELS, verbose=0)
+    model.fit(IMAGES, LABELS, verbose=0)  # once is enough
+
+
+def test_messages_name_the_shape_that_was_passed(model):
+    batch = np.zeros((4, 40, 40, 3), "uint8")
+    with pytest.raises(
+        ValueError, match=r"Expected one image.*\(4, 40, 40, 3\), a batch.*images\["
+    ):
+        model.explain(batch)
+    with pytest.raises(ValueError, match=r"Received: uint8 of shape \(4, 40, 40\)\. "):
+        model.classify(batch[..., 0])
