@@ -145,6 +145,9 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
             r'<(?:script|img|link)[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
         )
         assert loaded == [], page
+    # The search works if the site is read from disk.
+    assert (tmp_path / "search" / "search_index.js").stat().st_size > 100_000
+    assert 'src="javascripts/iframe-worker.js"' in (tmp_path / "index.html").read_text()
     for page in (tmp_path / "api").glob("*.html"):
         assert "<details" not in page.read_text(encoding="utf-8"), page  # of an unparsed section
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
