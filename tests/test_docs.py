@@ -127,6 +127,15 @@ def test_every_section_of_a_docstring_is_parsed_for_the_reference():
     assert titles["returns"] >= 150
 
 
+def test_the_page_of_the_zoo_has_each_entry_once_and_says_which_are_not_trained():
+    page = script("docs", "zoo_page").page()
+    for name in zoo.list():
+        assert page.count(f"](zoo/{name}.md)") == 1, name
+        row = re.search(rf"^\| \[`{name}`\].*$", page, flags=re.M)
+        assert bool(row) == bool(zoo.describe(name).runs()), name
+    assert not re.search(r"^\|.*(BLEU.* % |% .*BLEU)", page, flags=re.M)  # sorted by one unit
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("material")
