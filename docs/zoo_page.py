@@ -34,7 +34,8 @@ sacreBLEU. With several seeds they are the mean and the sample standard deviatio
 figures of the same data only. "6 views" is test-time augmentation: the mean of the answers to an
 image and its mirror image, each at three places a pixel apart
 ([more](images.md#test-time-augmentation)). "Without attention" is the same network with attention
-replaced by an average. The training time is the wall time of a run, the median if there are several.
+replaced by an average. The training time is the wall time of a run, the median if there are
+several.
 
 Click on the title of a column to sort. On a narrow screen the tables scroll sideways.
 
