@@ -1,6 +1,6 @@
 """Pages of the site that are generated when it is built: API reference, notebooks, root documents.
 
-MkDocs calls `on_files` and `on_config`, see https://www.mkdocs.org/user-guide/configuration/#hooks.
+MkDocs calls the functions `on_...`, see https://www.mkdocs.org/user-guide/configuration/#hooks.
 """
 
 import importlib
@@ -10,7 +10,10 @@ import posixpath
 import re
 from typing import Any
 
+import zoo_page
 from mkdocs.structure.files import File, Files
+
+from keras_attn import zoo
 
 ROOT = pathlib.Path(__file__).parent.parent
 REPOSITORY_FOLDERS = ("zoo", "notebooks", "tests", "keras_attn", "benchmarks", "docs", ".github")
@@ -32,32 +35,6 @@ PACKAGES = {
     "profiling": "Profiling",
     "export": "Export",
 }
-ZOO = """---
-hide:
-  - toc
----
-
-# The zoo
-
-Entries are built by name: `keras_attn.build("cifar10_attention_net")`. Each was trained from
-scratch by its recipe; its card says with what code and on what machine, and how to train it again.
-Accuracies, and BLEU of translations by sacreBLEU, are means over seeds with their sample standard
-deviation, on the test split, which is read once per run. Click on a title to sort.
-
-<div class="sortable" markdown>
-
-{rows}
-
-</div>
-
-![Test accuracy against parameters on CIFAR-10 and CIFAR-100](zoo_cifar.svg)
-
-Published models of the same size, trained from scratch without other data: CCT and ViT-Lite
-([arXiv:2104.05704](https://arxiv.org/abs/2104.05704)), SL-ViT
-([arXiv:2112.13492](https://arxiv.org/abs/2112.13492)), airbench
-([arXiv:2404.00498](https://arxiv.org/abs/2404.00498)). Entries with 6 test-time views. Drawn by
-`python docs/plots.py`.
-"""
 # Outputs of a cell are in a division of their own. Their images are described by the cell's `alt`,
 # and link to themselves: on a narrow screen they are reduced.
 NOTEBOOK_TEMPLATE = """
@@ -97,7 +74,7 @@ DOCUMENTS = {"changes.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 def on_config(config: Any) -> Any:
     """List the pages of the reference, the cards of the zoo and the notebooks in the navigation."""
     reference = [{title: f"api/{name or 'keras_attn'}.md"} for name, title in PACKAGES.items()]
-    cards = [f"zoo/{card.parent.name}.md" for card in _cards()]
+    cards = [_card_title(card.parent.name) for card in _cards()]
     notebooks = [
         {path.stem.partition("_")[2].capitalize(): f"notebooks/{path.stem}.md"}
         for path in _notebooks()
@@ -115,7 +92,7 @@ def on_files(files: Files, config: Any) -> Files:
     for name in PACKAGES:
         page = f"api/{name or 'keras_attn'}.md"
         files.append(File.generated(config, page, content=_reference(name)))
-    files.append(File.generated(config, "zoo.md", content=_zoo()))
+    files.append(File.generated(config, "zoo.md", content=zoo_page.page()))
     for card in _cards():
         page = f"zoo/{card.parent.name}.md"
         files.append(File.generated(config, page, content=_card(card)))
@@ -139,6 +116,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     folders = "|".join(map(re.escape, REPOSITORY_FOLDERS))
     link = rf"\[([^]]*)\]\((?:\.\./)*(?:{folders})/(?!\w+\.md)[^)]*\)"
     return re.sub(link, r"\1", markdown)
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Let long names in the tables of the zoo be broken."""
+    return zoo_page.with_line_breaks(html) if page.file.src_uri == "zoo.md" else html
 
 
 def _reference(name: str) -> str:
@@ -169,17 +151,14 @@ def _reference(name: str) -> str:
     return "\n".join(lines)
 
 
-def _zoo() -> str:
-    """Return the page of the zoo: the table of the README, with the cards of the site."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"^<!-- zoo: .*?-->\n\n(.*?)\n\n<!-- zoo: end -->", readme, re.M | re.S)
-    assert table is not None, "README.md has no table of the zoo"
-    rows = re.sub(r"\]\(zoo/(\w+)/README\.md\)", r"](zoo/\1.md)", table[1])
-    return ZOO.format(rows=rows)
-
-
 def _cards() -> list[pathlib.Path]:
     return sorted(ROOT.glob("zoo/*/README.md"))
+
+
+def _card_title(name: str) -> str | dict[str, str]:
+    """Return the item of an entry in the navigation, which says if it is not trained."""
+    page = f"zoo/{name}.md"
+    return page if zoo.describe(name).runs() else {f"{name} (not trained)": page}
 
 
 def _card(path: pathlib.Path) -> str:

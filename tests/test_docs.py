@@ -81,6 +81,61 @@ def test_the_figure_of_the_zoo_has_all_trained_entries_and_their_accuracies():
         assert f">{name.partition('_')[2]}<" in figure, "run python docs/plots.py"
 
 
+def documented(module):
+    """Return the objects of a module of griffe that have a docstring, and those below it."""
+    for member in module.members.values():
+        if not member.is_alias:
+            if member.docstring is not None:
+                yield member
+            yield from documented(member)
+
+
+def test_every_section_of_a_docstring_is_parsed_for_the_reference():
+    griffe = pytest.importorskip("griffe")
+    pytest.importorskip("mkdocstrings_handlers")
+    yaml = pytest.importorskip("yaml")
+    config = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8"))
+    plugins = {
+        name: it
+        for plugin in config["plugins"]
+        if isinstance(plugin, dict)
+        for name, it in plugin.items()
+    }
+    options = plugins["mkdocstrings"]["handlers"]["python"]["options"]
+    loader = griffe.GriffeLoader(
+        extensions=griffe.load_extensions(
+            *(str(ROOT / "docs" / it) for it in options["extensions"])
+        ),
+        search_paths=[ROOT],
+        docstring_parser=griffe.Parser(options["docstring_style"]),
+        docstring_options=options["docstring_options"],
+    )
+    package = loader.load("keras_attn", try_relative_path=False)
+    titles = collections.Counter()
+    for item in documented(package):
+        for section in item.docstring.parsed:
+            kind = section.kind.value
+            assert kind != "admonition", f"{item.path}: {section.title} is not parsed"
+            titles[section.title or kind] += 1
+            if kind in ("returns", "yields"):
+                assert len(section.value) == 1, f"{item.path}: {kind} is split into lines"
+                assert section.value[0].annotation is not None, item.path
+            elif section.title == "Call arguments:":
+                assert section.value, item.path
+                assert all(argument.annotation is not None for argument in section.value), item.path
+    assert titles["Call arguments:"] >= 30
+    assert titles["returns"] >= 150
+
+
+def test_the_page_of_the_zoo_has_each_entry_once_and_says_which_are_not_trained():
+    page = script("docs", "zoo_page").page()
+    for name in zoo.list():
+        assert page.count(f"](zoo/{name}.md)") == 1, name
+        row = re.search(rf"^\| \[`{name}`\].*$", page, flags=re.M)
+        assert bool(row) == bool(zoo.describe(name).runs()), name
+    assert not re.search(r"^\|.*(BLEU.* % |% .*BLEU)", page, flags=re.M)  # sorted by one unit
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("material")
@@ -99,6 +154,11 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
             r'<(?:script|img|link)[^>]*(?:src|href)="(https?:[^"]+)', page.read_text()
         )
         assert loaded == [], page
+    # The search works if the site is read from disk.
+    assert (tmp_path / "search" / "search_index.js").stat().st_size > 100_000
+    assert 'src="javascripts/iframe-worker.js"' in (tmp_path / "index.html").read_text()
+    for page in (tmp_path / "api").glob("*.html"):
+        assert "<details" not in page.read_text(encoding="utf-8"), page  # of an unparsed section
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         text = (tmp_path / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
         images = re.findall(r'<img alt="[^"]+" src="([^"]+\.png)"', text)

@@ -82,9 +82,9 @@ class MultiHeadAttention(MultiHeadProjections):
             both masks, a key must be allowed by both.
         return_attention_scores: whether to also return the attention weights.
         training: whether to apply dropout.
-        use_causal_mask: whether a query attends only to positions up to its own. None is True
-            with a cache, else False. False with a cache of fixed size needs a mask that
-            excludes the positions not written yet.
+        use_causal_mask: whether a query attends only to positions up to its own. None means True
+            if `cache` is passed, and False otherwise. A cache of fixed size has positions that
+            are not written yet: with False, pass a mask that excludes them.
         cache: keys and values of earlier positions, as `make_cache` returns them, to which
             those of `value` are added. `padding_mask` then covers all positions of the
             returned cache, `(B, length)`.

@@ -50,14 +50,25 @@ def seeds(runs: Sequence[Run]) -> str:
 
 
 def minutes(runs: Sequence[Run]) -> str:
-    """Return the mean wall time of training, in minutes."""
-    values = [run["train_seconds"] / 60 for run in runs]
-    form = ".0f" if statistics.fmean(values) >= 10 else ".1f"
-    return f"{mean_and_deviation(values, form)} min"
+    """Return the median wall time of training in minutes, with the number of runs if several.
+
+    The median, because a run that shares its machine, or is the first to compile, takes longer.
+
+    Example:
+
+    >>> minutes([{"train_seconds": seconds} for seconds in (11, 10, 55)])
+    '0.2 min (median of 3 runs)'
+    >>> minutes([{"train_seconds": 1043}])
+    '17 min'
+    """
+    median = statistics.median(run["train_seconds"] / 60 for run in runs)
+    form = ".0f" if median >= 10 else ".1f"
+    note = f" (median of {len(runs)} runs)" if len(runs) > 1 else ""
+    return f"{median:{form}} min{note}"
 
 
 def minutes_by_hardware(runs: Sequence[Run]) -> str:
-    """Return the mean wall time of training on each kind of hardware."""
+    """Return the median wall time of training on each kind of hardware."""
     return "; ".join(f"{minutes(group)} on {name}" for name, group in by_hardware(runs).items())
 
 

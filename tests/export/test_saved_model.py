@@ -1,7 +1,9 @@
 """SavedModels, as their users meet them."""
 
+import json
 import logging
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 from keras_attn import datasets, zoo
 from keras_attn.tasks import from_architecture
+from tests.conftest import ROOT
 from tests.disk import full_disk
 
 pytestmark = pytest.mark.tensorflow
@@ -57,6 +60,27 @@ def classifier():
     return from_architecture(
         "small_attention_cnn", datasets.describe_dataset("shapes").label_names, filters=(4, 8)
     )
+
+
+def test_wrong_images_are_refused_by_the_messages_of_the_page_on_deployment(classifier, tmp_path):
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(classifier.export(tmp_path / "1"))).signatures[
+        "serving_default"
+    ]
+    pixels = np.zeros((1, 48, 64, 3), "uint8")
+    body = json.dumps({"inputs": {"images": pixels.tolist()}})  # as TensorFlow Serving takes it
+    answer = serve(images=tf.constant(json.loads(body)["inputs"]["images"], tf.uint8))
+    index = int(answer["probabilities"][0].numpy().argmax())
+    assert answer["label"].numpy()[0].decode() == classifier.label_names[index]
+
+    page = (ROOT / "docs" / "pages" / "deployment.md").read_text(encoding="utf-8")
+    table = page.partition("### Errors")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| [^|]+ \| `(?:\.\.\. )?(.+)` \|$", table, flags=re.M)
+    wrong = [pixels.astype("float32"), pixels.astype("int32"), pixels[0], pixels[..., :1]]
+    for images, message in zip(wrong, rows, strict=True):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(message)):
+            serve(images=tf.constant(images))
 
 
 def test_a_folder_that_holds_something_is_left_alone(classifier, tmp_path):

@@ -13,7 +13,9 @@ document.addEventListener("DOMContentLoaded", () => {
           return Number.isNaN(number) ? text : number;
         };
         const compare = (a, b) =>
-          typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+          typeof a === "string" && typeof b === "string"
+            ? a.localeCompare(b)
+            : (typeof a === "string") - (typeof b === "string") || a - b; // "-" after numbers
         const body = table.tBodies[0];
         const rows = [...body.rows].sort((a, b) => compare(value(a), value(b)));
         body.append(...(descending ? rows.reverse() : rows));

@@ -187,3 +187,33 @@ def test_most_of_a_few_hundred_sentences_are_copied_from(translator, names, leas
         if names is not True or item not in ITEMS["n"]
     ]
     assert sum(once) / len(once) > least
+
+
+# By the number of items in a sentence; all of them are copied, or none.
+SEVERAL = {
+    1: ("There are {d} people in the park .", "A boy is holding a sign with {u} on it ."),
+    2: ("Please write to {m} or visit {u} .", "A man with {d} boxes is reading {u} ."),
+    3: (
+        "{d} people are reading {u} and writing to {m} .",
+        "A man buys {d} apples and {d} books at {u} .",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SEVERAL)
+def test_up_to_three_items_of_a_sentence_are_copied(translator, number):
+    draw = random.Random(0)
+    texts = [
+        re.sub(r"\{([numdp])\}", lambda match: draw.choice(ITEMS[match[1]]), template)
+        for template in SEVERAL[number]
+        for _ in range(20)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        answers = translator.translate(texts, copy=True)
+    complete = [
+        all(len(_whole(item.text).findall(answer.text)) >= 1 for item in find_items(text))
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+    assert sum(complete) / len(complete) > 0.9
