@@ -211,7 +211,7 @@ def test_the_command_ends_with_status_75_before_any_framework_is_loaded(tmp_path
         "from unittest import mock\n"
         "from keras_attn import cli, zoo\n"
         f"{place.split('.')[-1]} = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "sys.argv = ['keras-attn', 'train', 'imdb_ngram_attention', '--data', 'x.csv']\n"
+        f"sys.argv = ['keras-attn', 'train', 'imdb_ngram_attention', '--data', {__file__!r}]\n"
         f"with mock.patch({place!r}, {place.split('.')[-1]}):\n"
         "    cli.main()\n"
     )
