@@ -53,8 +53,9 @@ def read_changes(
             )
         values[key], options[key] = value, f"--set {key}"
     if isinstance(weights := shortcuts.get("training.class_weights"), str):
-        # A table is written as in TOML, as with --set.
-        values["training.class_weights"] = parse_change(f"weights={weights}")[1]
+        # A table is written as in TOML, as with --set; the recipe refuses other strings.
+        with contextlib.suppress(RecipeError):
+            values["training.class_weights"] = parse_change(f"weights={weights}")[1]
     return Changes(values, options)
 
 
