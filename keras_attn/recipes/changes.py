@@ -11,7 +11,6 @@ from keras_attn._wording import counted
 from keras_attn.recipes.reading import parse_recipe
 from keras_attn.recipes.recipe import NOT_SETTINGS, Recipe, RecipeError
 
-
 # What the brackets around a value mean in TOML, and an example.
 _BRACKETS = {
     "{}": ("table", "{name = 'adamw', learning_rate = 1e-3}"),
