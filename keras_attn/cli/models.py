@@ -47,7 +47,7 @@ def find_model(name: str) -> str:
         name: The argument MODEL of a command.
 
     Raises:
-        FileNotFoundError: It is a folder without a model.
+        FileNotFoundError: It is a folder without a model, or a path to nothing.
         ValueError: It is a file of weights.
     """
     path = pathlib.Path(name)
@@ -59,6 +59,11 @@ def find_model(name: str) -> str:
             f"--weights with it: ENTRY --weights {shlex.quote(name)}."
         )
     if not path.is_dir():
+        if len(path.parts) > 1:
+            raise FileNotFoundError(
+                f"There is no model {name!r}. Give an entry, a .keras file, or the folder of a run "
+                f"of `train --data`. The current folder is {str(pathlib.Path.cwd())!r}."
+            )
         return name
     if (path / MODEL_FILE).is_file():
         return str(path / MODEL_FILE)

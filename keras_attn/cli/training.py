@@ -274,8 +274,9 @@ def train(
         initial = zoo.build(recipe.initial_entry)
     if own_data:
         if initial is not None:  # the entry's backbone is that of its own labels
-            settings = initial.backbone_settings()
-            changed = {**{f"model.{key}": value for key, value in settings.items()}, **changed}
+            settings = {f"model.{key}": each for key, each in initial.backbone_settings().items()}
+            recipe = change_recipe(recipe, {**settings, **changed})
+            changed.pop("initial_entry", None)  # no setting that is fitted to data
         with errors_by_option(changes.options):
             recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
     if not (resume or (auto_resume and folder.exists())):
