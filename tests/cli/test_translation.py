@@ -455,7 +455,10 @@ def test_on_as_many_pairs_as_its_own_a_recipe_keeps_its_settings():
         (("evaluate", NAME, "--data", "absent.tsv"), "no file or folder 'absent.tsv'"),
     ],
 )
-def test_mistakes_get_one_message(run, arguments, match):
+def test_mistakes_get_one_message(run, tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "a.tsv", "b"):
+        (tmp_path / name).touch()
     assert match in run(*arguments, code=1)
     assert not (ROOT / "serving").exists()
 
