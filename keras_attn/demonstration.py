@@ -1,6 +1,7 @@
 """The demo: train, compare, export and serve a small model, in a minute or two."""
 
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -47,7 +48,11 @@ def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
     for variant, title in ((None, "with attention"), (WITHOUT_ATTENTION, "without attention")):
         console.print(f"\n[bold]Training[/] {ENTRY}, {title}", markup=True)
         runs[title] = training.train(
-            recipe, folder / (variant or "attention"), variant=variant, dataset=dataset, verbose=1
+            recipe,
+            folder / (variant or "attention"),
+            variant=variant,
+            dataset=dataset,
+            verbose=1 if sys.stdout.isatty() else 2,
         )
     _compare(runs, console)
 

@@ -22,6 +22,7 @@ from keras_attn.cli.inputs import (
     check_file,
     read_inputs,
     report_problems,
+    warn_of_file_names,
 )
 from keras_attn.cli.models import (
     Entry,
@@ -30,6 +31,7 @@ from keras_attn.cli.models import (
     check_label,
     check_options,
     check_parent,
+    find_model,
     locate,
 )
 from keras_attn.cli.options import use_options_of
@@ -45,26 +47,48 @@ app = typer.Typer(
 )
 
 settings = {"traceback": False}
+MAINTAINERS = "For maintainers"
+
+
+def examples(*commands: str) -> str:
+    """Return commands as the list of examples that ends the help of a command, in Markdown.
+
+    A command of at most 75 characters is on one line of a terminal with 80 columns.
+    """
+    return "\n\n".join(["Examples:", *(f"- `{command}`" for command in commands)])
+
 
 Catalogue = Annotated[
     list[pathlib.Path] | None,
-    typer.Option(help="Further folder of entries; can be repeated."),
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of your own entries, to use besides those of the zoo: it holds a folder with "
+        "a recipe.toml for each entry; can be repeated.",
+    ),
 ]
 Views = Annotated[
     int | None,
     typer.Option(
-        help="For images: number of test-time augmentation views, 1, 2 or 6 (default: 1)."
+        metavar="N",
+        help="For images: answer by the mean over N views of each image, shifted and mirrored: 1, "
+        "2 or 6 (default: 1).",
     ),
 ]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
-        min=1, help="For images: largest image to decode, in pixels (default: 100 million)."
+        min=1,
+        metavar="N",
+        help="For images: largest image to decode, in pixels (default: 100 million).",
     ),
 ]
 BeamSize = Annotated[
     int | None,
-    typer.Option(min=1, help="For translation: beam size; 1 is greedy search (default: 4)."),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="For translation: beam size; 1 is greedy search (default: 4).",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
@@ -89,19 +113,44 @@ def _root(
         zoo.register(folder)
 
 
-app.command("list")(listing.list_entries)
-app.command()(listing.show)
-app.command()(training.train)
-app.command()(evaluation.evaluate)
+app.command(
+    "list",
+    epilog=examples(
+        "keras-attn list 'cifar10_*'",
+        "keras-attn list --task sentiment --pretrained",
+    ),
+)(listing.list_entries)
+app.command(epilog=examples("keras-attn show imdb_ngram_attention"))(listing.show)
+app.command(
+    epilog=examples(
+        "keras-attn train shapes_small_attention_cnn",
+        "keras-attn train imdb_ngram_attention --data reviews.csv --epochs 5",
+        "keras-attn train imdb_transformer --data a.csv --from imdb_transformer",
+    )
+)(training.train)
+app.command(
+    epilog=examples(
+        "keras-attn evaluate imdb_ngram_attention",
+        "keras-attn evaluate runs/mine --data new.csv --plot confusion.png",
+    )
+)(evaluation.evaluate)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'keras-attn predict imdb_ngram_attention "A film to see twice."',
+        "keras-attn predict imdb_ngram_attention --file reviews.csv --json",
+        "keras-attn predict cifar10_attention_net photo.jpg more_photos/",
+    )
+)
 @with_column_options("text_column", "source_column")
 def predict(
     name: Model,
     inputs: Inputs = None,
     file: TextFile = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of labels shown in the table.")] = 3,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of labels shown in the table.")
+    ] = 3,
     as_json: AsJson = False,
     views: Views = None,
     beam_size: BeamSize = None,
@@ -115,6 +164,7 @@ def predict(
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
     """
+    name = find_model(name)
     task, build = locate(name, weights)
     options = check_options(
         name,
@@ -142,10 +192,20 @@ def predict(
     report_problems(task, examples)
 
 
-app.command()(translation.translate)
+app.command(
+    epilog=examples(
+        'keras-attn translate multi30k_en_de_transformer "A man rides a bike."',
+        "keras-attn translate multi30k_en_de_transformer --file captions.txt",
+    )
+)(translation.translate)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'keras-attn explain imdb_ngram_attention "A film to see twice."',
+        "keras-attn explain cifar10_attention_net photo.jpg --html why.html",
+    )
+)
 def explain(
     name: Model,
     example: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or an image file.")],
@@ -160,12 +220,14 @@ def explain(
     max_pixels: MaxPixels = None,
     weights: Weights = None,
 ) -> None:
-    """Explain one answer: where the model attended, and what changes a label's log-odds."""
+    """Explain one answer: where the model attended, and what speaks for and against a label."""
+    name = find_model(name)
     task, build = locate(name, weights)
     options = check_options(
         name, task, task.explanation_options, label=label, max_pixels=max_pixels
     )
     if task.reads == "texts":
+        warn_of_file_names([example], reads_files=False)
         example = as_utf8(example)
     check_file(task, example)
     check_label(name, label)
@@ -185,7 +247,12 @@ def explain(
         output.echo(f"Written: {html}", err=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "keras-attn export imdb_ngram_attention serving/1",
+        "keras-attn export runs/mine serving/2",
+    )
+)
 def export(
     name: Model,
     folder: Annotated[
@@ -200,6 +267,7 @@ def export(
     weights: Weights = None,
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
+    name = find_model(name)
     task, build = locate(name, weights)
     search = translation.search_options(
         length_penalty, min_length, no_repeat_ngram_size, banned_word
@@ -212,7 +280,7 @@ def export(
     output.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
 
 
-@app.command()
+@app.command(epilog=examples("keras-attn demo --out demo"))
 def demo(
     out: Annotated[pathlib.Path, typer.Option(help="New folder for the files of the demo.")] = (
         pathlib.Path("demo")
@@ -225,7 +293,7 @@ def demo(
     demonstration.run(out, output.SafeConsole())
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAINERS)
 def publish(
     name: Entry,
     runs: Annotated[
@@ -242,7 +310,7 @@ def publish(
         publishing.stale_pages(write=True)
 
 
-@app.command("cards")
+@app.command("cards", rich_help_panel=MAINTAINERS)
 def write_cards(
     check: Annotated[
         bool,

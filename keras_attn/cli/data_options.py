@@ -38,15 +38,23 @@ def _declarations(
     text_column: Annotated[
         str | None,
         typer.Option(
-            help="Column of texts: its name, or its number, from 1 (default: text).", **PANEL
+            metavar="COLUMN",
+            help="Column of texts: its name, or its number, from 1 (default: text).",
+            **PANEL,
         ),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Column of labels, likewise (default: label).", **PANEL)
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of labels: its name, or its number, from 1 (default: label).",
+            **PANEL,
+        ),
     ] = None,
     label_separator: Annotated[
         str | None,
         typer.Option(
+            metavar="SEPARATOR",
             help="Separator of labels in a cell, such as '|': a text may then have several labels, "
             "or none (default: one label per text).",
             **PANEL,
@@ -63,23 +71,37 @@ def _declarations(
     ] = None,
     source_column: Annotated[
         str | None,
-        typer.Option(help="Column of sentences to translate, likewise (default: source).", **PANEL),
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of sentences to translate: its name, or its number, from 1 (default: "
+            "source).",
+            **PANEL,
+        ),
     ] = None,
     target_column: Annotated[
         str | None,
-        typer.Option(help="Column of translations, likewise (default: target).", **PANEL),
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of translations: its name, or its number, from 1 (default: target).",
+            **PANEL,
+        ),
     ] = None,
     target_language: Annotated[
         str | None,
         typer.Option(
-            help="Code of the language of the translations, such as zh, by whose rules BLEU finds "
-            "words (default: by the script).",
+            metavar="CODE",
+            help="Language of the translations, such as zh, by whose rules the BLEU score splits "
+            "words (default: guessed from the script).",
             **PANEL,
         ),
     ] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(help="Field separator (default: from the file extension).", **PANEL),
+        typer.Option(
+            metavar="CHARACTER",
+            help="Field separator (default: from the file extension).",
+            **PANEL,
+        ),
     ] = None,
     quoting: Annotated[
         bool | None,
@@ -92,7 +114,7 @@ def _declarations(
     header: Annotated[
         bool | None,
         typer.Option(
-            help="Whether the first row names the columns (default: unless columns are given "
+            help="Whether the first row names the columns (default: yes, unless columns are given "
             "by number alone).",
             **PANEL,
         ),
@@ -100,6 +122,7 @@ def _declarations(
     encoding: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Encoding of the file, such as gb18030 (default: utf-8, or by the byte order "
             "mark).",
             **PANEL,
@@ -137,16 +160,25 @@ def with_data_options(
         for name, parameter in inspect.signature(command).parameters.items()
         if name != "table"
     ]
+    # They come first in their panel of the help.
+    place = next((index for index, each in enumerate(own) if _is_in_panel(each)), len(own))
+    parameters = [*own[:place], *shared, *own[place:]]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
         table = {name: arguments.pop(name) for name in names}
         command(**arguments, table=table)
 
-    wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     del wrapper.__wrapped__  # Typer would read its signature
     return wrapper
+
+
+def _is_in_panel(parameter: inspect.Parameter) -> bool:
+    """Return whether the option of a parameter is in the panel of data options."""
+    _, *options = typing.get_args(parameter.annotation)
+    return any(option.rich_help_panel == PANEL["rich_help_panel"] for option in options)
 
 
 def with_column_options(*columns: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -256,6 +288,22 @@ def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any
     content = task.table.read(path, **{**task.table.read_options(source), **options})
     output.echo(name_options(content.account))
     return content
+
+
+def check_table(task: TaskDescription, table: dict[str, Any], source: Any) -> None:
+    """Raise the errors of `read_table`, for tables alone: folders of images need TensorFlow.
+
+    Args:
+        task: The task.
+        table: The data options.
+        source: The recipe to train.
+    """
+    if table["data"] is None or not hasattr(task.table, "input_column"):
+        return
+    assert task.table is not None
+    options = passed_options(table)
+    path = options.pop("data")
+    task.table.read(path, **{**task.table.read_options(source), **options})
 
 
 class OwnSplit(NamedTuple):

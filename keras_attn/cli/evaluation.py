@@ -17,7 +17,15 @@ from keras_attn.cli.data_options import (
     read_table,
     with_data_options,
 )
-from keras_attn.cli.models import SUFFIX, Model, Weights, check_plot, check_weights, locate
+from keras_attn.cli.models import (
+    SUFFIX,
+    Model,
+    Weights,
+    check_plot,
+    check_weights,
+    find_model,
+    locate,
+)
 from keras_attn.recipes import TaskDescription, describe_task
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ def evaluate(
     table: dict[str, Any],
 ) -> None:
     """Evaluate an entry on its own data, or a model on your own data."""
+    name = find_model(name)
     if plot is not None:
         check_plot(plot)
     if table["data"] is not None:

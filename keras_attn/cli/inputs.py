@@ -79,7 +79,7 @@ def read_inputs(
         )
     if passed:
         raise ValueError(f"{_flags(passed)}: not for {name}, which reads {task.examples}.")
-    return Examples(_list_files(task, inputs))
+    return _list_files(task, inputs)
 
 
 def as_utf8(argument: str) -> str:
@@ -96,30 +96,57 @@ def check_file(task: TaskDescription, path: str) -> None:
     raise FileNotFoundError(f"There is no {task.example} file {path!r}.")
 
 
-def _list_files(task: TaskDescription, inputs: Sequence[str]) -> list[str]:
+def warn_of_file_names(texts: Sequence[str], *, reads_files: bool = True) -> None:
+    """Print a warning line on standard error if texts are the names of existing files.
+
+    Args:
+        texts: The texts on the command line.
+        reads_files: Whether the command has the option `--file`.
+    """
+    # Unlike `pathlib`, it takes any text, however long.
+    names = [text for text in texts if os.path.isfile(text)]  # noqa: PTH113
+    if not names:
+        return
+    remedy = "pass --file to read it" if reads_files else "give a text of it"
+    clause = "is read as a text, but a file has this name"
+    if len(names) > 1:
+        remedy = "pass --file to read one of them"
+        clause = f"and {len(names) - 1:,} more are read as texts, but files have these names"
+    output.echo(f"warning: {names[0]!r} {clause}: {remedy}.", err=True)
+
+
+def _list_files(task: TaskDescription, inputs: Sequence[str]) -> Examples:
     """Return the inputs with the files of folders in place of these.
 
-    A path that does not exist stays, if there are others: an error is reported for it alone.
+    A path that does not exist and a folder without such files stay, if there are other inputs: an
+    error is reported for each alone.
 
     Raises:
         FileNotFoundError: No input exists.
-        ValueError: A folder holds no such file.
+        ValueError: The only input is a folder that holds no such file.
     """
     if not any(pathlib.Path(path).exists() for path in inputs):
         check_file(task, inputs[0])
     list_folder = getattr(task.table, "list_files", None)
     files: list[str] = []
+    problems: dict[int, str] = {}
     for path in inputs:
         if not pathlib.Path(path).is_dir():
             files.append(path)
         elif list_folder is None:
             check_file(task, path)
         else:
-            found, notes = list_folder(pathlib.Path(path))
+            try:
+                found, notes = list_folder(pathlib.Path(path))
+            except ValueError as error:
+                if len(inputs) == 1:
+                    raise
+                problems[len(files)] = str(error)
+                found, notes = [path], []
             files += found
             for note in notes:
                 output.echo(note, err=True)
-    return files
+    return Examples(files, problems)
 
 
 def read_texts(
@@ -172,6 +199,7 @@ def read_texts(
             f"{', '.join(SUFFIXES)}."
         )
     if inputs:
+        warn_of_file_names(inputs)
         return Examples([as_utf8(text) for text in inputs])
     if file is None and sys.stdin.isatty():
         raise ValueError("Give texts, --file, or standard input with one text per line.")

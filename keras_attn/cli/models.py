@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import pathlib
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from keras_attn.tasks import Task
 
 SUFFIX = ".keras"
+MODEL_FILE = "model.keras"  # in the folder of a run on a user's own data
+WEIGHTS_SUFFIX = ".h5"
 _FLAGS = {"banned_words": "--banned-word"}  # options with another name than their argument
 PLOT_SUFFIXES = (".png", ".svg", ".pdf", ".jpg")
 
@@ -26,13 +29,59 @@ Entry = Annotated[
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="Entry of the zoo, or a .keras file that `save` of a model wrote."
+        metavar="MODEL",
+        help="Entry of the zoo, a .keras file that `save` of a model wrote, or the folder of a run "
+        "of `train --data`.",
     ),
 ]
 Weights = Annotated[
     pathlib.Path | None,
     typer.Option(help="Weights file (.weights.h5) to use instead of the entry's own."),
 ]
+
+
+def find_model(name: str) -> str:
+    """Return the name of an entry, or the path of a `.keras` file, also for the folder of a run.
+
+    Args:
+        name: The argument MODEL of a command.
+
+    Raises:
+        FileNotFoundError: It is a folder without a model, or a path to nothing.
+        ValueError: It is a file of weights.
+    """
+    path = pathlib.Path(name)
+    if name.endswith(SUFFIX) or _is_entry(name):
+        return name
+    if name.endswith(WEIGHTS_SUFFIX):
+        raise ValueError(
+            f"{name!r} holds weights alone, no model. Give the entry that they belong to, and use "
+            f"--weights with it: ENTRY --weights {shlex.quote(name)}."
+        )
+    if not path.is_dir():
+        if len(path.parts) > 1:
+            raise FileNotFoundError(
+                f"There is no model {name!r}. Give an entry, a .keras file, or the folder of a run "
+                f"of `train --data`. The current folder is {str(pathlib.Path.cwd())!r}."
+            )
+        return name
+    if (path / MODEL_FILE).is_file():
+        return str(path / MODEL_FILE)
+    remedy = "Give a .keras file, the folder of a run of `train --data`, or an entry."
+    if (weights := path / "model.weights.h5").is_file():
+        remedy = (
+            "Its run was on the data of an entry: give this entry, and use --weights with it: "
+            f"ENTRY --weights {shlex.quote(str(weights))}."
+        )
+    raise FileNotFoundError(f"The folder {name!r} holds no {MODEL_FILE}. {remedy}")
+
+
+def _is_entry(name: str) -> bool:
+    try:
+        zoo.describe(name)
+    except ValueError:
+        return False
+    return True
 
 
 def locate(

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras_attn import zoo
-from keras_attn.recipes import Recipe, RecipeError, describe_task, parse_change
+from keras_attn.recipes import Recipe, RecipeError, parse_change
 
 SHORTCUTS = {
     "training.epochs": "--epochs",
     "training.batch_size": "--batch-size",
     "optimizer.learning_rate": "--learning-rate",
     "training.class_weights": "--class-weights",
+    "initial_entry": "--from",
 }
 
 
@@ -53,8 +54,9 @@ def read_changes(
             )
         values[key], options[key] = value, f"--set {key}"
     if isinstance(weights := shortcuts.get("training.class_weights"), str):
-        # A table is written as in TOML, as with --set.
-        values["training.class_weights"] = parse_change(f"weights={weights}")[1]
+        # A table is written as in TOML, as with --set; the recipe refuses other strings.
+        with contextlib.suppress(RecipeError):
+            values["training.class_weights"] = parse_change(f"weights={weights}")[1]
     return Changes(values, options)
 
 
@@ -78,9 +80,7 @@ def errors_by_option(options: Mapping[str, str]) -> Iterator[None]:
 
 
 def check_architecture(recipe: Recipe, variant: str | None, options: Mapping[str, str]) -> None:
-    """Raise RecipeError if changed settings of the architecture, or the initial entry, are wrong.
-
-    It imports Keras.
+    """Raise RecipeError if changed settings of the architecture are wrong. It imports Keras.
 
     Args:
         recipe: The changed recipe.
@@ -88,7 +88,6 @@ def check_architecture(recipe: Recipe, variant: str | None, options: Mapping[str
         options: The option that set each key.
     """
     from keras_attn import models
-    from keras_attn.tasks import Task
 
     try:
         models.configure(recipe.architecture, **recipe.settings(variant))
@@ -97,31 +96,55 @@ def check_architecture(recipe: Recipe, variant: str | None, options: Mapping[str
         raise RecipeError(
             ": ".join([*([", ".join(changed)] if changed else []), str(error)])
         ) from error
-    if recipe.initial_entry is None:
-        return
+
+
+def check_initial_entry(
+    name: str, recipe: Recipe, variant: str | None, options: Mapping[str, str], *, own_data: bool
+) -> None:
+    """Raise RecipeError unless a model can start from the trained backbone of the initial entry.
+
+    The networks are compared before data is read or weights are loaded. It imports Keras.
+
+    Args:
+        name: The entry to train.
+        recipe: Its changed recipe, with an initial entry.
+        variant: The variant to train, or None.
+        options: The option that set each key.
+        own_data: Whether the data is the user's own.
+    """
+    from keras_attn.zoo import initial
+
     option = options.get("initial_entry", "initial_entry")
-    if describe_task(recipe.task).model_class().copy_backbone is Task.copy_backbone:
+    if not initial.can_start_from_backbone(recipe.task):
         raise RecipeError(
             f"{option}: models for {recipe.task} cannot start from the backbone of another. Leave "
             "it out."
         )
     try:
-        initial = zoo.describe(recipe.initial_entry)
+        entry = zoo.describe(str(recipe.initial_entry))
     except ValueError as error:
         raise RecipeError(f"{option}: {error}") from error
-    fitting = [
-        name
-        for name in zoo.list(pretrained=True)
-        if zoo.describe(name).recipe.architecture == recipe.architecture
-    ]
-    if initial.name not in fitting:
-        kind = initial.recipe.architecture
-        has = "has no trained weights" if kind == recipe.architecture else f"is a {kind}"
-        raise RecipeError(
-            f"{option}: it must be an entry with trained weights whose architecture is "
-            f"{recipe.architecture}, that of the model. Received: {initial.name!r}, which {has}. "
-            f"Accepted: {', '.join(map(repr, fitting)) or 'none'}."
+    if not entry.pretrained:
+        reason = "has no trained weights"
+    elif entry.recipe.architecture != recipe.architecture:
+        reason = f"has the architecture {entry.recipe.architecture}"
+    else:
+        difference = initial.misfit(recipe, entry.name, variant, own_data=own_data)
+        if difference is None:
+            return
+        reason = f"has other settings: {difference.removesuffix('.')}"
+    model = f"{name!r}, variant {variant!r}" if variant else repr(name)
+    fitting = initial.initial_entries(recipe, variant, own_data=own_data)
+    message = (
+        f"{option}: the model of {model} can start only from an entry with trained weights whose "
+        f"architecture and settings are its own. Received: {entry.name!r}, which {reason}. "
+        f"Accepted: {', '.join(map(repr, fitting)) or 'none'}."
+    )
+    if entry.pretrained and entry.recipe.task == recipe.task:
+        message += (
+            f" Or train that entry itself: keras-attn train {entry.name} --from {entry.name}."
         )
+    raise RecipeError(message)
 
 
 def _option(key: str, options: Mapping[str, str]) -> str:

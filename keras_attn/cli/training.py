@@ -17,6 +17,7 @@ from keras_attn.cli.data_options import (
     OwnSplit,
     check_data_dir,
     check_splits,
+    check_table,
     check_table_options,
     check_without_table,
     read_splits,
@@ -24,9 +25,14 @@ from keras_attn.cli.data_options import (
     split_options,
     with_data_options,
 )
-from keras_attn.cli.models import Entry
+from keras_attn.cli.models import MODEL_FILE, Entry
 from keras_attn.cli.options import name_options
-from keras_attn.cli.recipe_changes import check_architecture, errors_by_option, read_changes
+from keras_attn.cli.recipe_changes import (
+    check_architecture,
+    check_initial_entry,
+    errors_by_option,
+    read_changes,
+)
 from keras_attn.recipes import (
     Recipe,
     TaskDescription,
@@ -45,7 +51,6 @@ if TYPE_CHECKING:
     from keras_attn.datasets import Dataset
     from keras_attn.training import Run
 
-MODEL_FILE = "model.keras"
 _RECIPE: dict[str, Any] = {"rich_help_panel": "Changes of the recipe"}
 _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machines"}
 
@@ -54,6 +59,16 @@ _DISTRIBUTION: dict[str, Any] = {"rich_help_panel": "Several devices and machine
 @handling_signals(interrupts=True)
 def train(
     name: Entry,
+    initial_entry: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ENTRY",
+            help="Start from the trained weights of this entry, all but the head, in place of "
+            "random ones; often ENTRY itself. With --data, epochs and learning rate are chosen for "
+            "it.",
+        ),
+    ] = None,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(
@@ -62,12 +77,13 @@ def train(
             "folder)."
         ),
     ] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Variant of the recipe, such as no_attention.")
-    ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=2**32 - 1, help="Random seed (default: the first of the recipe)."),
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Random seed (default: the first of the recipe).",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the last checkpoint.")
@@ -80,24 +96,7 @@ def train(
     ] = False,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Also write a checkpoint every this many steps."),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="none, one_device, mirrored or multi_worker, see TF_CONFIG (default: none).",
-            **_DISTRIBUTION,
-        ),
-    ] = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            help="Number of devices, or names: 2, or GPU:0,GPU:1 (default: all).", **_DISTRIBUTION
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=2, help="Start this many workers on this machine.", **_DISTRIBUTION),
+        typer.Option(min=1, metavar="N", help="Also write a checkpoint every N steps."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard logs.")
@@ -105,47 +104,75 @@ def train(
     data_dir: DataDir = None,
     validation: Annotated[
         float | None,
-        typer.Option(help="Fraction of examples used for validation (default: 0.1).", **PANEL),
+        typer.Option(
+            metavar="FRACTION",
+            help="Fraction of examples used for validation (default: 0.1).",
+            **PANEL,
+        ),
     ] = None,
     test: Annotated[
         float | None,
         typer.Option(
-            help="Fraction of examples used for the final test; 0 for none (default: 0.1).", **PANEL
+            metavar="FRACTION",
+            help="Fraction of examples used for the final test; 0 for none (default: 0.1).",
+            **PANEL,
         ),
     ] = None,
     validation_data: Annotated[
         pathlib.Path | None,
-        typer.Option(help="The validation split, in place of a fraction of --data.", **PANEL),
+        typer.Option(
+            help="Data of the validation split, in place of a fraction of --data.", **PANEL
+        ),
     ] = None,
     validation_target: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
+        typer.Option(
+            help="File of translations, if --validation-data is a file of sentences.", **PANEL
+        ),
     ] = None,
     test_data: Annotated[
         pathlib.Path | None,
-        typer.Option(help="The test split, in place of a fraction of --data.", **PANEL),
+        typer.Option(help="Data of the test split, in place of a fraction of --data.", **PANEL),
     ] = None,
     test_target: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Its translations, if it is a file of sentences.", **PANEL),
+        typer.Option(help="File of translations, if --test-data is a file of sentences.", **PANEL),
+    ] = None,
+    baseline: Annotated[
+        bool | None,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Compare the result with a linear classifier (default: for texts, yes).",
+            **PANEL,
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Train a variant of the recipe, such as no_attention.", **_RECIPE
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             min=1,
+            metavar="N",
             help="Number of epochs: training.epochs (default for --data: by its size).",
             **_RECIPE,
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Batch size: training.batch_size.", **_RECIPE)
+        int | None,
+        typer.Option(min=1, metavar="N", help="Batch size: training.batch_size.", **_RECIPE),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Learning rate: optimizer.learning_rate.", **_RECIPE)
+        float | None,
+        typer.Option(metavar="RATE", help="Learning rate: optimizer.learning_rate.", **_RECIPE),
     ] = None,
     class_weights: Annotated[
         str | None,
         typer.Option(
+            metavar="WEIGHTS",
             help="balanced, so that rare classes count as much, or a table of weights, such as "
             "'{spam = 5.0}': training.class_weights.",
             **_RECIPE,
@@ -161,18 +188,35 @@ def train(
             **_RECIPE,
         ),
     ] = None,
-    baseline: Annotated[
-        bool | None,
+    strategy: Annotated[
+        str | None,
         typer.Option(
-            "--baseline/--no-baseline",
-            help="Compare the result with a linear classifier (default: for texts, yes).",
-            **PANEL,
+            metavar="NAME",
+            help="Devices that share the training: none or one_device (one), mirrored (all of "
+            "this machine), multi_worker (several machines, listed in the environment variable "
+            "TF_CONFIG, or --workers) (default: none).",
+            **_DISTRIBUTION,
         ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICES",
+            help="Number of devices, or names: 2, or GPU:0,GPU:1 (default: all).",
+            **_DISTRIBUTION,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Start N workers on this machine.", **_DISTRIBUTION),
     ] = None,
     *,
     table: dict[str, Any],
 ) -> None:
-    """Train an entry from scratch by its recipe, and evaluate it once on the test split.
+    """Train an entry by its recipe on its data set, or on your own data with --data.
+
+    Training starts from scratch, or from trained weights with --from. At its end the model is
+    evaluated once on the test split. With --data it is saved as model.keras.
 
     On Ctrl-C and SIGTERM it writes a checkpoint, if a step was completed, and exits with status 130
     and 75; a second Ctrl-C stops at once. If another worker is lost, it exits with status 75 at
@@ -188,6 +232,7 @@ def train(
             "training.batch_size": batch_size,
             "optimizer.learning_rate": learning_rate,
             "training.class_weights": class_weights,
+            "initial_entry": initial_entry,
         },
         fixed=("task", "dataset") if table["data"] is not None else ("task",),
     )
@@ -207,7 +252,11 @@ def train(
         label = f"{table['data'].resolve().stem}-{label}"
     folder = out or pathlib.Path("runs", f"{label}-seed{seed}")
     check_data_dir(data_dir)
-    _check_before_import(folder, strategy, new=not (resume or auto_resume))
+    try:
+        _check_before_import(folder, strategy, new=not (resume or auto_resume))
+    except FileExistsError:
+        check_table(task, table, recipe)  # mistakes in the data are reported first
+        raise
     if workers is not None:
         _launch(workers, strategy, folder)
         return
@@ -217,16 +266,21 @@ def train(
 
     # A strategy must be created before TensorFlow runs anything, such as the tokenization of texts.
     distribution = strategies.distribution(strategy or "none", _devices(devices)).strategy or "none"
+    own_data = table["data"] is not None
     check_architecture(recipe, variant, changes.options)
-    initial = zoo.build(recipe.initial_entry) if recipe.initial_entry else None
-    if table["data"] is not None:
+    initial = None
+    if recipe.initial_entry:
+        check_initial_entry(name, recipe, variant, changes.options, own_data=own_data)
+        initial = zoo.build(recipe.initial_entry)
+    if own_data:
         if initial is not None:  # the entry's backbone is that of its own labels
-            settings = initial.backbone_settings()
-            changed = {**{f"model.{key}": value for key, value in settings.items()}, **changed}
+            settings = {f"model.{key}": each for key, each in initial.backbone_settings().items()}
+            recipe = change_recipe(recipe, {**settings, **changed})
+            changed.pop("initial_entry", None)  # no setting that is fitted to data
         with errors_by_option(changes.options):
             recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
-        if initial is not None:
-            output.echo(f"Note: Starts from the trained backbone of {recipe.initial_entry!r}.")
+    if not (resume or (auto_resume and folder.exists())):
+        _print_start(recipe, variant, own_data=own_data)
     with output.warnings_as_lines():
         run = training.train(
             recipe,
@@ -247,6 +301,18 @@ def train(
     with handling_signals(interrupts=True) as stop:
         stop.message = f" after training. The run in {run.folder} is complete."
         _report(run, task, dataset, baseline)
+
+
+def _print_start(recipe: Recipe, variant: str | None, *, own_data: bool) -> None:
+    """Print whether training starts from trained weights or from scratch, if there is a choice."""
+    from keras_attn.zoo.initial import initial_entries
+
+    if recipe.initial_entry:
+        output.echo(
+            f"Starts from the trained weights of {recipe.initial_entry!r}, with a new head."
+        )
+    elif initial_entries(recipe, variant, own_data=own_data):
+        output.echo("Trains from scratch; --from ENTRY starts from trained weights.")
 
 
 def _report(
@@ -310,7 +376,10 @@ def _fit_to_table(
     content = read_table(task, table, recipe)
     options = read_splits(task, table, splits, recipe)
     with output.warnings_as_lines():
-        dataset = task.table.split(content, **options)
+        try:
+            dataset = task.table.split(content, **options)
+        except ValueError as error:  # the account in the message has been printed already
+            raise ValueError(str(error).removesuffix(f"\n{content.account}")) from error
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.items())
     output.echo(f"Split: {sizes}.")
     recipe, notes = training.fit_recipe(recipe, dataset, changes=changes)

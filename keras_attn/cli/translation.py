@@ -10,7 +10,7 @@ from keras_attn._wording import counted
 from keras_attn.cli import output
 from keras_attn.cli.data_options import passed_options, with_column_options
 from keras_attn.cli.inputs import Examples, TextFile, as_utf8, read_texts, report_problems
-from keras_attn.cli.models import Model, Weights, check_plot, locate
+from keras_attn.cli.models import Model, Weights, check_plot, find_model, locate
 from keras_attn.cli.output import on_one_line, print_coverage, warnings_as_lines
 from keras_attn.recipes import TaskDescription
 
@@ -18,23 +18,29 @@ if TYPE_CHECKING:
     from keras_attn.tasks import Translation, Translator
 
 MinLength = Annotated[
-    int | None, typer.Option(min=0, help="For translation: minimum number of subwords.")
+    int | None,
+    typer.Option(min=0, metavar="N", help="For translation: minimum number of subwords."),
 ]
 LengthPenalty = Annotated[
     float | None,
     typer.Option(
         min=0.0,
+        metavar="X",
         help="For translation: larger values favor longer translations; 0 ranks by probability "
         "alone (default: 1).",
     ),
 ]
 NoRepeatNgramSize = Annotated[
     int | None,
-    typer.Option(min=1, help="For translation: no sequence of so many subwords occurs twice."),
+    typer.Option(
+        min=1, metavar="N", help="For translation: no sequence of so many subwords occurs twice."
+    ),
 ]
 BannedWords = Annotated[
     list[str] | None,
-    typer.Option(help="For translation: word that is not written; can be repeated."),
+    typer.Option(
+        metavar="WORD", help="For translation: word that is not written; can be repeated."
+    ),
 ]
 
 CHUNK_SIZE = 1_024  # number of texts that are translated before their translations are printed
@@ -48,9 +54,14 @@ def translate(
         list[str] | None, typer.Argument(metavar="TEXT...", help="Sentences to translate.")
     ] = None,
     file: TextFile = None,
-    beam_size: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy search.")] = 4,
+    beam_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy search.")
+    ] = 4,
     n_best: Annotated[
-        int, typer.Option(min=1, help="Number of translations of each text, with their scores.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Number of translations of each text, with their scores."
+        ),
     ] = 1,
     prefix: Annotated[
         str | None, typer.Option(help="Text that every translation must begin with.")
@@ -59,7 +70,9 @@ def translate(
     max_length: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Maximum number of subwords of a translation (default: of the model)."
+            min=1,
+            metavar="N",
+            help="Maximum number of subwords of a translation (default: of the model).",
         ),
     ] = None,
     min_length: MinLength = None,
@@ -73,7 +86,9 @@ def translate(
     ] = False,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Also copy this string, such as a name; can be repeated."),
+        typer.Option(
+            metavar="TEXT", help="Also copy this string, such as a name; can be repeated."
+        ),
     ] = None,
     alignments: Annotated[
         pathlib.Path | None,
@@ -100,6 +115,7 @@ def translate(
         )
     if keep and not all(map(str.strip, keep)):
         raise ValueError(f"--keep takes a string to copy, such as a name. Received: {keep!r}.")
+    name = find_model(name)
     task, build = _locate_translator(name, weights)
     examples = read_texts(name, task, inputs or [], file, passed_options(table))
     if alignments is not None and len(examples.inputs) != 1:

@@ -79,6 +79,13 @@ class PairSplit:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __repr__(self) -> str:
+        language = f", target language {self.target_language!r}" if self.target_language else ""
+        references = ""
+        if self.references is not None:
+            references = f", {counted(sum(map(len, self.references)), 'reference')}"
+        return f"PairSplit({counted(len(self), 'pair')}{references}{language})"
+
     def take(self, indices: Any) -> Self:
         """Return a split of the pairs at `indices` (an index array, a mask or a slice)."""
         references = self.references

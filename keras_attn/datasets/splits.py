@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from keras_attn._wording import counted
+from keras_attn._wording import counted, listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,11 @@ class ImageSplit:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[1:]))
+        labels = counted(len(np.unique(self.labels)), "label")
+        return f"ImageSplit({counted(len(self), 'image')} of {size}, {labels})"
 
     def take(self, indices: Any) -> Self:
         """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
@@ -130,6 +135,12 @@ class TextSplit:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        labels = f"any of {counted(self.labels.shape[-1], 'label')} each"
+        if self.labels.ndim == 1:
+            labels = counted(len(np.unique(self.labels[self.labels >= 0])), "label")
+        return f"TextSplit({counted(len(self), 'text')}, {labels})"
 
     def take(self, indices: Any) -> Self:
         """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
@@ -234,6 +245,20 @@ class Split(Protocol):
 SplitT = TypeVar("SplitT", bound=Split)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class InMemory(Generic[SplitT]):
+    """A reader of a `Dataset` that returns a split which has been read already.
+
+    Attributes:
+        split: The split.
+    """
+
+    split: SplitT
+
+    def __call__(self) -> SplitT:
+        return self.split
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset(Mapping[str, SplitT], Generic[SplitT]):
     """A data set: a mapping from split names to splits, which are read on access.
@@ -270,6 +295,21 @@ class Dataset(Mapping[str, SplitT], Generic[SplitT]):
             accepted = ", ".join(map(repr, self.readers))
             raise KeyError(f"{self.name} has no split {split!r}. Accepted: {accepted}.")
         return self.readers[split]()
+
+    def __repr__(self) -> str:
+        # The sizes of splits in memory alone: reading the others may take long, or fail.
+        sizes = ", ".join(
+            f"{name} {len(reader.split):,}" if isinstance(reader, InMemory) else name
+            for name, reader in self.readers.items()
+        )
+        described = [repr(self.name), f"splits: {sizes}"]
+        if self.label_names:
+            described.append(f"labels: {listed(self.label_names, 'labels')}")
+        if self.language:
+            described.append(f"language {self.language!r}")
+        if self.multi_label:
+            described.append("any number of labels per example")
+        return f"Dataset({', '.join(described)})"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.readers)

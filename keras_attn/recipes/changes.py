@@ -11,6 +11,12 @@ from keras_attn._wording import counted
 from keras_attn.recipes.reading import parse_recipe
 from keras_attn.recipes.recipe import NOT_SETTINGS, Recipe, RecipeError
 
+# What the brackets around a value mean in TOML, and an example.
+_BRACKETS = {
+    "{}": ("table", "{name = 'adamw', learning_rate = 1e-3}"),
+    "[]": ("list", "['a', 'b']"),
+}
+
 
 def parse_change(text: str) -> tuple[str, Any]:
     """Return key and value of a change such as `"training.epochs=3"`.
@@ -20,7 +26,8 @@ def parse_change(text: str) -> tuple[str, Any]:
             A value that is not TOML is a string.
 
     Raises:
-        RecipeError: There is no key or no `=`.
+        RecipeError: There is no key or no `=`, or the value is in the brackets of a table or a
+            list, and not TOML.
 
     Example:
 
@@ -38,9 +45,26 @@ def parse_change(text: str) -> tuple[str, Any]:
         return key, float(value)  # numbers as Python writes them, which TOML does not accept
     try:
         values = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if value[:1] + value[-1:] in _BRACKETS:
+            raise RecipeError(_describe_invalid_toml(key, value)) from error
         return key, value
     return key, values["value"] if len(values) == 1 else value
+
+
+def _describe_invalid_toml(key: str, value: str) -> str:
+    """Return the message for a table or a list that is not TOML, with quotes where they help."""
+    kind, example = _BRACKETS[value[:1] + value[-1:]]
+    quoted = re.sub(r"(?<=[=\[,\s])(?!true\b|false\b)([A-Za-z_]\w*)(?=\s*[,\]}])", r"'\1'", value)
+    try:
+        tomllib.loads(f"value = {quoted}")
+        example = quoted
+    except tomllib.TOMLDecodeError:
+        pass
+    return (
+        f"{key}: {value!r} is not a {kind} in TOML, where strings need quotes. Write it like "
+        f'"{key}={example}".'
+    )
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

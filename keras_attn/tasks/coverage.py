@@ -26,7 +26,11 @@ def known_share(known: int, total: int, units: str) -> str:
 
     >>> known_share(3, 4, "words")
     'the model knows 3 of 4 words'
+    >>> known_share(0, 0, "words")
+    'the text is empty: it has no words'
     """
+    if total == 0:
+        return f"the text is empty: it has no {units}"
     return f"the model knows {known} of {total} {units}"
 
 

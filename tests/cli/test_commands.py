@@ -140,6 +140,16 @@ def test_a_broken_image_does_not_end_the_prediction_of_others(images, run_here, 
     assert "error: 2 of 5 images could not be read. The others are answered." in message
 
 
+def test_a_folder_without_images_does_not_end_the_prediction_of_others(images, run_here, tmp_path):
+    folder, _ = images
+    (tmp_path / "empty").mkdir()
+    message = run_here("predict", NAME, tmp_path / "empty", folder / "0.png", "--json", code=1)
+    answers = [json.loads(line) for line in run_here.out.splitlines()]
+    assert ["error" in answer for answer in answers] == [True, False]
+    assert f"warning: The folder '{tmp_path / 'empty'}' holds no image: no file, here" in message
+    assert "error: 1 of 2 images could not be read. The others are answered." in message
+
+
 def test_predict_averages_over_views(images, run_here):
     folder, _ = images
     plain, six = (
@@ -271,6 +281,7 @@ def test_demo(tmp_path, monkeypatch):
     def short(recipe, folder, **settings):
         length = recipe.training.model_copy(update={"epochs": 2})
         recipe = recipe.model_copy(update={"training": length})
+        assert settings["verbose"] == 2  # no progress bar, as the output is no terminal
         return train(recipe, folder, **{**settings, "verbose": 0})
 
     monkeypatch.setattr(demonstration.training, "train", short)

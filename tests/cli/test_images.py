@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_attn import datasets, training, zoo
+from keras_attn.recipes import load_recipe
+from keras_attn.recipes.recipe import Optimizer, Schedule
 from tests.cli import command_line
 from tests.cli.command_line import figures, read_record, registered
 
@@ -12,7 +15,7 @@ from PIL import Image
 pytestmark = pytest.mark.tensorflow
 
 run = command_line.run
-NAME = "shapes_tiny"
+NAME, QUICK = "shapes_tiny", "cifar10_attention_net_quick"
 RECIPE = """
 task = "image_classification"
 description = "tiny"
@@ -84,7 +87,8 @@ def test_a_folder_is_trained_on_resumed_and_evaluated(run, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--data", "none"), "'none' does not exist"),
+        (("--data", "none"), "no file or folder 'none'"),
+        (("--data", "light"), "must hold a folder of images for each label"),
         (("--data", "light", "--text-column", "x"), "--text-column: not for"),
         (("--data", "light", "--encoding", "latin-1"), "--encoding: not for"),
         (("--data", "light", "--test-data", "later", "--test", "0.2"), "one or the other"),
@@ -93,7 +97,44 @@ def test_a_folder_is_trained_on_resumed_and_evaluated(run, tmp_path, monkeypatch
 )
 def test_what_cannot_be_trained_on(run, tmp_path, monkeypatch, options, match):
     monkeypatch.chdir(tmp_path)
+    for name in ("light", "later"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "x").touch()
     assert match in run("train", NAME, *options, code=1)
+
+
+def test_a_trained_backbone_is_fine_tuned_by_adamw_unless_the_user_changes_it():
+    recipe = zoo.describe(QUICK).recipe.model_copy(update={"initial_entry": QUICK})
+    images = datasets.ImageSplit(np.zeros((240, 32, 32, 3), "uint8"), np.zeros(240, "int32"))
+    fitted, notes = training.fit_recipe(recipe, {"train": images})
+    assert fitted.optimizer == Optimizer(name="adamw", learning_rate=1e-3)
+    assert fitted.schedule == Schedule(decay="linear")
+    assert (fitted.training.epochs, fitted.training.batch_size) == (20, 60)
+    assert notes[0].startswith("Fine-tunes with AdamW at a learning rate of 0.001 that falls")
+    changes = {"optimizer.learning_rate": 3e-4, "training.epochs": 5, "schedule.decay": "cosine"}
+    fitted, _ = training.fit_recipe(recipe, {"train": images}, changes=changes)
+    assert fitted.optimizer == Optimizer(name="adamw", learning_rate=3e-4)
+    assert (fitted.training.epochs, fitted.schedule.decay) == (5, "cosine")
+    scratch = recipe.model_copy(update={"initial_entry": None})
+    fitted, _ = training.fit_recipe(scratch, {"train": images})
+    assert (fitted.optimizer, fitted.schedule) == (scratch.optimizer, scratch.schedule)
+    assert fitted.training.epochs == scratch.training.epochs
+
+
+@pytest.mark.slow
+def test_a_folder_is_trained_on_from_trained_weights(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "light", 20)
+    entry = "shapes_small_attention_cnn"
+    printed = run("train", entry, "--data", "light", "--from", entry, "--epochs", "1")
+    assert f"Starts from the trained weights of '{entry}', with a new head." in printed
+    assert "Note: Fine-tunes with AdamW" in printed
+    folder = tmp_path / "runs" / f"light-{entry}-seed0"
+    assert read_record(folder)["initial"]["entry"] == entry
+    assert load_recipe(folder / "recipe.toml").optimizer.name == "adamw"
+    assert "bright" in run("predict", f"runs/{folder.name}", "light/bright/0.png")
+    printed = run("train", entry, "--data", "light", "--epochs", "1", "--out", "scratch")
+    assert "Trains from scratch; --from ENTRY starts from trained weights." in printed
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
 """Messages name options as they are typed, and say what is accepted."""
 
+import re
+import shlex
 import types
 
 import pytest
 import typer
 
-from keras_attn.cli import app, options
+from keras_attn import zoo
+from keras_attn.cli import app, options, training
 from keras_attn.recipes import describe_task, load_recipe
 from tests.cli import command_line
 from tests.cli.command_line import read_record, write_table
@@ -13,6 +16,9 @@ from tests.cli.command_line import read_record, write_table
 run = command_line.run
 TEXTS, IMAGES = "imdb_ngram_attention", "cifar10_attention_net_quick"
 ROWS = [(f"A text of number {number}.", "ab"[number % 2]) for number in range(20)]
+
+
+COMMANDS = typer.main.get_command(app).commands
 
 
 @pytest.fixture
@@ -66,8 +72,17 @@ def test_arguments_of_python_become_options(train_options, message, named):
         (("--set", "x"), "error: --set: A change of the recipe has the form KEY=VALUE"),
         (("--set", "model.dropuot=0.1"), "error: --set model.dropuot: The settings of"),
         (("--set", "model.dropuot=0.1"), "Did you mean 'dropout'?"),
+        (
+            ("--set", "optimizer={name = adamw}"),
+            "where strings need quotes. Write it like \"optimizer={name = 'adamw'}\".",
+        ),
+        (("--from", "nope"), "error: --from: Unknown entry: received 'nope'"),
+        (("--from", TEXTS, "--set", "initial_entry=nope"), "--from and --set initial_entry set"),
         (("--set", "initial_entry=nope"), "error: --set initial_entry: Unknown entry: received"),
-        (("--set", "initial_entry=imdb_transformer"), "'imdb_transformer', which is a text_transf"),
+        (
+            ("--set", "initial_entry=imdb_transformer"),
+            "'imdb_transformer', which has the architecture",
+        ),
         (("--text-column", "x", "--set", "initial_entry=imdb_ngram_attention"), "received 'x'"),
         (
             ("--epochs", "1", "--set", "schedule.warmup_epochs=2.0"),
@@ -134,6 +149,80 @@ def test_a_table_of_class_weights_is_written_as_in_toml(run, tmp_path):
     assert "Unknown label in --class-weights: received 'c'. Accepted: 'a', 'b'." in message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason", "accepted"),
+    [
+        (
+            (IMAGES, "--from", "cifar10_attention_net"),
+            "has other settings: stage_filters is [64, 256, 248] there, and [64, 128, 128] here.",
+            f"'{IMAGES}'",
+        ),
+        (
+            (IMAGES, "--variant", "no_attention", "--set", "initial_entry=" + IMAGES),
+            "has other settings: attention is softmax there, and none here.",
+            "none",
+        ),
+        (
+            ("cifar10_compact_transformer", "--from", IMAGES),
+            "has the architecture attention_net",
+            "'cifar100_compact_transformer', 'cifar10_compact_transformer'",
+        ),
+        (
+            (IMAGES, "--from", "cifar10_compact_transformer_large"),
+            "has no trained weights",
+            f"'{IMAGES}'",
+        ),
+    ],
+)
+def test_initial_entries_that_do_not_fit_are_refused_before_data_is_read(
+    run, tmp_path, arguments, reason, accepted
+):
+    (tmp_path / "pets").mkdir()  # it cannot be read
+    message = run("train", *arguments, "--data", tmp_path / "pets", code=1)
+    option = "--from" if "--from" in arguments else "--set initial_entry"
+    assert f"error: {option}: the model of '{arguments[0]}'" in message
+    assert reason in message
+    assert f"Accepted: {accepted}." in message
+    if (initial := arguments[-1].rpartition("=")[2]) != "cifar10_compact_transformer_large":
+        assert f"train that entry itself: keras-attn train {initial} --from {initial}." in message
+
+
+def test_a_run_from_scratch_names_the_alternative_where_there_is_one(capsys):
+    for name, printed in (
+        (IMAGES, "Trains from scratch; --from ENTRY starts from trained weights.\n"),
+        ("cifar10_compact_transformer_large", ""),
+        ("multi30k_en_de_transformer", ""),
+    ):
+        training._print_start(zoo.describe(name).recipe, None, own_data=False)
+        assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_for_users_has_examples_of_one_line(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = run(command, "--help")
+    examples = re.findall(r"^ +\u2022 keras-attn (.*\S)", printed, flags=re.M)
+    assert printed.count(" \u2022 ") == len(examples)
+    assert bool(examples) == (command not in ("publish", "cards"))
+    for example in examples:
+        name, *arguments = shlex.split(example)
+        assert name == command
+        COMMANDS[name].make_context(name, arguments)  # raises for what it does not accept
+
+
+def test_help_has_data_first_and_the_commands_of_maintainers_apart(run):
+    printed = run("train", "--help")
+    own_data = printed.partition("Your own data")[2].partition("Changes of the recipe")[0]
+    names = re.findall(r"^\W*--([a-z-]+)", own_data, flags=re.M)
+    assert names[:3] == ["data", "data-target", "text-column"]
+    assert names.index("label-column") < names.index("validation")
+    assert "likewise" not in printed
+    users, _, maintainers = run("--help").partition("For maintainers")
+    assert "demo" in users
+    assert "publish" not in users
+    assert "publish" in maintainers
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_trained_backbone_is_fitted_to_other_labels_in_a_folder_of_its_own(
@@ -143,8 +232,9 @@ def test_a_trained_backbone_is_fitted_to_other_labels_in_a_folder_of_its_own(
     rows = [(f"A text of number {number}.", "abc"[number % 3]) for number in range(30)]
     write_table(tmp_path / "mine.csv", rows, ("text", "label"))
     command = ("train", TEXTS, "--data", "mine.csv", "--epochs", "1", "--no-baseline")
-    printed = run(*command, "--set", f"initial_entry={TEXTS}")
-    assert f"Note: Starts from the trained backbone of '{TEXTS}'." in printed
+    printed = run(*command, "--from", TEXTS)
+    assert f"Starts from the trained weights of '{TEXTS}', with a new head." in printed
+    assert "Trains from scratch" not in printed
     folder = tmp_path / "runs" / f"mine-{TEXTS}-seed0"
     assert read_record(folder)["initial"]["entry"] == TEXTS
     recipe = load_recipe(folder / "recipe.toml")
@@ -153,5 +243,5 @@ def test_a_trained_backbone_is_fitted_to_other_labels_in_a_folder_of_its_own(
     message = run(*command, code=1)
     assert f"error: The run's folder 'runs/mine-{TEXTS}-seed0' is not empty." in message
     message = run(*command, "--resume", code=1)
-    assert f"`initial_entry` is '{TEXTS}' in the checkpoint, and not set here." in message
+    assert f"--from is '{TEXTS}' in the checkpoint, and not set here." in message
     assert "differ from the requested run: recipe, initial model." in message

@@ -73,6 +73,30 @@ def test_inputs_are_not_executed_by_the_terminal(run, answering):
     assert "[red]x[/red] :smile:" in printed
 
 
+def test_texts_that_are_names_of_files_are_noted(run, answering, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("reviews.csv", "more.csv"):
+        (tmp_path / name).touch()
+    assert "label reviews.csv" in run("predict", TEXTS, "reviews.csv", "a text")
+    assert run.err == (
+        "warning: 'reviews.csv' is read as a text, but a file has this name: pass --file to read "
+        "it.\n"
+    )
+    run("predict", TEXTS, "reviews.csv", "more.csv")
+    assert run.err.startswith("warning: 'reviews.csv' and 1 more are read as texts, but files have")
+    run("predict", TEXTS, "a text", "x" * 5_000)
+    assert not run.err
+
+    def refuse(*_, **__):
+        raise ValueError("refused")
+
+    monkeypatch.setattr(Answering, "explain", refuse, raising=False)
+    monkeypatch.setattr(Answering, "translate", refuse, raising=False)
+    for command in (("explain", TEXTS), ("translate", "multi30k_en_de_transformer")):
+        message = run(*command, "reviews.csv", code=1)
+        assert "warning: 'reviews.csv' is read as a text, but a file has this name" in message
+
+
 def test_json_is_exact_and_readable(run, answering):
     printed = run("predict", TEXTS, HOSTILE, "--json")
     assert json.loads(printed)["text"] == HOSTILE

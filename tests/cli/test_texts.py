@@ -19,6 +19,7 @@ from tests.cli.command_line import (
     type_in,
     write_table,
 )
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.tensorflow
 
@@ -100,11 +101,11 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert "1 exact duplicate (line 47)" in printed
     assert "1 empty text (line 48)" in printed
     assert "Split: 27 train, 9 validation, 9 test." in printed
-    assert "Trained by AdamW at a rate of" in printed
+    assert "Trains with AdamW at a learning rate of" in printed
     assert (
         "Trains at most 3 epochs, keeps the one whose accuracy is best on the validati" in printed
     )
-    assert "Not adapted to the data: training.epochs = 3." in printed
+    assert "Kept as requested, not chosen by the size of the data: training.epochs = 3." in printed
     assert "calibration error" in printed
     metrics = read_record(folder)["metrics"]["test"]
     accuracy, macro = (100 * metrics[key] for key in ("accuracy", "f1_macro"))
@@ -121,6 +122,31 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
         comparison,
     )
     check_trained(folder, printed, "predict", epochs=3, data="topics")
+
+
+def test_the_folder_of_a_run_stands_for_its_model(own, run, tmp_path):
+    folder, _ = own
+    for command, *further in (
+        ("predict", "soup and bread"),
+        ("explain", "soup and bread"),
+        ("evaluate", "--data", write_table(tmp_path / "mine.csv", ROWS, ("text", "label"))),
+    ):
+        assert run(command, folder, *further) == run(command, folder / "model.keras", *further)
+    assert "SavedModel" in run("export", folder, tmp_path / "serving")
+    assert "is not a translator" in run("translate", folder, "soup", code=1)
+    weights = folder / "model.weights.h5"
+    message = run("predict", weights, "soup", code=1)
+    assert f"use --weights with it: ENTRY --weights {weights}." in message
+    (tmp_path / "model.weights.h5").touch()
+    message = run("predict", tmp_path, "soup", code=1)
+    assert "holds no model.keras. Its run was on the data of an entry" in message
+    assert f"ENTRY --weights {tmp_path / 'model.weights.h5'}." in message
+    assert "Give a .keras file, the folder of a" in run("predict", folder.parent, "x", code=1)
+
+
+def test_an_empty_text_is_called_empty(own, run):
+    run("predict", own[0], "")
+    assert "warning: the text is empty: it has no words." in run.err
 
 
 def test_a_model_of_ones_own_labels_texts(own, run):
@@ -312,8 +338,8 @@ def test_an_image_model_of_ones_own(run, tmp_path):
     assert answers[0]["image"] == str(tmp_path / "0.png")
     assert "images uint8" in run("export", tmp_path / "shapes.keras", tmp_path / "serving")
     assert "no image file 'a text'" in run("explain", tmp_path / "shapes.keras", "a text", code=1)
-    message = run("evaluate", tmp_path / "shapes.keras", "--data", "mine.csv", code=1)
-    assert "from a folder that holds a folder for each label. 'mine.csv'" in message
+    message = run("evaluate", tmp_path / "shapes.keras", "--data", tmp_path / "0.png", code=1)
+    assert "from a folder that holds a folder for each label. '" in message
 
 
 @pytest.mark.slow
@@ -401,7 +427,18 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / "mine.csv", rows, columns)
     assert match in run("train", NAME, "--data", "mine.csv", *options, code=1)
+    assert f"{run.out}{run.err}".count("rows read,") <= 1  # the account is printed once
     assert not (tmp_path / "runs").exists()
+
+
+def test_mistakes_in_a_table_are_reported_before_a_folder_in_use(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "mine.csv", ROWS, ("text", "topic"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").touch()
+    command = ("train", NAME, "--data", "mine.csv", "--out", "run")
+    assert "Accepted: 'text', 'topic'" in run(*command, "--label-column", "stars", code=1)
+    assert "'run' is not empty" in run(*command, "--label-column", "topic", code=1)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +451,8 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
         (("train", IMAGES, "--data", "absent"), "--data: there is no file or folder 'absent'"),
         (("train", NAME, "--text-column", "x", "--test", "0.2"), "--text-column, --test: only"),
         (("evaluate", NAME, "--data", "absent.csv"), "--data: there is no file or folder"),
-        (("evaluate", IMAGES, "--data", "absent.csv"), "'absent.csv' does not exist"),
+        (("evaluate", IMAGES, "--data", "absent.csv"), "no file or folder 'absent.csv'"),
+        (("evaluate", IMAGES, "--data", "README.md"), "'README.md' is a file"),
         (("evaluate", NAME, "--text-column", "x"), "--text-column: only with --data"),
         (("train", NAME, "--no-baseline"), "--baseline: only with --data"),
         (("train", NAME, "--set", "task=translation"), "--set task: the entry and --data decide"),
@@ -423,6 +461,7 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
         (("evaluate", NAME, "--data", "a.csv", "--data-target", "b"), "--data-target: not for"),
         (("evaluate", NAME, "--data", "a.csv", "--split", "test"), "--split: for the data of"),
         (("evaluate", "absent.keras", "--data", "a.csv"), "no model file 'absent.keras'"),
+        (("predict", "runs/absent", "x"), "There is no model 'runs/absent'. Give an entry, a .ker"),
         (("predict", "absent.keras", "x"), "no model file 'absent.keras'"),
         (("predict", NAME, "x"), "no trained weights"),
         (("predict", IMAGES), "give image files"),
@@ -431,7 +470,8 @@ def test_tables_that_cannot_be_used(run, tmp_path, monkeypatch, rows, columns, o
         (("explain", "remarks_tiny_bug", "x"), "Did you mean 'remarks_tiny_bag'"),
     ],
 )
-def test_mistakes_get_one_message(run, arguments, match):
+def test_mistakes_get_one_message(run, monkeypatch, arguments, match):
+    monkeypatch.chdir(ROOT)
     assert match in run(*arguments, code=1)
 
 
@@ -447,7 +487,7 @@ def test_mistakes_get_one_message(run, arguments, match):
         (("soup", "--delimiter", ";"), None, "--delimiter: only with --file, a table"),
         (("soup", "--source-column", "x"), None, "Give --text-column."),
         (("--file", "-", "--text-column", "x"), b"soup", "--text-column: only with --file"),
-        (("--file", "absent.csv"), None, "no table 'absent.csv'"),
+        (("--file", "absent.csv"), None, "no table 'absent.csv'. The current folder is '"),
     ],
 )
 def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):

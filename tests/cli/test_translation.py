@@ -452,10 +452,13 @@ def test_on_as_many_pairs_as_its_own_a_recipe_keeps_its_settings():
         (("train", NAME, "--test-data", "a.tsv"), "--test-data: only with --data"),
         (("evaluate", NAME, "--data-target", "b.fr"), "--data-target: only with --data"),
         (("evaluate", NAME, "--data", "a.csv", "--text-column", "x"), "--text-column: not for"),
-        (("evaluate", NAME, "--data", "absent.tsv"), "no table 'absent.tsv'"),
+        (("evaluate", NAME, "--data", "absent.tsv"), "no file or folder 'absent.tsv'"),
     ],
 )
-def test_mistakes_get_one_message(run, arguments, match):
+def test_mistakes_get_one_message(run, tmp_path, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "a.tsv", "b"):
+        (tmp_path / name).touch()
     assert match in run(*arguments, code=1)
     assert not (ROOT / "serving").exists()
 

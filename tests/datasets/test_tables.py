@@ -138,7 +138,10 @@ def test_long_lists_of_labels_are_cut(tmp_path):
     assert examples.endswith(
         "'label 009' 2, ... (101 labels, from 1 of 'seldom' to 3 of 'label 007')."
     )
-    assert "Too few to learn or to measure: 'seldom' has fewer than 2." in lines
+    assert (
+        "The label 'seldom' has fewer than 2 examples, too few to learn it or to test it. Add "
+        "examples."
+    ) in lines
     message = unknown("label", "label 0077", names)
     assert "Did you mean 'label 077'" in message
     assert message.endswith("'label 009', ... (100 in all).")

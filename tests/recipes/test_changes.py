@@ -42,6 +42,25 @@ def test_changes_without_a_key_are_refused(text):
         parse_change(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "correct"),
+    [
+        (
+            "optimizer={name = adamw, learning_rate = 1e-3}",
+            "{name = 'adamw', learning_rate = 1e-3}",
+        ),
+        ("model.stage_downsample=[max, 'max']", "['max', 'max']"),
+    ],
+)
+def test_strings_without_quotes_in_tables_and_lists_are_reported(text, correct):
+    key = text.partition("=")[0]
+    with pytest.raises(RecipeError, match="strings need quotes") as refused:
+        parse_change(text)
+    assert f'Write it like "{key}={correct}".' in str(refused.value)
+    assert parse_change(f"{key}={correct}")[0] == key
+    assert parse_change("optimizer.normalize=[ab]+") == ("optimizer.normalize", "[ab]+")
+
+
 def test_change_recipe_returns_a_copy():
     changed = change_recipe(
         TEXTS,

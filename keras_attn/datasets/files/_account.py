@@ -107,7 +107,7 @@ class TableAccount(Account):
     >>> print(TableAccount("mine.csv", 12, 10, skipped, {"bad": 9, "good": 1}))
     mine.csv: 12 rows read, 10 kept, 2 skipped.
     Examples: 'bad' 9, 'good' 1.
-    Too few to learn or to measure: 'good' has fewer than 2.
+    The label 'good' has fewer than 2 examples, too few to learn it or to test it. Add examples.
     Skipped:
       2 empty text (lines 7, 31)
     """
@@ -119,7 +119,8 @@ class TableAccount(Account):
         """The labels with fewer than 2 examples."""
         return tuple(name for name, count in self.examples.items() if count < 2)
 
-    def _describe_kept(self) -> list[str]:
+    def describe_labels(self) -> str:
+        """Return the labels with their numbers of examples; a long list is cut."""
         counts = [f"{name!r} {count:,}" for name, count in self.examples.items()]
         if len(counts) > MAX_LISTED:
             ordered = sorted(self.examples, key=lambda name: self.examples[name])
@@ -127,11 +128,18 @@ class TableAccount(Account):
                 f"{self.examples[name]:,} of {name!r}" for name in ordered[:: len(ordered) - 1]
             )
             counts[SHOWN:] = [f"... ({len(counts):,} labels, from {least} to {most})"]
-        lines = [f"Examples: {', '.join(counts) or 'none'}."]
+        return ", ".join(counts) or "none"
+
+    def _describe_kept(self) -> list[str]:
+        lines = [f"Examples: {self.describe_labels()}."]
         if self.rare:
-            verb = "has" if len(self.rare) == 1 else "have"
-            rare = listed(self.rare, "labels")
-            lines.append(f"Too few to learn or to measure: {rare} {verb} fewer than 2.")
+            subject, verb, label = "The label", "has", "it"
+            if len(self.rare) > 1:
+                subject, verb, label = "The labels", "have", "them"
+            lines.append(
+                f"{subject} {listed(self.rare, 'labels')} {verb} fewer than 2 examples, too few to "
+                f"learn {label} or to test {label}. Add examples."
+            )
         return lines
 
 

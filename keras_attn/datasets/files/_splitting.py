@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import numpy as np
 
 from keras_attn._wording import counted, listed
-from keras_attn.datasets.splits import Dataset, SplitT
+from keras_attn.datasets.splits import Dataset, InMemory, SplitT
 
 MIN_EXAMPLES = 10  # distinct examples of a table that can be cut into splits
 FRACTION = 0.1  # default fraction of examples that are held out for a split
@@ -163,5 +163,5 @@ def combine_splits(
         warnings.warn(message, UserWarning, stacklevel=3)
     order = ("train", "validation", "test", "test_unseen")
     ordered = {part: splits[part] for part in order if part in splits}
-    readers = {part: (lambda split=split: split) for part, split in ordered.items()}
+    readers = {part: InMemory(split) for part, split in ordered.items()}
     return Dataset(name, label_names, readers, language)

@@ -34,7 +34,10 @@ def read_rows(path: pathlib.Path, columns: Columns, options: Format) -> Rows:
         )
     _check_options(path, columns, options)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no table {str(path)!r}.")
+        raise FileNotFoundError(
+            f"There is no table {str(path)!r}. {_describe_folder(path)} Give the path of a file "
+            f"that ends in one of {', '.join([*DELIMITERS, *JSON_LINES])}."
+        )
     content, encoding = decode_file(path, options.encoding)
     if suffix in JSON_LINES:
         result = read_json_lines(path, content, columns, options.label_separator)
@@ -63,7 +66,10 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str | None
     sides, encodings = [], []
     for file in (path, second):
         if not file.is_file():
-            raise FileNotFoundError(f"There is no file {str(file)!r}.")
+            raise FileNotFoundError(
+                f"There is no file {str(file)!r}. {_describe_folder(file)} Give the path of a file "
+                "with a sentence per line."
+            )
         content, name = decode_file(file, encoding)
         sides.append(split_lines(content))
         encodings.append(name)
@@ -80,6 +86,15 @@ def parallel_rows(path: pathlib.Path, second: pathlib.Path, encoding: str | None
     used = " and ".join(dict.fromkeys(encodings))
     check_decodable([path, second], rows, used)
     return Rows(rows, _describe_encoding(used))
+
+
+def _describe_folder(path: pathlib.Path) -> str:
+    """Return where a path that does not exist was looked for, for messages."""
+    if path.is_dir():
+        return "It is a folder."
+    if path.is_absolute():
+        return f"Its folder {'exists' if path.parent.is_dir() else 'does not exist either'}."
+    return f"The current folder is {str(pathlib.Path.cwd())!r}."
 
 
 def _describe_encoding(encoding: str) -> tuple[str, ...]:

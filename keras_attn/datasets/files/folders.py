@@ -76,6 +76,13 @@ class ImageTable:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[1:3]))
+        return (
+            f"ImageTable({self.name!r}, {counted(len(self), 'image')} of {size}, "
+            f"labels: {self.account.describe_labels()})"
+        )
+
 
 def read_images(
     folder: str | os.PathLike[str],
@@ -365,7 +372,7 @@ def _describe_sizes(
     sizes = " to ".join(f"{h}x{w}" for h, w in dict.fromkeys((least, most)))
     return (
         f"{counted(len(others), 'image')} {'is' if len(others) == 1 else 'are'} resized to "
-        f"{height}x{width}, from {sizes}.",
+        f"{height}x{width} (height x width), from {sizes}.",
     )
 
 

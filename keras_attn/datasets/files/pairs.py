@@ -71,6 +71,10 @@ class PairTable:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def __repr__(self) -> str:
+        language = f", target language {self.target_language!r}" if self.target_language else ""
+        return f"PairTable({self.name!r}, {counted(len(self), 'pair')}{language})"
+
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The pairs of source and target."""

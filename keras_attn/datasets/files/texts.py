@@ -78,6 +78,13 @@ class TextTable:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        several = ", any number of labels per text" if self.multi_label else ""
+        return (
+            f"TextTable({self.name!r}, {counted(len(self), 'text')}, "
+            f"labels: {self.account.describe_labels()}{several})"
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the labels of all texts, in a row."""

@@ -113,9 +113,9 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
         epochs = min(MAX_EPOCHS, max(EPOCHS, math.ceil(MIN_STEPS / max(1, steps))))
         values["training"]["epochs"] = epochs
         notes.append(
-            f"Trained by AdamW at a rate of {rate:g} (embedding_gain "
-            f"{values['model'].get('embedding_gain', 'as in the architecture')}), in "
-            f"{counted(steps, 'batch', 'batches')} of {values['training']['batch_size']} an epoch."
+            f"Trains with AdamW at a learning rate of {rate:g}, in batches of "
+            f"{values['training']['batch_size']}: {counted(steps, 'step')} an epoch."
+            + (f" Set for it: model.embedding_gain = {gain:g}." if gain is not None else "")
         )
     elif recipe.training.batch_size > examples:
         batch_size = values["training"]["batch_size"] = max(1, examples // STEPS_PER_EPOCH)
@@ -148,7 +148,10 @@ def fit_to_texts(recipe: Recipe, train: datasets.TextSplit) -> tuple[Recipe, lis
     ngrams = max(1, int(len(sizes) * np.median(words) / 2))
     if ngrams < settings.shrinkage_ngrams:
         values["model"]["shrinkage_ngrams"] = ngrams
-        notes.append(f"The average over n-grams is shrunk for texts of fewer than {ngrams}.")
+        notes.append(
+            f"Texts with fewer than {counted(ngrams, 'n-gram')} get less confident answers, as "
+            "they hold little evidence (model.shrinkage_ngrams)."
+        )
     max_length = values["text"]["max_length"]
     if truncated := float((words > max_length).mean()):
         notes.append(

@@ -59,7 +59,7 @@ def test_images_of_any_size_and_format_are_read(tmp_path):
     )  # fmt: skip
     assert table.labels == ("cat", "cat", "dog", "dog", "dog", "dog")
     assert (table.images[0] == pixels).all()
-    assert "3 images are resized to 8x8, from 9x8 to 30x20." in str(table.account)
+    assert "3 images are resized to 8x8 (height x width), from 9x8 to 30x20." in str(table.account)
     assert "6 files read, 6 kept, 0 skipped" in str(table.account)
 
 

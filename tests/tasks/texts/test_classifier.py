@@ -391,4 +391,7 @@ def test_an_answer_says_how_many_words_are_known(classifier):
     assert coverage_warnings([known, unknown]) == [
         "text 2: the model knows 0 of 3 words. The answer says little about the text."
     ]
+    assert coverage_warnings([empty]) == [
+        "the text is empty: it has no words. The answer says little about the text."
+    ]
     assert coverage_warnings([unknown] * 9)[5:] == ["the same holds for 4 more of 9 texts."]
