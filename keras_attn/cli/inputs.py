@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from keras_attn._wording import counted
 from keras_attn.cli import output
 from keras_attn.cli.data_options import passed_options
 from keras_attn.cli.options import name_options
+from keras_attn.datasets.files._encoding import decode, suggest_encodings_of
 from keras_attn.datasets.files.columns import SUFFIXES, read_column
 from keras_attn.recipes import TABLE_OPTIONS, TaskDescription
 
@@ -223,20 +225,14 @@ def _read_lines(file: pathlib.Path | None, encoding: str | None) -> list[str]:
                 "for standard input."
             )
         source, content = str(file), file.read_bytes()
-    try:
-        content_text = content.decode(encoding or "utf-8").removeprefix("\ufeff")
-        lines = content_text.replace("\r\n", "\n").split("\n")
-    except LookupError as error:
-        raise ValueError(
-            "--encoding must be one that Python knows, such as gb18030, latin-1 or utf-16. "
-            f"Received: {encoding!r}."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"Line {line} of {source} is not {encoding or 'UTF-8'}. Give the encoding of the file, "
-            "such as --encoding latin-1; or convert it first, for example with iconv."
-        ) from error
+    if not content.strip():
+        raise ValueError(f"There are no texts in {source}. It must hold one text per line.")
+    text, codec = decode(content, source, encoding)
+    if (damaged := re.search("[\udc80-\udcff]", text)) is not None:
+        line = text.count("\n", 0, damaged.start()) + 1
+        advice = suggest_encodings_of(content) if encoding is None else "Give another encoding."
+        raise ValueError(f"Line {line} of {source} is not {codec.upper()}. {advice}")
+    lines = text.replace("\r\n", "\n").split("\n")
     if lines[-1] == "":  # nothing follows the last line break
         del lines[-1]
     if not any(map(str.strip, lines)):

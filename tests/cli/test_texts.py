@@ -1,5 +1,6 @@
 """The command line on texts, and on tables and models of one's own."""
 
+import gzip
 import io
 import json
 import re
@@ -208,7 +209,10 @@ def test_a_column_of_a_table_is_labelled_row_by_row(own, run, tmp_path, suffix):
 def test_text_files_are_read_by_lines_unless_a_column_is_given(own, run, tmp_path):
     path, file = own[0] / "model.keras", tmp_path / "mine.txt"
     file.write_bytes("id;text\n1;caf\xe9 soup\n".encode("latin-1"))
-    assert "not UTF-8. Give the encoding" in run("predict", path, "--file", file, code=1)
+    message = run("predict", path, "--file", file, code=1)
+    assert (
+        "is not UTF-8. Try the encoding in which line 2 reads right: --encoding cp1252" in message
+    )
     lines = run("predict", path, "--file", file, "--encoding", "latin-1", "--json").splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["id;text", "1;caf\xe9 soup"]
     table = ("--text-column", "text", "--delimiter", ";", "--encoding", "latin-1")
@@ -481,6 +485,12 @@ def test_mistakes_get_one_message(run, monkeypatch, arguments, match):
         ((), b"", "no texts in standard input"),
         (("--file", "-"), b" \n\n", "no texts in standard input"),
         ((), b"soup\nr\xe4in\n", "Line 2 of standard input is not UTF-8"),
+        (
+            (),
+            "soup\nrain\n".encode("utf-16-be"),
+            "NUL, as in UTF-16. Read it with --encoding utf-16-be",
+        ),
+        ((), gzip.compress(b"soup"), "standard input is compressed by gzip: unpack it first"),
         (("--file", "absent.txt"), None, "no file 'absent.txt'"),
         (("soup", "--file", "absent.txt"), None, "not both"),
         (("soup", "--weights", "x.weights.h5"), None, "weights of its own"),
@@ -492,6 +502,12 @@ def test_mistakes_get_one_message(run, monkeypatch, arguments, match):
 )
 def test_mistakes_with_a_model_of_ones_own(own, run, arguments, stdin, match):
     assert match in run("predict", own[0] / "model.keras", *arguments, stdin=stdin, code=1)
+
+
+def test_utf_16_with_a_mark_is_read(own, run):
+    text = "soup and rain\n".encode("utf-16")
+    (line,) = run("predict", own[0] / "model.keras", "--json", stdin=text).splitlines()
+    assert json.loads(line)["text"] == "soup and rain"
 
 
 def test_nothing_is_awaited_from_a_keyboard(own, run, monkeypatch):

@@ -20,6 +20,11 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NO_TEXT = {
+    b"\x1f\x8b": "compressed by gzip: unpack it first (gunzip)",
+    b"\xfd7zXZ": "compressed by xz: unpack it first (unxz)",
+    b"PK\x03\x04": "a ZIP archive, or an Excel file: unpack it, or save the sheet as CSV",
+}
 _DOUBLE_BYTE = ("gb18030", "big5", "cp932", "cp949")
 _SINGLE_BYTE = ("cp1252", "cp1251")
 _SAMPLE = 24  # characters
@@ -39,9 +44,23 @@ def decode_file(path: pathlib.Path, encoding: str | None) -> tuple[str, str]:
         a surrogate pair; and the name of the encoding.
 
     Raises:
-        ValueError: The encoding is unknown, does not fit the file, or the file is empty.
+        ValueError: The encoding is unknown, does not fit the file, or the file is empty or is no
+            text.
     """
-    content = path.read_bytes()
+    return decode(path.read_bytes(), str(path), encoding)
+
+
+def decode(content: bytes, path: str, encoding: str | None) -> tuple[str, str]:
+    """Return the text of a file's content, see `decode_file`.
+
+    Args:
+        content: The bytes of the file.
+        path: The file, for error messages.
+        encoding: See `decode_file`.
+    """
+    for start, what in _NO_TEXT.items():
+        if content.startswith(start):
+            raise ValueError(f"{path} is {what}.")
     mark = next((name for start, name in _MARKS if content.startswith(start)), None)
     codec = _codec(encoding, mark)
     if codec == "utf-8" and mark in ("utf-16", "utf-32"):
@@ -79,8 +98,12 @@ def suggest_encodings(*paths: pathlib.Path) -> str:
     Args:
         *paths: The files; the first that is not UTF-8 is examined.
     """
-    for path in paths:
-        content = path.read_bytes()
+    return suggest_encodings_of(*(path.read_bytes() for path in paths))
+
+
+def suggest_encodings_of(*contents: bytes) -> str:
+    """Return the sentence of `suggest_encodings` for the contents of files."""
+    for content in contents:
         try:
             content.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -1,5 +1,8 @@
 """Files in other encodings are read right where that is certain, and else say which to try."""
 
+import gzip
+import lzma
+
 import pytest
 
 from keras_attn import datasets
@@ -29,6 +32,19 @@ def test_the_byte_order_mark_determines_the_encoding(write, encoding, name, suff
     table = datasets.read_texts(write(CHINESE.encode(encoding), f"mine{suffix}"))
     assert table.label_names == ("好评", "差评")
     assert (name is None) or f"Decoded from {name}." in str(table.account)
+
+
+@pytest.mark.parametrize(
+    ("compress", "match"),
+    [
+        (gzip.compress, "compressed by gzip"),
+        (lzma.compress, "xz"),
+        (lambda x: b"PK\x03\x04" + x, "ZIP"),
+    ],
+)
+def test_compressed_files_and_those_of_excel_are_named(write, compress, match):
+    with pytest.raises(ValueError, match=match):
+        datasets.read_texts(write(compress(CHINESE.encode())))
 
 
 def test_big_endian_and_marked_files_are_read(write):
