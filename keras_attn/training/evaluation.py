@@ -88,5 +88,5 @@ def fit_recipe(
         )
     if changes:
         values = ", ".join(f"{key} = {value}" for key, value in changes.items())
-        notes.append(f"Kept as requested, not chosen by the size of the data: {values}.")
+        notes.append(f"As requested, in place of the values above: {values}.")
     return recipe, notes
