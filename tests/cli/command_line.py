@@ -56,6 +56,19 @@ def run(capfd, monkeypatch):
     return run
 
 
+def run_in(folder, *arguments):
+    """What the command line prints in this process and in a folder, where it must end well."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["keras-attn", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert not stop.value.code, printed.getvalue()
+    return printed.getvalue()
+
+
 def type_in(*arguments, cwd, **options):
     """What the command line prints in a process of its own, which must end well."""
     environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}

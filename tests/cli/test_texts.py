@@ -17,6 +17,7 @@ from tests.cli.command_line import (
     figures,
     read_record,
     registered,
+    run_in,
     type_in,
     write_table,
 )
@@ -78,13 +79,12 @@ def catalogue(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, catalogue):
-    """A model of three topics, trained on a CSV by the command line, as it is typed."""
+    """A model of three topics, trained on a CSV by the command line."""
     folder = tmp_path_factory.mktemp("own")
     write_table(folder / "topics.csv", [*ROWS, ROWS[0], ("", "food")], ("remark", "topic"))
-    printed = type_in(
-        "--catalogue", catalogue, "train", NAME, "--data", "topics.csv", "--text-column",
-        "remark", "--label-column", "topic", "--epochs", "3", "--validation", "0.2", "--test",
-        "0.2", cwd=folder,
+    printed = run_in(
+        folder, "train", NAME, "--data", "topics.csv", "--text-column", "remark", "--label-column",
+        "topic", "--epochs", "3", "--validation", "0.2", "--test", "0.2",
     )  # fmt: skip
     return folder / "runs" / f"topics-{NAME}-seed0", printed
 

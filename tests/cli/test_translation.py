@@ -18,7 +18,7 @@ from tests.cli.command_line import (
     figures,
     read_record,
     registered,
-    type_in,
+    run_in,
     write_table,
 )
 from tests.conftest import ROOT
@@ -74,12 +74,12 @@ def catalogue(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, catalogue):
-    """A translator that was trained on a TSV by the command line, as it is typed."""
+    """A translator that was trained on a TSV by the command line."""
     folder = tmp_path_factory.mktemp("own")
     write_table(folder / "mine.tsv", [*PAIRS, PAIRS[0], ("", "rien")], ("en", "fr"))
-    printed = type_in(
-        "--catalogue", catalogue, "train", NAME, "--data", "mine.tsv", "--source-column", "en",
-        "--target-column", "fr", "--epochs", "6", cwd=folder,
+    printed = run_in(
+        folder, "train", NAME, "--data", "mine.tsv", "--source-column", "en", "--target-column",
+        "fr", "--epochs", "6",
     )  # fmt: skip
     return folder / "runs" / f"mine-{NAME}-seed0", printed
 

@@ -33,7 +33,9 @@ def texts_model():
 
 def images_model():
     keras.utils.set_random_seed(0)
-    return from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
+    model = from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
+    model.adapt(IMAGES)
+    return model
 
 
 def pairs_model():
