@@ -125,6 +125,7 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     check_trained(folder, printed, "predict", epochs=3, data="topics")
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_stands_for_its_model(own, run, tmp_path):
     folder, _ = own
     for command, *further in (

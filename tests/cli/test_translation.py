@@ -174,6 +174,7 @@ def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
     assert alone == {key: answers[0][key] for key in ("source", "text", "score", *COVERAGE)}
 
 
+@pytest.mark.slow
 def test_many_texts_are_translated_part_by_part_and_cut_ones_are_noted(capfd, monkeypatch):
     settings = {"model_dim": 4, "encoder_layers": 1, "decoder_layers": 1, "num_heads": 1}
     model = from_architecture(
@@ -248,6 +249,7 @@ def test_an_alignment_is_explained(own, run, tmp_path):
     assert "at least one word" in run("explain", path, " ", code=1)
 
 
+@pytest.mark.slow
 def test_a_picture_of_an_alignment(own, run, tmp_path):
     path = own[0] / "model.keras"
     picture = tmp_path / "out.png"

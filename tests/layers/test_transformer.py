@@ -236,6 +236,7 @@ def test_one_path_is_built_where_it_is_chosen():
         TransformerEncoderBlock(2, 12, implementation="fast")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_one_query_has_one_graph_for_all_lengths():
     import tensorflow as tf

@@ -67,6 +67,7 @@ def test_causal_attention_and_caches_work_in_other_default_precisions(floatx):
     np.testing.assert_allclose(np.concatenate(steps, 1), whole, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("floatx", ["float64"], indirect=True)
 def test_a_translator_works_in_float64(floatx):

@@ -204,7 +204,13 @@ def test_other_threads_handle_no_signal():
     assert received == [False]
 
 
-@pytest.mark.parametrize("place", ["keras_attn.zoo.describe", "keras_attn.cli.training.read_table"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "keras_attn.zoo.describe",
+        pytest.param("keras_attn.cli.training.read_table", marks=pytest.mark.slow),
+    ],
+)
 def test_the_command_ends_with_status_75_before_any_framework_is_loaded(tmp_path, place):
     script = (
         "import os, signal, sys\n"

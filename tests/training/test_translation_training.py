@@ -82,6 +82,7 @@ def without_bleu(unmeasured, monkeypatch):
     monkeypatch.setattr(ValidationBleu, "on_epoch_end", lambda *_, **__: None)
 
 
+@pytest.mark.slow
 def test_the_record_has_the_metrics_of_every_split(whole, dataset):
     record = json.loads((whole.folder / "record.json").read_text())
     assert set(record["metrics"]) == {"validation", "test", "test_coco"}
@@ -194,6 +195,7 @@ def test_subwords_are_of_translation_alone():
     }
 
 
+@pytest.mark.slow
 def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole, dataset):
     data = whole.model.training_data(dataset, _recipe())
 
@@ -256,6 +258,7 @@ def test_steps_are_compiled_and_not_run_operation_by_operation(dataset, tmp_path
     assert 1 <= len(shapes) <= 3  # of 5 epochs with several steps each
 
 
+@pytest.mark.slow
 def test_a_run_reads_what_its_recipe_says(whole, dataset):
     data = whole.model.training_data(dataset, _recipe())
     assert data.objective.loss.label_smoothing == 0.1
