@@ -12,7 +12,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: a thread e
     for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(threads, "1")
 
-import keras
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -39,6 +38,8 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    import keras  # only here: the process that starts the others collects no tests
+
     backend = keras.backend.backend()
     for item in items:
         for marker in item.iter_markers("data"):
