@@ -109,7 +109,7 @@ def warn_of_file_names(texts: Sequence[str], *, reads_files: bool = True) -> Non
     names = [text for text in texts if os.path.isfile(text)]  # noqa: PTH113
     if not names:
         return
-    remedy = "pass --file to read it" if reads_files else "give a text of it"
+    remedy = "pass --file to read it" if reads_files else "pass a text from the file instead"
     clause = "is read as a text, but a file has this name"
     if len(names) > 1:
         remedy = "pass --file to read one of them"

@@ -65,8 +65,8 @@ def train(
             "--from",
             metavar="ENTRY",
             help="Start from the trained weights of this entry, all but the head, in place of "
-            "random ones; often ENTRY itself. With --data, epochs and learning rate are chosen for "
-            "it.",
+            "random ones; often ENTRY itself. With --data, optimizer and epochs for "
+            "images are chosen for it.",
         ),
     ] = None,
     out: Annotated[
@@ -276,7 +276,6 @@ def train(
         if initial is not None:  # the entry's backbone is that of its own labels
             settings = {f"model.{key}": each for key, each in initial.backbone_settings().items()}
             recipe = change_recipe(recipe, {**settings, **changed})
-            changed.pop("initial_entry", None)  # no setting that is fitted to data
         with errors_by_option(changes.options):
             recipe, dataset = _fit_to_table(recipe, task, table, splits, changed)
     if not (resume or (auto_resume and folder.exists())):
@@ -311,7 +310,7 @@ def _print_start(recipe: Recipe, variant: str | None, *, own_data: bool) -> None
         output.echo(
             f"Starts from the trained weights of {recipe.initial_entry!r}, with a new head."
         )
-    elif initial_entries(recipe, variant, own_data=own_data):
+    elif own_data and initial_entries(recipe, variant, own_data=True):
         output.echo("Trains from scratch; --from ENTRY starts from trained weights.")
 
 

@@ -85,7 +85,9 @@ class ImageSplit:
             shuffle: Whether to shuffle the examples anew at every pass over the data set.
             seed: Integer that determines the order.
         """
-        return make_batches(self.images, self.labels, batch_size, shuffle, seed)
+        batches = make_batches(self.images, self.labels, batch_size, shuffle, seed)
+        batches.labels_are_indices = True  # for models whose labels are named by other numbers
+        return batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +165,9 @@ class TextSplit:
             shuffle: Whether to shuffle the examples anew at every pass over the data set.
             seed: Integer that determines the order.
         """
-        return make_batches(self.texts, self.labels, batch_size, shuffle, seed)
+        batches = make_batches(self.texts, self.labels, batch_size, shuffle, seed)
+        batches.labels_are_indices = self.labels.ndim == 1  # as for images
+        return batches
 
 
 def check_text_array(texts: np.ndarray, what: str) -> None:

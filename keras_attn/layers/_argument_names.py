@@ -114,13 +114,13 @@ def check_required(owner: str, init: Callable[..., Any], args: Any, kwargs: Any)
         kwargs: keyword arguments.
     """
     signature = inspect.signature(init)
-    given = signature.bind_partial(None, *args, **kwargs).arguments
+    received = signature.bind_partial(None, *args, **kwargs).arguments
     required = [
         f"`{name}`"
         for name, parameter in signature.parameters.items()
         if parameter.default is parameter.empty
         and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        and name not in given
+        and name not in received
     ]
     if required:
         raise TypeError(f"{owner}: missing {' and '.join(required)}.")

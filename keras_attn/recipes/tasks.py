@@ -86,6 +86,8 @@ class TaskDescription:
         export_options: The same for `Task.export`.
         explanation_options: The same for `Task.explain`.
         table: Reader of a user's own tables, or None.
+        fine_tuning: Values of keys of a recipe, see `change_recipe`, for runs on a user's own data
+            that start from trained weights with a recipe for training from scratch.
         multi_label_task: Name of the task of the same architectures in which an example may have
             several labels, or None.
     """
@@ -105,6 +107,7 @@ class TaskDescription:
     export_options: ClassVar[tuple[str, ...]] = ()
     explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
+    fine_tuning: ClassVar[Mapping[str, Any]] = {}
     multi_label_task: ClassVar[str | None] = None
 
     def model_class(self) -> Any:

@@ -76,7 +76,7 @@ def class_weights(
     by_index: dict[int, float] = {}
     by_name = isinstance(setting, Mapping)
     for label, weight in _weights_by_label(setting, label_names, argument).items():
-        index = _label_index(label, label_names) if by_name else label
+        index = _label_index(label, label_names, argument) if by_name else label
         if index is None:
             raise ValueError(unknown(f"label in `{argument}`", label, label_names))
         if index in by_index:
@@ -111,14 +111,14 @@ def _weights_by_label(setting: Any, label_names: Sequence[str], argument: str) -
     return dict(enumerate(setting))
 
 
-def _label_index(label: Any, label_names: Sequence[str]) -> int | None:
+def _label_index(label: Any, label_names: Sequence[str], argument: str) -> int | None:
     """Return the index of a label by its name or index, or None if there is no such label."""
     is_boolean = isinstance(label, bool | np.bool_)
     if isinstance(label, numbers.Real) and not is_boolean:
         if names_are_other_numbers(label_names):
             raise ValueError(
-                f"The labels in `class_weight` must be strings, because the names of the labels "
-                f"are numbers that are not their indices. Received: {label!r}. Give a name, such "
+                f"The labels in `{argument}` must be strings, because the names of the labels are "
+                f"numbers that are not their indices. Received: {label!r}. Give a name, such "
                 f"as {label_names[0]!r}, or a list with a weight for each label, in order."
             )
         number = float(label)

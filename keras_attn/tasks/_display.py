@@ -26,7 +26,7 @@ def rgb(color: Color) -> str:
 
 
 class OnlyInColor:
-    """Lines that say nothing without colors: a console without them does not print them.
+    """A renderable that is omitted on consoles without colors.
 
     Args:
         lines: The lines.

@@ -54,11 +54,11 @@ class LabelIndexer:
                     raise self._wrong_label(missing[0])
                 y = np.asarray(y.tolist())
         if y.dtype.kind in "USO":
-            return _without_column(self._name_indices(y))
+            return without_column(self._name_indices(y))
         self._check_unambiguous(y)
         if self.may_be_distributions(y.shape):
             return y
-        return _without_column(self._check_indices(y))
+        return without_column(self._check_indices(y))
 
     def batch_indices(self, targets: Tensor) -> Tensor:
         """Return the labels of a batch as indices, see `ClassificationTask.index_labels`."""
@@ -74,12 +74,12 @@ class LabelIndexer:
 
         if dtype == "string":
             indices = tf.numpy_function(self._name_indices, [targets], tf.int32, stateful=False)
-            return _without_column(tf.ensure_shape(indices, targets.shape))
+            return without_column(tf.ensure_shape(indices, targets.shape))
         if self.may_be_distributions(targets.shape):
             return targets
         if self._names_are_other_numbers:
             raise self._ambiguous(dtype)
-        targets = _without_column(targets)
+        targets = without_column(targets)
         if dtype == "bool":
             return tf.where(targets, *self._boolean_indices())
         count = len(self.label_names)
@@ -216,7 +216,8 @@ class LabelIndexer:
             f"Labels{where} must be strings, because the names {self._listed} are numbers that are "
             f"not their indices. Received: {getattr(dtype, 'name', dtype)}. Pass "
             "labels.astype(str) if they are names; if they are indices, "
-            "np.array(model.label_names)[labels]."
+            "np.array(model.label_names)[labels]; in a tf.data.Dataset "
+            "tf.strings.as_string(labels) and tf.gather(model.label_names, labels)."
         )
 
     def _wrong_label(self, label: Any, where: str = "") -> ValueError:
@@ -233,7 +234,7 @@ class LabelIndexer:
         )
 
 
-def _without_column(y: Any) -> Any:
+def without_column(y: Any) -> Any:
     """Return a column `(N, 1)` as `(N,)`: the metrics of a model must not be called with both."""
     return y[:, 0] if len(y.shape) == 2 and y.shape[1] == 1 else y
 

@@ -36,7 +36,7 @@ class SaveableModel(keras.Model):
         super().__init__(**kwargs)
         self.initialized_from = initialized_from
         self._has_loaded_weights = False
-        self._has_loaded_weights_alone = False  # not a `.keras` file
+        self._has_loaded_weights_file = False  # which holds no vocabulary
         self._loads_optimizer = False
 
     def get_config(self) -> dict[str, Any]:
@@ -116,21 +116,9 @@ class SaveableModel(keras.Model):
             store[VOCABULARY_DIGEST] = digest
 
     def load_own_variables(self, store: Any) -> None:
-        """Load the variables of the model itself, as Keras does.
-
-        Raises:
-            ValueError: The weights are of a model with another vocabulary.
-        """
         names = list(store.keys())  # a store of Keras is no mapping
         variables = {name: store[name] for name in names}
-        digest = variables.pop(VOCABULARY_DIGEST, None)  # version 0.1 did not write it
-        own = _digest(self._vocabulary)  # a `.keras` file holds the vocabulary, which is read later
-        if digest is not None and own is not None and not np.array_equal(digest, own):
-            raise ValueError(
-                "These weights are of a model with another vocabulary: the rows of the embeddings "
-                "would be those of other words. Load a .keras file, which holds the vocabulary; or "
-                "call `adapt` on the texts that their own model was adapted to."
-            )
+        variables.pop(VOCABULARY_DIGEST, None)  # `load_weights` checks it
         super().load_own_variables(variables)
         self._has_loaded_weights = True
 
@@ -140,12 +128,24 @@ class SaveableModel(keras.Model):
         return ()
 
     def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Load weights, as `keras.Model.load_weights` does."""
+        """Load weights, as `keras.Model.load_weights` does.
+
+        Raises:
+            ValueError: The weights are of a model with another vocabulary.
+        """
+        own, stored = _digest(self._vocabulary), _stored_digest(filepath)
+        if own is not None and stored is not None and not np.array_equal(own, stored):
+            raise ValueError(
+                f"The weights in {os.fspath(filepath)!r} are of a model with another vocabulary: "
+                "the rows of the embeddings would be those of other words. Load a .keras file, "
+                "which holds the vocabulary; or call `adapt` on the texts that their own model was "
+                "adapted to."
+            )
         # The state of an optimizer is loaded if there are variables for it.
         optimizer = getattr(self, "optimizer", None)
         self._loads_optimizer = optimizer is not None and optimizer.built
         super().load_weights(filepath, *args, **kwargs)
-        self._has_loaded_weights_alone = True
+        self._has_loaded_weights_file = True
         self._loads_optimizer = False
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -185,6 +185,17 @@ def _digest(vocabulary: Iterable[str]) -> np.ndarray | None:
         return None
     content = "\n".join(terms).encode("utf-8", errors="surrogatepass")
     return np.frombuffer(hashlib.sha256(content).digest(), "uint8")
+
+
+def _stored_digest(path: Any) -> np.ndarray | None:
+    """Return the digest of the vocabulary in a `.weights.h5` file, or None if it has none."""
+    import h5py
+
+    if not str(path).endswith(".h5") or not h5py.is_hdf5(path):  # Keras reports other files
+        return None
+    with h5py.File(path) as file:
+        variables = file.get("vars", {})
+        return variables[VOCABULARY_DIGEST][()] if VOCABULARY_DIGEST in variables else None
 
 
 def _check_suffix(filepath: Any) -> None:

@@ -48,9 +48,12 @@ def from_architecture(
             f"Received: num_classes={settings['num_classes']!r}."
         )
     if len(label_names) == 1:
+        remedy = "Add a name for the examples without it, such as 'other'"
+        if multi_label:
+            remedy += ", and leave out `multi_label`"
         raise ValueError(
             "`label_names` must have at least two names. Received: "
-            f"{list(label_names)!r}. Add a name for the examples without it, such as 'other'."
+            f"{list(label_names)!r}. {remedy}."
         )
     task = describe_task(models.describe_architecture(architecture).task)
     if multi_label:

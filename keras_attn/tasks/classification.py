@@ -10,12 +10,19 @@ import numpy as np
 
 from keras_attn import models
 from keras_attn._arrays import as_array
+from keras_attn._label_names import names_are_other_numbers
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn._wording import counted
 from keras_attn.tasks._batches import is_dataset
 from keras_attn.tasks._class_weights import class_weights
-from keras_attn.tasks._labels import SEVERAL_LABELS, LabelIndexer, check_label_names
+from keras_attn.tasks._labels import (
+    SEVERAL_LABELS,
+    LabelIndexer,
+    check_label_names,
+    in_label_order,
+    without_column,
+)
 from keras_attn.tasks.calibration import fit_temperature, softmax
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import ClassificationReport, classification_report
@@ -52,6 +59,11 @@ def label_columns(answer: Any, top: int) -> dict[str, str]:
     return {"label": answer.label, "score": f"{answer.score:.3f}", "also": also}
 
 
+def scalar(variable: keras.Variable) -> float:
+    """Return the value of a scalar variable, also of one that a strategy has mirrored."""
+    return float(keras.ops.convert_to_numpy(variable))
+
+
 class ClassificationTask(Task):
     """A network with labels: the base class of `ImageClassifier` and `TextClassifier`.
 
@@ -60,23 +72,18 @@ class ClassificationTask(Task):
         label_names: The name of each of the `C` labels.
         **kwargs: See `Task`.
 
-    Attributes:
-        temperature: Variable that divides the logits, see `calibrate`.
-
     Raises:
         ValueError: The label names are not unique, or their number is not `C`.
     """
 
     multi_label: ClassVar[bool] = False  # whether an example may have several labels, or none
+    temperature: keras.Variable  # divides the logits, in the classes that have `calibrate`
 
     def __init__(self, network: keras.Model, label_names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         outputs = network.output_shape[-1]
         self.label_names = check_label_names(type(self).__name__, label_names, outputs)
         self.network = network
-        self.temperature = self.add_weight(
-            name="temperature", shape=(), initializer="ones", trainable=False, dtype="float32"
-        )
 
     def compile_default(self) -> None:
         """Compile with Adam, cross-entropy and accuracy."""
@@ -87,10 +94,16 @@ class ClassificationTask(Task):
             jit_compile=compile_mode(),
         )
 
-    def load_own_variables(self, store: Any) -> None:
-        if not len(store.keys()):  # of image classifiers before version 0.2, without calibration
-            store = {"0": np.ones((), "float32")}
-        super().load_own_variables(store)
+    def _add_scalar(self, name: str, value: float) -> keras.Variable:
+        """Add a variable that is set after training, in float32 under every policy."""
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+        )
 
     def _finalize(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Calibrate on the logits of the validation split, and return the entry of the record.
@@ -106,9 +119,9 @@ class ClassificationTask(Task):
     def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """Fit the temperature to the logits of held-out examples, and return it."""
         # Undo the division by the current temperature.
-        logits = logits.astype("float64") * float(self.temperature)
+        logits = logits.astype("float64") * scalar(self.temperature)
         self.temperature.assign(fit_temperature(logits, labels))
-        return float(self.temperature)
+        return scalar(self.temperature)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (input_shape[0], len(self.label_names))
@@ -191,6 +204,7 @@ class ClassificationTask(Task):
             ValueError: There are no labels, a label is unknown, a weight is not a finite number of
                 at least 0, or the weights are `"balanced"` and `x` is a data set.
         """
+        y = in_label_order(y, self.label_names)
         self._check_validation_targets(kwargs.get("validation_data"))
         if class_weight is not None:
             labels = None if is_dataset(x) else as_array(y)
@@ -199,6 +213,25 @@ class ClassificationTask(Task):
                 labels = labels[: math.floor(len(labels) * (1.0 - fraction))]
             kwargs["class_weight"] = self._class_weights(class_weight, labels)
         return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:
+        if getattr(x, "labels_are_indices", False):  # of a split of `keras_attn.datasets`
+            x = x.map(lambda inputs, labels: (inputs, self._as_names(labels)))
+        return super()._preprocess(x, *rest, training=training)
+
+    def _as_names(self, labels: Any) -> Any:
+        """Return indices as names, if they could be mistaken for the names of other labels.
+
+        Args:
+            labels: Integers `(B,)` that are indices, in an array, or in a tensor of TensorFlow.
+        """
+        if not names_are_other_numbers(self.label_names) or self.multi_label:
+            return labels
+        if isinstance(labels, np.ndarray):
+            return np.array(self.label_names, dtype=object)[labels]
+        import tensorflow as tf
+
+        return tf.gather(tf.constant(self.label_names), labels)
 
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
         """Return the arguments of Keras's `fit` and `evaluate`, which need labels."""
@@ -280,8 +313,8 @@ class ClassificationTask(Task):
         inputs = x.inputs if y is None else x
         self._check_not_empty(inputs)
         labels = np.asarray(x.targets if y is None else self.preprocess_targets(y))
-        if labels.ndim == 2 and labels.shape[1] == 1 and not self.multi_label:
-            labels = labels[:, 0]
+        if not self.multi_label:
+            labels = without_column(labels)
         if labels.shape[:1] != (len(inputs),) or labels.ndim != 1 + self.multi_label:
             required = "labels for each input" if self.multi_label else "one label per input"
             texts = self.description.reads == "texts" and not self.multi_label

@@ -89,7 +89,9 @@ class Task(RawInputModel):
     A subclass may also define:
 
     - `adapt`: learn statistics or a vocabulary from training examples, before `fit`.
-    - `finalize`: the last step of training, such as calibration.
+    - `adapt_to_split`: `adapt` at the start of a training run.
+    - `finalize`: the last step of training, such as calibration, and
+      `variables_set_after_training`.
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
       such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
     - `explain`: explain one answer.
@@ -177,15 +179,23 @@ class Task(RawInputModel):
         """
 
     def adapt_to_split(self, split: Any) -> None:
-        """Call `adapt` on a split of a data set, whose targets are indices of labels."""
+        """Adapt to the training split of a run: call `adapt` on its inputs and targets.
+
+        A subclass overrides it if a split holds other targets than `adapt` takes.
+        """
         self.adapt(split.inputs, split.targets)
+
+    @property
+    def variables_set_after_training(self) -> tuple[keras.Variable, ...]:
+        """Variables that `finalize` sets, and that checkpoints need not hold."""
+        return ()
 
     def _check_adaptable(self) -> None:
         """Raise ValueError if `adapt` would replace what loaded weights depend on.
 
         It issues a warning if `fit` has trained the weights.
         """
-        if self._has_loaded_weights_alone and not self._is_adapted:
+        if self._has_loaded_weights_file and not self._is_adapted:
             raise ValueError(
                 "This model has loaded weights, which depend on the statistics or the vocabulary "
                 "that their own model was adapted to. Load a .keras file, which holds both; or "

@@ -338,9 +338,14 @@ def metric_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Return the variables of a model and its optimizer, without those of its metrics."""
-    of_metrics = {id(variable) for variable in metric_variables(model)}
-    others = [variable for variable in model.variables if id(variable) not in of_metrics]
+    """Return the variables of a model and its optimizer that training changes.
+
+    Those of metrics are left out, and those that are set after training.
+    """
+    task = getattr(model, "task", None)
+    set_later = () if task is None else task.variables_set_after_training
+    left_out = {id(variable) for variable in (*metric_variables(model), *set_later)}
+    others = [variable for variable in model.variables if id(variable) not in left_out]
     return [*others, *model.optimizer.variables]
 
 

@@ -51,7 +51,9 @@ def fit_recipe(
         dataset: The data to train on; its training split is read.
         epochs: Number of epochs; None is that of the recipe, or what the task sets for
             this much data.
-        changes: Values of keys that are not adapted, see `keras_attn.recipes.change_recipe`.
+        changes: Values of keys that are not adapted, see `keras_attn.recipes.change_recipe`. With
+            `initial_entry`, the recipe is adapted to trained weights, which
+            `keras_attn.training.train` takes as `initial_model`.
 
     Returns:
         The adapted recipe, and a note on each setting that was changed.
@@ -68,8 +70,20 @@ def fit_recipe(
     >>> fitted.training.epochs
     3
     """
-    recipe, notes = describe_task(recipe.task).fit_to_data(recipe, dataset["train"])
-    changes = dict(changes or {})
+    changes, starts = dict(changes or {}), []
+    task = describe_task(recipe.task)
+    if changes.get("initial_entry") is not None:
+        recipe = change_recipe(
+            recipe, {"initial_entry": changes["initial_entry"], **task.fine_tuning}
+        )
+        if task.fine_tuning:
+            values = ", ".join(f"{key} = {value}" for key, value in task.fine_tuning.items())
+            starts = [
+                f"Fine-tunes trained weights: {values} replace the recipe's values, which are for "
+                "training from scratch."
+            ]
+    recipe, notes = task.fit_to_data(recipe, dataset["train"])
+    notes = [*starts, *notes]
     if epochs is not None:
         changes["training.epochs"] = epochs
     changes = shorten_warmup(recipe, changes)
@@ -78,7 +92,6 @@ def fit_recipe(
     selection = {"training.keep": "best", "training.patience": patience}
     recipe = change_recipe(recipe, {**selection, **changes})
     if recipe.training.keep == "best" and recipe.training.patience == patience:
-        task = describe_task(recipe.task)
         if getattr(dataset, "multi_label", False) and task.multi_label_task is not None:
             task = describe_task(task.multi_label_task)
         measure = task.selection_title(recipe)
@@ -86,7 +99,8 @@ def fit_recipe(
             f"Trains at most {counted(length, 'epoch')}, keeps the one whose {measure} is best on "
             f"the validation split, and stops after {patience} without improvement."
         )
-    if changes:
-        values = ", ".join(f"{key} = {value}" for key, value in changes.items())
-        notes.append(f"As requested, in place of the values above: {values}.")
+    requested = {key: value for key, value in changes.items() if key != "initial_entry"}
+    if requested:
+        values = ", ".join(f"{key} = {value}" for key, value in requested.items())
+        notes.append(f"Set as requested: {values}.")
     return recipe, notes

@@ -26,7 +26,7 @@ def entries_with_weights(architecture: str) -> list[str]:
 def misfit(recipe: Recipe, name: str, variant: str | None = None, *, own_data: bool) -> str | None:
     """Return why the backbone of an entry does not fit the model of a recipe.
 
-    Both networks are built with fresh weights, which takes a fraction of a second.
+    Both networks are built with fresh weights, which takes up to a second.
 
     Args:
         recipe: The recipe.

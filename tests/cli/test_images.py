@@ -104,21 +104,23 @@ def test_what_cannot_be_trained_on(run, tmp_path, monkeypatch, options, match):
 
 
 def test_a_trained_backbone_is_fine_tuned_by_adamw_unless_the_user_changes_it():
-    recipe = zoo.describe(QUICK).recipe.model_copy(update={"initial_entry": QUICK})
+    recipe, start = zoo.describe(QUICK).recipe, {"initial_entry": QUICK}
     images = datasets.ImageSplit(np.zeros((240, 32, 32, 3), "uint8"), np.zeros(240, "int32"))
-    fitted, notes = training.fit_recipe(recipe, {"train": images})
+    fitted, notes = training.fit_recipe(recipe, {"train": images}, changes=start)
+    assert fitted.initial_entry == QUICK
     assert fitted.optimizer == Optimizer(name="adamw", learning_rate=1e-3)
     assert fitted.schedule == Schedule(decay="linear")
     assert (fitted.training.epochs, fitted.training.batch_size) == (20, 60)
-    assert notes[0].startswith("Fine-tunes with AdamW at a learning rate of 0.001 that falls")
+    assert notes[0].startswith("Fine-tunes trained weights: optimizer = {'name': 'adamw', 'lea")
     changes = {"optimizer.learning_rate": 3e-4, "training.epochs": 5, "schedule.decay": "cosine"}
-    fitted, _ = training.fit_recipe(recipe, {"train": images}, changes=changes)
+    fitted, _ = training.fit_recipe(recipe, {"train": images}, changes={**start, **changes})
     assert fitted.optimizer == Optimizer(name="adamw", learning_rate=3e-4)
     assert (fitted.training.epochs, fitted.schedule.decay) == (5, "cosine")
-    scratch = recipe.model_copy(update={"initial_entry": None})
-    fitted, _ = training.fit_recipe(scratch, {"train": images})
-    assert (fitted.optimizer, fitted.schedule) == (scratch.optimizer, scratch.schedule)
-    assert fitted.training.epochs == scratch.training.epochs
+    # A recipe that is written for fine-tuning keeps its values.
+    for own in (recipe, recipe.model_copy(update=start)):
+        fitted, _ = training.fit_recipe(own, {"train": images})
+        assert (fitted.optimizer, fitted.schedule) == (recipe.optimizer, recipe.schedule)
+        assert fitted.training.epochs == recipe.training.epochs
 
 
 @pytest.mark.slow
@@ -128,7 +130,7 @@ def test_a_folder_is_trained_on_from_trained_weights(run, tmp_path, monkeypatch)
     entry = "shapes_small_attention_cnn"
     printed = run("train", entry, "--data", "light", "--from", entry, "--epochs", "1")
     assert f"Starts from the trained weights of '{entry}', with a new head." in printed
-    assert "Note: Fine-tunes with AdamW" in printed
+    assert "Note: Fine-tunes trained weights: optimizer" in printed
     folder = tmp_path / "runs" / f"light-{entry}-seed0"
     assert read_record(folder)["initial"]["entry"] == entry
     assert load_recipe(folder / "recipe.toml").optimizer.name == "adamw"

@@ -193,8 +193,10 @@ def test_a_run_from_scratch_names_the_alternative_where_there_is_one(capsys):
         ("cifar10_compact_transformer_large", ""),
         ("multi30k_en_de_transformer", ""),
     ):
-        training._print_start(zoo.describe(name).recipe, None, own_data=False)
+        training._print_start(zoo.describe(name).recipe, None, own_data=True)
         assert capsys.readouterr().out == printed
+    training._print_start(zoo.describe(IMAGES).recipe, None, own_data=False)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)

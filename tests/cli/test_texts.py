@@ -106,7 +106,7 @@ def test_training_on_a_csv_says_what_was_read_and_how_to_use_the_model(own):
     assert (
         "Trains at most 3 epochs, keeps the one whose accuracy is best on the validati" in printed
     )
-    assert "As requested, in place of the values above: training.epochs = 3." in printed
+    assert "Set as requested: training.epochs = 3." in printed
     assert "calibration error" in printed
     metrics = read_record(folder)["metrics"]["test"]
     accuracy, macro = (100 * metrics[key] for key in ("accuracy", "f1_macro"))

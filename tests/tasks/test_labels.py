@@ -2,12 +2,13 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_attn import tasks
 from keras_attn._label_names import label_name
+from keras_attn.batching import EvaluationBatches, prepare_batches
 from keras_attn.datasets import TextSplit
 from keras_attn.tasks._labels import normalize_label_names
 
@@ -254,6 +255,8 @@ def test_numbers_are_refused_where_names_are_other_numbers():
 
 @pytest.mark.tensorflow
 def test_every_method_refuses_numbers_where_names_are_other_numbers():
+    import tensorflow as tf
+
     texts, ints = ["soup bread", "goal race"] * 4, np.array([1, 0] * 4)
     model = classifier(("1", "0"))
     with pytest.raises(ValueError, match=r"names \('1', '0'\) are numbers that are not their"):
@@ -277,6 +280,10 @@ def test_every_method_refuses_numbers_where_names_are_other_numbers():
         model.fit(texts, ints.astype(str), class_weight=weighing, verbose=0)
     assert weights != [float(np.sum(w)) for w in model.get_weights()]
     split = TextSplit(np.array(texts, object), np.array([0, 1] * 4, "int32"))  # indices
+    expected = model.evaluate(texts, ints.astype(str), verbose=0)
+    encoded = EvaluationBatches(model.encode_split(split), 8)
+    for batches in (split.batches(8), prepare_batches(encoded), encoded):
+        assert model.evaluate(batches, verbose=0) == pytest.approx(expected, rel=1e-5)
     assert (
         model.report(split).metrics["accuracy"]
         == model.report(texts, ints.astype(str)).metrics["accuracy"]
@@ -294,6 +301,37 @@ def test_columns_of_labels_are_ordered_by_their_names():
     with pytest.raises(ValueError, match=r"a column for each label.*\('food', 'sports'\)"):
         model.preprocess_targets(table.rename(columns={"sport": "sports"}))
     assert classifier(("1", "0")).preprocess_targets(numbered).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_fit_orders_the_columns_of_labels(several):
+    texts = ["soup tea", "goal race"] * 4
+    names = ["food", "sport"] * 4
+    table = pd.get_dummies(names, dtype="int64")[["sport", "food"]]
+    model = tasks.from_architecture(
+        "ngram_attention", ("food", "sport"), vocabulary_sizes=(50, 50), multi_label=several
+    )
+    model.adapt(texts, table if several else names)
+    loss = keras.losses.BinaryCrossentropy if several else keras.losses.CategoricalCrossentropy
+    model.compile(keras.optimizers.Adam(0.1), loss(from_logits=True))
+    for further in ({"validation_data": (texts, table)}, {"validation_split": 0.25}):
+        history = model.fit(texts, table, epochs=8, verbose=0, **further).history
+        assert history["loss"][-1] < 0.2
+        assert history["val_loss"][-1] < 0.2
+    assert "food" in model.classify("soup tea").summary
+
+
+def test_balanced_weights_are_those_of_the_named_columns(monkeypatch):
+    received = []
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda self, **options: received.append(options["class_weight"])
+    )
+    texts, names = ["soup"] * 6 + ["goal"] * 2, ["food"] * 6 + ["sport"] * 2
+    model = classifier(("food", "sport"))
+    model.adapt(texts, names)
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.fit(texts, pd.get_dummies(names)[["sport", "food"]], class_weight="balanced")
+    assert received == [pytest.approx({0: 2 / 3, 1: 2.0})]
 
 
 def test_a_column_of_labels_is_an_array():

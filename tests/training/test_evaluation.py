@@ -12,9 +12,7 @@ def test_values_that_the_user_sets_are_not_adapted_and_decide_the_patience():
     fitted, notes = training.fit_recipe(recipe, texts, changes=changes)
     assert (fitted.training.epochs, fitted.training.patience) == (12, 4)
     assert (fitted.optimizer.learning_rate, fitted.training.batch_size) == (0.5, 7)
-    assert notes[-1].startswith(
-        "As requested, in place of the values above: training.epochs = 12, optimizer."
-    )
+    assert notes[-1].startswith("Set as requested: training.epochs = 12, optimizer.")
     assert training.fit_recipe(recipe, texts, 12)[0].training.patience == 4
     last = {"training.keep": "last"}
     fitted, notes = training.fit_recipe(recipe, texts, changes=last)

@@ -87,6 +87,7 @@ class ImageClassifier(ImageFitting):
         self.autocast = False  # uint8 values stay exact until they are normalized
         self.image_shape = tuple(network.input_shape[1:])
         self.max_pixels = MAX_PIXELS
+        self.temperature = self._add_scalar("temperature", 1.0)
         self.normalization = ImageNormalization(name="normalization", dtype=self.dtype_policy)
         self.build((None, *self.image_shape))
         self.compile_default()
@@ -112,6 +113,15 @@ class ImageClassifier(ImageFitting):
             )
         network = models.build(architecture, num_classes=len(label_names), **settings)
         return cls(network, label_names)
+
+    def load_own_variables(self, store: Any) -> None:
+        if not len(store.keys()):  # of a file before version 0.2, without calibration
+            store = {"0": np.ones((), "float32")}
+        super().load_own_variables(store)
+
+    @property
+    def variables_set_after_training(self) -> tuple[keras.Variable, ...]:
+        return (self.temperature,)
 
     def build(self, input_shape: Any) -> None:
         self.normalization.build(input_shape)

@@ -17,7 +17,7 @@ from keras_attn.recipes import (
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
-from keras_attn.tasks.images.own_data import ImageFolderReader, fit_to_images
+from keras_attn.tasks.images.own_data import FINE_TUNING, ImageFolderReader, fit_to_images
 
 
 class Augmentation(Section):
@@ -101,6 +101,7 @@ class ImageClassification(cards.ClassificationDescription):
     explanation_options = ("label", "max_pixels")
     export_options = ("views",)
     table = ImageFolderReader()
+    fine_tuning: ClassVar[Mapping[str, Any]] = FINE_TUNING
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_images(recipe, train)

@@ -111,6 +111,7 @@ class TextClassifier(TextFitting):
             )
         self.encoder = encoder
         self.initial_ratios: str | None = None
+        self.temperature = self._add_scalar("temperature", 1.0)
         self.built = True
         self.compile_default()
 
@@ -191,15 +192,7 @@ class TextClassifier(TextFitting):
         """
         self._check_adaptable()
         texts = as_texts(texts)
-        self._adapt(texts, self._check_labels(texts, labels))
-
-    def adapt_to_split(self, split: TextSplit) -> None:
-        """Call `adapt` on a split of a data set, whose labels are indices."""
-        self._check_adaptable()
-        self._adapt(as_texts(split.texts), split.labels)
-
-    def _adapt(self, texts: Any, labels: np.ndarray) -> None:
-        """Learn vocabulary and ratios; labels are indices `(N,)`, or multi-hot `(N, C)`."""
+        labels = self._check_labels(texts, labels)
         missing = [
             name
             for name, count in zip(self.label_names, self._texts_by_label(labels), strict=True)
@@ -223,6 +216,13 @@ class TextClassifier(TextFitting):
             layer.assign(order, ratio, fold_ratios)
         self._initialize_head(labels)
         self.train_function = None  # a traced function would use the previous ratios
+
+    def adapt_to_split(self, split: TextSplit) -> None:
+        """Call `adapt` on a split of a data set, whose labels are indices."""
+        labels = split.labels
+        if labels.ndim == 1:  # names, because numbers may be the names of other labels
+            labels = np.array(self.label_names, dtype=object)[labels]
+        self.adapt(split.texts, labels)
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> TextTrainingData:
         """Return training and validation texts as batches of ids, see `Task.training_data`."""

@@ -26,6 +26,7 @@ from keras_attn.tasks._batches import (
     is_dataset,
     with_rank,
 )
+from keras_attn.tasks._labels import in_label_order
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.classification import ClassificationTask
 from keras_attn.tasks.texts._inputs import are_strings
@@ -118,6 +119,7 @@ class TextFitting(ClassificationTask):
         **kwargs: Any,
     ) -> Any:
         """Train on texts, see `Task.fit`. Each batch is padded to the longest text in it."""
+        y = in_label_order(y, self.label_names)
         held_out_size = kwargs.pop("validation_batch_size", None) or batch_size
         held_out = kwargs.get("validation_data")
         self._check_validation_targets(held_out)
@@ -178,8 +180,11 @@ class TextFitting(ClassificationTask):
         if are_strings(x):
             x = with_rank(x, 1)
             check_batched(x)
-            x = self._ids(x, training)
-        ids = x
+            ids = self._ids(x, training)
+        else:
+            ids = x
+            if rest and rest[0].dtype.is_integer:  # beside ids, labels are indices
+                rest = (self._as_names(rest[0]), *rest[1:])
         if not rest:
             return ids
         targets, *weights = rest
@@ -191,6 +196,8 @@ class TextFitting(ClassificationTask):
         return super()._preprocess(x, *rest, training=training)
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
+        if rest and isinstance(x, np.ndarray) and x.ndim == 3 and rest[0].dtype.kind == "i":
+            rest = (self._as_names(rest[0]), *rest[1:])  # beside ids, labels are indices
         batch = super()._preprocess_item(index, x, *rest, training=training)
         ids, *others = as_tuple(batch)
         ids = alternate_lengths(ids, index)

@@ -20,6 +20,7 @@ from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks._labels import in_label_order
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.calibration import expected_calibration_error, softmax
+from keras_attn.tasks.classification import scalar
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.reports import MultiLabelReport
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification
@@ -30,7 +31,6 @@ from keras_attn.tasks.texts.training_data import TextTrainingData
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.text import NGramEncoder
 
-DEFAULT_THRESHOLD = 0.5
 LOGIT_THRESHOLDS = np.arange(-80, 81, dtype="float32") / 10  # of `BestMicroF1`
 
 
@@ -43,9 +43,9 @@ class MultiLabelTextClassifier(TextClassifier):
     Adam, binary cross-entropy and binary accuracy, the share of correct decisions over all pairs of
     a text and a label, at a probability of 0.5.
 
-    A text has the labels whose probability is at least `model.threshold`, 0.5 in a new model. Where
-    labels are rare few probabilities exceed 0.5: `tune_threshold` selects the threshold on
-    held-out texts.
+    A text has the labels whose probability is at least `model.threshold`, 0.5 in a new model, which
+    can be set. Where labels are rare few probabilities exceed 0.5: `tune_threshold` selects the
+    threshold on held-out texts.
 
     Build it with `multi_label=True`: `keras_attn.build(name, label_names=[...], multi_label=True)`
     or `keras_attn.tasks.from_architecture(..., multi_label=True)`.
@@ -79,13 +79,23 @@ class MultiLabelTextClassifier(TextClassifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(network, encoder, label_names, **kwargs)
-        self.threshold = self.add_weight(
-            name="threshold",
-            shape=(),
-            initializer=keras.initializers.Constant(DEFAULT_THRESHOLD),
-            trainable=False,
-            dtype="float32",
-        )
+        # Logits, because calibration only scales them, and probabilities round to 0 and 1.
+        self.logit_threshold = self._add_scalar("logit_threshold", 0.0)
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on a text has a label."""
+        return float(sigmoid(np.array(scalar(self.logit_threshold))))
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if not 0.0 < value < 1.0:
+            raise ValueError(f"`threshold` must be between 0 and 1. Received: {value!r}.")
+        self.logit_threshold.assign(math.log(value / (1.0 - value)))
+
+    @property
+    def variables_set_after_training(self) -> tuple[keras.Variable, ...]:
+        return (self.logit_threshold,)
 
     def compile_default(self) -> None:
         """Compile with Adam, binary cross-entropy and binary accuracy."""
@@ -212,7 +222,7 @@ class MultiLabelTextClassifier(TextClassifier):
     def _evaluate(self, inputs: Any, labels: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         encoded = self._encode(as_texts(inputs), labels)
         logits = self.logits(encoded).astype("float64")
-        expected, predictions = labels > 0, self._selected(sigmoid(logits))
+        expected, predictions = labels > 0, self._selected(logits)
         report = MultiLabelReport(self.label_names, expected, predictions)
         pairs = softmax(_against_absence(logits))
         metrics = {
@@ -254,10 +264,10 @@ class MultiLabelTextClassifier(TextClassifier):
         """Calibrate the scores, and select the threshold, on the validation texts."""
         assert isinstance(data, TextTrainingData)
         finalized = super().finalize(data)
-        probabilities = sigmoid(self.logits(data.validation))
-        if np.isfinite(probabilities).all():
-            self._set_threshold(probabilities, data.validation.labels)
-        return {**finalized, "threshold": float(self.threshold)}
+        logits = self.logits(data.validation)
+        if np.isfinite(logits).all():
+            self._set_threshold(logits, data.validation.labels)
+        return {**finalized, "threshold": self.threshold}
 
     def tune_threshold(self, texts: Any, labels: Any = None) -> float:
         """Set the threshold to the one with the highest micro-averaged F1 on held-out texts.
@@ -273,8 +283,8 @@ class MultiLabelTextClassifier(TextClassifier):
             ValueError: There are no labels.
         """
         encoded = self._encode_held_out("tune_threshold", texts, labels)
-        self._set_threshold(sigmoid(self.logits(encoded)), encoded.labels)
-        return float(self.threshold)
+        self._set_threshold(self.logits(encoded), encoded.labels)
+        return self.threshold
 
     def calibrate(self, texts: Any, labels: Any = None) -> float:
         """Calibrate scores, see `TextClassifier.calibrate`.
@@ -284,22 +294,18 @@ class MultiLabelTextClassifier(TextClassifier):
         return super().calibrate(texts, labels)
 
     def _calibrate(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        before = float(self.temperature)
+        before = scalar(self.temperature)
         # A sigmoid is a softmax over the logit and 0: each pair of a text and a label counts.
         after = super()._calibrate(_against_absence(logits), labels.astype(int).ravel())
-        threshold = float(self.threshold)
-        if threshold != DEFAULT_THRESHOLD:
-            logit = math.log(threshold / (1.0 - threshold)) * before / after
-            self.threshold.assign(1.0 / (1.0 + math.exp(-logit)))
+        self.logit_threshold.assign(scalar(self.logit_threshold) * before / after)
         return after
 
-    def _set_threshold(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        threshold = best_threshold(probabilities, labels) if labels.any() else DEFAULT_THRESHOLD
-        self.threshold.assign(np.clip(threshold, 1e-7, 1 - 1e-7))
+    def _set_threshold(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        self.logit_threshold.assign(best_threshold(logits, labels) if labels.any() else 0.0)
 
-    def _selected(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return which labels `(N, C)` a text has, as a boolean array."""
-        return probabilities >= float(self.threshold)
+    def _selected(self, logits: np.ndarray) -> np.ndarray:
+        """Return which labels `(N, C)` texts have, as a boolean array."""
+        return logits >= scalar(self.logit_threshold)
 
     def classify(self, texts: Any, *, batch_size: int = BATCH) -> Any:
         """Classify texts, see `TextClassifier.classify`.
@@ -313,10 +319,9 @@ class MultiLabelTextClassifier(TextClassifier):
         self, logits: np.ndarray, words: np.ndarray, known_words: np.ndarray
     ) -> list[Any]:
         answers = []
-        probabilities = sigmoid(logits)
         for row, selected, total, known in zip(
-            probabilities,
-            self._selected(probabilities),
+            sigmoid(logits),
+            self._selected(logits),
             words.tolist(),
             known_words.tolist(),
             strict=True,
@@ -329,9 +334,8 @@ class MultiLabelTextClassifier(TextClassifier):
     def _serving_outputs(self, logits: Any) -> dict[str, Any]:
         import tensorflow as tf
 
-        probabilities = tf.sigmoid(logits)
-        threshold = tf.convert_to_tensor(self.threshold)
-        return {"probabilities": probabilities, "selected": probabilities >= threshold}
+        selected = logits >= tf.convert_to_tensor(self.logit_threshold)
+        return {"probabilities": tf.sigmoid(logits), "selected": selected}
 
     def _initialize_head(self, labels: np.ndarray) -> None:
         # The logits of the frequencies: from 0, rare labels would take many steps to reach them.

@@ -1,5 +1,7 @@
 """Calibration of the scores of image classifiers."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import keras_attn
 from keras_attn import training
 from keras_attn.recipes import change_recipe
 from keras_attn.tasks import expected_calibration_error
+from keras_attn.training.checkpoint import _variables
 from tests.conftest import ROOT
 
 NAMES = ("red", "green", "blue", "yellow")
@@ -107,3 +110,14 @@ def test_a_model_of_version_0_1_has_no_temperature():
 def test_labels_that_do_not_fit(model, images, labels, match):
     with pytest.raises(ValueError, match=match):
         model.calibrate(np.zeros((images, 32, 32, 3), "uint8"), labels)
+
+
+def test_checkpoints_are_as_those_of_before_calibration(model):
+    learner = types.SimpleNamespace(
+        task=model,
+        metrics=[],
+        variables=model.variables,
+        optimizer=types.SimpleNamespace(variables=[]),
+    )
+    left_out = [v for v in model.variables if all(v is not w for w in _variables(learner))]
+    assert [variable.path for variable in left_out] == [model.temperature.path]

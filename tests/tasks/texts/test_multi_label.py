@@ -177,11 +177,11 @@ def test_the_default_compile_and_calibration():
 def test_the_threshold_is_the_best_one_on_held_out_texts(tmp_path):
     model = make()
     model.adapt(TEXTS, LABELS)
-    assert float(model.threshold) == 0.5
+    assert model.threshold == 0.5
     rare = HOT * (np.random.default_rng(0).random(HOT.shape) < 0.3)
     before = model.report(TEXTS, rare).micro.f1
     threshold = model.tune_threshold(TEXTS, rare)
-    assert threshold == float(model.threshold) != 0.5
+    assert threshold == model.threshold != 0.5
     probabilities = model.probabilities(TEXTS)
     report = model.report(TEXTS, rare)
     assert report.micro.f1 > before
@@ -193,11 +193,18 @@ def test_the_threshold_is_the_best_one_on_held_out_texts(tmp_path):
         for row in probabilities
     ]
     model.calibrate(TEXTS, HOT)  # probabilities change, labels do not
-    assert float(model.threshold) != pytest.approx(threshold, abs=1e-4)
+    assert model.threshold != pytest.approx(threshold, abs=1e-4)
     assert [answer.labels for answer in model.classify(TEXTS)] == [a.labels for a in answers]
     model.save(tmp_path / "model.keras")
     assert keras_attn.load(tmp_path / "model.keras").classify(TEXTS) == model.classify(TEXTS)
     assert model.tune_threshold(TEXTS, np.zeros_like(HOT)) == 0.5
+    model.threshold = 1 - 1e-12  # it rounds to 1 in float32
+    for _ in range(2):
+        model.calibrate(TEXTS, HOT)
+        assert not any(answer.labels for answer in model.classify(TEXTS))
+    for value in (0.0, 1.0, -1):
+        with pytest.raises(ValueError, match="must be between 0 and 1"):
+            model.threshold = value
     with pytest.raises(ValueError, match="`tune_threshold` needs the labels of each text"):
         model.tune_threshold(TEXTS)
 
@@ -216,13 +223,14 @@ def test_a_file_holds_the_whole_model(model, tmp_path):
 
 
 def test_export_serves_probabilities(model, tmp_path):
-    model.threshold.assign(0.001)
+    threshold = float(np.quantile(model.probabilities(TEXTS[:5]), 0.4))
+    model.threshold = threshold
     signature = tf.saved_model.load(str(model.export(tmp_path / "serving")))
-    model.threshold.assign(0.5)
+    model.threshold = 0.5
     outputs = signature.signatures["serving_default"](texts=tf.constant(TEXTS[:5]))
     assert set(outputs) == {info.name for info in model.description.signature.outputs}
     assert np.allclose(outputs["probabilities"], model.probabilities(TEXTS[:5]), atol=1e-6)
-    selected = model.probabilities(TEXTS[:5]) >= 0.001
+    selected = model.probabilities(TEXTS[:5]) >= threshold
     np.testing.assert_array_equal(outputs["selected"], selected)
     assert (selected != (model.probabilities(TEXTS[:5]) >= 0.5)).any()
 
@@ -294,3 +302,15 @@ def test_rare_labels_start_from_their_frequency():
     )
     model.adapt(texts, labels)
     np.testing.assert_allclose(model.probabilities([""])[0], [2.5 / 41, 28.5 / 41], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_answers_of_a_model_that_was_built_under_a_strategy():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = make()
+    model.adapt(TEXTS, LABELS)
+    model.calibrate(TEXTS, HOT)
+    assert 0.0 < model.tune_threshold(TEXTS, HOT) < 1.0
+    assert model.report(TEXTS, HOT).micro.f1 > 0.5
+    assert model.classify(TEXTS[0]).probabilities
