@@ -70,7 +70,7 @@ def test_other_banned_words_do_not_fill_the_memory(random_translator, monkeypatc
     for word in ("a", "b", "c", "d"):
         random_translator.translate("a dog", 1, banned_words=[word], max_length=2)
     assert len(searches._automata) == 2
-    assert len([key for key in searches._compiled if "automaton" in dict(key[2:])]) == 2
+    assert len([key for key in searches._compiled if "automaton" in dict(key[3:])]) == 2
     monkeypatch.setattr("keras_attn.tasks.translation._search.MAX_COMPILED", 2)
     for max_length in (2, 3, 4):
         random_translator.translate("a dog", 1, max_length=max_length)
