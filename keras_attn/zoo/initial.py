@@ -82,8 +82,9 @@ def initial_entries(recipe: Recipe, variant: str | None = None, *, own_data: boo
     Example:
 
     >>> from keras_attn import zoo
-    >>> initial_entries(zoo.describe("cifar10_attention_net_quick").recipe, own_data=True)
-    ['cifar10_attention_net_quick']
+    >>> recipe = zoo.describe("shapes_small_attention_cnn").recipe
+    >>> initial_entries(recipe, own_data=True)
+    ['shapes_small_attention_cnn']
     """
     if not can_start_from_backbone(recipe.task):
         return []

@@ -117,6 +117,7 @@ def test_logits_that_are_no_distribution_end_their_row_and_impossible_tokens_are
     assert ids.max() == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3, "top_p": 0.9}])
 def test_compiled_sampling_equals_the_eager_one(settings):
     rows = ops.cast(ROWS, "int32")

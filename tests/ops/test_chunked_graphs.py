@@ -104,6 +104,7 @@ def test_no_tensor_of_the_graph_is_as_large_as_the_scores():
     assert max(map(largest, graphs)) <= length * 16
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_saved_model_streams_any_length(tmp_path):
     import tensorflow as tf

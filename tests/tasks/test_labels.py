@@ -303,7 +303,7 @@ def test_columns_of_labels_are_ordered_by_their_names():
     assert classifier(("1", "0")).preprocess_targets(numbered).tolist() == [[1, 0], [0, 1]]
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fit_orders_the_columns_of_labels(several):
     texts = ["soup tea", "goal race"] * 4
     names = ["food", "sport"] * 4

@@ -301,6 +301,7 @@ def test_the_divergence_of_copies_joins_the_loss_by_its_weight():
     assert float(evaluated) == pytest.approx(losses[0])
 
 
+@pytest.mark.slow
 def test_figures_are_of_as_many_beams_as_the_record_says(whole, dataset, monkeypatch):
     sizes, translate = [], tasks.Translator.translate
 

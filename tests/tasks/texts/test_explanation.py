@@ -51,7 +51,14 @@ def make(architecture="ngram_attention", names=NAMES, **settings):
     return model
 
 
-@pytest.fixture(scope="module", params=sorted(SETTINGS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        "ngram_attention",
+        pytest.param("recurrent_attention", marks=pytest.mark.slow),
+        pytest.param("text_transformer", marks=pytest.mark.slow),
+    ],
+)
 def model(request):
     return make(request.param)
 

@@ -91,6 +91,7 @@ def test_a_prefix_begins_the_translation(fitted):
         fitted.translate(SOURCES[0], prefix="le chien mange " * fitted.max_length)
 
 
+@pytest.mark.slow
 def test_max_length_bounds_the_subwords(fitted):
     short = fitted.translate(SOURCES[0], max_length=2).text
     assert fitted.tokenizer([short]).row_lengths()[0] <= 2
