@@ -1,6 +1,5 @@
 """Which tests can run here."""
 
-import collections
 import functools
 import os
 import pathlib
@@ -20,9 +19,6 @@ collect_ignore = ["tasks/toy_task.py"]
 # Data sets that are read from their published files, without preparation, and where these are.
 AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng", "chnsenticorp")
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
-
-
-MAX_CASES = 2  # of a parametrized test in a run without --slow
 
 
 def pytest_addoption(parser):
@@ -51,18 +47,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _mark_further_cases(items):
-    """Mark the cases of tests with more than `MAX_CASES` as slow, but for some spread evenly."""
-    cases = collections.defaultdict(list)
+    """Mark all cases of a test but its first as slow."""
+    names = set()
     for item in items:
-        cases[item.nodeid.partition("[")[0]].append(item)
-    for all_cases in cases.values():
-        group = [item for item in all_cases if not item.get_closest_marker("slow")]
-        if len(group) > MAX_CASES:
-            step = (len(group) - 1) / (MAX_CASES - 1)
-            kept = {round(step * index) for index in range(MAX_CASES)}
-            for index, item in enumerate(group):
-                if index not in kept:
-                    item.add_marker(pytest.mark.slow)
+        name = item.nodeid.partition("[")[0]
+        if name in names:
+            item.add_marker(pytest.mark.slow)
+        elif not item.get_closest_marker("slow"):
+            names.add(name)
 
 
 @functools.cache
