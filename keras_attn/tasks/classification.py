@@ -108,10 +108,10 @@ class ClassificationTask(Task):
     def _finalize(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Calibrate on the logits of the validation split, and return the entry of the record.
 
-        If training has diverged and a logit is not finite, the temperature is 1: the run can then
-        be saved, and reports the divergence.
+        The temperature is 1 if the split is empty, or if training has diverged and a logit is not
+        finite: the run can then be saved, and reports the divergence.
         """
-        if not np.isfinite(logits).all():
+        if not (len(labels) and np.isfinite(logits).all()):
             self.temperature.assign(1.0)
             return {"temperature": 1.0}
         return {"temperature": self._calibrate(logits, labels)}

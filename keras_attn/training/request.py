@@ -1,4 +1,4 @@
-"""What is requested of a training run, and the checks before anything is read or written."""
+"""Requests for training runs, and the checks before anything is read or written."""
 
 import dataclasses
 import functools

@@ -57,7 +57,7 @@ def run(capfd, monkeypatch):
 
 
 def run_in(folder, *arguments):
-    """What the command line prints in this process and in a folder, where it must end well."""
+    """Return what a command prints that succeeds in this process, run in a folder."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(folder)

@@ -1,4 +1,4 @@
-"""What is printed of data sets, their splits and tables of one's own."""
+"""Short representations of data sets, splits and tables."""
 
 import numpy as np
 

@@ -25,21 +25,13 @@ class ImageFitting(ClassificationTask):
     image_shape: tuple[int, ...]
     max_pixels: int
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        **kwargs: Any,
-    ) -> Any:
-        """Train on images, see `Task.fit`. A model that is not adapted issues a warning."""
-        if not (self._is_adapted or getattr(self.optimizer, "built", False)):
+    def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
+        if training and not (self._is_adapted or getattr(self.optimizer, "built", False)):
             warn_user(
-                "This model does not know mean and deviation of its images. Call "
+                "This model does not know the mean and the deviation of its images. Call "
                 "`adapt(images)` with the training images before `fit`."
             )
-        return super().fit(x, y, batch_size, epochs, **kwargs)
+        return super()._fit_arguments(x, y, training)
 
     def preprocess(self, images: Tensor, *rest: Any) -> Any:
         """Resize images to the size of the network's input, for example in `tf.data.Dataset.map`.

@@ -26,7 +26,7 @@ TEXTS_FOR_LONGER_NGRAMS = 5_000  # in fewer texts, few of the longer n-grams rec
 LEARNING_RATE, LEARNING_RATE_OF_MANY_CLASSES, LEARNING_RATE_OF_SEVERAL_LABELS = 3e-4, 1e-3, 3e-3
 # Embeddings learn slowly where there are few texts of a class.
 EMBEDDING_GAIN_OF_MANY_CLASSES, EMBEDDING_GAIN_OF_SEVERAL_LABELS = 1.0, 10.0
-FEW_TEXTS = 2_000  # of two classes; selected on parts of 300, 1,000 and 3,000 texts of these sets
+FEW_TEXTS = 2_000  # of two classes; selected on parts of 300 and 1,000 texts of these sets
 LEARNING_RATE_OF_FEW_TEXTS, EMBEDDING_GAIN_OF_FEW_TEXTS = 3e-3, 10.0
 EPOCHS = 4
 MAX_BATCH = 32

@@ -394,7 +394,7 @@ def test_weights_may_be_a_column(model, columns):
 
 
 def test_fit_without_adapt_issues_a_warning(monkeypatch):
-    monkeypatch.setattr(keras.Model, "fit", lambda self, **_: self.optimizer.build([]))
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: self.optimizer.build([]))
     model = from_architecture("small_attention_cnn", NAMES, filters=(4, 8), key_channels=4)
     with pytest.warns(UserWarning, match=r"Call `adapt\(images\)` with the training images"):
         model.fit(IMAGES, LABELS, verbose=0)

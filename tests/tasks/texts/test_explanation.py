@@ -381,7 +381,7 @@ def test_many_texts_trace_once():
 
 
 def _without_colors(explanation):
-    """What a terminal with colors shows, without their codes."""
+    """Return what a color terminal displays, without its escape codes."""
     shown = printed(explanation, force_terminal=True, color_system="truecolor")
     return re.sub("\x1b\\[[0-9;]*m", "", shown)
 
