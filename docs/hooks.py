@@ -96,6 +96,9 @@ def on_files(files: Files, config: Any) -> Files:
     for card in _cards():
         page = f"zoo/{card.parent.name}.md"
         files.append(File.generated(config, page, content=_card(card)))
+        for picture in (*card.parent.glob("*.svg"), *card.parent.glob("*.png")):
+            target = f"zoo/{card.parent.name}/{picture.name}"
+            files.append(File.generated(config, target, content=picture.read_bytes()))
     for path in _notebooks():
         page, images = _notebook(path)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=page))
@@ -165,6 +168,7 @@ def _card(path: pathlib.Path) -> str:
     """Return the card of an entry with links to the pages of the site."""
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"\]\(\.\./(\w+)/(?:README\.md)?\)", r"](\1.md)", text)
+    text = re.sub(r"\]\((\w+\.(?:svg|png))\)", rf"]({path.parent.name}/\1)", text)
     return re.sub(r"\]\((?:\.\./)+docs/pages/", "](../", text)
 
 

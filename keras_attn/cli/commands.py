@@ -13,7 +13,7 @@ import typer
 from keras_attn import __version__, zoo
 from keras_attn._folders import check_new_folder
 from keras_attn.cli import evaluation, framework, listing, output, training, translation
-from keras_attn.cli.data_options import with_column_options
+from keras_attn.cli.data_options import DataDir, check_data_dir, with_column_options
 from keras_attn.cli.inputs import (
     Examples,
     Inputs,
@@ -305,6 +305,19 @@ def publish(
     from keras_attn.zoo import publishing, registry
 
     entry = publishing.publish(name, runs)
+    output.show_markdown(cards.card(entry))
+    if entry.folder.parent == registry.catalogue():
+        publishing.stale_pages(write=True)
+
+
+@app.command(rich_help_panel=MAINTAINERS)
+def assess(name: Entry, data_dir: DataDir = None) -> None:
+    """Calibrate an entry's weights, store them in float16, and record example answers."""
+    check_data_dir(data_dir)
+    framework.start()
+    from keras_attn.zoo import assessment, publishing, registry
+
+    entry = assessment.assess(name, data_dir=data_dir)
     output.show_markdown(cards.card(entry))
     if entry.folder.parent == registry.catalogue():
         publishing.stale_pages(write=True)

@@ -79,6 +79,8 @@ class TaskDescription:
         metrics: All metrics that `keras-attn evaluate` shows, in this order.
         recipe: Class of the task's recipes; a subclass of `Recipe` may add sections.
         signature: Inputs and outputs of the exported SavedModel.
+        example_titles: Titles of what the data and the model say about an example, on cards.
+        example_rule: Sentence that says which examples a card shows.
         usage: Python code after `model.` that returns an answer, for cards.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
@@ -101,6 +103,8 @@ class TaskDescription:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     recipe: ClassVar[type[Recipe]] = Recipe
     signature: ClassVar[Signature]
+    example_titles: ClassVar[tuple[str, str]] = ("target", "answer")
+    example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
     reads: ClassVar[Literal["texts", "files"]] = "texts"
     prediction_options: ClassVar[tuple[str, ...]] = ()

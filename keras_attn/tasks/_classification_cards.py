@@ -35,6 +35,11 @@ class ClassificationDescription(TaskDescription):
     """Base class of the descriptions of image and text classification."""
 
     primary_metric = ACCURACY
+    example_titles = ("label", "answer")
+    example_rule = (
+        "The first three examples of the validation split with a right answer, and the first two "
+        "with a wrong one."
+    )
     explanation_options: ClassVar[tuple[str, ...]] = ("label",)
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:

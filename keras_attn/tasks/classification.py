@@ -25,9 +25,12 @@ from keras_attn.tasks._labels import (
 )
 from keras_attn.tasks.calibration import fit_temperature, softmax
 from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.example_answers import ExampleAnswer, right_and_wrong
 from keras_attn.tasks.reports import ClassificationReport, classification_report
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import Objective
+
+EXAMPLE_CANDIDATES = 512  # examples among which `example_answers` finds right and wrong answers
 
 
 class Classification(NamedTuple):
@@ -330,6 +333,23 @@ class ClassificationTask(Task):
         self, labels: np.ndarray, predictions: np.ndarray, metrics: dict[str, Any]
     ) -> Any:
         return classification_report(labels, predictions, self.label_names, metrics)
+
+    def example_answers(self, split: Any, count: int = 5) -> list[ExampleAnswer]:
+        """Return the first examples with right, and the first with wrong answers.
+
+        They are among the first 512 of the split. See `Task.example_answers`.
+        """
+        if self.multi_label:
+            return []
+        first = split.take(slice(0, EXAMPLE_CANDIDATES))
+        names = np.array(self.label_names, dtype=object)
+        examples = [
+            ExampleAnswer(example, names[target], answer.label, answer.score)
+            for example, target, answer in zip(
+                first.inputs, first.targets, self.answers(list(first.inputs)), strict=True
+            )
+        ]
+        return right_and_wrong(examples, count)
 
     def _macro_f1(self, labels: np.ndarray, predictions: np.ndarray) -> float:
         """Return the mean of F1 over the labels that occur, with equal weights."""

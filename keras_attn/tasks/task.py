@@ -12,6 +12,7 @@ from keras_attn._warnings import warn_user
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks._fitting import RawInputModel
+from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Task(RawInputModel):
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
       such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
     - `explain`: explain one answer.
+    - `example_answers`: answers for a few examples, for cards.
     - `report`: evaluate by class.
     - `backbone`, `features`, `copy_backbone`: for tasks that can start from a trained backbone.
     - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: convert the arguments of
@@ -285,6 +287,20 @@ class Task(RawInputModel):
             NotImplementedError: The task has no explanations.
         """
         raise NotImplementedError(f"{type(self).__name__} does not explain its answers.")
+
+    def example_answers(self, split: Any, count: int = 5) -> list[ExampleAnswer]:
+        """Return a few examples of a split with the model's answers, for cards.
+
+        The examples are the first of the split that fit a rule, so that nobody selects them.
+
+        Args:
+            split: A split of a data set for this task.
+            count: Number of examples.
+
+        Returns:
+            The examples; none if the task does not support it.
+        """
+        return []
 
     # The trained backbone
 

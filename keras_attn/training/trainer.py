@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -343,6 +344,7 @@ def _record(session: _Session) -> Run:
         "strategy": request.distribution.summary,
         **provenance(),
         "earlier_pieces": session.state.segments[:-1],
+        "history": _curves(session.history),
     }
     if request.initial_model is not None:
         record["initial"] = {
@@ -354,6 +356,20 @@ def _record(session: _Session) -> Run:
     write_text(folder / checkpoint.RECIPE_FILE, recipe_to_toml(recipe))
     write_text(folder / "record.json", json.dumps(record, indent=2))
     return Run(model, record, folder)
+
+
+def _curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[float | None]]:
+    """Return the metrics of every epoch as lists by name, with six significant digits.
+
+    None stands for a metric that an epoch did not measure, and for values that are not finite.
+    """
+    names = dict.fromkeys(name for epoch in history for name in epoch)
+
+    def value(epoch: Mapping[str, float], name: str) -> float | None:
+        number = float(epoch.get(name, math.nan))
+        return float(f"{number:.6g}") if math.isfinite(number) else None
+
+    return {name: [value(epoch, name) for epoch in history] for name in names}
 
 
 def _best_weights(session: _Session) -> BestWeights:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +21,43 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     with replacing(path) as partial:
         check_disk_space(partial, needed)
         model.save_weights(partial)
+
+
+def store_as_float16(path: pathlib.Path) -> None:
+    """Convert the matrices and kernels in a weights file to float16, atomically.
+
+    Arrays of fewer than two axes, such as biases and statistics of normalizations, keep their
+    dtype, and so do arrays with values outside the range of float16. Keras loads the file into
+    float32 variables.
+
+    Raises:
+        OSError: There is not enough disk space, or another error; the file is as it was before.
+    """
+    import h5py
+
+    def copy(source: Any, target: Any) -> None:
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
+        for key, item in source.items():
+            if isinstance(item, h5py.Group):
+                copy(item, target.create_group(key))
+                continue
+            stored = target.create_dataset(key, data=_rounded(np.asarray(item[()])))
+            for name, value in item.attrs.items():
+                stored.attrs[name] = value
+
+    with replacing(path) as partial:
+        check_disk_space(partial, path.stat().st_size)
+        with h5py.File(path, "r") as source, h5py.File(partial, "w") as target:
+            copy(source, target)
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Return an array as float16 if `store_as_float16` converts it, otherwise unchanged."""
+    if array.dtype != np.float32 or array.ndim < 2:
+        return array
+    largest = np.abs(array).max(initial=0.0)
+    return array.astype("float16") if largest <= np.finfo("float16").max else array
 
 
 def values_sha256(path: pathlib.Path) -> str:

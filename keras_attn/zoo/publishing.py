@@ -16,6 +16,7 @@ from keras_attn.zoo import cards, registry
 from keras_attn.zoo.results import read_record
 
 MAX_BYTES = 25_000_000  # of a file that the package includes
+ASSESSED = {"calibration", "storage"}  # keys of `keras_attn.zoo.assessment` in the weights' record
 
 
 def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.Entry:
@@ -58,36 +59,31 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         raise ValueError(f"No run of {name!r} itself was passed or recorded, only of its variants.")
     source = sources.get(("", best["seed"]))
     target = entry.folder / WEIGHTS_FILE
-    assets = {pathlib.Path(file).stem: file for file in asset_files(entry)}
     if source is not None:
-        if not has_digest(source, best["weights_sha256"]):
-            raise ValueError(f"{source} is not the file that its record.json names.")
-        if names := non_finite(source):
-            raise ValueError(f"{source} holds NaN or infinity in {names[0]}: training diverged.")
-        for stem, file in assets.items():
-            asset = source.with_name(file)
-            if not asset.is_file() or sha256(asset) != best[f"{stem}_sha256"]:
-                raise ValueError(f"{asset} is not the file that its record.json names.")
-        _copy(source, target)
-        for file in assets.values():
-            _copy(source.with_name(file), entry.folder / file)
-    elif not has_digest(target, best["weights_sha256"]):
+        _copy_run(source, best, entry)
+    elif not _holds_weights_of(entry, best):
         raise ValueError(
             f"The run of {name!r} with seed {best['seed']} is now the best on validation data, and "
             "its weights are not those of the entry. Give its folder as well."
         )
-    results = {
-        "weights": {
-            "file": WEIGHTS_FILE,
-            "sha256": sha256(target),  # of the file, which `zoo.build` checks
-            "values_sha256": best["weights_sha256"],
-            "bytes": target.stat().st_size,
-            "parameters": best["parameters"],
-            "seed": best["seed"],
-        },
-        "runs": [runs[key] for key in sorted(runs)],
+    weights = {
+        "file": WEIGHTS_FILE,
+        "sha256": sha256(target),  # of the file, which `zoo.build` checks
+        "values_sha256": best["weights_sha256"],  # of the run
+        "bytes": target.stat().st_size,
+        "parameters": best["parameters"],
+        "seed": best["seed"],
     }
-    for stem, file in assets.items():
+    results = {"weights": weights, "runs": [runs[key] for key in sorted(runs)]}
+    if source is None:  # what `assess` has done to these weights holds
+        weights |= {
+            key: entry.results["weights"][key]
+            for key in ASSESSED
+            if key in entry.results["weights"]
+        }
+        results |= {key: entry.results[key] for key in ("examples",) if key in entry.results}
+    for file in asset_files(entry):
+        stem = pathlib.Path(file).stem
         results[stem] = {
             "file": file,
             "sha256": best[f"{stem}_sha256"],
@@ -95,8 +91,40 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
         }
     write_text(entry.folder / "results.json", json.dumps(results, indent=2))
     published = registry.describe(name)
-    write_text(entry.folder / "README.md", cards.card(published))
+    cards.write(published)
     return published
+
+
+def _copy_run(source: pathlib.Path, run: Run, entry: registry.Entry) -> None:
+    """Copy the weights and assets of a run into an entry, after checking them.
+
+    Args:
+        source: The weights file, with the assets beside it.
+        run: The record of the run.
+        entry: The entry.
+    """
+    if not has_digest(source, run["weights_sha256"]):
+        raise ValueError(f"{source} is not the file that its record.json names.")
+    if names := non_finite(source):
+        raise ValueError(f"{source} holds NaN or infinity in {names[0]}: training diverged.")
+    for key, file in asset_keys(asset_files(entry)).items():
+        asset = source.with_name(file)
+        if not asset.is_file() or sha256(asset) != run[key]:
+            raise ValueError(f"{asset} is not the file that its record.json names.")
+    copy_atomically(source, entry.folder / WEIGHTS_FILE)
+    for file in asset_files(entry):
+        copy_atomically(source.with_name(file), entry.folder / file)
+
+
+def _holds_weights_of(entry: registry.Entry, run: Run) -> bool:
+    """Return whether the weights file of an entry holds the weights of a run.
+
+    Once they are assessed, their values are not exactly those of the run.
+    """
+    weights = entry.results.get("weights", {})
+    if ASSESSED & weights.keys() and weights.get("values_sha256") == run["weights_sha256"]:
+        return has_digest(entry.folder / WEIGHTS_FILE, weights["sha256"])
+    return has_digest(entry.folder / WEIGHTS_FILE, run["weights_sha256"])
 
 
 def asset_files(entry: registry.Entry) -> tuple[str, ...]:
@@ -155,8 +183,12 @@ def _record(folder: pathlib.Path, entry: registry.Entry) -> dict[str, Any]:
     return record
 
 
-def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copy a file atomically, if it is small enough."""
+def copy_atomically(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a file into an entry.
+
+    Raises:
+        ValueError: The file is larger than `MAX_BYTES`.
+    """
     if source.stat().st_size > MAX_BYTES:
         raise ValueError(
             f"{source} has {source.stat().st_size:,} bytes; a file of an entry may have at most "

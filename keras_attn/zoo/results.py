@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -35,10 +35,23 @@ class _File(_Section):
     bytes: Count
 
 
+class _Calibration(_Section):
+    temperature: float
+    error_before: dict[str, float]
+    error: dict[str, float]
+
+
+class _Storage(_Section):
+    dtype: Literal["float16", "float32"]
+    validation: dict[str, float]
+
+
 class _Weights(_File):
     parameters: Count
     seed: int
     values_sha256: Sha256 | None = None
+    calibration: _Calibration = Field(default=None)  # type: ignore[assignment] # see _Results
+    storage: _Storage = Field(default=None)  # type: ignore[assignment] # see _Results
 
 
 class _Hardware(_Section):
@@ -74,11 +87,20 @@ class _Run(_Segment):
     metrics: dict[str, dict[str, Any]]
     strategy: _Strategy = _Strategy()
     earlier_pieces: list[_Segment] = []
+    history: dict[str, list[float | None]] = {}
+
+
+class _Example(_Section):
+    input: str = ""  # missing for images
+    target: str
+    answer: str
+    score: float | None
 
 
 class _Results(_Section):
     weights: _Weights = Field(default=None)  # type: ignore[assignment] # missing, but not null
     runs: list[_Run] = []
+    examples: list[_Example] = []
     __pydantic_extra__: dict[str, _File]  # the asset files, by their stem
 
 

@@ -91,6 +91,8 @@ class TranslationDescription(TaskDescription):
     example, examples = "sentence", "sentences"
     keywords = ("translate",)
     primary_metric = BLEU
+    example_titles = ("reference", "translation")
+    example_rule = "The first five sentences of the validation split."
     recipe: ClassVar[type[Recipe]] = TranslationRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "sentences in UTF-8"),),

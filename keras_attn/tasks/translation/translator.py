@@ -16,6 +16,7 @@ from keras_attn.decoding import beam_search
 from keras_attn.models import TranslationModel
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import Texts
 from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
@@ -141,6 +142,16 @@ class Translator(SearchModel):
         See `keras_attn.tasks.translation.quality.evaluate_translations`.
         """
         return quality.evaluate_translations(self, split)
+
+    def example_answers(self, split: PairSplit, count: int = 5) -> list[ExampleAnswer]:
+        """Return the first sentences with their translations, see `Task.example_answers`."""
+        first = split.take(slice(0, count))
+        return [
+            ExampleAnswer(source, target, answer.text, answer.score)
+            for source, target, answer in zip(
+                first.sources, first.targets, self.translate(first.sources), strict=True
+            )
+        ]
 
     def score(self, sources: Texts, targets: Texts, batch_size: int = BATCH) -> np.ndarray:
         """Return the log-probabilities of translations in nats, float32 `(N,)`, in input order.
