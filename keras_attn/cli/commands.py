@@ -74,6 +74,14 @@ Views = Annotated[
         "2 or 6 (default: 1).",
     ),
 ]
+ViewsThreshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SCORE",
+        help="For images: skip the further views of images with at least this score (default: 1, "
+        "which skips none).",
+    ),
+]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
@@ -153,6 +161,7 @@ def predict(
     ] = 3,
     as_json: AsJson = False,
     views: Views = None,
+    views_threshold: ViewsThreshold = None,
     beam_size: BeamSize = None,
     max_pixels: MaxPixels = None,
     weights: Weights = None,
@@ -171,6 +180,7 @@ def predict(
         task,
         task.prediction_options,
         views=views,
+        views_threshold=views_threshold,
         beam_size=beam_size,
         max_pixels=max_pixels,
     )
@@ -264,6 +274,7 @@ def export(
     no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
     banned_word: translation.BannedWords = None,
     views: Views = None,
+    views_threshold: ViewsThreshold = None,
     weights: Weights = None,
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
@@ -273,7 +284,13 @@ def export(
         length_penalty, min_length, no_repeat_ngram_size, banned_word
     )
     options = check_options(
-        name, task, task.export_options, views=views, beam_size=beam_size, **search
+        name,
+        task,
+        task.export_options,
+        views=views,
+        views_threshold=views_threshold,
+        beam_size=beam_size,
+        **search,
     )
     check_new_folder(folder)
     path = build().export(folder, **options)

@@ -1,7 +1,7 @@
 """The image classifier: a task that converts images into labels with scores."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, overload
 
 import keras
@@ -36,7 +36,7 @@ from keras_attn.tasks.images.inputs import (
     read_image,
 )
 from keras_attn.tasks.images.training_data import ImageTrainingData
-from keras_attn.tasks.images.views import average_over_views
+from keras_attn.tasks.images.views import average_in_graph, average_where_uncertain
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import TrainingData
 
@@ -202,28 +202,40 @@ class ImageClassifier(ImageFitting):
             )
         return self._calibrate(logits, indices)
 
-    def evaluate_split(self, split: ImageSplit, views: int = 1) -> dict[str, Any]:
+    def evaluate_split(
+        self, split: ImageSplit, views: int = 1, views_threshold: float = 1.0
+    ) -> dict[str, Any]:
         """Return the metrics of a split.
 
         Args:
             split: Images with labels.
             views: Number of test-time augmentation views for a second measurement of accuracy,
                 see `classify`. With 1 it is measured once.
+            views_threshold: See `classify`.
 
         Returns:
             `accuracy` and `f1_macro` in [0, 1], `loss` in nats, the number of `examples`, and the
             `calibration_error`, see `keras_attn.tasks.expected_calibration_error`; with several
-            views also the number of `views` and `views_accuracy`.
+            views also the number of `views` and `views_accuracy`; with a threshold also that,
+            and `views_share`, the share of images whose further views were computed.
 
         Raises:
             ValueError: The number of views is not supported.
         """
-        return self._evaluate(split.images, split.labels, views=views)[0]
+        metrics, _ = self._evaluate(
+            split.images, split.labels, views=views, views_threshold=views_threshold
+        )
+        return metrics
 
     def _evaluate(
-        self, inputs: Any, labels: np.ndarray, *, views: int = 1
+        self,
+        inputs: Any,
+        labels: np.ndarray,
+        *,
+        views: int = 1,
+        views_threshold: float = 1.0,
     ) -> tuple[dict[str, Any], np.ndarray]:
-        check_views(views)
+        check_views(views, views_threshold)
         logits = self.logits(inputs)
         predictions = logits.argmax(axis=-1)
         probabilities = softmax(logits.astype("float64"))
@@ -235,12 +247,21 @@ class ImageClassifier(ImageFitting):
             "calibration_error": expected_calibration_error(probabilities, labels),
         }
         if views > 1:
-            correct = self.logits(inputs, views=views).argmax(axis=-1) == labels
+            parts = list(self._view_logits(inputs, 256, views, views_threshold, None))
+            correct = np.concatenate([part.argmax(axis=-1) for part, _ in parts]) == labels
             metrics |= {"views": views, "views_accuracy": float(correct.mean())}
+            if views_threshold < 1.0:
+                share = float(np.concatenate([uncertain for _, uncertain in parts]).mean())
+                metrics |= {"views_threshold": views_threshold, "views_share": share}
         return metrics, predictions
 
     def logits(
-        self, x: Any, batch_size: int = 256, views: int = 1, max_pixels: int | None = None
+        self,
+        x: Any,
+        batch_size: int = 256,
+        views: int = 1,
+        max_pixels: int | None = None,
+        views_threshold: float = 1.0,
     ) -> np.ndarray:
         """Return the float32 logits `(N, C)` of images of any size, in input order.
 
@@ -249,20 +270,32 @@ class ImageClassifier(ImageFitting):
             batch_size: Number of images in a batch.
             views: Number of test-time augmentation views, see `classify`.
             max_pixels: See `classify`.
+            views_threshold: See `classify`.
 
         Raises:
             ValueError: The number of views is not supported, or `batch_size` is not a positive
                 integer.
         """
-        check_views(views)
+        check_views(views, views_threshold)
         check_positive_integer("batch_size", batch_size)
+        parts = self._view_logits(x, batch_size, views, views_threshold, max_pixels)
+        empty = np.zeros((0, len(self.label_names)), "float32")
+        return np.concatenate([empty, *(logits for logits, _ in parts)])
+
+    def _view_logits(
+        self,
+        x: Any,
+        batch_size: int,
+        views: int,
+        views_threshold: float,
+        max_pixels: int | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the logits of each batch, and whether further views were computed."""
         images = as_sequence(x)
-        parts = [np.zeros((0, len(self.label_names)), "float32")]
         for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            batch, _ = self._read_images(batch, max_pixels)
-            parts.append(self._batch_logits(batch, views))
-        return np.concatenate(parts)
+            batch, _ = self._read_images(images[start : start + batch_size], max_pixels)
+            # Each view goes through the compiled `predict_on_batch`, which is traced once.
+            yield average_where_uncertain(self.predict_on_batch, batch, views, views_threshold)
 
     def features(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the float32 features `(N, F)` that the head reads, see `backbone`."""
@@ -294,6 +327,7 @@ class ImageClassifier(ImageFitting):
         *,
         batch_size: int = 256,
         views: int = 1,
+        views_threshold: float = 1.0,
         max_pixels: int | None = None,
     ) -> Classification: ...
 
@@ -304,6 +338,7 @@ class ImageClassifier(ImageFitting):
         *,
         batch_size: int = 256,
         views: int = 1,
+        views_threshold: float = 1.0,
         max_pixels: int | None = None,
     ) -> list[Classification]: ...
 
@@ -314,6 +349,7 @@ class ImageClassifier(ImageFitting):
         *,
         batch_size: int = 256,
         views: int = 1,
+        views_threshold: float = 1.0,
         max_pixels: int | None = None,
     ) -> Classification | list[Classification]: ...
 
@@ -323,6 +359,7 @@ class ImageClassifier(ImageFitting):
         *,
         batch_size: int = 256,
         views: int = 1,
+        views_threshold: float = 1.0,
         max_pixels: int | None = None,
     ) -> Classification | list[Classification]:
         """Classify images of any size.
@@ -336,6 +373,9 @@ class ImageClassifier(ImageFitting):
                 image), 2 (and its mirror image) or 6 (and both shifted by a pixel in two
                 directions), see `keras_attn.tasks.images.views`. The cost is proportional to it;
                 the gain in accuracy is some tenths of a percent.
+            views_threshold: Score from which the further views of an image are skipped. Most of
+                the gain comes from images with a low score: see the page on images for figures. At
+                1 the views of all images are computed.
             max_pixels: Largest image file to decode, in pixels. None is the attribute
                 `max_pixels`, at first 100 million.
 
@@ -352,7 +392,7 @@ class ImageClassifier(ImageFitting):
         batch = [images] if single else as_sequence(images)
         if isinstance(batch, np.ndarray):
             check_images(batch)
-        answers, _ = self._answers(batch, batch_size, views, max_pixels)
+        answers, _ = self._answers(batch, batch_size, views, views_threshold, max_pixels)
         return answers[0] if single else answers
 
     def answers(
@@ -361,6 +401,7 @@ class ImageClassifier(ImageFitting):
         *,
         batch_size: int = 256,
         views: int = 1,
+        views_threshold: float = 1.0,
         max_pixels: int | None = None,
         errors: Literal["raise", "return"] = "raise",
     ) -> list[Any]:
@@ -370,6 +411,7 @@ class ImageClassifier(ImageFitting):
             inputs: Images, as for `classify`.
             batch_size: See `classify`.
             views: See `classify`.
+            views_threshold: See `classify`.
             max_pixels: See `classify`.
             errors: What to do about an image that cannot be read: `"raise"` the error, or
                 `"return"` it in place of the answer, and answer the others.
@@ -381,7 +423,8 @@ class ImageClassifier(ImageFitting):
             raise ValueError(f"`errors` must be 'raise' or 'return'. Received: {errors!r}.")
         images = list(as_sequence(inputs))
         skip_errors = errors == "return"
-        answers, by_index = self._answers(images, batch_size, views, max_pixels, skip_errors)
+        options = (batch_size, views, views_threshold, max_pixels)
+        answers, by_index = self._answers(images, *options, skip_errors)
         rest = iter(answers)
         return [by_index[row] if row in by_index else next(rest) for row in range(len(images))]
 
@@ -390,6 +433,7 @@ class ImageClassifier(ImageFitting):
         images: Any,
         batch_size: int,
         views: int,
+        views_threshold: float,
         max_pixels: int | None,
         skip_errors: bool = False,
     ) -> tuple[list[Classification], dict[int, Exception]]:
@@ -399,11 +443,12 @@ class ImageClassifier(ImageFitting):
             images: A list or an array.
             batch_size: Number of images in a batch.
             views: See `classify`.
+            views_threshold: See `classify`.
             max_pixels: See `classify`.
             skip_errors: Whether to return the errors of images that cannot be read, by index;
                 otherwise they are raised.
         """
-        check_views(views)
+        check_views(views, views_threshold)
         check_positive_integer("batch_size", batch_size)
         answers: list[Classification] = []
         errors: dict[int, Exception] = {}
@@ -412,7 +457,9 @@ class ImageClassifier(ImageFitting):
             batch, unreadable = self._read_images(part, max_pixels, skip_errors)
             errors |= {start + row: error for row, error in unreadable.items()}
             if len(batch):
-                logits = self._batch_logits(batch, views)
+                logits, _ = average_where_uncertain(
+                    self.predict_on_batch, batch, views, views_threshold
+                )
                 answers += classification_answers(self.label_names, softmax(logits))
         return answers, errors
 
@@ -451,13 +498,16 @@ class ImageClassifier(ImageFitting):
         pixels = read_image(image, self.max_pixels if max_pixels is None else max_pixels)
         return explain_image(self, pixels, label, patch_size)
 
-    def serving_function(self, views: int = 1) -> Callable[..., dict[str, Any]]:
+    def serving_function(
+        self, views: int = 1, views_threshold: float = 1.0
+    ) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from uint8 images of any size to labels with scores.
 
         Args:
             views: Number of test-time augmentation views, see `classify`.
+            views_threshold: See `classify`. The graph selects the images of a batch.
         """
-        check_views(views)
+        check_views(views, views_threshold)
         import tensorflow as tf
 
         def serve(images: Any) -> dict[str, Any]:
@@ -469,16 +519,11 @@ class ImageClassifier(ImageFitting):
             size = tf.shape(images)[0]
             padding = tf.cast(tf.equal(size, 0), tf.int32)
             images = tf.pad(images, [[0, padding], [0, padding], [0, padding], [0, 0]])
-            logits = self._view_logits(self.preprocess(images), views)
+            images = self.preprocess(images)
+            logits = average_in_graph(self._inference, images, views, views_threshold)
             return serving_outputs(self.label_names, tf.nn.softmax(logits)[:size])
 
         return serve
 
-    def _view_logits(self, images: Tensor, views: int) -> Tensor:
-        return average_over_views(lambda x: self(x, training=False), images, views)
-
-    def _batch_logits(self, batch: np.ndarray, views: int) -> np.ndarray:
-        if views == 1:
-            return self.predict_on_batch(batch)
-        # Each view goes through the compiled `predict_on_batch`, which is traced once.
-        return ops.convert_to_numpy(average_over_views(self.predict_on_batch, batch, views))
+    def _inference(self, images: Tensor) -> Tensor:
+        return self(images, training=False)

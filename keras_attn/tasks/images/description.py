@@ -1,5 +1,6 @@
 """Description of image classification. Imports no Keras."""
 
+import numbers
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -48,9 +49,18 @@ class ImageTraining(ClassificationTraining):
         views: Number of test-time augmentation views (1, 2 or 6). With several views, accuracy
             is also measured on their averaged logits, see
             `keras_attn.tasks.ImageClassifier.classify`.
+        views_threshold: Score from which the further views of an image are skipped. At 1 they are
+            skipped for none.
     """
 
     views: Literal[1, 2, 6] = 1
+    views_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @pydantic.model_validator(mode="after")
+    def _check_views(self) -> "ImageTraining":
+        if self.views == 1 and self.views_threshold < 1.0:
+            raise ValueError("views_threshold: it needs views = 2 or views = 6")
+        return self
 
 
 class ImageRecipe(Recipe):
@@ -67,19 +77,32 @@ class ImageRecipe(Recipe):
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """Options of `ImageClassifier.evaluate_split`: the number of views."""
-        return {"views": self.training.views}
+        """Options of `ImageClassifier.evaluate_split`: the views."""
+        threshold = self.training.views_threshold
+        options: dict[str, Any] = {"views": self.training.views}
+        return options if threshold == 1.0 else {**options, "views_threshold": threshold}
 
 
 VIEWS = (1, 2, 6)
 
 
-def check_views(views: int) -> None:
-    """Raise ValueError unless `views` is one of `VIEWS`."""
+def check_views(views: int, threshold: float = 1.0) -> None:
+    """Raise ValueError unless `views` is one of `VIEWS`, and the threshold of scores fits them."""
     if views not in VIEWS:
         raise ValueError(
             f"`views` must be 1 (the image), 2 (and its mirror image) or 6 (and both moved up "
             f"left and down right by a pixel). Received: {views!r}."
+        )
+    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
+    if not number or not 0.0 < threshold <= 1.0:
+        raise ValueError(
+            "`views_threshold` must be a score above 0 and at most 1, from which the further views "
+            f"of an image are skipped; 1 skips them for no image. Received: {threshold!r}."
+        )
+    if views == 1 and threshold < 1.0:
+        raise ValueError(
+            f"`views_threshold` needs several views. Received: {threshold!r} with views=1. Pass "
+            "views=2 or views=6, too."
         )
 
 
@@ -97,9 +120,9 @@ class ImageClassification(cards.ClassificationDescription):
     )
     usage = 'classify("photo.png")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
-    prediction_options = ("views", "max_pixels", "errors")
+    prediction_options = ("views", "views_threshold", "max_pixels", "errors")
     explanation_options = ("label", "max_pixels")
-    export_options = ("views",)
+    export_options = ("views", "views_threshold")
     table = ImageFolderReader()
     fine_tuning: ClassVar[Mapping[str, Any]] = FINE_TUNING
 
@@ -107,7 +130,7 @@ class ImageClassification(cards.ClassificationDescription):
         return fit_to_images(recipe, train)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        check_views(options.get("views", 1))
+        check_views(options.get("views", 1), options.get("views_threshold", 1.0))
 
 
 DESCRIPTION: TaskDescription = register_task(ImageClassification())
