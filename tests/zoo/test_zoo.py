@@ -37,6 +37,7 @@ EXPECTED_PARAMETERS = {
     "multi30k_en_fr_transformer": 1_965_568,
     "shapes_small_attention_cnn": 32_229,
     "tatoeba_en_fr_transformer": 2_093_568,
+    "tatoeba_en_zh_transformer": 2_093_568,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
 every_trained_entry = pytest.mark.parametrize("name", zoo.list(pretrained=True))
