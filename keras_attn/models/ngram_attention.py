@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import keras
 from annotated_types import Ge, Gt
+from keras import ops
 
 from keras_attn._token_ids import UNKNOWN_ID
 from keras_attn.layers import NGramEmbedding
@@ -37,7 +38,9 @@ class NGramAttentionConfig:
             its log-count ratios.
         attention: Normalizer of the attention; or `"none"`, the baseline that averages.
         score: How the learned query is compared with an n-gram.
-        key_dim: Size of query and keys.
+        num_queries: Number of learned queries, whose averages of the n-grams are averaged.
+            With several, less depends on what a single one learns to prefer.
+        key_dim: Size of queries and keys.
         embedding_gain: Factor on the embedding tables, see `keras_attn.layers.NGramEmbedding`.
         logit_gain: Logits per pooled log-count ratio at initialization.
         dropout: Dropout rate of attention weights.
@@ -51,6 +54,7 @@ class NGramAttentionConfig:
     embedding_dim: Annotated[int, Ge(0)] = 3
     attention: StreamingAttentionKind = "softmax"
     score: Literal["scaled_dot", "additive"] = "scaled_dot"
+    num_queries: Positive = 1
     key_dim: Positive = 8
     embedding_gain: Annotated[float, Gt(0)] = 10.0
     logit_gain: Annotated[float, Gt(0)] = 5.0
@@ -94,12 +98,15 @@ def build_ngram_attention(config: NGramAttentionConfig) -> keras.Model:
     mask = keras.layers.Reshape((-1,), name="known")(ids) > UNKNOWN_ID  # (B, T * G)
     pooling = make_pooling(
         config.attention,
+        num_queries=config.num_queries if config.num_queries > 1 else None,
         score=config.score,
         key_dim=config.key_dim,
         project_values=False,
         dropout=config.dropout,
     )
-    pooled = pooling(features, padding_mask=mask)  # (B, E)
+    pooled = pooling(features, padding_mask=mask)  # (B, E), or (B, Q, E) of several queries
+    if config.num_queries > 1:
+        pooled = ops.mean(pooled, axis=1)
     pooled = shrink_average(pooled, mask, config.shrinkage_ngrams)
     classifier = make_ratio_classifier(
         config.num_classes, ratio_classes, config.logit_gain, "logits"
