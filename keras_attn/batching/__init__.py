@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.batching.documents import DocumentBatches, EncodedDocuments, WindowBatches
     from keras_attn.batching.evaluation import EvaluationBatches
     from keras_attn.batching.feeding import limit_batch_size, prepare_batches
     from keras_attn.batching.images import ImageBatches
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
+        "documents": ["DocumentBatches", "EncodedDocuments", "WindowBatches"],
         "evaluation": ["EvaluationBatches"],
         "feeding": ["limit_batch_size", "prepare_batches"],
         "images": ["ImageBatches"],

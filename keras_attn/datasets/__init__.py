@@ -1,4 +1,4 @@
-"""Data sets of images, texts and translations: published ones, generated ones, and your own."""
+"""Data sets of images, texts, documents and translations: published, generated, and your own."""
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
@@ -7,22 +7,29 @@ from keras_attn.datasets import (  # register theirs
     imdb,
     multi30k,
     remarks,
+    shakespeare,
     shapes,
+    tang,
     tatoeba,
 )
 from keras_attn.datasets._tfds import DatasetNotFoundError
 from keras_attn.datasets.cifar import save_arrays
+from keras_attn.datasets.documents import DocumentSplit
 from keras_attn.datasets.files import (
     Account,
+    DocumentAccount,
+    DocumentTable,
     FolderAccount,
     ImageTable,
     PairTable,
     TableAccount,
     TextTable,
     decode_image,
+    read_documents,
     read_images,
     read_pairs,
     read_texts,
+    split_documents,
     split_images,
     split_pairs,
     split_table,
@@ -43,6 +50,9 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "DatasetNotFoundError",
+    "DocumentAccount",
+    "DocumentSplit",
+    "DocumentTable",
     "FolderAccount",
     "ImageSplit",
     "ImageTable",
@@ -57,11 +67,13 @@ __all__ = [
     "label_name",
     "list_datasets",
     "load",
+    "read_documents",
     "read_images",
     "read_pairs",
     "read_texts",
     "register_dataset",
     "save_arrays",
+    "split_documents",
     "split_images",
     "split_pairs",
     "split_table",

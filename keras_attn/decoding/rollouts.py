@@ -77,7 +77,8 @@ def sample(
     max_length: int | Tensor,
     start_id: int,
     end_id: int,
-    seed: int | keras.random.SeedGenerator,
+    seed: int | keras.random.SeedGenerator | None = None,
+    uniform: Tensor | None = None,
     padding_id: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -103,6 +104,8 @@ def sample(
         end_id: the token that ends a sequence.
         seed: an integer, which repeats the same sequences, or a
             `keras.random.SeedGenerator`, which draws others in every call.
+        uniform: random numbers in place of a seed, float `(B, num_return, max_length + 1)` in
+            [0, 1): one for each token.
         padding_id: the token that fills up sequences.
         temperature: positive number that divides the logits.
         top_k: number of likeliest tokens to draw from; None is all.
@@ -139,9 +142,10 @@ def sample(
     check_arguments(max_length, length_penalty, num_return=num_return)
     check_restrictions(min_length, no_repeat_ngram_size, max_length)
     check_filters(temperature, top_k, top_p)
-    if seed is None:
+    if (seed is None) == (uniform is None):
         raise ValueError(
-            "`seed` must be an integer or a `keras.random.SeedGenerator`. Received: None."
+            "`seed` must be an integer or a `keras.random.SeedGenerator`, unless `uniform` numbers "
+            f"are passed in its place. Received: {'neither' if seed is None else 'both'}."
         )
     top_p = None if top_p == 1.0 else top_p
     state = model.start(source, num_return, max_length + 1)
@@ -157,7 +161,8 @@ def sample(
         restrictions=Restrictions(min_length, no_repeat_ngram_size, automaton),
     )
     # One number per token, drawn before the loop: dropping rows then changes no draw.
-    uniform = keras.random.uniform((rules.batch_size, num_return, rules.length), seed=seed)
+    if uniform is None:
+        uniform = keras.random.uniform((rules.batch_size, num_return, rules.length), seed=seed)
 
     def draw(rules: Rules, rows: _Rows, logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         choices, log_total = rules.choices(logits, index, rows.ids, rows.states)

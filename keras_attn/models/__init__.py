@@ -9,6 +9,11 @@
 from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import TranslationModel
 from keras_attn.models.attention_net import AttentionNetConfig, build_attention_net
+from keras_attn.models.causal_transformer import (
+    CausalTransformer,
+    CausalTransformerConfig,
+    build_causal_transformer,
+)
 from keras_attn.models.compact_transformer import (
     CompactTransformerConfig,
     build_compact_transformer,
@@ -51,6 +56,8 @@ from keras_attn.models.translation_transformer import (
 __all__ = [
     "ArchitectureInfo",
     "AttentionNetConfig",
+    "CausalTransformer",
+    "CausalTransformerConfig",
     "CompactTransformerConfig",
     "CopiedBackbone",
     "NGramAttentionConfig",
@@ -66,6 +73,7 @@ __all__ = [
     "backbone",
     "build",
     "build_attention_net",
+    "build_causal_transformer",
     "build_compact_transformer",
     "build_ngram_attention",
     "build_recurrent_attention",

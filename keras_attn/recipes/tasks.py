@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The modules of the tasks that come with the package; importing one registers its task.
 BUILT_IN = {
     "image_classification": "keras_attn.tasks.images.description",
+    "text_generation": "keras_attn.tasks.generation.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
     "text_classification": "keras_attn.tasks.texts.description",
     "translation": "keras_attn.tasks.translation.description",
@@ -82,6 +83,8 @@ class TaskDescription:
         example_titles: Titles of what the data and the model say about an example, on cards.
         example_rule: Sentence that says which examples a card shows.
         usage: Python code after `model.` that returns an answer, for cards.
+        prints_texts: Whether `keras-attn predict` prints the attribute `text` of answers as it is,
+            rather than a table.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
             commands, such as `"beam_size"`.
@@ -106,6 +109,7 @@ class TaskDescription:
     example_titles: ClassVar[tuple[str, str]] = ("target", "answer")
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
+    prints_texts: ClassVar[bool] = False
     reads: ClassVar[Literal["texts", "files"]] = "texts"
     prediction_options: ClassVar[tuple[str, ...]] = ()
     export_options: ClassVar[tuple[str, ...]] = ()

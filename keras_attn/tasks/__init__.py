@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
     from keras_attn.tasks.classification import Classification, ClassificationTask
     from keras_attn.tasks.compilation import compile_mode
+    from keras_attn.tasks.example_answers import ExampleAnswer
+    from keras_attn.tasks.generation.answers import Generation
+    from keras_attn.tasks.generation.explanation import GenerationExplanation
+    from keras_attn.tasks.generation.generator import TextGenerator
     from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
     from keras_attn.tasks.images.classifier import ImageClassifier
     from keras_attn.tasks.images.explanation import ImageExplanation
@@ -41,6 +45,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "calibration": ["expected_calibration_error", "fit_temperature"],
         "classification": ["Classification", "ClassificationTask"],
         "compilation": ["compile_mode"],
+        "example_answers": ["ExampleAnswer"],
+        "generation.answers": ["Generation"],
+        "generation.explanation": ["GenerationExplanation"],
+        "generation.generator": ["TextGenerator"],
         "images.attention_maps": ["AttentionMap", "attention_maps"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],

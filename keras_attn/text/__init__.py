@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.text.characters import CharacterTokenizer, count_characters
     from keras_attn.text.encoder import NGramEncoder
     from keras_attn.text.normalization import Normalizer
     from keras_attn.text.subword_dropout import SubwordDropout
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
+        "characters": ["CharacterTokenizer", "count_characters"],
         "normalization": ["Normalizer"],
         "words": ["split_words"],
         "word_ngrams": ["hash_ngrams", "ngrams"],

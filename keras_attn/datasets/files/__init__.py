@@ -1,6 +1,12 @@
-"""Readers of your own files: tables of labelled texts, sentence pairs, and images."""
+"""Readers of your own files: tables of labelled texts, sentence pairs, documents, and images."""
 
 from keras_attn.datasets.files._account import Account, FolderAccount, TableAccount
+from keras_attn.datasets.files.documents import (
+    DocumentAccount,
+    DocumentTable,
+    read_documents,
+    split_documents,
+)
 from keras_attn.datasets.files.folders import ImageTable, read_images, split_images
 from keras_attn.datasets.files.images import decode_image
 from keras_attn.datasets.files.pairs import PairTable, read_pairs, split_pairs
@@ -8,15 +14,19 @@ from keras_attn.datasets.files.texts import TextTable, read_texts, split_table
 
 __all__ = [
     "Account",
+    "DocumentAccount",
+    "DocumentTable",
     "FolderAccount",
     "ImageTable",
     "PairTable",
     "TableAccount",
     "TextTable",
     "decode_image",
+    "read_documents",
     "read_images",
     "read_pairs",
     "read_texts",
+    "split_documents",
     "split_images",
     "split_pairs",
     "split_table",

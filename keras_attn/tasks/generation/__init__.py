@@ -1,0 +1,1 @@
+"""Text generation: `TextGenerator`, its answers, training data and explanation."""

@@ -1,0 +1,280 @@
+"""Compiled generation in batches of prompts of similar length."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+from keras_attn._token_ids import END_ID, PADDING_ID, START_ID
+from keras_attn._types import Tensor
+from keras_attn.batching import pad_rows
+from keras_attn.decoding import Automaton, beam_search, sample
+from keras_attn.models import CausalTransformer
+from keras_attn.tasks.compilation import compiled, needs_static_shapes
+from keras_attn.tasks.translation.sequence_loss import token_losses
+
+if TYPE_CHECKING:
+    from keras_attn.text import CharacterTokenizer, SubwordTokenizer
+
+MULTIPLE = 8  # lengths of prompts are padded to multiples of it
+STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
+MAX_COMPILED = 16  # compiled functions that are kept, one for each setting
+RANDOM_BITS = 24  # of a random number, which float32 represents exactly
+
+Completion = tuple[np.ndarray, float, bool]  # ids, log-probability, and whether it is finished
+
+
+class GenerationSearch:
+    """Continues prompts by a network, and caches the compiled functions.
+
+    Args:
+        network: The language model.
+    """
+
+    def __init__(self, network: CausalTransformer) -> None:
+        self.network = network
+        self._compiled: dict[tuple, Callable[..., Any]] = {}
+
+    def __call__(
+        self,
+        prompts: Sequence[np.ndarray],
+        *,
+        n: int,
+        max_length: int,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        seed: int,
+        no_repeat_ngram_size: int | None,
+        beam_size: int | None,
+        batch_size: int,
+        banned: tuple[int, ...],
+    ) -> list[list[Completion]]:
+        """Return `n` completions of each prompt.
+
+        The random numbers of a prompt depend on the seed and its position alone.
+
+        Args:
+            prompts: Ids of each prompt, without start.
+            n: Number of completions.
+            max_length: Largest number of tokens of a completion.
+            temperature: See `keras_attn.decoding.sample`.
+            top_k: See `keras_attn.decoding.sample`.
+            top_p: See `keras_attn.decoding.sample`.
+            seed: Seed of random sampling.
+            no_repeat_ngram_size: See `keras_attn.decoding.beam_search`.
+            beam_size: Number of beams of a beam search; None samples.
+            batch_size: Number of prompts in a batch.
+            banned: Ids that are never chosen.
+        """
+        settings: dict[str, Any] = {"no_repeat_ngram_size": no_repeat_ngram_size}
+        if beam_size is None:
+            settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        run = self._function(n, max_length, beam_size, banned, settings)
+        results: list[Any] = [None] * len(prompts)
+        order = np.argsort([len(ids) for ids in prompts], kind="stable")
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            prefix = _pad([prompts[row] for row in rows], batch_size)
+            numbers = np.zeros((len(prefix), n, prefix.shape[1] + max_length + 1), "int32")
+            for place, row in enumerate(rows):
+                random = np.random.default_rng([seed, int(row)])
+                drawn = random.integers(0, 1 << RANDOM_BITS, (n, max_length + 1))
+                length = len(prompts[row])
+                numbers[place, :, length : length + max_length + 1] = drawn
+            ids, scores, finished = map(ops.convert_to_numpy, run(prefix, numbers))
+            for place, row in enumerate(rows):
+                length = len(prompts[row])
+                found = zip(ids[place], scores[place], finished[place], strict=True)
+                completions = [
+                    (_content(row_ids[length : length + max_length]), float(score), bool(end))
+                    for row_ids, score, end in found
+                ]
+                results[row] = sorted(completions, key=lambda each: -each[1])
+        return results
+
+    def _function(
+        self,
+        n: int,
+        max_length: int,
+        beam_size: int | None,
+        banned: tuple[int, ...],
+        settings: dict[str, Any],
+    ) -> Callable[..., Any]:
+        """Return the compiled function of a setting."""
+        # A change of the variables, such as by `quantize`, needs a new graph.
+        variables = list(self.network.variables)
+        key = (n, max_length, beam_size, banned, *settings.values(), *map(id, variables))
+        if key not in self._compiled:
+            while len(self._compiled) >= MAX_COMPILED:
+                del self._compiled[next(iter(self._compiled))]
+            run = functools.partial(
+                continue_batch,
+                self.network,
+                n=n,
+                max_length=max_length,
+                beam_size=beam_size,
+                automaton=ban(banned, self.network.config.vocabulary_size),
+                settings=settings,
+            )
+            self._compiled[key] = compiled(run, variables, (None, None), (None, n, None))
+        return self._compiled[key]
+
+
+def ban(ids: Sequence[int], vocabulary_size: int) -> Automaton | None:
+    """Return the automaton that never chooses some ids; None if there are none."""
+    if not ids:
+        return None
+    banned = np.zeros((1, vocabulary_size), bool)
+    banned[0, list(ids)] = True
+    return Automaton(np.zeros((1, vocabulary_size), "int32"), banned)
+
+
+def continue_batch(
+    network: CausalTransformer,
+    prefix: Tensor,
+    numbers: Tensor,
+    *,
+    n: int,
+    max_length: int,
+    beam_size: int | None,
+    automaton: Automaton | None,
+    settings: dict[str, Any],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Continue a batch of prompts.
+
+    Args:
+        network: The language model.
+        prefix: int32 `(B, P)`, the ids of prompts, padded with 0 at the end.
+        numbers: int32 `(B, n, P + max_length + 1)`, random numbers of `RANDOM_BITS` bits.
+        n: Number of completions of each prompt.
+        max_length: Largest number of tokens of a completion.
+        beam_size: Number of beams, or None for sampling.
+        automaton: Bans ids, or None.
+        settings: Further arguments of the search.
+
+    Returns:
+        A triple: ids of prompts and completions, int32 `(B, n, T)`; log-probabilities of the
+        completions, float32 `(B, n)`; and whether they ended by themselves, bool `(B, n)`.
+    """
+    lengths = ops.sum(ops.cast(prefix != PADDING_ID, "int32"), axis=1)
+    arguments: dict[str, Any] = {
+        "max_length": ops.shape(prefix)[1] + max_length,
+        "start_id": START_ID,
+        "end_id": END_ID,
+        "prefix": prefix,
+        "row_max_length": lengths + max_length,
+        "automaton": automaton,
+        **settings,
+    }
+    if beam_size is None:
+        uniform = ops.cast(numbers, "float32") / float(1 << RANDOM_BITS)
+        ids = sample(network, prefix, num_return=n, uniform=uniform, **arguments).ids
+    else:
+        ids = beam_search(network, prefix, num_beams=beam_size, num_return=n, **arguments).ids
+    batch, _, length = ops.shape(ids)
+    rows = ops.reshape(ids, (-1, length))
+    scores, finished = _scores(network, rows, ops.repeat(lengths, n), max_length)
+    return ids, ops.reshape(scores, (batch, n)), ops.reshape(finished, (batch, n))
+
+
+def _scores(
+    network: CausalTransformer, ids: Tensor, prompt_lengths: Tensor, max_length: int
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities of completions, and whether they ended by themselves.
+
+    A search also counts the prompt, and the end token that it appends at the largest length.
+
+    Args:
+        network: The language model.
+        ids: int32 `(R, T)`, prompts and completions with the end token.
+        prompt_lengths: int32 `(R,)`.
+        max_length: Largest number of tokens of a completion.
+    """
+    start = ops.full((ops.shape(ids)[0], 1), START_ID, dtype="int32")
+    logits = network(ops.concatenate([start, ids[:, :-1]], axis=1), training=False)
+    _, losses = token_losses(ids, logits)
+    place = ops.arange(ops.shape(ids)[1], dtype="int32")[None] - prompt_lengths[:, None]
+    counts = ops.logical_and(place >= 0, place < max_length)
+    ends = ops.logical_and(counts, ids == END_ID)
+    return -ops.sum(ops.where(counts, losses, 0.0), axis=1), ops.any(ends, axis=1)
+
+
+def generate_in_graph(
+    network: CausalTransformer,
+    tokenizer: "CharacterTokenizer | SubwordTokenizer",
+    texts: Any,
+    seed: Any,
+    *,
+    max_length: int,
+    settings: dict[str, Any],
+    banned: Sequence[int],
+    stops: Sequence[str],
+) -> dict[str, Any]:
+    """Continue prompts in a graph of TensorFlow, for a SavedModel.
+
+    Args:
+        network: The language model.
+        tokenizer: Its tokenizer.
+        texts: String tensor `(B,)`.
+        seed: int64 scalar.
+        max_length: Largest number of tokens of a completion.
+        settings: Arguments of `keras_attn.decoding.sample`.
+        banned: Ids that are never chosen.
+        stops: Strings that end a completion.
+
+    Returns:
+        `text`, `completion` and `score`, each `(B,)`.
+    """
+    import tensorflow as tf
+
+    texts = tf.ensure_shape(texts, (None,))  # a signature does not check it
+    ragged = tokenizer.tokenize(texts)
+    prefix = ragged.to_tensor()
+    prefix = tf.pad(prefix, [[0, 0], [0, tf.cast(tf.shape(prefix)[1] == 0, tf.int32)]])
+    lengths = tf.cast(ragged.row_lengths(), tf.int32)
+    batch, length = tf.unstack(tf.shape(prefix))
+    largest = 1 << RANDOM_BITS
+    drawn = tf.random.stateless_uniform(
+        (batch, max_length + 1), [seed, 0], 0, largest, dtype=tf.int32
+    )
+    place = tf.range(length + max_length + 1)[None] - lengths[:, None]
+    numbers = tf.gather(drawn, tf.clip_by_value(place, 0, max_length), batch_dims=1)
+    ids, scores, _ = continue_batch(
+        network,
+        prefix,
+        numbers[:, None],
+        n=1,
+        max_length=max_length,
+        beam_size=None,
+        automaton=ban(banned, network.config.vocabulary_size),
+        settings=settings,
+    )
+    ids = ids[:, 0]
+    column = tf.range(tf.shape(ids)[1])[None] - lengths[:, None]
+    is_completion = (column >= 0) & (column < max_length)
+    completion = tokenizer.detokenize(tf.where(is_completion, ids, PADDING_ID))
+    for stop in stops:
+        completion = tf.strings.split(completion, stop)[:, :1]
+        completion = tf.strings.reduce_join(completion, axis=1)
+    return {
+        "text": tf.strings.join([texts, completion]),
+        "completion": completion,
+        "score": scores[:, 0],
+    }
+
+
+def _content(ids: np.ndarray) -> np.ndarray:
+    """Return the ids before the end token."""
+    ends = np.flatnonzero((ids == END_ID) | (ids == PADDING_ID))
+    return ids[: ends[0]] if len(ends) else ids
+
+
+def _pad(prompts: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+    """Return prompts as an array, with few shapes where each shape is compiled anew."""
+    if not needs_static_shapes():
+        return pad_rows(prompts, MULTIPLE)
+    count = min(1 << (len(prompts) - 1).bit_length(), batch_size)
+    return pad_rows([*prompts, *[prompts[0]] * (count - len(prompts))], STATIC_MULTIPLE)

@@ -1,0 +1,140 @@
+"""Description of text generation. Imports no Keras."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from keras_attn.recipes import (
+    Metric,
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    register_task,
+)
+from keras_attn.recipes.figures import Run, results_table, values_of
+from keras_attn.recipes.recipe import WITHOUT_ATTENTION, Count
+from keras_attn.tasks.generation.options import check_sampling_options
+from keras_attn.tasks.generation.own_data import DocumentTableReader
+
+LOSS = Metric("loss", "loss per token", digits=3, greater_is_better=False)
+CHARACTER_LOSS = Metric("character_loss", "nats per character", digits=3, greater_is_better=False)
+PERPLEXITY = Metric("perplexity", "perplexity", digits=2, greater_is_better=False)
+ACCURACY = Metric("accuracy", "accuracy", " %", 100.0)
+
+
+class Tokens(Section):
+    """Settings of the tokenizer.
+
+    Attributes:
+        tokens: `"characters"`, see `keras_attn.text.CharacterTokenizer`; or `"subwords"`, see
+            `keras_attn.text.SubwordTokenizer`.
+        min_count: Minimum number of occurrences of a character, or of a pair of subwords that is
+            merged.
+    """
+
+    tokens: Literal["characters", "subwords"] = "characters"
+    min_count: Count = 1
+
+
+class GenerationRecipe(Recipe):
+    """A recipe with settings of the tokenizer, see `keras_attn.recipes.Recipe`."""
+
+    tokenizer: Tokens = Tokens()
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Settings of the tokenizer."""
+        return self.tokenizer.model_dump()
+
+
+class TextGeneration(TaskDescription):
+    """Continuation of texts by a causal language model."""
+
+    name = "text_generation"
+    model = "keras_attn.tasks.generation.generator:TextGenerator"
+    example, examples = "prompt", "prompts"
+    keywords = ("generation", "language_model", "generate")
+    primary_metric = LOSS
+    metrics = (LOSS, CHARACTER_LOSS, PERPLEXITY, ACCURACY)
+    recipe: ClassVar[type[Recipe]] = GenerationRecipe
+    signature = Signature(
+        (
+            TensorInfo("texts", "string", ("B",), "prompts in UTF-8; a prompt may be empty"),
+            TensorInfo("seed", "int64", (), "determines the random choices"),
+        ),
+        (
+            TensorInfo("text", "string", ("B",), "prompts with their completions"),
+            TensorInfo("completion", "string", ("B",), "completions"),
+            TensorInfo("score", "float32", ("B",), "log-probabilities of completions in nats"),
+        ),
+    )
+    usage = 'generate("ROMEO:", seed=1)  # text, completion, score'
+    prints_texts: ClassVar[bool] = True
+    prediction_options = (
+        *("max_length", "temperature", "top_k", "top_p", "seed", "stop"),
+        *("no_repeat_ngram_size", "beam_size"),
+    )
+    export_options = ("max_length", "temperature", "top_k", "top_p", "stop")
+    table = DocumentTableReader()
+
+    def selection_title(self, recipe: Recipe) -> str:
+        return "accuracy of tokens"
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        check_sampling_options(options)
+
+    def summary(self, metrics: Mapping[str, Any]) -> str:
+        loss = LOSS.format(metrics["loss"])
+        return f"{loss} nats per token, perplexity {PERPLEXITY.format(metrics['perplexity'])}"
+
+    def metric_notes(self, metrics: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{metrics['tokens']:,} tokens in {metrics['examples']:,} documents, in windows of "
+            f"{metrics['context_length']} tokens, each with its own beginning."
+        ]
+
+    def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
+        further = {
+            "test nats per character": _test_mean("character_loss"),
+            "test perplexity": _test_mean("perplexity", ".2f"),
+        }
+        metrics = runs[""][0]["metrics"]["test"]
+        unit = "character" if recipe.preprocessing["tokens"] == "characters" else "subword"
+        return [
+            f"Data: {recipe.dataset}, trained on its training split. The test split was read once "
+            f"a run, at its end. A token is a {unit}, or the end of a document; losses are in "
+            f"nats. Documents are cut into windows of {metrics['context_length']} tokens, each of "
+            "which begins without what is before it: a text is more predictable in one piece.",
+            results_table(LOSS, runs, further),
+            *_gain_of_attention(runs),
+        ]
+
+
+def _test_mean(key: str, form: str = ".3f") -> Any:
+    """Return a column of a table: the mean of a metric of the test split over runs."""
+
+    def column(runs: Sequence[Run]) -> str:
+        values = [run["metrics"]["test"][key] for run in runs]
+        return format(sum(values) / len(values), form)
+
+    return column
+
+
+def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return the difference of the loss to that of the baseline without attention."""
+    baseline = runs.get(WITHOUT_ATTENTION, ())
+    if not baseline:
+        return []
+    with_attention, without = (
+        sum(values) / len(values)
+        for values in (values_of(LOSS, group, "test") for group in (runs[""], baseline))
+    )
+    return [
+        f"Without attention, where each token receives the mean over all tokens before it, the "
+        f"loss differs by {without - with_attention:+.3f} nats per token ({len(runs[''])} and "
+        f"{len(baseline)} runs)."
+    ]
+
+
+DESCRIPTION: TaskDescription = register_task(TextGeneration())

@@ -1,0 +1,511 @@
+"""The text generator: a task that continues texts."""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+
+from keras_attn import models
+from keras_attn._token_ids import FIRST_CHARACTER_ID, FIRST_PIECE_ID
+from keras_attn._validation import check_positive_integer
+from keras_attn.batching import DocumentBatches, EncodedDocuments
+from keras_attn.datasets import Dataset, DocumentSplit
+from keras_attn.models import CausalTransformer
+from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._texts import as_texts
+from keras_attn.tasks.compilation import compile_mode
+from keras_attn.tasks.example_answers import ExampleAnswer
+from keras_attn.tasks.generation._fitting import GenerationFitting
+from keras_attn.tasks.generation._search import GenerationSearch, generate_in_graph
+from keras_attn.tasks.generation.answers import Generation
+from keras_attn.tasks.generation.description import DESCRIPTION
+from keras_attn.tasks.generation.explanation import GenerationExplanation
+from keras_attn.tasks.generation.options import check_sampling_options, stop_strings
+from keras_attn.tasks.generation.training_data import EVALUATION_BATCH, GenerationTrainingData
+from keras_attn.tasks.translation.sequence_loss import (
+    SequenceCrossentropy,
+    TokenAccuracy,
+    token_losses,
+)
+from keras_attn.text import (
+    CharacterTokenizer,
+    Normalizer,
+    SubwordTokenizer,
+    count_characters,
+    train_subwords,
+)
+
+VOCABULARY_FILE = "vocabulary.txt"
+DEFAULT_LENGTH = 200  # tokens of a completion
+BATCH = 32  # prompts that are continued together
+
+Texts = Sequence[str] | np.ndarray
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class TextGenerator(GenerationFitting):
+    """A causal language model with its tokenizer, which continues texts.
+
+    It is a `keras.Model`: `fit` and `evaluate` take documents, as a list, array or column of pandas
+    of strings, or as a `tf.data.Dataset` of batches of strings; or they take ids. `save` includes
+    the vocabulary. It is compiled with Adam; call `compile` to change that. A new model needs a
+    vocabulary: call `adapt` first.
+
+    Args:
+        network: A model from ids to logits, such as a `keras_attn.models.CausalTransformer`.
+        tokenizer: A `keras_attn.text.CharacterTokenizer` or a `keras_attn.text.SubwordTokenizer`,
+            with at most as many ids as the network. It may be empty until `adapt` is called.
+        min_count: Minimum number of occurrences of a character, or of a pair of subwords that
+            `adapt` merges.
+        **kwargs: See `keras_attn.tasks.Task`.
+
+    Call arguments:
+        inputs: Ids `(B, T)`, which begin with the start token, see `encode`.
+
+    Returns:
+        Float32 logits `(B, T, V)` of the token after each position.
+
+    Raises:
+        ValueError: The tokenizer has more ids than the network, or `min_count` is below 1.
+
+    Example:
+
+    >>> from keras_attn.tasks import from_architecture
+    >>> model = from_architecture("causal_transformer", vocabulary_size=30, model_dim=16)
+    >>> model.adapt(["tea for two", "two for tea"])
+    >>> answer = model.generate("tea", max_length=5, seed=1)
+    >>> answer.text.startswith("tea"), len(answer.completion) <= 5
+    (True, True)
+    """
+
+    description: ClassVar[TaskDescription] = DESCRIPTION
+    parts: ClassVar[tuple[str, ...]] = ("network", "tokenizer")
+    asset_files: ClassVar[tuple[str, ...]] = (VOCABULARY_FILE,)
+
+    def __init__(
+        self,
+        network: CausalTransformer,
+        tokenizer: CharacterTokenizer | SubwordTokenizer,
+        min_count: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_positive_integer("min_count", min_count)
+        self.network = network
+        self.tokenizer = tokenizer
+        self.min_count = min_count
+        self._search = GenerationSearch(network)
+        self._check_size(tokenizer)
+        self.built = True
+        self.compile(
+            optimizer=keras.optimizers.Adam(1e-3),
+            loss=SequenceCrossentropy(),
+            metrics=[TokenAccuracy()],
+            jit_compile=compile_mode(),
+        )
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: str,
+        *,
+        label_names: Sequence[str] = (),
+        preprocessing: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a generator with fresh weights, see `Task.from_architecture`.
+
+        Args:
+            architecture: A registered architecture for text generation.
+            label_names: Must be empty, because a generator has no labels.
+            preprocessing: `tokens`, `"characters"` or `"subwords"`, and `min_count`.
+            **settings: Settings of the architecture.
+
+        Raises:
+            ValueError: There are labels, or a setting is unknown or out of range.
+        """
+        if label_names:
+            raise ValueError(
+                f"A text generator has no labels. Received: label_names={label_names!r}."
+            )
+        options = dict(preprocessing or {})
+        kind = options.pop("tokens", "characters")
+        if kind not in ("characters", "subwords"):
+            raise ValueError(f"`tokens` must be 'characters' or 'subwords'. Received: {kind!r}.")
+        tokenizer: CharacterTokenizer | SubwordTokenizer = CharacterTokenizer()
+        if kind == "subwords":
+            tokenizer = SubwordTokenizer(normalizer=Normalizer(lowercase=False, html=False))
+        return cls(models.build(architecture, **settings), tokenizer, **options)
+
+    # Training
+
+    def adapt(self, texts: Texts, targets: Any = None) -> None:
+        """Learn the vocabulary. Call it once on a new model, with training texts, before `fit`.
+
+        Args:
+            texts: Training documents.
+            targets: Not used.
+
+        Raises:
+            ValueError: There are more characters than the network embeds; rarer ones are left out
+                by a larger `min_count`.
+        """
+        self._check_adaptable()
+        documents = as_texts(texts)
+        size = self.network.config.vocabulary_size
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            counted = count_characters(documents, min_count=self.min_count)
+            if counted.size > size:
+                raise ValueError(
+                    f"The texts have {len(counted.characters):,} different characters that occur "
+                    f"{self.min_count} times or more, and the network has {size:,} ids, "
+                    f"{FIRST_CHARACTER_ID} of them for special tokens. Build the model with "
+                    f"vocabulary_size={counted.size}, or with a larger `min_count`."
+                )
+            self.tokenizer.assign(counted.characters)
+            return
+        trained = train_subwords(
+            documents, size, self.tokenizer.normalizer, min_count=max(2, self.min_count)
+        )
+        self.tokenizer.assign(trained.pieces)
+
+    def encode(self, texts: Texts) -> EncodedDocuments:
+        """Return documents as ids, for repeated passes over them.
+
+        Raises:
+            TypeError: `texts` is not a list or array of strings.
+        """
+        documents = as_texts(texts)
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            return EncodedDocuments([self.tokenizer.encode(text) for text in documents])
+        rows = self.tokenizer(documents) if documents else ()
+        return EncodedDocuments([np.asarray(row, "int32") for row in rows])
+
+    def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> GenerationTrainingData:
+        """Return training and validation documents as windows, see `Task.training_data`."""
+        return GenerationTrainingData(self, dataset, recipe)
+
+    def evaluate_split(self, split: DocumentSplit) -> dict[str, Any]:
+        """Return the metrics of a split.
+
+        Documents are cut into windows of the length of the context, each of which begins without
+        what is before it.
+
+        Returns:
+            `loss`, the cross-entropy in nats per token; `character_loss`, in nats per character;
+            `perplexity`, the exponential of `loss`; `accuracy`, the share of tokens that are the
+            likeliest; the numbers of `examples` (documents), `tokens` and `characters`; the share
+            of `unknown` characters; and the `context_length`.
+        """
+        encoded = self.encode(split.documents)
+        total, correct, tokens = 0.0, 0, 0
+        length = self.network.config.context_length
+        for inputs, targets in DocumentBatches(encoded, length, EVALUATION_BATCH):
+            logits = self.predict_on_batch(inputs)
+            mask, losses = map(keras.ops.convert_to_numpy, token_losses(targets, logits))
+            total += float(losses.sum(dtype="float64"))
+            correct += int(((logits.argmax(axis=-1) == targets) * mask).sum())
+            tokens += int(mask.sum())
+        characters = split.characters
+        loss = total / max(1, tokens)
+        return {
+            "loss": loss,
+            "character_loss": total / max(1, characters),
+            "perplexity": float(np.exp(loss)),
+            "accuracy": correct / max(1, tokens),
+            "examples": len(split),
+            "tokens": tokens,
+            "characters": characters,
+            "unknown": self._unknown_share(split.documents),
+            "context_length": length,
+        }
+
+    # Answers
+
+    def generate(
+        self,
+        prompts: str | bytes | Texts = "",
+        *,
+        n: int = 1,
+        max_length: int = DEFAULT_LENGTH,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        no_repeat_ngram_size: int | None = None,
+        beam_size: int | None = None,
+        batch_size: int = BATCH,
+    ) -> Any:
+        """Continue one or several prompts.
+
+        Args:
+            prompts: A string, or a list, array or column of pandas of strings. An empty prompt
+                begins a new document.
+            n: Number of completions of each prompt.
+            max_length: Largest number of tokens of a completion.
+            temperature: Positive number that divides the logits; None is 1. Lower values make
+                likely tokens more likely.
+            top_k: Number of likeliest tokens to draw from; None is all.
+            top_p: Draw from the smallest set of likeliest tokens whose probability is at least
+                this, see `keras_attn.decoding.sample`.
+            seed: Integer that, with the position of a prompt, determines the random choices. None
+                draws one, from the generator that `keras.utils.set_random_seed` seeds.
+            stop: A string that ends a completion, or a list of them. It is not part of the
+                completion.
+            no_repeat_ngram_size: No sequence of so many tokens occurs twice in a text, except in
+                its prompt.
+            beam_size: Number of beams: the completion is then the likeliest that beam search
+                finds, and nothing is random. 1 is greedy search.
+            batch_size: Number of prompts in a batch.
+
+        Returns:
+            A `Generation` for a single prompt, a list of them for several. If `n` is above 1, each
+            `Generation` is replaced by a list of them, the likeliest first.
+
+        Raises:
+            TypeError: A prompt or `stop` is not a string.
+            ValueError: A number is out of range, or options exclude each other.
+
+        Example: see `TextGenerator`.
+        """
+        check_sampling_options(
+            {
+                **{"n": n, "max_length": max_length, "temperature": temperature, "top_k": top_k},
+                **{"top_p": top_p, "seed": seed, "stop": stop, "beam_size": beam_size},
+                "no_repeat_ngram_size": no_repeat_ngram_size,
+            }
+        )
+        check_positive_integer("batch_size", batch_size)
+        single = isinstance(prompts, str | bytes)
+        texts: Any = [prompts] if single else as_texts(prompts, "prompts")
+        if beam_size is not None and n > beam_size:
+            raise ValueError(
+                f"`n` must be at most `beam_size`, the number of beams. Received: n={n}, "
+                f"beam_size={beam_size}."
+            )
+        results = self._search(
+            self.encode(texts).documents,
+            n=n,
+            max_length=max_length,
+            temperature=1.0 if temperature is None else temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=int(np.random.randint(2**31 - 1)) if seed is None else int(seed),
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            beam_size=beam_size,
+            batch_size=batch_size,
+            banned=self._banned_ids,
+        )
+        stops = stop_strings(stop)
+        answers = [
+            [self._answer(text, ids, score, finished, stops) for ids, score, finished in rows]
+            for text, rows in zip(texts, results, strict=True)
+        ]
+        unpacked: list[Any] = answers if n > 1 else [first for (first,) in answers]
+        return unpacked[0] if single else unpacked
+
+    def answers(self, inputs: Sequence[Any], **options: Any) -> list[Any]:
+        """Return the completion of each prompt, see `generate`."""
+        return self.generate(list(inputs), **options)
+
+    def example_answers(self, split: DocumentSplit, count: int = 5) -> list[ExampleAnswer]:
+        """Return completions of the beginnings of documents, see `Task.example_answers`.
+
+        A beginning is the first line of a document, or its first 40 characters. A document that
+        is alone is cut into parts for this.
+        """
+        documents = list(split.documents[:count])
+        if len(split) < count:
+            text = documents[0]
+            documents = [text[len(text) * part // count :] for part in range(count)]
+        examples = []
+        for index, text in enumerate(documents):
+            lead, _, rest = text.lstrip("\n").partition("\n")
+            prompt = f"{lead[:40]}\n" if rest and len(lead) <= 40 else lead[:40]
+            answer = self.generate(prompt, seed=index, temperature=0.8)
+            target = text.lstrip("\n")[len(prompt) :][: len(answer.completion)]
+            examples.append(ExampleAnswer(prompt, target, answer.completion, answer.score))
+        return examples
+
+    def score(self, texts: Texts, batch_size: int = EVALUATION_BATCH) -> np.ndarray:
+        """Return the log-probabilities of documents in nats, float32 `(N,)`, in input order.
+
+        The end of the document is included. Longer documents than the context are read whole.
+
+        Args:
+            texts: Documents, as for `fit`.
+            batch_size: Number of documents in a batch.
+        """
+        check_positive_integer("batch_size", batch_size)
+        encoded = self.encode(texts)
+        lengths = encoded.predictions
+        scores = np.zeros(len(encoded), "float32")
+        order = np.argsort(lengths, kind="stable")
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            tokens = [encoded.tokens(row) for row in rows]
+            inputs, targets = _pad_pairs(tokens)
+            _, losses = token_losses(targets, self.predict_on_batch(inputs))
+            scores[rows] = -keras.ops.convert_to_numpy(losses).sum(axis=1)
+        return scores
+
+    def explain(self, text: str) -> GenerationExplanation:
+        """Return how surprising each token of a text is, and where each token attended.
+
+        Args:
+            text: A text, read as the beginning of a document.
+
+        Raises:
+            TypeError: `text` is not a single string.
+            ValueError: `text` has no tokens.
+        """
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"`text` must be one string. Received: {type(text).__name__}.")
+        (ids,) = self.encode([text]).documents
+        if not len(ids):
+            raise ValueError(f"`text` must have at least one token. Received: {text!r}.")
+        tokens = EncodedDocuments([ids]).tokens(0)[:-1]
+        inputs, targets = tokens[None, :-1], tokens[None, 1:]
+        logits = self.predict_on_batch(inputs)
+        _, losses = token_losses(targets, logits)
+        scores = [keras.ops.convert_to_numpy(x)[0] for x in self.network.attention_scores(inputs)]
+        names = self.tokenizer.token_strings(tokens.tolist())
+        best = self.tokenizer.token_strings(logits[0].argmax(axis=-1).tolist())
+        return GenerationExplanation(
+            tokens=tuple(names[1:]),
+            surprisal=keras.ops.convert_to_numpy(losses)[0],
+            expected=tuple(best),
+            attention=np.stack(scores) if scores else None,
+        )
+
+    # Export and assets
+
+    def serving_function(
+        self,
+        max_length: int = DEFAULT_LENGTH,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+    ) -> Callable[..., dict[str, Any]]:
+        """Return the function to export, from prompts and a seed to completions with scores.
+
+        The loop over tokens is part of the graph.
+
+        Args:
+            max_length: See `generate`.
+            temperature: See `generate`.
+            top_k: See `generate`.
+            top_p: See `generate`.
+            stop: See `generate`.
+        """
+        check_sampling_options(
+            {"max_length": max_length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        )
+        stops = stop_strings(stop)
+        settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+
+        def serve(texts: Any, seed: Any) -> dict[str, Any]:
+            return generate_in_graph(
+                self.network,
+                self.tokenizer,
+                texts,
+                seed,
+                max_length=max_length,
+                settings=settings,
+                banned=self._banned_ids,
+                stops=stops,
+            )
+
+        return serve
+
+    def write_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Write the vocabulary to `vocabulary.txt`."""
+        self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))
+
+    def read_assets(self, folder: str | os.PathLike[str]) -> None:
+        """Read the vocabulary from `vocabulary.txt`.
+
+        Raises:
+            ValueError: The file is missing or damaged, or it has too many terms.
+        """
+        self.tokenizer.read(pathlib.Path(folder, VOCABULARY_FILE))
+        self._check_size(self.tokenizer)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "min_count": self.min_count}
+
+    @property
+    def _vocabulary(self) -> Iterable[str]:
+        return self.tokenizer.pieces
+
+    @property
+    def _is_adapted(self) -> bool:
+        is_character = isinstance(self.tokenizer, CharacterTokenizer)
+        return self.tokenizer.size > (FIRST_CHARACTER_ID if is_character else FIRST_PIECE_ID)
+
+    @property
+    def _banned_ids(self) -> tuple[int, ...]:
+        """The ids that a completion never contains: unknown characters, and ids without a term."""
+        unused = range(self.tokenizer.size, self.network.config.vocabulary_size)
+        is_character = isinstance(self.tokenizer, CharacterTokenizer)
+        return (*((FIRST_CHARACTER_ID - 1,) if is_character else ()), *unused)
+
+    def _answer(
+        self,
+        prompt: str | bytes,
+        ids: np.ndarray,
+        score: float,
+        finished: bool,
+        stops: tuple[str, ...],
+    ) -> Generation:
+        text = prompt.decode("utf-8", "replace") if isinstance(prompt, bytes) else prompt
+        completion = self._text(ids, text)
+        places = [place for stop in stops if (place := completion.find(stop)) >= 0]
+        if places:
+            completion, finished = completion[: min(places)], True
+        unknown = 0
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            unknown = int((self.tokenizer.encode(text) == FIRST_CHARACTER_ID - 1).sum())
+        return Generation(
+            text, completion, float(score), bool(finished), len(text), len(text) - unknown
+        )
+
+    def _text(self, ids: np.ndarray, prompt: str) -> str:
+        """Return the text of the ids of a completion."""
+        if isinstance(self.tokenizer, CharacterTokenizer):
+            return self.tokenizer.decode(ids.tolist())
+        if not len(ids):
+            return ""
+        pieces = self.tokenizer.detokenize(ids[None]).numpy()[0].decode("utf-8")
+        begins_word = self.tokenizer.token_strings([int(ids[0])])[0].startswith("\u2581")
+        return f" {pieces}" if begins_word and prompt and not prompt.endswith(" ") else pieces
+
+    def _unknown_share(self, documents: Iterable[str]) -> float:
+        """Return the share of characters that are not in the vocabulary."""
+        if not isinstance(self.tokenizer, CharacterTokenizer):
+            return 0.0
+        total = unknown = 0
+        for text in documents:
+            ids = self.tokenizer.encode(text)
+            total, unknown = total + len(ids), unknown + int((ids == FIRST_CHARACTER_ID - 1).sum())
+        return unknown / max(1, total)
+
+    def _check_size(self, tokenizer: CharacterTokenizer | SubwordTokenizer) -> None:
+        vocabulary_size = self.network.config.vocabulary_size
+        if tokenizer.size > vocabulary_size and self._is_adapted:
+            raise ValueError(
+                "The tokenizer must not have more ids than the network embeds. Received: a "
+                f"tokenizer of {tokenizer.size:,} ids, a network of {vocabulary_size:,}."
+            )
+
+
+def _pad_pairs(tokens: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and targets of whole documents with start and end."""
+    from keras_attn.batching import pad_rows
+
+    return pad_rows([row[:-1] for row in tokens], 8), pad_rows([row[1:] for row in tokens], 8)
