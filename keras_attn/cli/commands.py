@@ -12,7 +12,15 @@ import typer
 
 from keras_attn import __version__, zoo
 from keras_attn._folders import check_new_folder
-from keras_attn.cli import evaluation, framework, listing, output, training, translation
+from keras_attn.cli import (
+    evaluation,
+    framework,
+    generation,
+    listing,
+    output,
+    training,
+    translation,
+)
 from keras_attn.cli.data_options import DataDir, check_data_dir, with_column_options
 from keras_attn.cli.inputs import (
     Examples,
@@ -149,6 +157,7 @@ app.command(
         'keras-attn predict imdb_ngram_attention "A film to see twice."',
         "keras-attn predict imdb_ngram_attention --file reviews.csv --json",
         "keras-attn predict cifar10_attention_net photo.jpg more_photos/",
+        'keras-attn predict shakespeare_character_transformer "ROMEO:" --seed 1',
     )
 )
 @with_column_options("text_column", "source_column")
@@ -164,11 +173,18 @@ def predict(
     views_threshold: ViewsThreshold = None,
     beam_size: BeamSize = None,
     max_pixels: MaxPixels = None,
+    max_length: generation.MaxLength = None,
+    temperature: generation.Temperature = None,
+    top_k: generation.TopK = None,
+    top_p: generation.TopP = None,
+    seed: generation.Seed = None,
+    stop: generation.Stop = None,
+    no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
     weights: Weights = None,
     *,
     table: dict[str, Any],
 ) -> None:
-    """Label images or texts, or translate sentences.
+    """Label images or texts, translate sentences, or continue texts.
 
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
@@ -183,6 +199,13 @@ def predict(
         views_threshold=views_threshold,
         beam_size=beam_size,
         max_pixels=max_pixels,
+        max_length=max_length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=stop or None,
+        no_repeat_ngram_size=no_repeat_ngram_size,
     )
     examples = read_inputs(name, task, inputs, file, table)
     if "errors" in task.prediction_options and len(examples.inputs) > 1:
@@ -196,6 +219,8 @@ def predict(
     answers = {index: each for index, each in results.items() if index not in examples.problems}
     if as_json:
         output.print_json_lines(task, examples.inputs, answers, examples.problems)
+    elif answers and task.prints_texts:
+        output.print_texts(list(answers.values()))
     elif answers:
         output.print_answers(task, examples.readable.values(), list(answers.values()), top)
     output.print_coverage([answers.get(index) for index in range(len(examples.inputs))])
@@ -275,6 +300,11 @@ def export(
     banned_word: translation.BannedWords = None,
     views: Views = None,
     views_threshold: ViewsThreshold = None,
+    max_length: generation.MaxLength = None,
+    temperature: generation.Temperature = None,
+    top_k: generation.TopK = None,
+    top_p: generation.TopP = None,
+    stop: generation.Stop = None,
     weights: Weights = None,
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
@@ -290,6 +320,11 @@ def export(
         views=views,
         views_threshold=views_threshold,
         beam_size=beam_size,
+        max_length=max_length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop or None,
         **search,
     )
     check_new_folder(folder)

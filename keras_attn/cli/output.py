@@ -111,6 +111,14 @@ def print_answers(
     show(table)
 
 
+def print_texts(answers: Sequence[Any]) -> None:
+    """Print the text of each answer with its own line breaks, and a line between two of them."""
+    for index, answer in enumerate(answers):
+        if index:
+            echo("-" * MAX_WIDTH)
+        echo(answer.text)
+
+
 def print_json_lines(
     task: TaskDescription,
     inputs: Sequence[str],

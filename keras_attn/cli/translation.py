@@ -33,7 +33,9 @@ LengthPenalty = Annotated[
 NoRepeatNgramSize = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="For translation: no sequence of so many subwords occurs twice."
+        min=1,
+        metavar="N",
+        help="For translation and text generation: no sequence of so many tokens occurs twice.",
     ),
 ]
 BannedWords = Annotated[

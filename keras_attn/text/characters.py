@@ -167,6 +167,9 @@ class CharacterTokenizer(StringLayer):
             )
         return keras.KerasTensor((*texts.shape, None), "int32", ragged=True)
 
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()  # without the characters, which are an asset
+
     def assign(self, characters: Iterable[str]) -> None:
         """Replace the characters.
 

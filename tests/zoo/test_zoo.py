@@ -22,6 +22,7 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT
 
 EXPECTED_PARAMETERS = {
+    "chnsenticorp_ngram_attention": 1_550_068,
     "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,
     "cifar10_attention_net": 1_968_249,
@@ -35,7 +36,9 @@ EXPECTED_PARAMETERS = {
     "multi30k_en_de_transformer": 1_965_568,
     "multi30k_en_fr_recurrent": 2_513_536,
     "multi30k_en_fr_transformer": 1_965_568,
+    "shakespeare_character_transformer": 1_190_144,
     "shapes_small_attention_cnn": 32_229,
+    "tang_quatrain_transformer": 0,
     "tatoeba_en_fr_transformer": 2_093_568,
     "tatoeba_en_zh_transformer": 2_093_568,
 }
