@@ -18,6 +18,7 @@ TITLES = {
     "image_classification": "Images",
     "text_classification": "Texts",
     "translation": "Translation",
+    "text_generation": "Text generation",
 }
 PAGE = """---
 hide:

@@ -15,6 +15,8 @@ from keras_attn.models.registry import register_architecture
 from keras_attn.ops import gather_beams
 from keras_attn.ops.layout import reshape
 
+FULL_LENGTH = 512  # longest context whose attention is computed in one piece
+
 
 @frozen_config
 class CausalTransformerConfig:
@@ -205,6 +207,8 @@ class CausalTransformer(keras.Model):
             window=settings.context_length,
             attention_dropout=0.0,
             use_bias=False,
+            # Two paths in one graph trace slowly, and short texts need no chunks.
+            implementation="full" if settings.context_length <= FULL_LENGTH else "auto",
             **shared,
         )
 

@@ -210,7 +210,7 @@ def _cell(value: str | float) -> str:
     """Return the text of a table cell, shortened to `MAX_CHARACTERS`."""
     if not isinstance(value, str):
         return f"{value:.3f}"
-    text = " ".join(value.split())
+    text = " ".join(re.sub(r"<br\s*/?>", " ", value).split())
     if len(text) > MAX_CHARACTERS:
         text = f"{text[:MAX_CHARACTERS].rstrip()} ..."
     return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text) or "-"

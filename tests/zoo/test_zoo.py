@@ -38,7 +38,7 @@ EXPECTED_PARAMETERS = {
     "multi30k_en_fr_transformer": 1_965_568,
     "shakespeare_character_transformer": 1_190_144,
     "shapes_small_attention_cnn": 32_229,
-    "tang_quatrain_transformer": 0,
+    "tang_quatrain_transformer": 1_361_024,
     "tatoeba_en_fr_transformer": 2_093_568,
     "tatoeba_en_zh_transformer": 2_093_568,
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_SURPRISING = 10  # tokens of the table in a terminal
 MAX_SURPRISAL = 8.0  # nats, of the strongest color
 MAX_TOKENS = 80  # of a plot
+START = "⊢"  # in a plot
 VISIBLE = {"\n": "⏎", " ": "␣", "\t": "⇥"}
 
 
@@ -85,7 +86,7 @@ class GenerationExplanation(Displayed):
             upper, lower = figure.subplots(2, 1, height_ratios=(1.0, size / 1.4))
             weights = self.attention[layer].mean(axis=0)[shown, shown]
             lower.imshow(weights, cmap="Blues", vmin=0.0, aspect="equal")
-            before = [_visible(token) for token in ("<start>", *self.tokens[:-1])][shown]
+            before = [START, *map(_visible, self.tokens[:-1])][shown]
             lower.set_xticks(range(len(names)), before, fontsize=6, parse_math=False)
             lower.set_yticks(range(len(names)), names, fontsize=6, parse_math=False)
             lower.set_xlabel("attended token")
