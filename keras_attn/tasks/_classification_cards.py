@@ -133,10 +133,23 @@ class ClassificationDescription(TaskDescription):
             f"Data: {recipe.dataset}, trained on its training split less the validation "
             f"{self.examples}. The test split was read once a run, at its end.{seeds_note}",
             _results(runs),
+            *_further_test_splits(runs),
             *_gain_of_attention(runs),
             *_calibration(runs[""], self.examples),
             *_by_length(runs[""]),
         ]
+
+
+def _further_test_splits(runs: Mapping[str, Sequence[Run]]) -> list[str]:
+    """Return a table of the accuracy on other test splits than the published one, if any."""
+    names = [name for name in runs[""][0]["metrics"] if name.startswith("test_")]
+    lines = ["| model | split | examples | accuracy |", "|---|---|---|---|"]
+    for variant, some in runs.items():
+        for name in names if some else ():
+            accuracy = mean_and_deviation(values_of(ACCURACY, some, name), ".2f")
+            examples = f"{some[0]['metrics'][name]['examples']:,}"
+            lines.append(f"| {variant or 'as published'} | {name} | {examples} | {accuracy} % |")
+    return ["\n".join(lines)] if names else []
 
 
 def _macro_f1(metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import segments
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.tasks import from_architecture
-from keras_attn.training.weights_files import has_digest
 from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT
 
@@ -89,8 +88,8 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         assert run["commit"], "a published run comes from a checkout"
         for segment in segments(run):
             assert "+changes" not in segment["commit"], "a published run comes from committed code"
-        least = 1_000 if entry.recipe.task == "translation" else 2_000
-        assert run["metrics"]["test"]["examples"] >= least
+        if entry.recipe.task != "text_generation":  # whose test split may be one document
+            assert run["metrics"]["test"]["examples"] >= 600
 
 
 def test_a_recipe_of_targets_as_written_is_not_the_one_that_folded_them():
@@ -108,14 +107,20 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     translates = entry.recipe.task == "translation"
     assert sum(file["bytes"] for file in files) < (16_000_000 if translates else 25_000_000)
     metric = describe_task(entry.recipe.task).primary_metric
-    assert metric.key == ("bleu" if translates else "accuracy")
-    best = max(entry.runs(), key=lambda run: run["metrics"]["validation"][metric.key])
-    assert has_digest(entry.folder / "model.weights.h5", best["weights_sha256"])
+    sign = 1 if metric.greater_is_better else -1
+    best = max(entry.runs(), key=lambda run: sign * run["metrics"]["validation"][metric.key])
+    weights = entry.results["weights"]
+    assert weights["seed"] == best["seed"]
+    assert weights["values_sha256"] == best["weights_sha256"]
+    assert sha256(entry.weights) == weights["sha256"]
+    values = [metric.scale * value for value in weights["storage"]["validation"].values()]
+    if weights["storage"]["dtype"] == "float16":
+        assert abs(values[0] - values[1]) <= 0.02 + 1e-6
 
 
 def test_all_weights_together_fit_the_wheel():
     entries = [zoo.describe(name) for name in zoo.list(pretrained=True)]
-    assert sum(entry.results["weights"]["bytes"] for entry in entries) < 100_000_000
+    assert sum(entry.results["weights"]["bytes"] for entry in entries) < 80_000_000
 
 
 @pytest.mark.parametrize("name", zoo.list("shapes_*", pretrained=True))
