@@ -1,9 +1,10 @@
-"""Data sets of images, texts and translations: published ones, generated ones, and your own."""
+"""Data sets of images, texts, translations and series: published, generated, and your own."""
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
     chnsenticorp,
     cifar,
+    forecasting,
     imdb,
     multi30k,
     remarks,
@@ -17,14 +18,17 @@ from keras_attn.datasets.files import (
     FolderAccount,
     ImageTable,
     PairTable,
+    SeriesTable,
     TableAccount,
     TextTable,
     decode_image,
     read_images,
     read_pairs,
+    read_series,
     read_texts,
     split_images,
     split_pairs,
+    split_series,
     split_table,
 )
 from keras_attn.datasets.pairs import PairSplit
@@ -36,6 +40,7 @@ from keras_attn.datasets.registry import (
     register_dataset,
     unregister_dataset,
 )
+from keras_attn.datasets.series import SeriesSplit
 from keras_attn.datasets.splits import Dataset, ImageSplit, TextSplit, cut_validation
 
 __all__ = [
@@ -48,6 +53,8 @@ __all__ = [
     "ImageTable",
     "PairSplit",
     "PairTable",
+    "SeriesSplit",
+    "SeriesTable",
     "TableAccount",
     "TextSplit",
     "TextTable",
@@ -59,11 +66,13 @@ __all__ = [
     "load",
     "read_images",
     "read_pairs",
+    "read_series",
     "read_texts",
     "register_dataset",
     "save_arrays",
     "split_images",
     "split_pairs",
+    "split_series",
     "split_table",
     "unregister_dataset",
 ]
