@@ -21,6 +21,11 @@ from keras_attn.models.parts import (
     head_layers,
     ngram_embedding,
 )
+from keras_attn.models.patch_transformer import (
+    PatchTransformerConfig,
+    SeriesPatches,
+    build_patch_transformer,
+)
 from keras_attn.models.recurrent_attention import (
     RecurrentAttentionConfig,
     build_recurrent_attention,
@@ -54,9 +59,11 @@ __all__ = [
     "CompactTransformerConfig",
     "CopiedBackbone",
     "NGramAttentionConfig",
+    "PatchTransformerConfig",
     "RecurrentAttentionConfig",
     "RecurrentTranslator",
     "RecurrentTranslatorConfig",
+    "SeriesPatches",
     "SmallAttentionCNNConfig",
     "TextTransformerConfig",
     "TranslationModel",
@@ -68,6 +75,7 @@ __all__ = [
     "build_attention_net",
     "build_compact_transformer",
     "build_ngram_attention",
+    "build_patch_transformer",
     "build_recurrent_attention",
     "build_recurrent_translator",
     "build_small_attention_cnn",
