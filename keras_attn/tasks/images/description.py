@@ -97,6 +97,7 @@ class ImageClassification(cards.ClassificationDescription):
     )
     usage = 'classify("photo.png")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
+    example_input = "image.png"
     prediction_options = ("views", "max_pixels", "errors")
     explanation_options = ("label", "max_pixels")
     export_options = ("views",)
