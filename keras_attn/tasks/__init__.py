@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
     from keras_attn.tasks.classification import Classification, ClassificationTask
     from keras_attn.tasks.compilation import compile_mode
+    from keras_attn.tasks.forecasting.answers import Forecast
+    from keras_attn.tasks.forecasting.explanation import ForecastExplanation
+    from keras_attn.tasks.forecasting.forecaster import Forecaster
+    from keras_attn.tasks.forecasting.losses import ForecastError, ForecastLoss
     from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
     from keras_attn.tasks.images.classifier import ImageClassifier
     from keras_attn.tasks.images.explanation import ImageExplanation
@@ -41,6 +45,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "calibration": ["expected_calibration_error", "fit_temperature"],
         "classification": ["Classification", "ClassificationTask"],
         "compilation": ["compile_mode"],
+        "forecasting.answers": ["Forecast"],
+        "forecasting.explanation": ["ForecastExplanation"],
+        "forecasting.forecaster": ["Forecaster"],
+        "forecasting.losses": ["ForecastError", "ForecastLoss"],
         "images.attention_maps": ["AttentionMap", "attention_maps"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
