@@ -105,7 +105,8 @@ class SeriesPatches(keras.layers.Layer):
 
     Example:
 
-    >>> SeriesPatches(3, 2)(np.arange(6)[None]).tolist()  # the first value is in no patch
+    >>> patches = SeriesPatches(3, 2)(np.arange(6)[None])  # the first value is in no patch
+    >>> ops.convert_to_numpy(patches).tolist()
     [[[1, 2, 3], [3, 4, 5]]]
     """
 

@@ -45,7 +45,7 @@ def evaluate_baselines(
 
     They read histories of the length that the model reads, standardized as for the model, and are
     scored on the same windows. A linear map is fitted for each horizon, to the training windows;
-    its penalty is the one with the least error on the validation rows.
+    its penalty is the one with the least error on validation windows.
 
     Args:
         forecaster: The model.
@@ -63,8 +63,9 @@ def evaluate_baselines(
     train = dataset["train"]
     train_values = forecaster.standardize(train.values)
 
-    def error(predict: Any, name: str, horizon: int) -> float:
+    def error(predict: Any, name: str, horizon: int, limit: int | None = None) -> float:
         origins = all_origins(dataset[name], horizon)
+        origins = origins if limit is None else linear.at_equal_distances(origins, limit)
         return linear.squared_error(predict, values[name], origins, history, horizon)
 
     errors: Errors = {name: {} for name in names}
@@ -79,8 +80,8 @@ def evaluate_baselines(
         if moments.count:
             for key, fit in (("nlinear", linear.nlinear), ("dlinear", linear.dlinear)):
                 maps = [fit(moments, penalty) for penalty in linear.PENALTIES]
-                on_validation = [error(each, names[0], horizon) for each in maps]
-                predictors[key] = maps[int(np.argmin(on_validation))]
+                selection = [error(each, names[0], horizon, linear.MAX_SELECTION) for each in maps]
+                predictors[key] = maps[int(np.argmin(selection))]
         for key, predict in predictors.items():
             for name in names:
                 by_metric = errors[name].setdefault(key, {})

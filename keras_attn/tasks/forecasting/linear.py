@@ -15,6 +15,7 @@ from keras_attn.datasets.series import rows_from
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # in units of the mean variance of the features
 MOVING_AVERAGE = 25  # steps, as in DLinear
 MAX_WINDOWS = 8_192  # training windows, at equal distances
+MAX_SELECTION = 4_096  # validation windows by which the penalty is chosen, at equal distances
 MAX_RESIDUALS = 512  # training windows of the quantiles of what is left, at equal distances
 BATCH = 256  # windows
 
@@ -50,6 +51,17 @@ def series_windows(
     return histories, targets
 
 
+def at_equal_distances(origins: np.ndarray, limit: int) -> np.ndarray:
+    """Return at most `limit` of the origins, at equal distances.
+
+    Example:
+
+    >>> at_equal_distances(np.arange(10), 4).tolist()
+    [0, 3, 6, 9]
+    """
+    return origins[:: max(1, -(-len(origins) // limit))]
+
+
 @dataclasses.dataclass(frozen=True)
 class Moments:
     """Sums of products over training windows, from which all linear maps are computed.
@@ -80,7 +92,7 @@ class Moments:
         """
         gram, cross = np.zeros((history, history)), np.zeros((history, horizon))
         sums, target_sums, count = np.zeros(history), np.zeros(horizon), 0
-        origins = origins[:: -(-len(origins) // MAX_WINDOWS) or 1]
+        origins = at_equal_distances(origins, MAX_WINDOWS)
         for start in range(0, len(origins), BATCH):
             rows, targets = series_windows(values, origins[start : start + BATCH], history, horizon)
             whole = ~np.isnan(targets).any(axis=1) & ~np.isnan(rows).all(axis=1)
@@ -124,8 +136,8 @@ class LinearMap:
     """A linear map from histories to forecasts.
 
     Attributes:
-        weights: Array `(L, H)`.
-        bias: Array `(H,)`.
+        weights: float32 array `(L, H)`.
+        bias: float32 array `(H,)`.
         subtract_last: Whether it maps the difference to the last value.
     """
 
@@ -135,7 +147,7 @@ class LinearMap:
 
     def __call__(self, histories: np.ndarray) -> np.ndarray:
         """Return forecasts `(N, H)` for histories `(N, L)` without missing values."""
-        last = histories[:, -1:] if self.subtract_last else np.zeros((1, 1))
+        last = histories[:, -1:] if self.subtract_last else np.zeros((1, 1), "float32")
         return (histories - last) @ self.weights + self.bias + last
 
 
@@ -153,7 +165,8 @@ def nlinear(moments: Moments, penalty: float, *, intercept: bool = True) -> Line
     features = np.eye(length)
     features[-1] -= 1.0
     centered = moments.transformed(features, subtract_last=True)
-    return LinearMap(*centered.ridge(penalty, intercept=intercept), subtract_last=True)
+    weights, bias = centered.ridge(penalty, intercept=intercept)
+    return LinearMap(weights.astype("float32"), bias.astype("float32"), subtract_last=True)
 
 
 def dlinear(moments: Moments, penalty: float) -> LinearMap:
@@ -164,7 +177,8 @@ def dlinear(moments: Moments, penalty: float) -> LinearMap:
     weights, bias = moments.transformed(features, subtract_last=False).ridge(
         penalty, intercept=True
     )
-    return LinearMap(features @ weights, bias, subtract_last=False)
+    weights = (features @ weights).astype("float32")
+    return LinearMap(weights, bias.astype("float32"), subtract_last=False)
 
 
 def moving_average(length: int) -> np.ndarray:
@@ -227,7 +241,7 @@ def residual_quantiles(
     origins = np.arange(history, len(values) - horizon + 1)
     if not len(origins):
         return np.zeros((horizon, len(levels)))
-    origins = origins[:: -(-len(origins) // MAX_RESIDUALS)]
+    origins = at_equal_distances(origins, MAX_RESIDUALS)
     rows, targets = series_windows(values, origins, history, horizon)
     rows = fill_missing(rows)
     deviations = np.maximum(rows.std(axis=1, keepdims=True), min_deviation)

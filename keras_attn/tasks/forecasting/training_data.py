@@ -12,6 +12,7 @@ from keras_attn.datasets import Dataset, SeriesSplit
 from keras_attn.datasets.series import rows_from
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
+from keras_attn.tasks.forecasting.linear import at_equal_distances
 from keras_attn.tasks.forecasting.losses import ForecastError, ForecastLoss
 from keras_attn.tasks.training_data import Objective, TrainingData
 
@@ -141,7 +142,7 @@ class ForecastTrainingData(TrainingData):
         self.validation_values = forecaster.standardize(validation.values)
         origins = all_origins(validation, self.horizons[0])
         limit = recipe.forecast.validation_windows
-        self.validation_origins = origins[:: 1 if limit is None else -(-len(origins) // limit)]
+        self.validation_origins = origins if limit is None else at_equal_distances(origins, limit)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return WindowBatches(
