@@ -299,8 +299,9 @@ def export(
         name, task, task.export_options, views=views, beam_size=beam_size, **search
     )
     check_new_folder(folder)
-    path = build().export(folder, **options)
-    output.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
+    model = build()
+    path = model.export(folder, **options)
+    output.echo(f"SavedModel: {path}  (signature serving_default: {model.signature})")
 
 
 @app.command(epilog=examples("keras-attn demo --out demo"))

@@ -9,6 +9,10 @@
 from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import TranslationModel
 from keras_attn.models.attention_net import AttentionNetConfig, build_attention_net
+from keras_attn.models.calendar_transformer import (
+    CalendarTransformerConfig,
+    build_calendar_transformer,
+)
 from keras_attn.models.compact_transformer import (
     CompactTransformerConfig,
     build_compact_transformer,
@@ -56,6 +60,7 @@ from keras_attn.models.translation_transformer import (
 __all__ = [
     "ArchitectureInfo",
     "AttentionNetConfig",
+    "CalendarTransformerConfig",
     "CompactTransformerConfig",
     "CopiedBackbone",
     "NGramAttentionConfig",
@@ -73,6 +78,7 @@ __all__ = [
     "backbone",
     "build",
     "build_attention_net",
+    "build_calendar_transformer",
     "build_compact_transformer",
     "build_ngram_attention",
     "build_patch_transformer",

@@ -191,7 +191,8 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
         mean = mean + shortcut(normalized)
     forecast = mean[..., None]
     if config.quantiles:
-        offsets = _quantile_offsets(config, ops.stop_gradient(x))
+        sizes = (config.horizon, len(config.quantiles), config.quantile_dim)
+        offsets = quantile_offsets(ops.stop_gradient(x), *sizes)
         forecast = ops.concatenate(
             [forecast, ops.stop_gradient(forecast) + offsets], axis=-1
         )  # (BV, H, 1 + Q)
@@ -227,17 +228,25 @@ def _normalize(config: PatchTransformerConfig, x: Tensor) -> tuple[Tensor, ...]:
     return (x - center) / deviation * weights, observed, center, deviation
 
 
-def _quantile_offsets(config: PatchTransformerConfig, features: Tensor) -> Tensor:
-    """Return offsets from the mean `(N, H, Q)` that rise with the level of the quantile."""
-    size = config.horizon * len(config.quantiles)
-    x = keras.layers.Dense(config.quantile_dim, activation="gelu", name="quantile_in")(features)
+def quantile_offsets(features: Tensor, steps: int, quantiles: int, hidden: int) -> Tensor:
+    """Return offsets from the mean that rise with the level of the quantile.
+
+    Args:
+        features: Tensor `(..., F)`.
+        steps: Number of values that are forecast from the features, `H`.
+        quantiles: Number of quantiles, `Q`.
+        hidden: Size of the hidden layer.
+
+    Returns:
+        float32 tensor `(..., H, Q)`.
+    """
+    x = keras.layers.Dense(hidden, activation="gelu", name="quantile_in")(features)
     head = keras.layers.Dense(
-        size, kernel_initializer="zeros", dtype="float32", name="quantile_head"
+        steps * quantiles, kernel_initializer="zeros", dtype="float32", name="quantile_head"
     )
-    x = head(x)
-    x = keras.layers.Reshape((config.horizon, len(config.quantiles)), name="quantile_steps")(x)
-    first, steps = x[..., :1], ops.softplus(x[..., 1:])
-    return ops.cumsum(ops.concatenate([first, steps], axis=-1), axis=-1)
+    x = ops.reshape(head(x), (-1, *features.shape[1:-1], steps, quantiles))
+    first, differences = x[..., :1], ops.softplus(x[..., 1:])
+    return ops.cumsum(ops.concatenate([first, differences], axis=-1), axis=-1)
 
 
 def _block(config: PatchTransformerConfig, x: Tensor, padding_mask: Tensor, name: str) -> Any:

@@ -9,7 +9,7 @@ from keras import ops
 from keras_attn._types import Tensor
 from keras_attn.batching import prepare_batches
 from keras_attn.datasets import SeriesSplit
-from keras_attn.models.patch_transformer import MIN_DEVIATION
+from keras_attn.models.patch_transformer import MIN_DEVIATION, SeriesPatches
 from keras_attn.tasks.forecasting.inputs import (
     Series,
     as_series,
@@ -22,6 +22,7 @@ from keras_attn.tasks.forecasting.linear import fit_shortcut, residual_quantiles
 from keras_attn.tasks.forecasting.training_data import EVALUATION_BATCH, WindowBatches
 from keras_attn.tasks.task import Task
 
+SECONDS_PER_DAY = 86_400
 # Names of layers of a network: its linear map, and that of the offsets of quantiles.
 SHORTCUT, QUANTILES = "shortcut", "quantile_head"
 
@@ -33,6 +34,8 @@ class SeriesModel(Task):
     history_length: int
     horizon: int
     num_variables: int
+    num_targets: int
+    reads_time: bool
     variable_names: tuple[str, ...]
     step: int | None
     shortcut_penalty: float
@@ -45,8 +48,8 @@ class SeriesModel(Task):
         return ((np.asarray(values, "float64") - center) / scale).astype("float32")
 
     def _restore(self, forecasts: np.ndarray) -> np.ndarray:
-        """Return standardized forecasts `(N, H, V, 1 + Q)` in the units of the series, float32."""
-        center, scale = self._statistics()
+        """Return standardized forecasts `(N, H, T, 1 + Q)` in the units of the series, float32."""
+        center, scale = (array[: self.num_targets] for array in self._statistics())
         restored = np.asarray(forecasts, "float64") * scale[:, None] + center[:, None]
         return restored.astype("float32")
 
@@ -56,27 +59,67 @@ class SeriesModel(Task):
         center, scale = (array.astype("float64") for array in arrays)
         return center, scale
 
-    def preprocess_inputs(self, x: Any, *, training: bool = False) -> np.ndarray:
+    def time_index(self, times: np.ndarray) -> np.ndarray:
+        """Return the number of steps from 1970-01-01 to each time, int32."""
+        return (times.astype("int64") // (self.step or 1)).astype("int32")
+
+    def window_options(self, times: np.ndarray | None) -> dict[str, Any]:
+        """Return the arguments of `WindowBatches` that depend on the network.
+
+        Args:
+            times: The times of all rows, or None.
+
+        Raises:
+            ValueError: The network reads the calendar, and there are no times.
+        """
+        if not self.reads_time:
+            return {"num_targets": self.num_targets}
+        if times is None or self.step is None:
+            raise ValueError(
+                "This model reads the calendar: the series must have times. Received: rows without "
+                "times. Pass a data frame with times in its index, or the path of a table."
+            )
+        return {"num_targets": self.num_targets, "first_time": int(self.time_index(times[:1])[0])}
+
+    def preprocess_inputs(self, x: Any, *, training: bool = False) -> Any:
         """Standardize windows `(N, L, V)`, see `fit`."""
-        return self.standardize(self._windows(x, "x", self.history_length))
+        if not self.reads_time:
+            return self.standardize(self._windows(x, "x", self.history_length, self.num_variables))
+        if not isinstance(x, dict) or set(x) != {"values", "time"}:
+            raise TypeError(
+                "This model reads the calendar: `x` must be a dictionary of `values`, windows "
+                "(N, L, V), and `time`, the number of the last row of each, see `time_index`; or "
+                f"one series with times. Received: {type(x).__name__}."
+            )
+        windows = self._windows(x["values"], "x", self.history_length, self.num_variables)
+        return {"values": self.standardize(windows), "time": np.asarray(x["time"], "int32")}
 
     def preprocess_targets(self, y: Any) -> np.ndarray:
-        """Standardize targets `(N, H, V)`, see `fit`."""
-        return self.standardize(self._windows(y, "y", self.horizon))
+        """Standardize targets `(N, H, T)`, see `fit`."""
+        targets = self._windows(y, "y", self.horizon, self.num_targets).astype("float64")
+        center, scale = (array[: self.num_targets] for array in self._statistics())
+        return ((targets - center) / scale).astype("float32")
 
     def preprocess_batch(self, x: Tensor, *rest: Tensor, training: bool = False) -> Any:
         """Standardize a batch of windows, and targets if there are any."""
-        x, *targets = (
-            (ops.cast(each, "float32") - self.center) / self.scale for each in (x, *rest[:1])
+        x = (
+            {**x, "values": self._standardized(x["values"])}
+            if self.reads_time
+            else (self._standardized(x))
         )
-        return (x, *targets, *rest[1:]) if rest else x
+        return (x, *(self._standardized(y) for y in rest[:1]), *rest[1:]) if rest else x
 
-    def _windows(self, x: Any, argument: str, length: int) -> np.ndarray:
+    def _standardized(self, values: Tensor) -> Tensor:
+        """Return a tensor of the first variables, `(B, T, C)`, in units of their deviation."""
+        count = values.shape[-1]
+        return (ops.cast(values, "float32") - self.center[:count]) / self.scale[:count]
+
+    def _windows(self, x: Any, argument: str, length: int, variables: int) -> np.ndarray:
         """Return windows as a float32 array, or raise ValueError."""
         array = np.asarray(x)
-        if array.ndim != 3 or array.shape[1:] != (length, self.num_variables):
+        if array.ndim != 3 or array.shape[1:] != (length, variables):
             raise ValueError(
-                f"`{argument}` must be windows of shape (N, {length}, {self.num_variables}), or "
+                f"`{argument}` must be windows of shape (N, {length}, {variables}), or "
                 f"one series of shape (T, {self.num_variables}) as `x` alone. Received: shape "
                 f"{array.shape}."
             )
@@ -121,11 +164,25 @@ class SeriesModel(Task):
                 "`series` must have a value of each variable. Received: none of "
                 f"{names[int(counts.argmin())]!r}. Leave it out."
             )
+        self._check_calendar(known.step)
         deviations = np.nanstd(rows, axis=0)
         self.center.assign(np.nanmean(rows, axis=0))
         self.scale.assign(np.where(deviations > 0.0, deviations, 1.0))
         self.variable_names, self.step = names, known.step
         self._fit_shortcut(self.standardize(rows))
+
+    def _check_calendar(self, step: int | None) -> None:
+        """Raise ValueError if a network of the calendar does not fit the interval of a series."""
+        if not self.reads_time:
+            return
+        lengths = [each.length for each in self.network.layers if isinstance(each, SeriesPatches)]
+        if step is None or (lengths and step * lengths[0] != SECONDS_PER_DAY):
+            interval = "no times" if step is None else f"rows every {step} s"
+            raise ValueError(
+                "This model reads the calendar: `series` must have times, and whole days of "
+                f"{lengths[0] if lengths else 'some'} rows. Received: {interval}. Build the model "
+                "with `day_length`, the number of rows of a day."
+            )
 
     def _fit_shortcut(self, values: np.ndarray) -> None:
         """Fit the shortcut of the network, if it has one, and the quantiles of what it leaves.
@@ -238,4 +295,5 @@ class SeriesModel(Task):
         size = min(batch_size, len(origins))
         values = self.standardize(series.values)
         sizes = (self.history_length, self.horizon, size)
-        return WindowBatches(values, origins, *sizes, seed=seed, epochs=epochs)
+        options = self.window_options(series.times)
+        return WindowBatches(values, origins, *sizes, seed=seed, epochs=epochs, **options)

@@ -59,9 +59,10 @@ def evaluate_baselines(
     """
     history = forecaster.history_length
     names = [name for name in dataset if name == "validation" or name.startswith("test")]
-    values = {name: forecaster.standardize(dataset[name].values) for name in names}
+    targets = slice(forecaster.num_targets)
+    values = {name: forecaster.standardize(dataset[name].values)[:, targets] for name in names}
     train = dataset["train"]
-    train_values = forecaster.standardize(train.values)
+    train_values = forecaster.standardize(train.values)[:, targets]
 
     def error(predict: Any, name: str, horizon: int, limit: int | None = None) -> float:
         origins = all_origins(dataset[name], horizon)

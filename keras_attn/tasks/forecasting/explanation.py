@@ -162,21 +162,28 @@ def explain_forecast(
     windows = np.repeat(values[None], len(parts), axis=0)
     for window, (start, end) in zip(windows, parts, strict=True):
         window[start:end] = np.nan
-    changed = forecaster.predict(windows, batch_size=64, verbose=0)[:, :, index, 0]
-    patches, attention = _attention(forecaster, values, index)
+    inputs: Any = windows
+    if forecaster.reads_time:
+        assert forecast.history_times is not None
+        time = forecaster.time_index(forecast.history_times[-1:])
+        inputs = {"values": windows, "time": np.repeat(time, len(windows))}
+    changed = forecaster.predict(inputs, batch_size=64, verbose=0)[:, :, index, 0]
+    one = keras.tree.map_structure(lambda array: array[:1], inputs)
+    one = {**one, "values": values[None]} if forecaster.reads_time else values[None]
+    patches, attention = _attention(forecaster, one, index)
     return ForecastExplanation(
         variable, forecast, parts, changed - forecast.mean[:, index], patches, attention
     )
 
 
 def _attention(
-    forecaster: "Forecaster", values: np.ndarray, index: int
+    forecaster: "Forecaster", history: Any, index: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the rows of each patch, and the attention that each gets in each block.
 
     Args:
         forecaster: The model.
-        values: The history `(L, V)`.
+        history: The history `(1, L, V)`, with its time if the network reads it.
         index: Index of the variable.
     """
     network = forecaster.network
@@ -190,7 +197,7 @@ def _attention(
         return patches, {}
     # Each block reads tokens and their padding mask.
     probe = keras.Model(network.input, [tensor for block in blocks for tensor in block.input])
-    tensors = probe(forecaster.standardize(values)[None], training=False)
+    tensors = probe(forecaster.preprocess_inputs(history), training=False)
     attention = {}
     for number, block in enumerate(blocks):
         x, padding_mask = tensors[2 * number : 2 * number + 2]
@@ -198,7 +205,8 @@ def _attention(
         # Rows of the batch are the variables, or the window as a whole.
         row = index if len(scores) == forecaster.num_variables else 0
         scores = keras.ops.convert_to_numpy(scores)[row]
-        attention[block.name] = scores.mean(axis=(0, 1))
+        # Tokens after those of the history are of the forecast itself.
+        attention[block.name] = scores.mean(axis=(0, 1))[: len(patches)]
     return patches, attention
 
 

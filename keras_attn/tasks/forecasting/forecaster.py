@@ -15,7 +15,7 @@ from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn.datasets import Dataset, SeriesSplit
 from keras_attn.datasets.series import rows_from
-from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.recipes import Recipe, Signature, TaskDescription, TensorInfo
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.forecasting._series_model import SeriesModel
 from keras_attn.tasks.forecasting.answers import Forecast
@@ -49,8 +49,10 @@ class Forecaster(SeriesModel):
     values at its front; of a longer one the last rows are read.
 
     Args:
-        network: A model from standardized values `(B, L, V)` to `(B, H, V, 1 + Q)`, such as
-            `keras_attn.models.build("patch_transformer")`.
+        network: A model from standardized values `(B, L, V)` to `(B, H, T, 1 + Q)`, such as
+            `keras_attn.models.build("patch_transformer")`, forecasts of the first `T` variables. Or
+            one that also reads the calendar: from a dictionary of `values` and `time`, the number
+            of steps from 1970-01-01 to the last row, int32 `(B,)`.
         quantiles: Levels of the `Q` quantiles that it forecasts, in rising order.
         variables: The names of the variables; `adapt` sets them.
         step: The interval between rows in seconds; `adapt` sets it. None if it is not known.
@@ -59,10 +61,11 @@ class Forecaster(SeriesModel):
         **kwargs: See `keras_attn.tasks.Task`.
 
     Call arguments:
-        inputs: Standardized values `(B, L, V)`, NaN where one is missing.
+        inputs: Standardized values `(B, L, V)`, NaN where one is missing; with `time`, if the
+            network reads it, in a dictionary.
 
     Returns:
-        Standardized forecasts `(B, H, V, 1 + Q)`: the mean, then the quantiles.
+        Standardized forecasts `(B, H, T, 1 + Q)`: the mean, then the quantiles.
 
     Raises:
         ValueError: The network has other inputs or outputs, or another number of quantiles.
@@ -95,7 +98,9 @@ class Forecaster(SeriesModel):
         self.shortcut_penalty = shortcut_penalty
         self.network = network
         self.quantiles = tuple(quantiles)
-        inputs, outputs = network.input_shape, network.output_shape
+        values, outputs = network.input, network.output_shape
+        self.reads_time = isinstance(values, dict)
+        inputs = tuple((values["values"] if self.reads_time else values).shape)
         if len(inputs) != 3 or len(outputs) != 4 or outputs[3] != 1 + len(self.quantiles):
             raise ValueError(
                 "`network` must map values (B, L, V) to forecasts (B, H, V, 1 + Q), with a "
@@ -103,7 +108,7 @@ class Forecaster(SeriesModel):
                 f"{outputs}."
             )
         self.history_length, self.num_variables = inputs[1:]
-        self.horizon = outputs[1]
+        self.horizon, self.num_targets = outputs[1:3]
         self.variable_names = tuple(variables)
         self.step = step
         shape = (self.num_variables,)
@@ -229,7 +234,10 @@ class Forecaster(SeriesModel):
         histories = [self._history(each) for each in inputs]
         if not histories:
             return []
-        windows = np.stack([series.values for series in histories])
+        windows: Any = np.stack([series.values for series in histories])
+        if self.reads_time:
+            times = [self._last_time(series) for series in histories]
+            windows = {"values": windows, "time": np.array(times, "int32")}
         forecasts = self.predict(windows, batch_size=batch_size, verbose=0)[:, :horizon]
         return [
             self._make_forecast(series, forecast)
@@ -253,19 +261,29 @@ class Forecaster(SeriesModel):
             times = times[-1] + count
         return Series(rows_from(series.values, first, self.history_length)[0], times, series.names)
 
+    def _last_time(self, series: Series) -> int:
+        """Return the number of the last row of a history, or raise ValueError."""
+        return self.window_options(series.times)["first_time"] + len(series) - 1
+
     def _make_forecast(self, series: Series, forecast: np.ndarray) -> Forecast:
         """Return the answer for a history from forecasts `(H, V, 1 + Q)` in units of the series."""
         times, step = series.times, self.step or series.step
         if times is not None and step is not None:
             times = times[-1] + np.arange(1, len(forecast) + 1) * np.timedelta64(step, "s")
         return Forecast(
-            self.variable_names or tuple(f"variable {i}" for i in range(self.num_variables)),
+            self.target_names,
             forecast[..., 0],
             {level: forecast[..., 1 + i] for i, level in enumerate(self.quantiles)},
             times,
             series.values,
             series.times,
         )
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of the variables that are forecast."""
+        names = self.variable_names or tuple(f"variable {i}" for i in range(self.num_variables))
+        return names[: self.num_targets]
 
     def explain(self, history: Any, variable: str | None = None) -> ForecastExplanation:
         """Explain a forecast: where in the history it attended, and which parts it depends on.
@@ -281,6 +299,15 @@ class Forecaster(SeriesModel):
 
     # Export and files
 
+    @property
+    def signature(self) -> Signature:
+        """The inputs and outputs of the exported SavedModel; with `times` if they are read."""
+        signature = self.description.signature
+        if not self.reads_time:
+            return signature
+        times = TensorInfo("times", "int64", ("B",), "seconds from 1970 to the last row")
+        return Signature((*signature.inputs, times), signature.outputs)
+
     def serving_function(self) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from raw values to forecasts in the same units.
 
@@ -289,14 +316,18 @@ class Forecaster(SeriesModel):
         """
         import tensorflow as tf
 
-        def serve(values: Any) -> dict[str, Any]:
+        def serve(values: Any, times: Any = None) -> dict[str, Any]:
             values = tf.ensure_shape(values, (None, None, self.num_variables))
             values = values[:, -self.history_length :]
             missing = self.history_length - tf.shape(values)[1]
             values = tf.pad(values, [[0, 0], [missing, 0], [0, 0]], constant_values=float("nan"))
             values = tf.ensure_shape(values, (None, self.history_length, self.num_variables))
-            forecast = self((values - self.center) / self.scale, training=False)
-            forecast = forecast * self.scale[:, None] + self.center[:, None]
+            inputs: Any = self._standardized(values)
+            if self.reads_time:
+                times = tf.ensure_shape(times, (None,))  # a signature does not check it
+                inputs = {"values": inputs, "time": tf.cast(times // (self.step or 1), tf.int32)}
+            center, scale = (each[: self.num_targets, None] for each in (self.center, self.scale))
+            forecast = self(inputs, training=False) * scale + center
             return {"mean": forecast[..., 0], "quantiles": forecast[..., 1:]}
 
         return serve

@@ -43,10 +43,11 @@ def evaluate_windows(
     values = forecaster.standardize(series.values)
     origins = all_origins(split, min(horizons))
     sizes = (forecaster.history_length, forecaster.horizon, batch_size)
+    batches = WindowBatches(values, origins, *sizes, **forecaster.window_options(series.times))
     totals = _Totals(horizons, len(series.values), forecaster)
-    for index, (histories, targets) in enumerate(WindowBatches(values, origins, *sizes)):
+    for index, (histories, targets) in enumerate(batches):
         forecasts = keras.ops.convert_to_numpy(forecaster.predict_on_batch(histories))
-        totals.add(origins[index * batch_size :][: len(histories)], targets, forecasts)
+        totals.add(origins[index * batch_size :][: len(targets)], targets, forecasts)
     return totals.metrics(len(origins))
 
 
@@ -54,12 +55,12 @@ class _Totals:
     """Sums of errors over windows, in double precision."""
 
     def __init__(self, horizons: Sequence[int], rows: int, forecaster: "Forecaster") -> None:
-        self.horizons, self.rows, self.names = horizons, rows, forecaster.variable_names
+        self.horizons, self.rows, self.names = horizons, rows, forecaster.target_names
         self.levels = np.array(forecaster.quantiles)
         self.loss = ForecastLoss(forecaster.quantiles, horizons, reduction="none")
         self.sums = dict.fromkeys([(kind, h) for kind in ("mse", "mae") for h in horizons], 0.0)
         self.counts, self.windows = dict.fromkeys(horizons, 0), dict.fromkeys(horizons, 0)
-        self.by_variable = np.zeros((2, forecaster.num_variables))
+        self.by_variable = np.zeros((2, forecaster.num_targets))
         self.pinball = self.covered = self.total_loss = 0.0
 
     def add(self, origins: np.ndarray, targets: np.ndarray, forecasts: np.ndarray) -> None:

@@ -38,9 +38,14 @@ class WindowBatches(keras.utils.PyDataset):
         seed: Integer that, with the epoch, determines the order; None keeps the order.
         epochs: Number of epochs.
         per_epoch: Number of windows of an epoch, drawn anew for each; None is all.
+        first_time: The number of the first row, in steps since 1970, for networks that read it;
+            None for others.
+        num_targets: Number of variables that are forecast, the first ones; None is all.
 
     Returns:
-        By index a tuple of float32 histories `(B, L, V)` and targets `(B, H, V)`.
+        By index a tuple of float32 histories `(B, L, V)` and targets `(B, H, V)`. With
+        `first_time` the histories are a dictionary of `values` and `time`, the number of the last
+        row, int32 `(B,)`.
 
     Raises:
         ValueError: The windows do not fill one batch.
@@ -65,10 +70,13 @@ class WindowBatches(keras.utils.PyDataset):
         seed: int | None = None,
         epochs: int = 1,
         per_epoch: int | None = None,
+        first_time: int | None = None,
+        num_targets: int | None = None,
     ) -> None:
         super().__init__()
         self.values, self.origins, self.history, self.horizon = values, origins, history, horizon
         self.batch_size, self.seed, self.epochs = batch_size, seed, epochs
+        self.first_time, self.num_targets = first_time, num_targets
         windows = len(origins) if per_epoch is None else min(per_epoch, len(origins))
         if not 0 < batch_size <= windows and seed is not None:
             raise ValueError(
@@ -80,16 +88,17 @@ class WindowBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.steps * self.epochs
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         epoch, step = divmod(index, self.steps)
         origins = self.origins
         if self.seed is not None:
             origins = origins[epoch_order(len(origins), self.seed, epoch)]
         origins = origins[step * self.batch_size : (step + 1) * self.batch_size]
-        return (
-            rows_from(self.values, origins - self.history, self.history),
-            rows_from(self.values, origins, self.horizon),
-        )
+        histories: Any = rows_from(self.values, origins - self.history, self.history)
+        if self.first_time is not None:
+            time = (self.first_time + origins - 1).astype("int32")
+            histories = {"values": histories, "time": time}
+        return histories, rows_from(self.values[:, : self.num_targets], origins, self.horizon)
 
 
 def all_origins(split: SeriesSplit, horizon: int) -> np.ndarray:
@@ -154,6 +163,7 @@ class ForecastTrainingData(TrainingData):
             seed=seed,
             epochs=epochs,
             per_epoch=self.settings.windows_per_epoch,
+            **self.forecaster.window_options(self.dataset["train"].times),
         )
 
     def validation_batches(self, replicas: int) -> keras.utils.PyDataset:
@@ -165,6 +175,7 @@ class ForecastTrainingData(TrainingData):
             self.forecaster.history_length,
             self.forecaster.horizon,
             size,
+            **self.forecaster.window_options(self.dataset["validation"].times),
         )
 
     def examples_per_epoch(self, batch_size: int) -> int:
@@ -179,15 +190,4 @@ def make_objective(quantiles: Sequence[float], horizons: Sequence[int]) -> Objec
     """Return the objective of forecasts: squared error and pinball losses."""
     return Objective(
         ForecastLoss(quantiles, horizons), ForecastError(horizons), greater_is_better=False
-    )
-
-
-def windows_of(split: SeriesSplit, values: np.ndarray, forecaster: Any, horizon: int) -> Any:
-    """Return all windows of a split as batches, in order, for `evaluate` and `predict`."""
-    return WindowBatches(
-        values,
-        all_origins(split, horizon),
-        forecaster.history_length,
-        forecaster.horizon,
-        EVALUATION_BATCH,
     )
