@@ -14,6 +14,7 @@ from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.forecasting.linear import at_equal_distances
 from keras_attn.tasks.forecasting.losses import ForecastError, ForecastLoss
+from keras_attn.tasks.forecasting.recipe import ForecastRecipe
 from keras_attn.tasks.training_data import Objective, TrainingData
 
 if TYPE_CHECKING:
@@ -133,8 +134,6 @@ class ForecastTrainingData(TrainingData):
     def __init__(
         self, forecaster: "Forecaster", dataset: Dataset[SeriesSplit], recipe: Recipe
     ) -> None:
-        from keras_attn.tasks.forecasting.description import ForecastRecipe
-
         assert isinstance(recipe, ForecastRecipe)
         self.forecaster, self.dataset, self.settings = forecaster, dataset, recipe.forecast
         self.horizons = forecaster.checked_horizons(recipe.forecast.horizons)
