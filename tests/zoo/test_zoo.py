@@ -70,7 +70,10 @@ def test_entries_and_their_variants_build(name):
             preprocessing=recipe.preprocessing,
             **recipe.settings(variant),
         )
-        if recipe.task != "translation":  # whose layers attend, each of them
+        if recipe.task == "forecasting":  # the blocks attend
+            kinds = {type(layer).__name__ for layer in model.network.layers}
+            assert ("TransformerEncoderBlock" in kinds) == (variant != WITHOUT_ATTENTION)
+        elif recipe.task != "translation":  # whose layers attend, each of them
             layers = [layer.name for layer in model.network.layers]
             assert ("attention" in layers) == (variant != WITHOUT_ATTENTION)
 
@@ -102,10 +105,12 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     for file in files:
         assert (entry.folder / file["file"]).stat().st_size == file["bytes"]
     translates = entry.recipe.task == "translation"
+    keys = {"translation": "bleu", "forecasting": "mse"}
     assert sum(file["bytes"] for file in files) < (16_000_000 if translates else 25_000_000)
     metric = describe_task(entry.recipe.task).primary_metric
-    assert metric.key == ("bleu" if translates else "accuracy")
-    best = max(entry.runs(), key=lambda run: run["metrics"]["validation"][metric.key])
+    assert metric.key == keys.get(entry.recipe.task, "accuracy")
+    choose = max if metric.greater_is_better else min
+    best = choose(entry.runs(), key=lambda run: run["metrics"]["validation"][metric.key])
     assert has_digest(entry.folder / "model.weights.h5", best["weights_sha256"])
 
 
@@ -231,7 +236,10 @@ def test_listing_filters():
     assert "imdb_ngram_attention" in texts
     translators = zoo.list(task="translation")
     assert "multi30k_en_de_transformer" in translators
-    assert sorted(images + texts + translators) == zoo.list() == keras_attn.list_models()
+    forecasters = zoo.list(task="forecasting")
+    assert "etth1_patch_transformer" in forecasters
+    everything = sorted(images + texts + translators + forecasters)
+    assert everything == zoo.list() == keras_attn.list_models()
     assert set(zoo.list(pretrained=True)) | set(zoo.list(pretrained=False)) == set(zoo.list())
     with pytest.raises(ValueError, match="Did you mean 'image_classification'"):
         zoo.list(task="image_clasification")
