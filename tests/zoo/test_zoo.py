@@ -29,6 +29,7 @@ EXPECTED_PARAMETERS = {
     "cifar10_attention_net_quick": 594_873,
     "cifar10_compact_transformer": 489_826,
     "cifar10_compact_transformer_large": 3_571_074,
+    "etth1_patch_transformer": 644_784,
     "imdb_ngram_attention": 1_275_068,
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
@@ -37,6 +38,8 @@ EXPECTED_PARAMETERS = {
     "multi30k_en_fr_transformer": 1_965_568,
     "shapes_small_attention_cnn": 32_229,
     "tatoeba_en_fr_transformer": 2_093_568,
+    "traffic_transformer": 100_256,
+    "weather_patch_transformer": 1_214_176,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
 every_trained_entry = pytest.mark.parametrize("name", zoo.list(pretrained=True))
@@ -439,3 +442,14 @@ def _write_recipe(path: pathlib.Path):
         '[optimizer]\nname = "sgd"\nlearning_rate = 0.05\n'
         "[training]\nepochs = 1\nbatch_size = 32\nseeds = [0, 1]\n"
     )
+
+
+def test_forecasters_reached_what_they_were_made_for():
+    goals = {96: 0.365, 192: 0.405, 336: 0.418, 720: 0.440}  # published linear models and PatchTST
+    runs = _published("etth1_patch_transformer")
+    assert len(runs) >= 3
+    for horizon, goal in goals.items():
+        errors = [run["metrics"]["test"][f"mse_{horizon}"] for run in runs]
+        assert np.mean(errors) <= goal
+        assert runs[0]["metrics"]["test"][f"windows_{horizon}"] == 2880 - horizon + 1
+        assert runs[0]["baselines"]["test"]["nlinear"][f"mse_{horizon}"] < 1.01 * goal
