@@ -10,7 +10,11 @@ from keras_attn._types import Tensor
 from keras_attn.layers import PositionEmbedding, TransformerEncoderBlock
 from keras_attn.models._blocks import feed_forward_block
 from keras_attn.models._config import AttentionKind, Positive, Rate, frozen_config
-from keras_attn.models.patch_transformer import SeriesPatches, quantile_offsets
+from keras_attn.models.patch_transformer import (
+    SeriesPatches,
+    last_observed,
+    quantile_offsets,
+)
 from keras_attn.models.registry import register_architecture
 
 DAYS = 7  # of a week
@@ -36,7 +40,7 @@ class CalendarTransformerConfig:
         intermediate_dim: Hidden size of the feed-forward networks.
         attention: Normalizer of all attention; or `"none"`, the baseline without attention: blocks
             with feed-forward networks only, in which a day of the forecast reads the same day of
-            the week before alone.
+            the week before alone, and the shortcut.
         dropout: Dropout rate in the blocks.
     """
 
@@ -88,7 +92,8 @@ def build_calendar_transformer(config: CalendarTransformerConfig) -> keras.Model
     the future is the same day of the week before, of the targets alone. To each the hour at which
     it begins and its weekday are added, which are known in advance. All tokens attend to all
     others, as in a masked autoencoder (He et al., arXiv:2111.06377). The forecast of a day is a
-    linear map of its token, plus the values of the week before.
+    linear map of its token, plus one of the past of the target alone: the shortcut, which is not
+    trained by gradients, but fitted by `Forecaster.adapt`.
 
     Args:
         config: Configuration of the network.
@@ -135,16 +140,43 @@ def build_calendar_transformer(config: CalendarTransformerConfig) -> keras.Model
         day * config.num_targets, kernel_initializer="zeros", dtype="float32", name="head"
     )
     shape = (-1, length, config.num_targets)
-    mean = ops.reshape(head(x), shape) + ops.reshape(targets[0], shape)
+    mean = ops.reshape(head(x), shape)[:, : config.horizon]
+    mean = mean + _shortcut(config, filled, weights)
     forecast = mean[..., None]
     if config.quantiles:
         size = day * config.num_targets
-        offsets = quantile_offsets(ops.stop_gradient(x), size, len(config.quantiles), 64)
-        offsets = ops.reshape(offsets, (*shape, len(config.quantiles)))
+        sizes = (size, len(config.quantiles), config.model_dim)
+        offsets = quantile_offsets(ops.stop_gradient(x), *sizes, name="day_quantile")
+        offsets = ops.reshape(offsets, (*shape, len(config.quantiles)))[:, : config.horizon]
         forecast = ops.concatenate([forecast, ops.stop_gradient(forecast) + offsets], axis=-1)
-    forecast = forecast[:, : config.horizon]
     inputs = {"values": values, "time": time}
     return keras.Model(inputs, forecast, name="calendar_transformer")
+
+
+def _shortcut(config: CalendarTransformerConfig, filled: Tensor, weights: Tensor) -> Tensor:
+    """Return a linear map of the past of each target to its forecast, `(B, H, T)`.
+
+    Args:
+        config: Configuration of the network.
+        filled: Tensor `(B, L, V)`, 0 where a value is missing.
+        weights: Tensor `(B, L, V)`, 0 where a value is missing, and 1 elsewhere.
+    """
+    x, observed = (
+        ops.reshape(ops.transpose(each[..., : config.num_targets], (0, 2, 1)), (-1, config.history))
+        for each in (filled, weights)
+    )  # (BT, L)
+    last = last_observed(x, observed)
+    shortcut = keras.layers.Dense(
+        config.horizon,
+        use_bias=False,
+        kernel_initializer="zeros",
+        trainable=False,
+        dtype="float32",
+        name="shortcut",
+    )
+    mean = shortcut((x - last) * observed) + last
+    shape = (-1, config.num_targets, config.horizon)
+    return ops.transpose(ops.reshape(mean, shape), (0, 2, 1))
 
 
 def _days(x: Tensor, day: int) -> Tensor:

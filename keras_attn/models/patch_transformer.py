@@ -202,6 +202,21 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
     return keras.Model(values, forecast, name="patch_transformer")
 
 
+def last_observed(x: Tensor, weights: Tensor) -> Tensor:
+    """Return the last value of each series that is observed, and 0 without any.
+
+    Args:
+        x: Tensor `(N, L)`, 0 where a value is missing.
+        weights: float32 tensor `(N, L)`, 0 where a value is missing, and 1 elsewhere.
+
+    Returns:
+        Tensor `(N, 1)`.
+    """
+    order = ops.arange(1, x.shape[1] + 1, dtype="float32")
+    position = ops.argmax(weights * order, axis=1, keepdims=True)
+    return ops.take_along_axis(x, position, axis=1)
+
+
 def _normalize(config: PatchTransformerConfig, x: Tensor) -> tuple[Tensor, ...]:
     """Normalize each row by its observed values.
 
@@ -220,15 +235,13 @@ def _normalize(config: PatchTransformerConfig, x: Tensor) -> tuple[Tensor, ...]:
     mean = ops.sum(x, axis=1, keepdims=True) / count
     squares = ops.sum(weights * ops.square(x - mean), axis=1, keepdims=True)
     deviation = ops.maximum(ops.sqrt(squares / count), MIN_DEVIATION)
-    center = mean
-    if config.center == "last":
-        order = ops.arange(1, config.history + 1, dtype="float32")
-        position = ops.argmax(weights * order, axis=1, keepdims=True)
-        center = ops.take_along_axis(x, position, axis=1)
+    center = last_observed(x, weights) if config.center == "last" else mean
     return (x - center) / deviation * weights, observed, center, deviation
 
 
-def quantile_offsets(features: Tensor, steps: int, quantiles: int, hidden: int) -> Tensor:
+def quantile_offsets(
+    features: Tensor, steps: int, quantiles: int, hidden: int, name: str = "quantile"
+) -> Tensor:
     """Return offsets from the mean that rise with the level of the quantile.
 
     Args:
@@ -236,13 +249,14 @@ def quantile_offsets(features: Tensor, steps: int, quantiles: int, hidden: int) 
         steps: Number of values that are forecast from the features, `H`.
         quantiles: Number of quantiles, `Q`.
         hidden: Size of the hidden layer.
+        name: Prefix of the names of the layers.
 
     Returns:
         float32 tensor `(..., H, Q)`.
     """
-    x = keras.layers.Dense(hidden, activation="gelu", name="quantile_in")(features)
+    x = keras.layers.Dense(hidden, activation="gelu", name=f"{name}_in")(features)
     head = keras.layers.Dense(
-        steps * quantiles, kernel_initializer="zeros", dtype="float32", name="quantile_head"
+        steps * quantiles, kernel_initializer="zeros", dtype="float32", name=f"{name}_head"
     )
     x = ops.reshape(head(x), (-1, *features.shape[1:-1], steps, quantiles))
     first, differences = x[..., :1], ops.softplus(x[..., 1:])

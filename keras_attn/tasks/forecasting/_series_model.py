@@ -194,6 +194,7 @@ class SeriesModel(Task):
         if SHORTCUT not in layers:
             return
         sizes = (self.history_length, self.horizon)
+        values = values[:, : self.num_targets]
         weights = fit_shortcut(values, *sizes, self.shortcut_penalty)
         layers[SHORTCUT].kernel.assign(weights)
         if QUANTILES in layers:
