@@ -16,6 +16,7 @@ PAGES = [
     "attention.md",
     "deployment.md",
     "fine_tuning.md",
+    "forecasting.md",
     "images.md",
     "index.md",
     "masks.md",
