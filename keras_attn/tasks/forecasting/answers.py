@@ -120,6 +120,7 @@ class Forecast:
             before, after = np.arange(1 - steps, 1), np.arange(1, len(self) + 1)
         else:
             before, after = self.history_times[len(self.history) - steps :], self.times
+            use_short_dates(axis)
         axis.plot(before, past, color="#546e7a", linewidth=1.0, label="history")
         axis.plot(after, self.mean[:, index], color="#d84315", linewidth=1.4, label="forecast")
         levels = list(self.quantiles)
@@ -137,3 +138,12 @@ class Forecast:
 
     def _by_name(self, array: np.ndarray) -> dict[str, list[float]]:
         return {name: array[:, index].tolist() for index, name in enumerate(self.names)}
+
+
+def use_short_dates(axis: Any) -> None:
+    """Write the times of an axis without repeating the date, so that they do not overlap."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
