@@ -35,7 +35,7 @@ sacreBLEU, and for forecasts the mean squared error of standardized values, the 
 With several seeds they are the mean and the sample standard deviation over them. Compare figures of
 the same data only. "6 views" is test-time augmentation: the mean of the answers to an image and its
 mirror image, each at three places a pixel apart ([more](images.md#test-time-augmentation)). "Without
-attention" is the same network with attention replaced by an average; for forecasts, with blocks of
+attention" is the same network with attention replaced by an average; in forecasts, with blocks of
 feed-forward networks only. The training time is the wall time of a run, the median if there are
 several.
 
