@@ -34,10 +34,10 @@ Figures are those of the test split, which is read once per run: accuracy in per
 sacreBLEU, and for forecasts the mean squared error of standardized values, the lower the better.
 With several seeds they are the mean and the sample standard deviation over them. Compare figures of
 the same data only. "6 views" is test-time augmentation: the mean of the answers to an image and its
-mirror image, each at three places a pixel apart ([more](images.md#test-time-augmentation)). "Without
-attention" is the same network with attention replaced by an average; in forecasts, with blocks of
-feed-forward networks only. The training time is the wall time of a run, the median if there are
-several.
+mirror image, each at three places a pixel apart ([more](images.md#test-time-augmentation)).
+"Without attention" is the same network with attention replaced by an average; for forecasts, with
+blocks of feed-forward networks only. The training time is the wall time of a run, the median if
+there are several.
 
 Click on the title of a column to sort. On a narrow screen the tables scroll sideways.
 
