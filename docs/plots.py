@@ -4,7 +4,8 @@
 
 `zoo_cifar.svg`: accuracy against parameters of the image entries, beside published models of the
 same size that were trained from scratch without outside data. `attention_length.svg`: time and
-memory of attention against length.
+memory of attention against length. `forecast_etth1.svg`: a forecast of an entry on real data, which
+must be on disk, and what happened.
 """
 
 import json
@@ -17,7 +18,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from keras_attn import zoo
+from keras_attn import datasets, zoo
 
 PAGES = pathlib.Path(__file__).parent / "pages"
 ATTENTION = PAGES.parent.parent / "benchmarks" / "results" / "attention_cpu.json"
@@ -59,6 +60,7 @@ def main() -> None:
     """Draw all figures."""
     draw_zoo()
     draw_attention()
+    draw_forecast()
 
 
 def draw_zoo() -> None:
@@ -144,6 +146,24 @@ def draw_attention() -> None:
         axis.grid(alpha=0.3)
     axes[0].legend()
     save(figure, "attention_length.svg")
+
+
+def draw_forecast() -> None:
+    """Draw the forecast of an entry on the first window of the test rows, and what happened.
+
+    It reads the data set from the disk, see `keras_attn.datasets.load`.
+    """
+    test = datasets.load("etth1")["test"]
+    model = zoo.build("etth1_patch_transformer")
+    forecast = model.forecast(test.take(slice(0, 0)), horizon=240)
+    figure, axis = plt.subplots(figsize=(10, 3.4), layout="constrained")
+    forecast.draw(axis, "OT", steps=504)
+    actual = test.inputs[: len(forecast), test.names.index("OT")]
+    axis.plot(forecast.times, actual, color="#263238", linewidth=0.8, label="what happened")
+    axis.set(ylabel="oil temperature (degrees Celsius)")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="upper left", fontsize="small")
+    save(figure, "forecast_etth1.svg")
 
 
 def save(figure: Any, name: str) -> None:

@@ -19,6 +19,7 @@ TITLES = {
     "text_classification": "Texts",
     "translation": "Translation",
     "text_generation": "Text generation",
+    "forecasting": "Forecasting",
 }
 PAGE = """---
 hide:
@@ -30,13 +31,14 @@ hide:
 Entries are built by name: `keras_attn.build("cifar10_attention_net")`. Each was trained from
 scratch by its recipe; its card says with what code and on what machine, and how to train it again.
 
-Figures are those of the test split, which is read once per run: accuracy in percent, and BLEU by
-sacreBLEU. With several seeds they are the mean and the sample standard deviation over them. Compare
-figures of the same data only. "6 views" is test-time augmentation: the mean of the answers to an
-image and its mirror image, each at three places a pixel apart
-([more](images.md#test-time-augmentation)). "Without attention" is the same network with attention
-replaced by an average. The training time is the wall time of a run, the median if there are
-several.
+Figures are those of the test split, which is read once per run: accuracy in percent, BLEU by
+sacreBLEU, and for forecasts the mean squared error of standardized values, the lower the better.
+With several seeds they are the mean and the sample standard deviation over them. Compare figures of
+the same data only. "6 views" is test-time augmentation: the mean of the answers to an image and its
+mirror image, each at three places a pixel apart ([more](images.md#test-time-augmentation)).
+"Without attention" is the same network with attention replaced by an average; for forecasts, with
+blocks of feed-forward networks only. The training time is the wall time of a run, the median if
+there are several.
 
 Click on the title of a column to sort. On a narrow screen the tables scroll sideways.
 
@@ -87,7 +89,7 @@ def _table(task: TaskDescription, entries: Sequence[registry.Entry]) -> list[str
     """Return the lines of a table. Columns that would be empty are left out."""
     metric = task.primary_metric
     percent = metric.unit.strip() == "%"
-    form = ".2f" if percent else ".1f"
+    form = ".2f" if percent else ".1f" if metric.greater_is_better else f".{metric.digits}f"
 
     def primary(runs: Sequence[Run]) -> str:
         return mean_and_deviation(values_of(metric, runs, "test"), form) if runs else ""

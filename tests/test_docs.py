@@ -17,6 +17,7 @@ PAGES = [
     "deployment.md",
     "fine_tuning.md",
     "generation.md",
+    "forecasting.md",
     "images.md",
     "index.md",
     "masks.md",

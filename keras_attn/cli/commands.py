@@ -106,6 +106,14 @@ BeamSize = Annotated[
         help="For translation: beam size; 1 is greedy search (default: 4).",
     ),
 ]
+Horizon = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="For forecasting: number of steps (default: all that the model forecasts).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -158,6 +166,7 @@ app.command(
         "keras-attn predict imdb_ngram_attention --file reviews.csv --json",
         "keras-attn predict cifar10_attention_net photo.jpg more_photos/",
         'keras-attn predict shakespeare_character_transformer "ROMEO:" --seed 1',
+        "keras-attn predict etth1_patch_transformer history.csv --json",
     )
 )
 @with_column_options("text_column", "source_column")
@@ -180,11 +189,12 @@ def predict(
     seed: generation.Seed = None,
     stop: generation.Stop = None,
     no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
+    horizon: Horizon = None,
     weights: Weights = None,
     *,
     table: dict[str, Any],
 ) -> None:
-    """Label images or texts, translate sentences, or continue texts.
+    """Label images or texts, translate sentences, or continue texts and time series.
 
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
@@ -206,6 +216,7 @@ def predict(
         seed=seed,
         stop=stop or None,
         no_repeat_ngram_size=no_repeat_ngram_size,
+        horizon=horizon,
     )
     examples = read_inputs(name, task, inputs, file, table)
     if "errors" in task.prediction_options and len(examples.inputs) > 1:
@@ -243,10 +254,17 @@ app.command(
 )
 def explain(
     name: Model,
-    example: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or an image file.")],
+    example: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="A text, an image file, or a table of a series."),
+    ],
     label: Annotated[
         str | None,
         typer.Option(help="For classifiers: label to explain (default: the predicted one)."),
+    ] = None,
+    variable: Annotated[
+        str | None,
+        typer.Option(help="For forecasting: variable to explain (default: the last one)."),
     ] = None,
     html: Annotated[
         pathlib.Path | None, typer.Option(help="Also write the explanation as an HTML page.")
@@ -255,11 +273,16 @@ def explain(
     max_pixels: MaxPixels = None,
     weights: Weights = None,
 ) -> None:
-    """Explain one answer: where the model attended, and what speaks for and against a label."""
+    """Explain one answer: where the model attended, and what its answer depends on."""
     name = find_model(name)
     task, build = locate(name, weights)
     options = check_options(
-        name, task, task.explanation_options, label=label, max_pixels=max_pixels
+        name,
+        task,
+        task.explanation_options,
+        label=label,
+        max_pixels=max_pixels,
+        variable=variable,
     )
     if task.reads == "texts":
         warn_of_file_names([example], reads_files=False)
@@ -328,8 +351,9 @@ def export(
         **search,
     )
     check_new_folder(folder)
-    path = build().export(folder, **options)
-    output.echo(f"SavedModel: {path}  (signature serving_default: {task.signature})")
+    model = build()
+    path = model.export(folder, **options)
+    output.echo(f"SavedModel: {path}  (signature serving_default: {model.signature})")
 
 
 @app.command(epilog=examples("keras-attn demo --out demo"))

@@ -95,6 +95,33 @@ def _declarations(
             **PANEL,
         ),
     ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="For forecasting: column of times (default: the one called time, date, datetime "
+            "or timestamp, or the first).",
+            **PANEL,
+        ),
+    ] = None,
+    variables: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="For forecasting: columns of the variables, with commas between them (default: "
+            "all columns of numbers).",
+            **PANEL,
+        ),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="For forecasting: interval between rows, such as 15min, 1h or 1d (default: the "
+            "most frequent one).",
+            **PANEL,
+        ),
+    ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(

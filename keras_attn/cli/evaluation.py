@@ -58,8 +58,9 @@ def evaluate(
         _evaluate_on_table(name, weights, table, plot, as_json)
     elif name.endswith(SUFFIX):
         raise ValueError(
-            f"{name} has no data of its own. Give --data: a table of texts and labels, or of "
-            "sentences and translations, or a folder with a folder of images for each label."
+            f"{name} has no data of its own. Give --data: a table of texts and labels, of "
+            "sentences and translations, or of times and values; or a folder with a folder of "
+            "images for each label."
         )
     else:
         entry = zoo.describe(name)

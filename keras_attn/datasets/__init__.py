@@ -1,9 +1,10 @@
-"""Data sets of images, texts, documents and translations: published, generated, and your own."""
+"""Data sets of images, texts, documents, translations and series: published, drawn, your own."""
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
     chnsenticorp,
     cifar,
+    forecasting,
     imdb,
     multi30k,
     remarks,
@@ -22,16 +23,19 @@ from keras_attn.datasets.files import (
     FolderAccount,
     ImageTable,
     PairTable,
+    SeriesTable,
     TableAccount,
     TextTable,
     decode_image,
     read_documents,
     read_images,
     read_pairs,
+    read_series,
     read_texts,
     split_documents,
     split_images,
     split_pairs,
+    split_series,
     split_table,
 )
 from keras_attn.datasets.pairs import PairSplit
@@ -43,6 +47,7 @@ from keras_attn.datasets.registry import (
     register_dataset,
     unregister_dataset,
 )
+from keras_attn.datasets.series import SeriesSplit
 from keras_attn.datasets.splits import Dataset, ImageSplit, TextSplit, cut_validation
 
 __all__ = [
@@ -58,6 +63,8 @@ __all__ = [
     "ImageTable",
     "PairSplit",
     "PairTable",
+    "SeriesSplit",
+    "SeriesTable",
     "TableAccount",
     "TextSplit",
     "TextTable",
@@ -70,12 +77,14 @@ __all__ = [
     "read_documents",
     "read_images",
     "read_pairs",
+    "read_series",
     "read_texts",
     "register_dataset",
     "save_arrays",
     "split_documents",
     "split_images",
     "split_pairs",
+    "split_series",
     "split_table",
     "unregister_dataset",
 ]

@@ -9,6 +9,10 @@
 from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import TranslationModel
 from keras_attn.models.attention_net import AttentionNetConfig, build_attention_net
+from keras_attn.models.calendar_transformer import (
+    CalendarTransformerConfig,
+    build_calendar_transformer,
+)
 from keras_attn.models.causal_transformer import (
     CausalTransformer,
     CausalTransformerConfig,
@@ -25,6 +29,11 @@ from keras_attn.models.parts import (
     head,
     head_layers,
     ngram_embedding,
+)
+from keras_attn.models.patch_transformer import (
+    PatchTransformerConfig,
+    SeriesPatches,
+    build_patch_transformer,
 )
 from keras_attn.models.recurrent_attention import (
     RecurrentAttentionConfig,
@@ -56,14 +65,17 @@ from keras_attn.models.translation_transformer import (
 __all__ = [
     "ArchitectureInfo",
     "AttentionNetConfig",
+    "CalendarTransformerConfig",
     "CausalTransformer",
     "CausalTransformerConfig",
     "CompactTransformerConfig",
     "CopiedBackbone",
     "NGramAttentionConfig",
+    "PatchTransformerConfig",
     "RecurrentAttentionConfig",
     "RecurrentTranslator",
     "RecurrentTranslatorConfig",
+    "SeriesPatches",
     "SmallAttentionCNNConfig",
     "TextTransformerConfig",
     "TranslationModel",
@@ -73,9 +85,11 @@ __all__ = [
     "backbone",
     "build",
     "build_attention_net",
+    "build_calendar_transformer",
     "build_causal_transformer",
     "build_compact_transformer",
     "build_ngram_attention",
+    "build_patch_transformer",
     "build_recurrent_attention",
     "build_recurrent_translator",
     "build_small_attention_cnn",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # The modules of the tasks that come with the package; importing one registers its task.
 BUILT_IN = {
+    "forecasting": "keras_attn.tasks.forecasting.description",
     "image_classification": "keras_attn.tasks.images.description",
     "text_generation": "keras_attn.tasks.generation.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
@@ -86,6 +87,7 @@ class TaskDescription:
         prints_texts: Whether `keras-attn predict` prints the attribute `text` of answers as it is,
             rather than a table.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
+        example_input: An input as one writes it on the command line, for messages.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
             commands, such as `"beam_size"`.
         export_options: The same for `Task.export`.
@@ -111,6 +113,7 @@ class TaskDescription:
     usage: ClassVar[str]
     prints_texts: ClassVar[bool] = False
     reads: ClassVar[Literal["texts", "files"]] = "texts"
+    example_input: ClassVar[str] = '"a text"'
     prediction_options: ClassVar[tuple[str, ...]] = ()
     export_options: ClassVar[tuple[str, ...]] = ()
     explanation_options: ClassVar[tuple[str, ...]] = ()

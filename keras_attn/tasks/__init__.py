@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from keras_attn.tasks.classification import Classification, ClassificationTask
     from keras_attn.tasks.compilation import compile_mode
     from keras_attn.tasks.example_answers import ExampleAnswer
+    from keras_attn.tasks.forecasting.answers import Forecast
+    from keras_attn.tasks.forecasting.explanation import ForecastExplanation
+    from keras_attn.tasks.forecasting.forecaster import Forecaster
+    from keras_attn.tasks.forecasting.losses import ForecastError, ForecastLoss
     from keras_attn.tasks.generation.answers import Generation
     from keras_attn.tasks.generation.explanation import GenerationExplanation
     from keras_attn.tasks.generation.generator import TextGenerator
@@ -49,6 +53,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "generation.answers": ["Generation"],
         "generation.explanation": ["GenerationExplanation"],
         "generation.generator": ["TextGenerator"],
+        "forecasting.answers": ["Forecast"],
+        "forecasting.explanation": ["ForecastExplanation"],
+        "forecasting.forecaster": ["Forecaster"],
+        "forecasting.losses": ["ForecastError", "ForecastLoss"],
         "images.attention_maps": ["AttentionMap", "attention_maps"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],

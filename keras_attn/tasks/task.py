@@ -10,7 +10,7 @@ import keras
 
 from keras_attn._warnings import warn_user
 from keras_attn.export import import_tensorflow, write_saved_model
-from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.recipes import Recipe, Signature, TaskDescription
 from keras_attn.tasks._fitting import RawInputModel
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.training_data import TrainingData
@@ -334,6 +334,15 @@ class Task(RawInputModel):
 
     # Export
 
+    @property
+    def signature(self) -> Signature:
+        """The inputs and outputs of the exported SavedModel of this model.
+
+        The default is `description.signature`; a subclass overrides it if models of the task have
+        further inputs or outputs.
+        """
+        return self.description.signature
+
     def serving_function(self, *args: Any, **options: Any) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from raw tensors to named tensors.
 
@@ -342,14 +351,14 @@ class Task(RawInputModel):
             **options: Options named in `description.export_options`.
 
         Returns:
-            A function with the arguments and outputs of `description.signature`.
+            A function with the arguments and outputs of `signature`.
         """
         raise NotImplementedError
 
     def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
         """Write a SavedModel of plain TensorFlow ops that takes raw input.
 
-        Its signatures `serving_default` and `serve` are both `description.signature`. It runs with
+        Its signatures `serving_default` and `serve` are both `signature`. It runs with
         TensorFlow alone, without keras and keras_attn.
 
         Args:
@@ -374,8 +383,5 @@ class Task(RawInputModel):
                 "other formats export `.network`."
             )
         tf = import_tensorflow()
-        specs = {
-            info.name: tf.TensorSpec(info.shape, info.dtype)
-            for info in self.description.signature.inputs
-        }
+        specs = {info.name: tf.TensorSpec(info.shape, info.dtype) for info in self.signature.inputs}
         return write_saved_model(filepath, self.serving_function(**options), self, **specs)

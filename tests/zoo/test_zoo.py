@@ -29,6 +29,7 @@ EXPECTED_PARAMETERS = {
     "cifar10_attention_net_quick": 594_873,
     "cifar10_compact_transformer": 489_826,
     "cifar10_compact_transformer_large": 3_571_074,
+    "etth1_patch_transformer": 644_784,
     "imdb_ngram_attention": 1_275_068,
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
@@ -40,6 +41,8 @@ EXPECTED_PARAMETERS = {
     "tang_quatrain_transformer": 1_361_024,
     "tatoeba_en_fr_transformer": 2_093_568,
     "tatoeba_en_zh_transformer": 2_093_568,
+    "traffic_transformer": 100_256,
+    "weather_patch_transformer": 1_214_176,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
 every_trained_entry = pytest.mark.parametrize("name", zoo.list(pretrained=True))
@@ -73,7 +76,10 @@ def test_entries_and_their_variants_build(name):
             preprocessing=recipe.preprocessing,
             **recipe.settings(variant),
         )
-        if recipe.task != "translation":  # whose layers attend, each of them
+        if recipe.task == "forecasting":  # the blocks attend
+            kinds = {type(layer).__name__ for layer in model.network.layers}
+            assert ("TransformerEncoderBlock" in kinds) == (variant != WITHOUT_ATTENTION)
+        elif recipe.task != "translation":  # whose layers attend, each of them
             layers = [layer.name for layer in model.network.layers]
             assert ("attention" in layers) == (variant != WITHOUT_ATTENTION)
 
@@ -105,6 +111,7 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     for file in files:
         assert (entry.folder / file["file"]).stat().st_size == file["bytes"]
     translates = entry.recipe.task == "translation"
+    keys = {"translation": "bleu", "forecasting": "mse", "text_generation": "loss"}
     assert sum(file["bytes"] for file in files) < (16_000_000 if translates else 25_000_000)
     metric = describe_task(entry.recipe.task).primary_metric
     sign = 1 if metric.greater_is_better else -1
@@ -116,6 +123,7 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
     values = [metric.scale * value for value in weights["storage"]["validation"].values()]
     if weights["storage"]["dtype"] == "float16":
         assert abs(values[0] - values[1]) <= 0.02 + 1e-6
+    assert metric.key == keys.get(entry.recipe.task, "accuracy")
 
 
 def test_all_weights_together_fit_the_wheel():
@@ -240,7 +248,10 @@ def test_listing_filters():
     assert "imdb_ngram_attention" in texts
     translators = zoo.list(task="translation")
     assert "multi30k_en_de_transformer" in translators
-    assert sorted(images + texts + translators) == zoo.list() == keras_attn.list_models()
+    forecasters = zoo.list(task="forecasting")
+    assert "etth1_patch_transformer" in forecasters
+    everything = sorted(images + texts + translators + forecasters)
+    assert everything == zoo.list() == keras_attn.list_models()
     assert set(zoo.list(pretrained=True)) | set(zoo.list(pretrained=False)) == set(zoo.list())
     with pytest.raises(ValueError, match="Did you mean 'image_classification'"):
         zoo.list(task="image_clasification")
@@ -440,3 +451,14 @@ def _write_recipe(path: pathlib.Path):
         '[optimizer]\nname = "sgd"\nlearning_rate = 0.05\n'
         "[training]\nepochs = 1\nbatch_size = 32\nseeds = [0, 1]\n"
     )
+
+
+def test_forecasters_reached_what_they_were_made_for():
+    goals = {96: 0.365, 192: 0.405, 336: 0.418, 720: 0.440}  # published linear models and PatchTST
+    runs = _published("etth1_patch_transformer")
+    assert len(runs) >= 3
+    for horizon, goal in goals.items():
+        errors = [run["metrics"]["test"][f"mse_{horizon}"] for run in runs]
+        assert np.mean(errors) <= goal
+        assert runs[0]["metrics"]["test"][f"windows_{horizon}"] == 2880 - horizon + 1
+        assert runs[0]["baselines"]["test"]["nlinear"][f"mse_{horizon}"] < 1.01 * goal

@@ -10,6 +10,7 @@ from keras_attn.datasets.files.documents import (
 from keras_attn.datasets.files.folders import ImageTable, read_images, split_images
 from keras_attn.datasets.files.images import decode_image
 from keras_attn.datasets.files.pairs import PairTable, read_pairs, split_pairs
+from keras_attn.datasets.files.series import SeriesTable, read_series, split_series
 from keras_attn.datasets.files.texts import TextTable, read_texts, split_table
 
 __all__ = [
@@ -19,15 +20,18 @@ __all__ = [
     "FolderAccount",
     "ImageTable",
     "PairTable",
+    "SeriesTable",
     "TableAccount",
     "TextTable",
     "decode_image",
     "read_documents",
     "read_images",
     "read_pairs",
+    "read_series",
     "read_texts",
     "split_documents",
     "split_images",
     "split_pairs",
+    "split_series",
     "split_table",
 ]

@@ -1,0 +1,222 @@
+"""Explanations of forecasts by attention and occlusion.
+
+Attention shows which patches of the history the blocks attended to, but not whether that determines
+the forecast. Occlusion measures the effect: by how much the forecast changes if a part of the
+history is missing (Zeiler and Fergus, arXiv:1311.2901).
+"""
+
+import base64
+import dataclasses
+import html as markup
+import io
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_attn._names import unknown
+from keras_attn._printable import printable
+from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.models import SeriesPatches
+from keras_attn.tasks._display import Displayed
+from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks.forecasting.answers import Forecast
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from keras_attn.tasks.forecasting.forecaster import Forecaster
+
+PARTS = 48  # largest number of parts of the history that are left out in turn
+SHADES = " ▁▂▃▄▅▆▇█"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForecastExplanation(Displayed):
+    """Where a forecast of one variable attended, and which parts of the history it depends on.
+
+    Attributes:
+        variable: The explained variable.
+        forecast: The forecast of all variables.
+        parts: Integer array `(R, 2)`: the first row of each part of the history, and the row after
+            its last; parts cover the history without overlap, oldest first.
+        effect: Float array `(R, H)`: change of the mean of each step if that part were missing, in
+            the units of the variable.
+        patches: Integer array `(P, 2)`: the rows of each patch, in the same form; patches may
+            overlap.
+        attention: For each block of the network, by name, a float array `(P,)`: the attention
+            weight of each patch, averaged over heads and queries. Empty without attention.
+    """
+
+    variable: str
+    forecast: Forecast
+    parts: np.ndarray
+    effect: np.ndarray
+    patches: np.ndarray
+    attention: dict[str, np.ndarray]
+
+    @property
+    def importance(self) -> np.ndarray:
+        """The mean absolute change of the forecast without each part, float `(R,)`."""
+        return np.abs(self.effect).mean(axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation with the forecast as a dictionary that can be written as JSON."""
+        return {
+            "variable": self.variable,
+            "forecast": self.forecast.to_dict(),
+            "parts": self.parts.tolist(),
+            "effect": self.effect.tolist(),
+            "patches": self.patches.tolist(),
+            "attention": {name: weights.tolist() for name, weights in self.attention.items()},
+        }
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure`: history and forecast, attention, and effect of each part.
+
+        It needs matplotlib: `pip install 'keras-attn[plots]'`.
+        """
+        figure = new_figure(9.5, 7.0)
+        top, middle, bottom = figure.subplots(3, 1, height_ratios=[3, 2, 3])
+        self.forecast.draw(top, self.variable, len(self.forecast.history))
+        top.legend(loc="upper left", fontsize="small")
+        rows = len(self.forecast.history)
+        for name, weights in self.attention.items():
+            places = self.patches.mean(axis=1) - rows
+            middle.plot(places, weights, marker=".", label=name)
+        middle.set(xlim=(-rows, 0), xlabel="rows before the forecast", ylabel="attention weight")
+        middle.set_title("Attention to each patch, mean over heads and queries", fontsize="medium")
+        if self.attention:
+            middle.legend(fontsize="small")
+        largest = np.abs(self.effect).max() or 1.0
+        image = bottom.pcolormesh(
+            np.append(self.parts[:, 0], rows) - rows,
+            np.arange(self.effect.shape[1] + 1),
+            self.effect.T,
+            cmap="PuOr_r",
+            vmin=-largest,
+            vmax=largest,
+        )
+        bottom.set(xlabel="missing part: rows before the forecast", ylabel="step of the forecast")
+        bottom.set_title(
+            "Change of the forecast without each part of the history", fontsize="medium"
+        )
+        figure.colorbar(image, ax=bottom).set_label(self.variable, parse_math=False)
+        return figure
+
+    def to_html(self) -> str:
+        """Return an HTML snippet with the plot as an image; it needs matplotlib."""
+        content = io.BytesIO()
+        self.plot().savefig(content, format="png", dpi=110)
+        encoded = base64.b64encode(content.getvalue()).decode()
+        return (
+            f'<img alt="{markup.escape(self._heading())}" style="max-width:100%" '
+            f'src="data:image/png;base64,{encoded}">'
+        )
+
+    def to_page(self) -> str:
+        """Return a complete HTML page with the plot."""
+        title = markup.escape(self._heading())
+        return (
+            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}'
+            f"</title></head>\n<body>\n<h1>{title}</h1>\n{self.to_html()}\n</body>\n</html>\n"
+        )
+
+    def to_rich(self) -> "RenderableType":
+        """Return a `rich` renderable: bars for the effect and the attention, oldest first."""
+        from rich.console import Group
+        from rich.text import Text
+
+        rows = len(self.forecast.history)
+        lines = [
+            Text(printable(self._heading()), style="bold"),
+            Text(
+                f"History of {rows} rows, oldest first. Change of the forecast without each part:"
+            ),
+            Text(f"  {_bars(self.importance)}  at most {self.importance.max():.4g}"),
+        ]
+        for name, weights in self.attention.items():
+            lines.append(Text(f"Attention to each patch in {name!r}:"))
+            lines.append(Text(f"  {_bars(weights)}  at most {weights.max():.3f}"))
+        return Group(*lines)
+
+    def _heading(self) -> str:
+        return f"Forecast of {self.variable} for {len(self.forecast)} steps"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def explain_forecast(
+    forecaster: "Forecaster", history: Any, variable: str | None
+) -> ForecastExplanation:
+    """Explain a forecast, see `Forecaster.explain`."""
+    forecast = forecaster.forecast(history)
+    variable = forecast.names[-1] if variable is None else variable
+    if variable not in forecast.names:
+        raise ValueError(unknown("variable", variable, forecast.names))
+    index, values = forecast.names.index(variable), forecast.history
+    size = -(-len(values) // PARTS)
+    starts = np.arange(0, len(values), size)
+    parts = np.stack([starts, np.append(starts[1:], len(values))], axis=1)
+    windows = np.repeat(values[None], len(parts), axis=0)
+    for window, (start, end) in zip(windows, parts, strict=True):
+        window[start:end] = np.nan
+    inputs: Any = windows
+    if forecaster.reads_time:
+        assert forecast.history_times is not None
+        time = forecaster.time_index(forecast.history_times[-1:])
+        inputs = {"values": windows, "time": np.repeat(time, len(windows))}
+    changed = forecaster.predict(inputs, batch_size=64, verbose=0)[:, :, index, 0]
+    one = keras.tree.map_structure(lambda array: array[:1], inputs)
+    one = {**one, "values": values[None]} if forecaster.reads_time else values[None]
+    patches, attention = _attention(forecaster, one, index)
+    return ForecastExplanation(
+        variable, forecast, parts, changed - forecast.mean[:, index], patches, attention
+    )
+
+
+def _attention(
+    forecaster: "Forecaster", history: Any, index: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the rows of each patch, and the attention that each gets in each block.
+
+    Args:
+        forecaster: The model.
+        history: The history `(1, L, V)`, with its time if the network reads it.
+        index: Index of the variable.
+    """
+    network = forecaster.network
+    cuts = [layer for layer in network.layers if isinstance(layer, SeriesPatches)]
+    patches = np.zeros((0, 2), "int64")
+    if cuts:
+        rows = cuts[0].rows(forecaster.history_length)
+        patches = np.stack([rows[:, 0], rows[:, -1] + 1], axis=1)
+    blocks = [layer for layer in network.layers if isinstance(layer, TransformerEncoderBlock)]
+    if not blocks:
+        return patches, {}
+    # Each block reads tokens and their padding mask.
+    probe = keras.Model(network.input, [tensor for block in blocks for tensor in block.input])
+    tensors = probe(forecaster.preprocess_inputs(history), training=False)
+    attention = {}
+    for number, block in enumerate(blocks):
+        x, padding_mask = tensors[2 * number : 2 * number + 2]
+        _, scores = block(x, padding_mask=padding_mask, return_attention_scores=True)
+        # Rows of the batch are the variables, or the window as a whole.
+        row = index if len(scores) == forecaster.num_variables else 0
+        scores = keras.ops.convert_to_numpy(scores)[row]
+        # Tokens after those of the history are of the forecast itself.
+        attention[block.name] = scores.mean(axis=(0, 1))[: len(patches)]
+    return patches, attention
+
+
+def _bars(values: np.ndarray) -> str:
+    """Return a bar for each value, as characters.
+
+    Example:
+
+    >>> _bars(np.array([0.0, 1.0, 2.0]))
+    ' ▄█'
+    """
+    largest = values.max() or 1.0
+    return "".join(SHADES[round((len(SHADES) - 1) * max(0.0, each / largest))] for each in values)
