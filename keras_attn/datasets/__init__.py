@@ -4,6 +4,7 @@ from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
     chnsenticorp,
     cifar,
+    fsdd,
     imdb,
     multi30k,
     remarks,
@@ -20,6 +21,7 @@ from keras_attn.datasets.files import (
     TableAccount,
     TextTable,
     decode_image,
+    decode_wav,
     read_images,
     read_pairs,
     read_texts,
@@ -37,6 +39,7 @@ from keras_attn.datasets.registry import (
     unregister_dataset,
 )
 from keras_attn.datasets.splits import Dataset, ImageSplit, TextSplit, cut_validation
+from keras_attn.datasets.waveforms import Waveform, WaveformSplit
 
 __all__ = [
     "Account",
@@ -51,8 +54,11 @@ __all__ = [
     "TableAccount",
     "TextSplit",
     "TextTable",
+    "Waveform",
+    "WaveformSplit",
     "cut_validation",
     "decode_image",
+    "decode_wav",
     "describe_dataset",
     "label_name",
     "list_datasets",

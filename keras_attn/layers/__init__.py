@@ -16,7 +16,9 @@ from keras_attn.layers.positions import (
     SinusoidalPositionEncoding,
 )
 from keras_attn.layers.self_attention_2d import SelfAttention2D
+from keras_attn.layers.spectrogram import LogMelSpectrogram, SpecAugment
 from keras_attn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
+from keras_attn.layers.waveform_augmentation import RandomDelay, RandomNoise, RandomSpeed
 
 __all__ = [
     "CBAM",
@@ -29,17 +31,22 @@ __all__ = [
     "Cutout",
     "EfficientChannelAttention",
     "ImageNormalization",
+    "LogMelSpectrogram",
     "Mixup",
     "MultiHeadAttention",
     "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
+    "RandomDelay",
     "RandomFlip",
+    "RandomNoise",
     "RandomShift",
+    "RandomSpeed",
     "RelativePositionBias",
     "ResidualBlock",
     "SelfAttention2D",
     "SinusoidalPositionEncoding",
+    "SpecAugment",
     "SqueezeExcite",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",

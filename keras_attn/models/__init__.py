@@ -13,6 +13,10 @@ from keras_attn.models.compact_transformer import (
     CompactTransformerConfig,
     build_compact_transformer,
 )
+from keras_attn.models.keyword_attention import (
+    KeywordAttentionConfig,
+    build_keyword_attention,
+)
 from keras_attn.models.ngram_attention import NGramAttentionConfig, build_ngram_attention
 from keras_attn.models.parts import (
     attention_pooling,
@@ -53,6 +57,7 @@ __all__ = [
     "AttentionNetConfig",
     "CompactTransformerConfig",
     "CopiedBackbone",
+    "KeywordAttentionConfig",
     "NGramAttentionConfig",
     "RecurrentAttentionConfig",
     "RecurrentTranslator",
@@ -67,6 +72,7 @@ __all__ = [
     "build",
     "build_attention_net",
     "build_compact_transformer",
+    "build_keyword_attention",
     "build_ngram_attention",
     "build_recurrent_attention",
     "build_recurrent_translator",

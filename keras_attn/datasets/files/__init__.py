@@ -5,6 +5,7 @@ from keras_attn.datasets.files.folders import ImageTable, read_images, split_ima
 from keras_attn.datasets.files.images import decode_image
 from keras_attn.datasets.files.pairs import PairTable, read_pairs, split_pairs
 from keras_attn.datasets.files.texts import TextTable, read_texts, split_table
+from keras_attn.datasets.files.waveforms import decode_wav
 
 __all__ = [
     "Account",
@@ -14,6 +15,7 @@ __all__ = [
     "TableAccount",
     "TextTable",
     "decode_image",
+    "decode_wav",
     "read_images",
     "read_pairs",
     "read_texts",
