@@ -340,8 +340,8 @@ def _save_model(
         )
         run.model.save(path)
         stop.message = f" after training. {path} is complete."
-        example = '"a text"' if task.reads == "texts" else f"{task.example}.png"
-        output.echo(f"Use it: keras-attn predict {shlex.quote(str(path))} {example}")
+        command = f"keras-attn predict {shlex.quote(str(path))} {task.example_input}"
+        output.echo(f"Use it: {command}")
         if baseline is False:
             return
         line = run.model.description.compare(run.model, dataset, run.record["metrics"])

@@ -79,10 +79,13 @@ class TaskDescription:
         metrics: All metrics that `keras-attn evaluate` shows, in this order.
         recipe: Class of the task's recipes; a subclass of `Recipe` may add sections.
         signature: Inputs and outputs of the exported SavedModel.
+        further_signatures: Those of its other signatures, by name, see
+            `Task.further_serving_functions`.
         example_titles: Titles of what the data and the model say about an example, on cards.
         example_rule: Sentence that says which examples a card shows.
         usage: Python code after `model.` that returns an answer, for cards.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
+        example_input: An input as one writes it on the command line, for messages.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
             commands, such as `"beam_size"`.
         export_options: The same for `Task.export`.
@@ -103,10 +106,12 @@ class TaskDescription:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     recipe: ClassVar[type[Recipe]] = Recipe
     signature: ClassVar[Signature]
+    further_signatures: ClassVar[Mapping[str, Signature]] = {}
     example_titles: ClassVar[tuple[str, str]] = ("target", "answer")
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
     reads: ClassVar[Literal["texts", "files"]] = "texts"
+    example_input: ClassVar[str] = '"a text"'
     prediction_options: ClassVar[tuple[str, ...]] = ()
     export_options: ClassVar[tuple[str, ...]] = ()
     explanation_options: ClassVar[tuple[str, ...]] = ()

@@ -120,6 +120,7 @@ class ImageClassification(cards.ClassificationDescription):
     )
     usage = 'classify("photo.png")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
+    example_input = "image.png"
     prediction_options = ("views", "views_threshold", "max_pixels", "errors")
     explanation_options = ("label", "max_pixels")
     export_options = ("views", "views_threshold")
