@@ -1,4 +1,4 @@
-"""Data sets of images, texts and translations: published ones, generated ones, and your own."""
+"""Data sets of images, texts, translations and sounds: published, generated, and your own."""
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
@@ -20,14 +20,17 @@ from keras_attn.datasets.files import (
     PairTable,
     TableAccount,
     TextTable,
+    WaveformTable,
     decode_image,
     decode_wav,
     read_images,
     read_pairs,
     read_texts,
+    read_waveforms,
     split_images,
     split_pairs,
     split_table,
+    split_waveforms,
 )
 from keras_attn.datasets.pairs import PairSplit
 from keras_attn.datasets.registry import (
@@ -56,6 +59,7 @@ __all__ = [
     "TextTable",
     "Waveform",
     "WaveformSplit",
+    "WaveformTable",
     "cut_validation",
     "decode_image",
     "decode_wav",
@@ -66,10 +70,12 @@ __all__ = [
     "read_images",
     "read_pairs",
     "read_texts",
+    "read_waveforms",
     "register_dataset",
     "save_arrays",
     "split_images",
     "split_pairs",
     "split_table",
+    "split_waveforms",
     "unregister_dataset",
 ]

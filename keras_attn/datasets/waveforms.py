@@ -182,9 +182,7 @@ class WaveformSplit:
         """Return a split of the examples at `indices` (an index array, a mask or a slice)."""
         rows = np.arange(len(self))[indices]
         speakers = tuple(self.speakers[row] for row in rows) if self.speakers else ()
-        return type(self)(
-            tuple(self.waveforms[row] for row in rows), self.labels[rows], speakers
-        )
+        return type(self)(tuple(self.waveforms[row] for row in rows), self.labels[rows], speakers)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -243,5 +241,3 @@ def pad_waveforms(waveforms: Sequence[np.ndarray], multiple: int = 1) -> np.ndar
     for row, samples in zip(padded, waveforms, strict=True):
         row[: len(samples)] = samples
     return padded
-
-

@@ -36,6 +36,9 @@ class LogMelSpectrogram(keras.layers.Layer):
         lower_hz: lower edge of the first filter.
         upper_hz: upper edge of the last filter, at most half of `rate`.
         range_db: distance of the floor to the loudest frame in decibels.
+        centering: share, from 0 to 1, of its own mean over the waveform that is subtracted from
+            each filter's output. It removes what is constant, as the sound of a microphone or of
+            a voice (cepstral mean subtraction; Atal, 1974), but also of long vowels.
 
     Call arguments:
         inputs: float waveforms `(B, n)`.
@@ -64,14 +67,13 @@ class LogMelSpectrogram(keras.layers.Layer):
         lower_hz: float = 100.0,
         upper_hz: float = 3_800.0,
         range_db: float = 50.0,
+        centering: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.autocast = False  # powers differ by more than 16 bits can hold
         lengths = {"rate": rate, "frame_length": frame_length, "frame_step": frame_step}
-        check_positive_integers(
-            self, **lengths, fft_length=fft_length, num_mel_bins=num_mel_bins
-        )
+        check_positive_integers(self, **lengths, fft_length=fft_length, num_mel_bins=num_mel_bins)
         if not frame_step <= frame_length <= fft_length:
             raise ValueError(
                 f"{self.name}: `frame_step` must not exceed `frame_length`, nor this `fft_length`. "
@@ -84,6 +86,10 @@ class LogMelSpectrogram(keras.layers.Layer):
             )
         if not range_db > 0:
             raise ValueError(f"{self.name}: `range_db` must be above 0. Received: {range_db!r}.")
+        if not 0 <= centering <= 1:
+            raise ValueError(
+                f"{self.name}: `centering` must be from 0 to 1. Received: {centering!r}."
+            )
         self.rate = rate
         self.frame_length = frame_length
         self.frame_step = frame_step
@@ -92,6 +98,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.lower_hz = lower_hz
         self.upper_hz = upper_hz
         self.range_db = range_db
+        self.centering = centering
         self._filters = mel_filters(num_mel_bins, fft_length, rate, lower_hz, upper_hz)
         angles = 2 * np.pi * np.arange(frame_length) / frame_length
         self._window = (0.5 - 0.5 * np.cos(angles)).astype("float32")  # Hann, periodic
@@ -115,19 +122,37 @@ class LogMelSpectrogram(keras.layers.Layer):
         """Set mean and deviation of each filter to those of waveforms `(N, n)`."""
         if not self.built:
             self.build(waveforms.shape)
-        decibels, mask = self._decibels(ops.convert_to_tensor(waveforms, "float32"))
+        decibels, mask = self._centered(ops.convert_to_tensor(waveforms, "float32"))
         rows = ops.convert_to_numpy(decibels)[ops.convert_to_numpy(mask)].astype("float64")
         if len(rows):
             self.mean.assign(rows.mean(axis=0).astype("float32"))
             self.deviation.assign(np.maximum(rows.std(axis=0), 1e-3).astype("float32"))
 
     def call(self, inputs: Tensor) -> Tensor:
-        decibels, mask = self._decibels(ops.cast(inputs, "float32"))
+        decibels, mask = self._centered(ops.cast(inputs, "float32"))
         features = (decibels - self.mean) / self.deviation * ops.cast(mask, "float32")[..., None]
         return ops.cast(features, self.compute_dtype)
 
-    def _decibels(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the unnormalized spectrogram `(B, T, M)`, and a mask `(B, T)` of its frames."""
+    def _centered(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is normalized by statistics, and a mask `(B, T)` of its frames."""
+        decibels, mask = self.decibels(waveforms)
+        if self.centering:
+            weights = ops.cast(mask, "float32")[..., None]
+            count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
+            mean = ops.sum(decibels * weights, axis=1, keepdims=True) / count
+            decibels = decibels - self.centering * mean
+        return decibels, mask
+
+    def decibels(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spectrogram before it is normalized by means and deviations.
+
+        Args:
+            waveforms: Float32 tensor `(B, n)`.
+
+        Returns:
+            Decibels relative to the loudest frame, float32 `(B, T, M)`; and booleans `(B, T)`,
+            False for frames in the padding.
+        """
         padded = ops.pad(waveforms, ((0, 0), (0, self.frame_length - 1)))
         frames = ops.extract_sequences(padded, self.frame_length, self.frame_step)  # (B, T, L)
         real, imaginary = ops.rfft(frames * self._window, self.fft_length)  # (B, T, fft / 2 + 1)
@@ -164,6 +189,7 @@ class LogMelSpectrogram(keras.layers.Layer):
             "lower_hz": self.lower_hz,
             "upper_hz": self.upper_hz,
             "range_db": self.range_db,
+            "centering": self.centering,
         }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # The modules of the tasks that come with the package; importing one registers its task.
 BUILT_IN = {
+    "audio_classification": "keras_attn.tasks.audio.description",
     "image_classification": "keras_attn.tasks.images.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
     "text_classification": "keras_attn.tasks.texts.description",

@@ -4,6 +4,7 @@ from keras_attn.datasets.files._account import Account, FolderAccount, TableAcco
 from keras_attn.datasets.files.folders import ImageTable, read_images, split_images
 from keras_attn.datasets.files.images import decode_image
 from keras_attn.datasets.files.pairs import PairTable, read_pairs, split_pairs
+from keras_attn.datasets.files.sounds import WaveformTable, read_waveforms, split_waveforms
 from keras_attn.datasets.files.texts import TextTable, read_texts, split_table
 from keras_attn.datasets.files.waveforms import decode_wav
 
@@ -14,12 +15,15 @@ __all__ = [
     "PairTable",
     "TableAccount",
     "TextTable",
+    "WaveformTable",
     "decode_image",
     "decode_wav",
     "read_images",
     "read_pairs",
     "read_texts",
+    "read_waveforms",
     "split_images",
     "split_pairs",
     "split_table",
+    "split_waveforms",
 ]

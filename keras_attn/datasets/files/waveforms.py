@@ -78,7 +78,8 @@ def decode_wav(
 
     >>> import struct
     >>> samples = np.array([0, 16_384], "<i2").tobytes()
-    >>> header = struct.pack("<4sI8sIHHIIHH", b"RIFF", 40, b"WAVEfmt ", 16, 1, 1, 8000, 16000, 2, 16)
+    >>> form = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    >>> header = struct.pack("<4sI8s", b"RIFF", 40, b"WAVEfmt ") + form
     >>> decode_wav(header + struct.pack("<4sI", b"data", 4) + samples).samples.tolist()
     [0.0, 0.5]
     """
