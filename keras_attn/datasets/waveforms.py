@@ -64,12 +64,13 @@ def check_rate(rate: Any, argument: str = "rate") -> int:
         TypeError: It is not a number.
         ValueError: It is not an integer from `MIN_RATE` to `MAX_RATE`.
     """
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
+    number = isinstance(rate, int | float | numbers.Real) and not isinstance(rate, bool)
+    if not number:
         raise TypeError(
             f"`{argument}` must be the number of samples per second, such as 16_000. Received: "
             f"{rate!r}."
         )
-    if rate != rate // 1 or not MIN_RATE <= rate <= MAX_RATE:
+    if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise ValueError(
             f"`{argument}` must be the number of samples per second, an integer from {MIN_RATE:,} "
             f"to {MAX_RATE:,}. Received: {rate!r}."

@@ -347,10 +347,13 @@ class Task(RawInputModel):
         """
         raise NotImplementedError
 
-    def further_serving_functions(self, **options: Any) -> Mapping[str, Callable[..., Any]]:
+    def further_serving_functions(
+        self, *args: Any, **options: Any
+    ) -> Mapping[str, Callable[..., Any]]:
         """Return the functions of further signatures of the SavedModel, by name.
 
         Args:
+            *args: Not used.
             **options: As for `serving_function`.
 
         Returns:

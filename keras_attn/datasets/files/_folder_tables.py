@@ -149,7 +149,7 @@ def cut_folder(
             f"A classifier needs examples of two labels at least, and the training {examples} have "
             f"{len(train_labels)}.\n{table.account}"
         )
-    rows = stratified_rows(whole.labels[train], len(table.label_names), *fractions, seed)
+    rows = stratified_rows(whole.targets[train], len(table.label_names), *fractions, seed)
     splits = {name: whole.take(train[part]) for name, part in rows.items()}
     for name, other in given.items():
         if other is not None:

@@ -78,10 +78,10 @@ def find_files(root: pathlib.Path, kind: FileKind = IMAGES) -> FoundFiles:
         ValueError: It has no folders of labels, or folders of splits beside others.
     """
     if not root.is_dir():
-        problem = "is a file" if root.exists() else "does not exist"
+        state = "is a file" if root.exists() else "does not exist"
         raise FileNotFoundError(
             f"{kind.examples.capitalize()} are read from a folder that holds a folder for each "
-            f"label. {str(root)!r} {problem}."
+            f"label. {str(root)!r} {state}."
         )
     files: list[LabelFile] = []
     others: dict[str, list[str]] = defaultdict(list)

@@ -168,7 +168,9 @@ class AudioClassifier(AudioFitting):
         logits = ops.where(heard, logits, ops.zeros_like(logits))
         return logits / ops.cast(self.temperature, logits.dtype)
 
-    def adapt(self, waveforms: Any, labels: Any = None, *, rate: int | None = None) -> None:
+    def adapt(  # type: ignore[override]  # Task takes any examples
+        self, waveforms: Any, labels: Any = None, *, rate: int | None = None
+    ) -> None:
         """Learn mean and deviation of the features.
 
         Call it once on a new model, with training sounds, before `fit`.

@@ -78,5 +78,6 @@ def augmentation_layers(settings: AudioAugmentation, seed: int) -> list[keras.la
     if settings.delay:
         layers.append(RandomDelay(settings.delay, seed=seed + 2))
     if settings.noise:
-        layers.append(RandomNoise(*settings.noise, seed=seed + 3))
+        lowest, highest = settings.noise
+        layers.append(RandomNoise(lowest, highest, seed=seed + 3))
     return layers
