@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Importing it registers the toy task, which its own tests do and undo.
 collect_ignore = ["tasks/toy_task.py"]
 # Data sets that are read from their published files, without preparation, and where these are.
-AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng", "chnsenticorp")
+AS_PUBLISHED = ("multi30k", "fra-eng", "cmn-eng", "chnsenticorp", "fsdd")
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 
 

@@ -93,8 +93,10 @@ def test_data_sets_are_listed_by_task(greetings):
     pairs = datasets.list_datasets("translation")
     assert pairs == sorted(pairs)
     assert len(pairs) == 10
+    sounds = datasets.list_datasets("audio_classification")
+    assert sounds == ["fsdd"]
     assert datasets.list_datasets("no_such_task") == []
-    assert datasets.list_datasets() == sorted([*texts, *images, *pairs])
+    assert datasets.list_datasets() == sorted([*texts, *images, *pairs, *sounds])
 
 
 def test_an_unregistered_data_set_is_unknown(greetings):

@@ -33,6 +33,7 @@ CASES = {
     "Cutout": ({"size": 3, "seed": 3}, [(2, 8, 6, 5)]),
     "EfficientChannelAttention": ({"gamma": 1}, [(2, 8, 6, 5)]),
     "ImageNormalization": ({}, [(2, 8, 6, 3)]),
+    "LogMelSpectrogram": ({"num_mel_bins": 7, "centering": 0.5}, [(2, 900)]),
     "Mixup": ({"alpha": 0.5, "seed": 3}, [(2, 8, 6, 5)]),
     "MultiHeadAttention": (
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
@@ -44,8 +45,11 @@ CASES = {
     ),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
+    "RandomDelay": ({"samples": 4, "seed": 3}, [(2, 90)]),
     "RandomFlip": ({"seed": 3}, [(2, 8, 6, 5)]),
+    "RandomNoise": ({"lowest_snr_db": 5.0, "seed": 3}, [(2, 90)]),
     "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
+    "RandomSpeed": ({"change": 0.2, "seed": 3}, [(2, 90)]),
     "RelativePositionBias": (
         {"num_heads": 3, "num_buckets": 6, "max_distance": 5},
         [(2, 9, 7), (2, 8, 5)],
@@ -59,6 +63,7 @@ CASES = {
         [(2, 4, 6, 16)],
     ),
     "SinusoidalPositionEncoding": ({"max_wavelength": 100.0}, [(2, 5, 6)]),
+    "SpecAugment": ({"frequency_width": 2, "time_fraction": 0.3, "seed": 3}, [(2, 6, 9)]),
     "SqueezeExcite": ({"ratio": 3, "activation": "gelu", "use_bias": True}, [(2, 8, 6, 11)]),
     "TransformerDecoderBlock": (
         {"num_heads": 2, "intermediate_dim": 10, "key_dim": 4, "num_kv_heads": 1, "window": 3},

@@ -1,6 +1,7 @@
 """The audio classifier: a task that converts sounds into labels with scores."""
 
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -27,6 +28,7 @@ from keras_attn.tasks.audio.inputs import (
     prepare,
     with_rate,
 )
+from keras_attn.tasks.audio.litert import write_litert
 from keras_attn.tasks.audio.serving import serve_files, serve_waveforms
 from keras_attn.tasks.audio.training_data import AudioTrainingData
 from keras_attn.tasks.calibration import expected_calibration_error, softmax
@@ -426,3 +428,24 @@ class AudioClassifier(AudioFitting):
     def further_serving_functions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """Return the function of the signature `wav`, from WAV files to labels with scores."""
         return {"wav": serve_files(self)}
+
+    def export_litert(self, filepath: str | os.PathLike[str], seconds: float = 1.0) -> pathlib.Path:
+        """Write a LiteRT (TensorFlow Lite) model of built-in operations, with its spectrogram.
+
+        LiteRT reserves memory for fixed sizes, so that it takes one waveform of a fixed length at
+        the model's own rate, and no resampling: pad shorter ones by zeros at the end, which change
+        nothing. It has no strings, so that it returns probabilities in the order of `label_names`.
+
+        Args:
+            filepath: File to write, ending in `.tflite`.
+            seconds: Length of the waveform.
+
+        Returns:
+            The path. The model takes `waveforms`, float32 `(1, seconds * rate)`, and returns
+            `probabilities`, float32 `(1, C)`.
+
+        Raises:
+            ValueError: The name of the file is another, or `seconds` is out of range.
+            RuntimeError: The Keras backend is not TensorFlow.
+        """
+        return write_litert(self, filepath, seconds)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_attn._arrays import as_array
 from keras_attn.datasets import Waveform, decode_wav
+from keras_attn.datasets.waveforms import scale_samples
 from keras_attn.tasks.audio.resampling import resample
 
 Sound = str | os.PathLike[str] | Waveform | np.ndarray
@@ -120,11 +121,7 @@ def check_model_batch(x: np.ndarray) -> np.ndarray:
             "A batch of waveforms must have shape (batch, samples), with one sample at least. "
             f"Received: shape {x.shape}."
         )
-    if x.dtype.kind != "f":
-        return np.stack([Waveform(row, 8_000).samples for row in x]) if len(x) else x
-    if not np.isfinite(x).all():
-        raise ValueError("Samples must be finite. Received: NaN or infinity.")
-    return x.astype("float32", copy=False)
+    return scale_samples(x)
 
 
 def _check_batch(x: np.ndarray) -> None:

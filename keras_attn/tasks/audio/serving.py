@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from keras_attn.datasets.waveforms import MAX_RATE, MIN_RATE
+from keras_attn.datasets.waveforms import MAX_RATE, MAX_VALUE, MIN_RATE
 from keras_attn.layers.spectrogram import waveform_lengths
 from keras_attn.tasks.audio.resampling import resample_in_graph
 from keras_attn.tasks.classification import serving_outputs
@@ -16,7 +16,7 @@ def serve_waveforms(classifier: "AudioClassifier") -> Callable[..., dict[str, An
     """Return a function from waveforms `(B, n)` and a rate to the outputs of the signature.
 
     Zeros at the end of a row are padding. A row of zeros has equal probabilities. Samples that are
-    not finite, sounds that are too long, and impossible rates fail.
+    not finite or not scaled, sounds that are too long, and impossible rates fail.
     """
     import tensorflow as tf
 
@@ -74,8 +74,8 @@ def _checked_lengths(classifier: "AudioClassifier", waveforms: Any, rate: Any) -
             [f"`rate` must be from {MIN_RATE} to {MAX_RATE} samples per second. Received:", rate],
         ),
         tf.debugging.Assert(
-            tf.reduce_all(tf.math.is_finite(waveforms)),
-            ["Samples must be finite. Received: NaN or infinity."],
+            tf.reduce_all(tf.abs(waveforms) <= MAX_VALUE),  # False for NaN
+            ["Samples must be in -1..1; divide those of 16 bits by 32768. Received:", waveforms],
         ),
         tf.debugging.Assert(
             tf.reduce_all(seconds <= classifier.max_seconds),
