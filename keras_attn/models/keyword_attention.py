@@ -1,6 +1,6 @@
 """Convolutions over a spectrogram, then attention over time, for spoken words."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import keras
 from annotated_types import Ge
@@ -24,6 +24,7 @@ class KeywordAttentionConfig:
         num_mel_bins: Number of features of a frame.
         stem_filters: Channels of the two convolutions of the stem. Each halves the features, and
             the first also the frames.
+        time_stride: Step in frames of the second convolution: 1, or 2 for half as many positions.
         model_dim: Number of features of a position inside the encoder.
         num_layers: Number of encoder blocks.
         num_heads: Attention heads of each block, which divide `model_dim`.
@@ -40,6 +41,7 @@ class KeywordAttentionConfig:
     num_classes: NumClasses = 10
     num_mel_bins: Annotated[int, Ge(4)] = 40
     stem_filters: tuple[Positive, Positive] = (24, 48)
+    time_stride: Literal[1, 2] = 1
     model_dim: Positive = 64
     num_layers: Positive = 2
     num_heads: Positive = 4
@@ -101,8 +103,11 @@ def build_keyword_attention(config: KeywordAttentionConfig) -> keras.Model:
     x = _convolve(keras.layers.Conv2D(first, STEM_KERNEL, strides=2, name="stem_1"), x)
     padding_mask = padding_mask[:, ::2]  # (B, T / 2)
     x = _without_padding(x, padding_mask)
-    separable = keras.layers.DepthwiseConv2D(STEM_KERNEL, strides=(1, 2), name="stem_2_depthwise")
+    separable = keras.layers.DepthwiseConv2D(
+        STEM_KERNEL, strides=(config.time_stride, 2), name="stem_2_depthwise"
+    )
     x = _convolve(separable, x, activation=None)
+    padding_mask = padding_mask[:, :: config.time_stride]
     x = keras.layers.Dense(second, activation="gelu", name="stem_2")(x)  # (B, T / 2, M / 4, C)
     x = keras.layers.Reshape((-1, x.shape[2] * x.shape[3]), name="frames")(x)
     x = keras.layers.Dense(config.model_dim, name="projection")(x)  # (B, T / 2, D)

@@ -8,7 +8,7 @@ from keras import ops
 from keras_attn.layers import RandomDelay, RandomNoise, RandomSpeed
 from keras_attn.layers.spectrogram import waveform_lengths
 
-LAYERS = [lambda: RandomSpeed(0.2, seed=3), lambda: RandomDelay(50, seed=3), lambda: RandomNoise()]
+LAYERS = [lambda: RandomSpeed(0.2, seed=3), lambda: RandomDelay(50, seed=3), RandomNoise]
 
 
 def tones(count=16, samples=900, length=700, hertz=200.0):
