@@ -18,7 +18,13 @@ from keras_attn.layers.positions import (
 from keras_attn.layers.self_attention_2d import SelfAttention2D
 from keras_attn.layers.spectrogram import LogMelSpectrogram, SpecAugment
 from keras_attn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
-from keras_attn.layers.waveform_augmentation import RandomDelay, RandomNoise, RandomSpeed
+from keras_attn.layers.waveform_augmentation import (
+    RandomDelay,
+    RandomNoise,
+    RandomSpeed,
+    RandomTilt,
+    RandomTrim,
+)
 
 __all__ = [
     "CBAM",
@@ -42,6 +48,8 @@ __all__ = [
     "RandomNoise",
     "RandomShift",
     "RandomSpeed",
+    "RandomTilt",
+    "RandomTrim",
     "RelativePositionBias",
     "ResidualBlock",
     "SelfAttention2D",

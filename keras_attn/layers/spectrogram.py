@@ -101,7 +101,9 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.centering = centering
         self._filters = mel_filters(num_mel_bins, fft_length, rate, lower_hz, upper_hz)
         angles = 2 * np.pi * np.arange(frame_length) / frame_length
-        self._window = (0.5 - 0.5 * np.cos(angles)).astype("float32")  # Hann, periodic
+        window = (0.5 - 0.5 * np.cos(angles)).astype("float32")  # Hann, periodic
+        # Frames are read as long as the transform, whose zeros the window adds.
+        self._window = np.pad(window, (0, fft_length - frame_length))
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 2, "(batch, samples)", inputs=input_shape)
@@ -153,8 +155,8 @@ class LogMelSpectrogram(keras.layers.Layer):
             Decibels relative to the loudest frame, float32 `(B, T, M)`; and booleans `(B, T)`,
             False for frames in the padding.
         """
-        padded = ops.pad(waveforms, ((0, 0), (0, self.frame_length - 1)))
-        frames = ops.extract_sequences(padded, self.frame_length, self.frame_step)  # (B, T, L)
+        padded = ops.pad(waveforms, ((0, 0), (0, self.fft_length - 1)))
+        frames = ops.extract_sequences(padded, self.fft_length, self.frame_step)  # (B, T, fft)
         real, imaginary = ops.rfft(frames * self._window, self.fft_length)  # (B, T, fft / 2 + 1)
         power = ops.matmul(ops.square(real) + ops.square(imaginary), self._filters)  # (B, T, M)
         loudest = ops.max(ops.sum(power, axis=-1), axis=-1)[:, None, None]

@@ -149,6 +149,93 @@ class RandomDelay(_WaveformAugmentation):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
+class RandomTrim(_WaveformAugmentation):
+    """Cut off a random part of the beginning and of the end of each waveform.
+
+    Recordings are often cut by their loudness, which removes quiet consonants.
+
+    Args:
+        fraction: largest part to cut off at each end, below 0.5.
+        seed: integer that makes the draws repeatable.
+
+    Call arguments:
+        inputs: float waveforms `(B, n)`.
+        training: whether to change the waveforms; else they are returned as they are.
+
+    Returns:
+        Tensor `(B, n)`.
+
+    Raises:
+        ValueError: `fraction` is not below 0.5.
+
+    Example:
+
+    >>> RandomTrim(0.2, seed=0)(np.ones((2, 8), "float32"), training=True).shape
+    TensorShape([2, 8])
+    """
+
+    def __init__(self, fraction: float = 0.2, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed=seed, **kwargs)
+        if not 0 <= fraction < 0.5:
+            raise ValueError(
+                f"{self.name}: `fraction` must be at least 0 and below 0.5. Received: {fraction!r}."
+            )
+        self.fraction = fraction
+
+    def augment(self, waveforms: Tensor) -> Tensor:
+        lengths = ops.cast(waveform_lengths(waveforms)[:, None], "float32")
+        starts = ops.cast(self._uniform(waveforms) * self.fraction * lengths, "int32")
+        ends = ops.cast((1.0 - self._uniform(waveforms) * self.fraction) * lengths, "int32")
+        index = ops.arange(ops.shape(waveforms)[1], dtype="int32")[None] + starts
+        return ops.where(index < ends, _take(waveforms, index), 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "fraction": self.fraction}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class RandomTilt(_WaveformAugmentation):
+    """Make each waveform darker or brighter, as another microphone or voice would.
+
+    The filter is `y[n] = x[n] - a * x[n - 1]` with `a` drawn from `-strength` to `strength`: it
+    tilts the spectrum by up to `20 log10((1 + strength) / (1 - strength))` decibels between its
+    lowest and its highest frequency.
+
+    Args:
+        strength: largest magnitude of `a`, below 1: 0.9 tilts by up to 26 decibels.
+        seed: integer that makes the draws repeatable.
+
+    Call arguments:
+        inputs: float waveforms `(B, n)`.
+        training: whether to change the waveforms; else they are returned as they are.
+
+    Returns:
+        Tensor `(B, n)`.
+
+    Example:
+
+    >>> RandomTilt(0.5, seed=0)(np.ones((2, 8), "float32"), training=True).shape
+    TensorShape([2, 8])
+    """
+
+    def __init__(self, strength: float = 0.9, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed=seed, **kwargs)
+        check_rates(self, strength=strength)
+        self.strength = strength
+
+    def augment(self, waveforms: Tensor) -> Tensor:
+        factors = self._uniform(waveforms, -self.strength, self.strength)
+        previous = ops.pad(waveforms, ((0, 0), (1, 0)))[:, :-1]
+        filtered = waveforms - factors * previous
+        numbers = ops.arange(ops.shape(waveforms)[1], dtype="int32")[None]
+        inside = numbers < waveform_lengths(waveforms)[:, None]
+        return ops.where(inside, filtered, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "strength": self.strength}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class RandomNoise(_WaveformAugmentation):
     """Add noise of a random loudness and color to each waveform, but not to its padding.
 

@@ -78,6 +78,8 @@ for _free_type in (
     layers.RandomNoise,
     layers.RandomShift,
     layers.RandomSpeed,
+    layers.RandomTilt,
+    layers.RandomTrim,
     layers.RelativePositionBias,
     layers.SinusoidalPositionEncoding,
     layers.SpecAugment,

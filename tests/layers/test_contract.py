@@ -50,6 +50,8 @@ CASES = {
     "RandomNoise": ({"lowest_snr_db": 5.0, "seed": 3}, [(2, 90)]),
     "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
     "RandomSpeed": ({"change": 0.2, "seed": 3}, [(2, 90)]),
+    "RandomTilt": ({"strength": 0.5, "seed": 3}, [(2, 90)]),
+    "RandomTrim": ({"fraction": 0.3, "seed": 3}, [(2, 90)]),
     "RelativePositionBias": (
         {"num_heads": 3, "num_buckets": 6, "max_distance": 5},
         [(2, 9, 7), (2, 8, 5)],
@@ -75,7 +77,7 @@ CASES = {
     ),
 }
 INTEGER_INPUTS = {"NGramEmbedding"}  # ids: there is no gradient to them
-NOT_DIFFERENTIATED = {"ImageNormalization"}  # has no trained weight
+NOT_DIFFERENTIATED = {"ImageNormalization", "LogMelSpectrogram"}  # without trained weights
 LENGTHS_ALONE = {"RelativePositionBias"}  # float32, batch of 1, whatever the inputs hold
 # On a CPU TensorFlow's convolution (oneDNN) returns a wrong shape for an empty batch, and Keras's
 # recurrent cells take the sum of two empty matrices for that of a matrix and a bias.
@@ -131,6 +133,8 @@ def test_every_layer_has_a_case():
 # Layers without weights for the last axis.
 ANY_SIZE = {"BranchMean", "CutMix", "Cutout", "EfficientChannelAttention", "Mixup", "RandomFlip"}
 ANY_SIZE |= {"RandomShift", "RelativePositionBias", "SinusoidalPositionEncoding"}
+WAVEFORMS = {"RandomDelay", "RandomNoise", "RandomSpeed", "RandomTilt", "RandomTrim"}
+ANY_SIZE |= WAVEFORMS | {"LogMelSpectrogram", "SpecAugment"}
 
 
 @pytest.mark.parametrize("symbolic", [False, True])

@@ -5,10 +5,16 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import RandomDelay, RandomNoise, RandomSpeed
+from keras_attn.layers import RandomDelay, RandomNoise, RandomSpeed, RandomTilt, RandomTrim
 from keras_attn.layers.spectrogram import waveform_lengths
 
-LAYERS = [lambda: RandomSpeed(0.2, seed=3), lambda: RandomDelay(50, seed=3), RandomNoise]
+LAYERS = [
+    lambda: RandomSpeed(0.2, seed=3),
+    lambda: RandomDelay(50, seed=3),
+    RandomNoise,
+    RandomTilt,
+    RandomTrim,
+]
 
 
 def tones(count=16, samples=900, length=700, hertz=200.0):
@@ -57,6 +63,29 @@ def test_a_delay_is_silence_before_the_waveform():
         delay = int(np.flatnonzero(row)[0])
         assert 0 <= delay <= 50
         np.testing.assert_array_equal(row[delay : delay + 700], waveforms[0, :700])
+
+
+def test_a_tilt_changes_the_ratio_of_high_and_low_tones():
+    low, high = tones(count=64, hertz=200.0), tones(count=64, hertz=3_600.0)
+    changed = array(RandomTilt(0.9, seed=1)(low + high, training=True))[:, :700]
+    spectra = np.abs(np.fft.rfft(changed * np.hanning(700), 8_000, axis=1))
+    ratios = 20 * np.log10(spectra[:, 3_600] / spectra[:, 200])
+    assert -25 < ratios.min() < -15
+    assert 15 < ratios.max() < 25
+
+
+def test_a_trim_cuts_both_ends():
+    waveforms = np.tile(np.arange(1.0, 101.0, dtype="float32"), (64, 1))
+    changed = array(RandomTrim(0.3, seed=1)(waveforms, training=True))
+    lengths = array(waveform_lengths(changed))
+    starts = changed[:, 0]
+    for row, start, length in zip(changed, starts, lengths, strict=True):
+        np.testing.assert_array_equal(row[:length], np.arange(start, start + length))
+    ends = starts + lengths
+    assert 1 <= starts.min() < 5 < 25 < starts.max() <= 30
+    assert 70 <= ends.min() < 76 < 96 < ends.max() <= 101
+    with pytest.raises(ValueError, match=r"below 0\.5"):
+        RandomTrim(0.5)
 
 
 def test_noise_has_the_ratio_that_is_drawn_and_stays_out_of_padding():

@@ -53,12 +53,16 @@ class AudioAugmentation(Section):
     Attributes:
         speed: Largest change of the speed, see `keras_attn.layers.RandomSpeed`.
         delay: Largest number of samples of silence before a waveform.
+        trim: Largest part to cut off at each end, see `keras_attn.layers.RandomTrim`.
+        tilt: Largest tilt of the spectrum, see `keras_attn.layers.RandomTilt`.
         noise: Least and greatest ratio of waveform to noise in decibels, see
             `keras_attn.layers.RandomNoise`.
     """
 
     speed: Fraction = 0.0
     delay: Annotated[int, Field(ge=0)] = 0
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    tilt: Fraction = 0.0
     noise: list[float] = Field(default_factory=list)
 
     @pydantic.model_validator(mode="after")
