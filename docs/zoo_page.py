@@ -18,6 +18,7 @@ TITLES = {
     "image_classification": "Images",
     "text_classification": "Texts",
     "translation": "Translation",
+    "audio_classification": "Spoken words",
 }
 PAGE = """---
 hide:

@@ -168,7 +168,7 @@ def predict(
     *,
     table: dict[str, Any],
 ) -> None:
-    """Label images or texts, or translate sentences.
+    """Label images, sounds or texts, or translate sentences.
 
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
@@ -218,7 +218,9 @@ app.command(
 )
 def explain(
     name: Model,
-    example: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or an image file.")],
+    example: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A text, or an image or WAV file.")
+    ],
     label: Annotated[
         str | None,
         typer.Option(help="For classifiers: label to explain (default: the predicted one)."),

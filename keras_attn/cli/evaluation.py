@@ -59,7 +59,8 @@ def evaluate(
     elif name.endswith(SUFFIX):
         raise ValueError(
             f"{name} has no data of its own. Give --data: a table of texts and labels, or of "
-            "sentences and translations, or a folder with a folder of images for each label."
+            "sentences and translations, or a folder with a folder of images or sounds for each "
+            "label."
         )
     else:
         entry = zoo.describe(name)

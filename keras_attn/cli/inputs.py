@@ -23,7 +23,7 @@ PLAIN = ".txt"  # suffix of a table, or of a file with one text per line
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT...", help="Image files or folders of them, or texts."),
+    typer.Argument(metavar="INPUT...", help="Image or WAV files or folders of them, or texts."),
 ]
 TextFile = Annotated[
     pathlib.Path | None,
