@@ -13,6 +13,7 @@ from keras_attn.models._config import AttentionKind, NumClasses, Positive, Rate,
 from keras_attn.models.registry import register_architecture
 
 STEM_KERNEL = 3  # frames and features of a convolution
+MOMENTUM = 0.9  # of the moving statistics of the stem
 
 
 @frozen_config
@@ -100,15 +101,19 @@ def build_keyword_attention(config: KeywordAttentionConfig) -> keras.Model:
         )(x)
     x = keras.layers.Reshape((-1, config.num_mel_bins, 1), name="image")(x)  # (B, T, M, 1)
     first, second = config.stem_filters
-    x = _convolve(keras.layers.Conv2D(first, STEM_KERNEL, strides=2, name="stem_1"), x)
+    x = _convolve(
+        keras.layers.Conv2D(first, STEM_KERNEL, strides=2, use_bias=False, name="stem_1"), x
+    )
     padding_mask = padding_mask[:, ::2]  # (B, T / 2)
-    x = _without_padding(x, padding_mask)
+    x = _normalize(x, padding_mask, "stem_1")
+    x = x * ops.cast(padding_mask, x.dtype)[:, :, None, None]  # as a convolution pads the border
     separable = keras.layers.DepthwiseConv2D(
         STEM_KERNEL, strides=(config.time_stride, 2), name="stem_2_depthwise"
     )
-    x = _convolve(separable, x, activation=None)
+    x = _convolve(separable, x)
     padding_mask = padding_mask[:, :: config.time_stride]
-    x = keras.layers.Dense(second, activation="gelu", name="stem_2")(x)  # (B, T / 2, M / 4, C)
+    x = keras.layers.Dense(second, use_bias=False, name="stem_2")(x)  # (B, T / 2, M / 4, C)
+    x = _normalize(x, padding_mask, "stem_2")
     x = keras.layers.Reshape((-1, x.shape[2] * x.shape[3]), name="frames")(x)
     x = keras.layers.Dense(config.model_dim, name="projection")(x)  # (B, T / 2, D)
     if config.dropout:
@@ -124,22 +129,21 @@ def build_keyword_attention(config: KeywordAttentionConfig) -> keras.Model:
     return keras.Model(features, logits, name="keyword_attention")
 
 
-def _convolve(layer: keras.layers.Layer, x: Tensor, activation: str | None = "gelu") -> Tensor:
+def _convolve(layer: keras.layers.Layer, x: Tensor) -> Tensor:
     """Apply a convolution with the same zeros around it for every number of frames.
 
     With `padding="same"` and a stride, where the windows begin depends on whether the number of
     frames is even.
     """
-    x = keras.layers.ZeroPadding2D(STEM_KERNEL // 2, name=f"{layer.name}_padding")(x)
-    x = layer(x)
-    if activation:
-        x = keras.layers.Activation(activation, name=f"{layer.name}_activation")(x)
-    return x
+    return layer(keras.layers.ZeroPadding2D(STEM_KERNEL // 2, name=f"{layer.name}_padding")(x))
 
 
-def _without_padding(x: Tensor, padding_mask: Tensor) -> Tensor:
-    """Return a map `(B, T, F, C)` with zeros in padding, as a convolution meets at the border."""
-    return x * ops.cast(padding_mask, x.dtype)[:, :, None, None]
+def _normalize(x: Tensor, padding_mask: Tensor, name: str) -> Tensor:
+    """Normalize a map `(B, T, F, C)` by statistics without padding, and apply an activation."""
+    positions = ops.repeat(padding_mask[:, :, None], x.shape[2], axis=2)  # (B, T, F)
+    norm = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")
+    # A function, because a layer would carry the mask on, for which the next layers have no use.
+    return ops.gelu(norm(x, mask=positions), approximate=False)
 
 
 def _block(config: KeywordAttentionConfig, x: Tensor, padding_mask: Tensor, name: str) -> Tensor:

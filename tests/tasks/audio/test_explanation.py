@@ -26,7 +26,9 @@ def test_attention_and_segments_cover_the_sound(model):
     for weights in explanation.attention.values():
         assert weights.shape == (15,)
         assert weights.sum() == pytest.approx(1.0, abs=1e-4)
-    assert explanation.answer == model.classify(waveform)
+    answer = model.classify(waveform)
+    assert explanation.answer.label == answer.label
+    assert explanation.answer.probabilities == pytest.approx(answer.probabilities, abs=1e-5)
     assert explanation.spectrogram.max() <= 0.01
 
 
