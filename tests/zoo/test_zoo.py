@@ -29,7 +29,7 @@ EXPECTED_PARAMETERS = {
     "cifar10_attention_net_quick": 594_873,
     "cifar10_compact_transformer": 489_826,
     "cifar10_compact_transformer_large": 3_571_074,
-    "fsdd_keyword_attention": 104_410,
+    "fsdd_keyword_attention": 104_626,
     "imdb_ngram_attention": 1_275_068,
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
