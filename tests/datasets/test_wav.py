@@ -209,7 +209,7 @@ def test_a_folder_of_words(tmp_path):
     }  # fmt: skip
     assert repr(table) == "WaveformTable('words', 24 sounds, labels: 'no' 12, 'yes' 12)"
     with pytest.raises(ValueError, match="has no sound that can be used"):
-        datasets.read_waveforms(root, label_names=["maybe"])
+        datasets.read_waveforms(root, label_names=["maybe", "never"])
 
 
 def test_folders_of_splits(tmp_path):

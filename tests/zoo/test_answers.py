@@ -1,8 +1,8 @@
 """Every trained entry answers as it did when its figures were recorded.
 
-`answers.json` holds answers of version 0.1; those of the entries on CIFAR-100 and FSDD, which it did
-not have, are of the version that trained them. Labels and texts must be the same; numbers may differ
-by the rounding of other processors.
+`answers.json` holds answers of version 0.1; those of the entries on CIFAR-100 and FSDD, which it
+did not have, are of the version that trained them. Labels and texts must be the same; numbers may
+differ by the rounding of other processors.
 """
 
 import json
