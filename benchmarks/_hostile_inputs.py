@@ -63,6 +63,25 @@ def draw_images(random: np.random.Generator) -> np.ndarray:
     return random.integers(0, 256, shape).astype("uint8")
 
 
+def draw_waveforms(random: np.random.Generator) -> np.ndarray:
+    """Return a batch of waveforms, none of them silent, float32 `(B, n)` with `B` from 0."""
+    size = int(random.integers(0, BATCH + 1))
+    samples = int(random.integers(1, (9, 900, 9_000)[random.integers(3)]))
+    loudness = 10.0 ** -random.integers(0, 12)
+    kind = random.integers(4)
+    if kind == 0:  # constant
+        waveforms = np.ones((size, samples))
+    elif kind == 1:  # an impulse
+        waveforms = np.zeros((size, samples))
+        waveforms[:, random.integers(samples)] = 1.0
+    elif kind == 2:  # a square wave
+        waveforms = np.where(np.arange(samples) // random.integers(1, 50) % 2, 1.0, -1.0)
+        waveforms = np.tile(waveforms, (size, 1))
+    else:
+        waveforms = random.uniform(-1.0, 1.0, (size, samples))
+    return (loudness * waveforms).astype("float32")
+
+
 def draw_wrong(random: np.random.Generator) -> np.ndarray:
     """Return an array of another rank, size or dtype than the inputs of a model."""
     dtypes = ("float32", "int64", "bool", "complex64", "uint8", "object")
@@ -94,6 +113,7 @@ def attack(
     draw: Callable[[np.random.Generator], np.ndarray],
     inputs: int,
     seed: int = 0,
+    fits: Callable[[np.ndarray], bool] = lambda array: False,
 ) -> Counts:
     """Send hostile inputs to a model, and check every answer.
 
@@ -103,6 +123,7 @@ def attack(
         draw: Function that draws a batch, such as `draw_texts`.
         inputs: Number of inputs to send; an array of the wrong kind counts as one.
         seed: Seed of the random inputs.
+        fits: Function that returns whether an array drawn as a wrong one is an input after all.
 
     Raises:
         AssertionError: An answer is NaN, infinite or not one for each input, or an array of the
@@ -114,6 +135,8 @@ def attack(
         batch = draw(random)
         if random.integers(4) == 0:
             wrong = draw_wrong(random)
+            if fits(wrong):
+                continue
             try:
                 answer(wrong)
             except refusals:

@@ -20,6 +20,7 @@ TITLES = {
     "translation": "Translation",
     "text_generation": "Text generation",
     "forecasting": "Forecasting",
+    "audio_classification": "Spoken words",
 }
 PAGE = """---
 hide:

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 PAGES = [
     "attention.md",
+    "audio.md",
     "deployment.md",
     "fine_tuning.md",
     "generation.md",
@@ -75,6 +76,19 @@ def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
     assert not any(result["crashes"] for result in results["entries"].values())
     for path in re.findall(r"`(tests/[\w/]+\.py)`", page):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_tables_of_unheard_speakers_noise_and_latency_are_those_of_the_results():
+    speakers = script("benchmarks", "speakers")
+    page = speakers.PAGE.read_text(encoding="utf-8")
+    results = json.loads(speakers.RESULTS.read_text(encoding="utf-8"))
+    for name, table in speakers.tables(results).items():
+        begin, end = speakers.markers(name)
+        assert f"{begin}\n\n{table}\n\n{end}" in page, name
+    digest = zoo.describe(speakers.NAME).recipe.digest
+    assert {run["recipe_digest"] for run in results["speakers"].values()} == {digest}
+    weights = zoo.describe(speakers.NAME).results["weights"]["values_sha256"]
+    assert results["noise"]["weights"] == weights
 
 
 def test_the_figure_of_the_zoo_has_all_trained_entries_and_their_accuracies():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_attn.batching.padding import pad_rows
     from keras_attn.batching.pairs import EncodedPairs, PairBatches
     from keras_attn.batching.texts import EncodedTexts, TextBatches
+    from keras_attn.batching.waveforms import EncodedWaveforms, WaveformBatches
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
@@ -25,5 +26,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "padding": ["pad_rows"],
         "pairs": ["EncodedPairs", "PairBatches"],
         "texts": ["EncodedTexts", "TextBatches"],
+        "waveforms": ["EncodedWaveforms", "WaveformBatches"],
     },
 )

@@ -1,6 +1,7 @@
 """Encoded texts, and training batches of them that need little padding."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -107,7 +108,7 @@ class TextBatches(keras.utils.PyDataset):
         ValueError: The texts do not fill one batch.
     """
 
-    def __init__(self, texts: EncodedTexts, batch_size: int, *, seed: int, epochs: int) -> None:
+    def __init__(self, texts: Any, batch_size: int, *, seed: int, epochs: int) -> None:
         super().__init__()
         check_batch_size(batch_size, len(texts))
         self.texts, self.batch_size, self.seed = texts, batch_size, seed

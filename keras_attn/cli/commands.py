@@ -194,7 +194,7 @@ def predict(
     *,
     table: dict[str, Any],
 ) -> None:
-    """Label images or texts, translate sentences, or continue texts and time series.
+    """Label images, sounds or texts, translate sentences, or continue texts and time series.
 
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
@@ -256,7 +256,9 @@ def explain(
     name: Model,
     example: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A text, an image file, or a table of a series."),
+        typer.Argument(
+            metavar="INPUT", help="A text, an image, a WAV file, or a table of a series."
+        ),
     ],
     label: Annotated[
         str | None,

@@ -60,7 +60,7 @@ def evaluate(
         raise ValueError(
             f"{name} has no data of its own. Give --data: a table of texts and labels, of "
             "sentences and translations, or of times and values; or a folder with a folder of "
-            "images for each label."
+            "images or sounds for each label."
         )
     else:
         entry = zoo.describe(name)

@@ -24,7 +24,8 @@ PLAIN = ".txt"  # suffix of a table, or of a file with one text per line
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUT...", help="Image files or folders of them, tables of series, or texts."
+        metavar="INPUT...",
+        help="Image or WAV files or folders of them, tables of series, or texts.",
     ),
 ]
 TextFile = Annotated[

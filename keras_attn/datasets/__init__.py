@@ -1,10 +1,11 @@
-"""Data sets of images, texts, documents, translations and series: published, drawn, your own."""
+"""Data sets for all tasks: published ones, generated ones, and your own."""
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
     chnsenticorp,
     cifar,
     forecasting,
+    fsdd,
     imdb,
     multi30k,
     remarks,
@@ -26,17 +27,21 @@ from keras_attn.datasets.files import (
     SeriesTable,
     TableAccount,
     TextTable,
+    WaveformTable,
     decode_image,
+    decode_wav,
     read_documents,
     read_images,
     read_pairs,
     read_series,
     read_texts,
+    read_waveforms,
     split_documents,
     split_images,
     split_pairs,
     split_series,
     split_table,
+    split_waveforms,
 )
 from keras_attn.datasets.pairs import PairSplit
 from keras_attn.datasets.registry import (
@@ -49,6 +54,7 @@ from keras_attn.datasets.registry import (
 )
 from keras_attn.datasets.series import SeriesSplit
 from keras_attn.datasets.splits import Dataset, ImageSplit, TextSplit, cut_validation
+from keras_attn.datasets.waveforms import Waveform, WaveformSplit
 
 __all__ = [
     "Account",
@@ -68,8 +74,12 @@ __all__ = [
     "TableAccount",
     "TextSplit",
     "TextTable",
+    "Waveform",
+    "WaveformSplit",
+    "WaveformTable",
     "cut_validation",
     "decode_image",
+    "decode_wav",
     "describe_dataset",
     "label_name",
     "list_datasets",
@@ -79,6 +89,7 @@ __all__ = [
     "read_pairs",
     "read_series",
     "read_texts",
+    "read_waveforms",
     "register_dataset",
     "save_arrays",
     "split_documents",
@@ -86,5 +97,6 @@ __all__ = [
     "split_pairs",
     "split_series",
     "split_table",
+    "split_waveforms",
     "unregister_dataset",
 ]

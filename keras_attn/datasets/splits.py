@@ -267,8 +267,8 @@ class InMemory(Generic[SplitT]):
 class Dataset(Mapping[str, SplitT], Generic[SplitT]):
     """A data set: a mapping from split names to splits, which are read on access.
 
-    The splits are `ImageSplit` for images, `TextSplit` for texts, and `PairSplit` for
-    translation.
+    The splits are `ImageSplit` for images, `TextSplit` for texts, `PairSplit` for translation,
+    and `WaveformSplit` for sounds.
 
     Attributes:
         name: The name by which `keras_attn.datasets.load` opens the data set.

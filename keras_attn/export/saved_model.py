@@ -10,7 +10,7 @@ import logging
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -23,6 +23,8 @@ def write_saved_model(
     path: str | os.PathLike[str],
     function: Callable[..., dict[str, Any]],
     owner: keras.layers.Layer,
+    *,
+    further: Mapping[str, tuple[Callable[..., dict[str, Any]], Mapping[str, Any]]] | None = None,
     **inputs: Any,
 ) -> pathlib.Path:
     """Write `function` as a SavedModel with the signatures `serving_default` and `serve`.
@@ -33,7 +35,9 @@ def write_saved_model(
     Args:
         path: Folder to write. It may exist if it is empty.
         function: Function from tensors of raw input to a dictionary of named tensors.
-        owner: The layer whose variables `function` uses.
+        owner: The layer whose variables the functions use.
+        further: Functions of further signatures by name, each with the `tf.TensorSpec` of its
+            arguments by name.
         **inputs: `tf.TensorSpec` of each argument of `function`, by name.
 
     Returns:
@@ -50,16 +54,21 @@ def write_saved_model(
     check_new_folder(path)
     module = tf.Module()
     module.variables_ = [variable.value for variable in owner.variables]
-    specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
+
+    def trace(function: Callable[..., dict[str, Any]], inputs: Mapping[str, Any]) -> Any:
+        specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
+        return tf.function(function, autograph=False).get_concrete_function(**specs)
+
     with _disable_cudnn(owner):
-        concrete = tf.function(function, autograph=False).get_concrete_function(**specs)
+        concrete = trace(function, inputs)
+        others = {name: trace(*each) for name, each in (further or {}).items()}
         module.serve = concrete  # a `tf.function` would be traced and written a second time
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{path.name}-"
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder:
                 unfinished = pathlib.Path(folder, "model")
-                signatures = {"serving_default": concrete, "serve": concrete}
+                signatures = {"serving_default": concrete, "serve": concrete, **others}
                 with _disable_information(tf.get_logger()):
                     tf.saved_model.save(module, str(unfinished), signatures=signatures)
                 if path.exists():

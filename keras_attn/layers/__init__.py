@@ -16,7 +16,15 @@ from keras_attn.layers.positions import (
     SinusoidalPositionEncoding,
 )
 from keras_attn.layers.self_attention_2d import SelfAttention2D
+from keras_attn.layers.spectrogram import LogMelSpectrogram, SpecAugment
 from keras_attn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
+from keras_attn.layers.waveform_augmentation import (
+    RandomDelay,
+    RandomNoise,
+    RandomSpeed,
+    RandomTilt,
+    RandomTrim,
+)
 
 __all__ = [
     "CBAM",
@@ -29,17 +37,24 @@ __all__ = [
     "Cutout",
     "EfficientChannelAttention",
     "ImageNormalization",
+    "LogMelSpectrogram",
     "Mixup",
     "MultiHeadAttention",
     "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
+    "RandomDelay",
     "RandomFlip",
+    "RandomNoise",
     "RandomShift",
+    "RandomSpeed",
+    "RandomTilt",
+    "RandomTrim",
     "RelativePositionBias",
     "ResidualBlock",
     "SelfAttention2D",
     "SinusoidalPositionEncoding",
+    "SpecAugment",
     "SqueezeExcite",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",

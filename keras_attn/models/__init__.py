@@ -22,6 +22,10 @@ from keras_attn.models.compact_transformer import (
     CompactTransformerConfig,
     build_compact_transformer,
 )
+from keras_attn.models.keyword_attention import (
+    KeywordAttentionConfig,
+    build_keyword_attention,
+)
 from keras_attn.models.ngram_attention import NGramAttentionConfig, build_ngram_attention
 from keras_attn.models.parts import (
     attention_pooling,
@@ -70,6 +74,7 @@ __all__ = [
     "CausalTransformerConfig",
     "CompactTransformerConfig",
     "CopiedBackbone",
+    "KeywordAttentionConfig",
     "NGramAttentionConfig",
     "PatchTransformerConfig",
     "RecurrentAttentionConfig",
@@ -88,6 +93,7 @@ __all__ = [
     "build_calendar_transformer",
     "build_causal_transformer",
     "build_compact_transformer",
+    "build_keyword_attention",
     "build_ngram_attention",
     "build_patch_transformer",
     "build_recurrent_attention",

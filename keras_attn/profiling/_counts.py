@@ -73,10 +73,16 @@ for _free_type in (
     layers.Mixup,
     layers.NGramEmbedding,
     layers.PositionEmbedding,
+    layers.RandomDelay,
     layers.RandomFlip,
+    layers.RandomNoise,
     layers.RandomShift,
+    layers.RandomSpeed,
+    layers.RandomTilt,
+    layers.RandomTrim,
     layers.RelativePositionBias,
     layers.SinusoidalPositionEncoding,
+    layers.SpecAugment,
     keras.layers.BatchNormalization,
     keras.layers.Embedding,
     keras.layers.GroupNormalization,
@@ -128,6 +134,15 @@ def _convolution(layer: Any, inputs: Shape, **_: Any) -> Count:
 @count.register(keras.layers.DepthwiseConv2D)
 def _depthwise_convolution(layer: Any, inputs: Shape, **_: Any) -> Count:
     return Count(math.prod(layer.compute_output_shape(inputs)) * math.prod(layer.kernel_size))
+
+
+@count.register(layers.LogMelSpectrogram)
+def _spectrogram(layer: Any, inputs: Shape, **_: Any) -> Count:
+    """Count the filters, and the Fourier transform as `2.5 N log2 N` operations on `N` samples."""
+    batch, frames, bins = layer.compute_output_shape(inputs)
+    length = layer.fft_length
+    transform = math.ceil(1.25 * length * math.log2(length))
+    return Count(batch * frames * (transform + (length // 2 + 1) * bins))
 
 
 @count.register(keras.layers.GRUCell)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The modules of the tasks that come with the package; importing one registers its task.
 BUILT_IN = {
     "forecasting": "keras_attn.tasks.forecasting.description",
+    "audio_classification": "keras_attn.tasks.audio.description",
     "image_classification": "keras_attn.tasks.images.description",
     "text_generation": "keras_attn.tasks.generation.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
@@ -81,6 +82,8 @@ class TaskDescription:
         metrics: All metrics that `keras-attn evaluate` shows, in this order.
         recipe: Class of the task's recipes; a subclass of `Recipe` may add sections.
         signature: Inputs and outputs of the exported SavedModel.
+        further_signatures: Those of its other signatures, by name, see
+            `Task.further_serving_functions`.
         example_titles: Titles of what the data and the model say about an example, on cards.
         example_rule: Sentence that says which examples a card shows.
         usage: Python code after `model.` that returns an answer, for cards.
@@ -108,6 +111,7 @@ class TaskDescription:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     recipe: ClassVar[type[Recipe]] = Recipe
     signature: ClassVar[Signature]
+    further_signatures: ClassVar[Mapping[str, Signature]] = {}
     example_titles: ClassVar[tuple[str, str]] = ("target", "answer")
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.tasks.audio.classifier import AudioClassifier
+    from keras_attn.tasks.audio.explanation import AudioExplanation
     from keras_attn.tasks.building import from_architecture
     from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
     from keras_attn.tasks.classification import Classification, ClassificationTask
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {
+        "audio.classifier": ["AudioClassifier"],
+        "audio.explanation": ["AudioExplanation"],
         "building": ["from_architecture"],
         "calibration": ["expected_calibration_error", "fit_temperature"],
         "classification": ["Classification", "ClassificationTask"],

@@ -27,7 +27,8 @@ def from_architecture(
         preprocessing: Settings of the conversion of raw input into arrays: for text
             classification those of `keras_attn.text.NGramEncoder` and `initial_ratios`, see
             `TextClassifier`; for translation `max_length`, `lowercase`, `min_count` and
-            `fold_targets`, see `Translator`. Image classification has none.
+            `fold_targets`, see `Translator`; for audio classification those of
+            `keras_attn.layers.LogMelSpectrogram`. Image classification has none.
         multi_label: Whether an example may have several of the labels, or none, see
             `keras_attn.tasks.MultiLabelTextClassifier`; for text classification.
         **settings: Settings of the architecture.

@@ -1,4 +1,4 @@
-"""Shared code of image and text classifiers: labels, answers, a replaceable head."""
+"""Shared code of image, text and audio classifiers: labels, answers, a replaceable head."""
 
 import inspect
 import math
@@ -68,7 +68,7 @@ def scalar(variable: keras.Variable) -> float:
 
 
 class ClassificationTask(Task):
-    """A network with labels: the base class of `ImageClassifier` and `TextClassifier`.
+    """A network with labels: the base class of `ImageClassifier`, `TextClassifier` and others.
 
     Args:
         network: A model from preprocessed inputs to logits `(B, C)`.

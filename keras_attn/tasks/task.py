@@ -95,6 +95,7 @@ class Task(RawInputModel):
       `variables_set_after_training`.
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
       such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
+    - `further_serving_functions`: functions of further signatures to export.
     - `explain`: explain one answer.
     - `example_answers`: answers for a few examples, for cards.
     - `report`: evaluate by class.
@@ -355,11 +356,27 @@ class Task(RawInputModel):
         """
         raise NotImplementedError
 
+    def further_serving_functions(
+        self, *args: Any, **options: Any
+    ) -> Mapping[str, Callable[..., Any]]:
+        """Return the functions of further signatures of the SavedModel, by name.
+
+        Args:
+            *args: Not used.
+            **options: As for `serving_function`.
+
+        Returns:
+            For each name in `description.further_signatures` a function with the arguments and
+            outputs of that signature, such as one that takes encoded files.
+        """
+        return {}
+
     def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
         """Write a SavedModel of plain TensorFlow ops that takes raw input.
 
-        Its signatures `serving_default` and `serve` are both `signature`. It runs with
-        TensorFlow alone, without keras and keras_attn.
+        Its signatures `serving_default` and `serve` are both `signature`; a task may have others,
+        see `description.further_signatures`. It runs with TensorFlow alone, without keras and
+        keras_attn.
 
         Args:
             filepath: Folder to write, such as `"serving/1"`. It may exist if it is empty.
@@ -382,6 +399,17 @@ class Task(RawInputModel):
                 f"{''.join(f', {name}' for name in accepted)}. Received: {', '.join(unknown)}. For "
                 "other formats export `.network`."
             )
-        tf = import_tensorflow()
-        specs = {info.name: tf.TensorSpec(info.shape, info.dtype) for info in self.signature.inputs}
-        return write_saved_model(filepath, self.serving_function(**options), self, **specs)
+        import_tensorflow()
+        further = {
+            name: (function, _specs(self.description.further_signatures[name]))
+            for name, function in self.further_serving_functions(**options).items()
+        }
+        function, specs = self.serving_function(**options), _specs(self.signature)
+        return write_saved_model(filepath, function, self, further=further, **specs)
+
+
+def _specs(signature: Signature) -> dict[str, Any]:
+    """Return the `tf.TensorSpec` of each input of a signature, by name."""
+    import tensorflow as tf
+
+    return {info.name: tf.TensorSpec(info.shape, info.dtype) for info in signature.inputs}

@@ -95,8 +95,13 @@ def test_data_sets_are_listed_by_task(greetings):
     assert len(pairs) == 10
     series = datasets.list_datasets("forecasting")
     assert series == ["etth1", "traffic", "weather"]
+    documents = datasets.list_datasets("text_generation")
+    assert documents == ["shakespeare", "tang"]
+    sounds = datasets.list_datasets("audio_classification")
+    assert sounds == ["fsdd"]
     assert datasets.list_datasets("no_such_task") == []
-    assert datasets.list_datasets() == sorted([*texts, *images, *pairs, *series])
+    every = [*texts, *images, *pairs, *series, *documents, *sounds]
+    assert datasets.list_datasets() == sorted(every)
 
 
 def test_an_unregistered_data_set_is_unknown(greetings):

@@ -6,7 +6,7 @@ import pytest
 from keras_attn import models
 from keras_attn.tasks import from_architecture
 from tests.conftest import ROOT
-from tests.models.small_classifiers import IMAGES, TEXTS
+from tests.models.small_classifiers import IMAGES, SOUNDS, TEXTS
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -20,7 +20,7 @@ PAIRS = {
         **{"encoder_layers": 1, "decoder_layers": 1},
     },
 }
-SETTINGS = {**IMAGES, **TEXTS, **PAIRS}
+SETTINGS = {**IMAGES, **SOUNDS, **TEXTS, **PAIRS}
 
 
 @pytest.fixture
@@ -48,7 +48,16 @@ def small_model(kind):
 
 
 def draw_of(kind, hostile):
+    if kind in SOUNDS:
+        return hostile.draw_waveforms
     return hostile.draw_images if kind in IMAGES else hostile.draw_texts
+
+
+def fits_of(kind):
+    """Whether an array of numbers is a waveform, or several, if the model reads them."""
+    if kind not in SOUNDS:
+        return lambda array: False
+    return lambda array: array.dtype in ("float32", "uint8") and array.ndim in (1, 2)
 
 
 def test_every_architecture_is_attacked():
@@ -62,22 +71,26 @@ def test_a_saved_model_answers_or_refuses_every_input(kind, hostile, tmp_path):
 
     small_model(kind).export(tmp_path / "model")
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    (key,) = serve.structured_input_signature[1]
+    key, *further = serve.structured_input_signature[1]
+    rate = {"rate": tf.constant(8_000)} if further else {}
 
     def answer(batch):
         dtype = tf.string if batch.dtype == object else None
-        answers = serve(**{key: tf.constant(batch, dtype)})
+        answers = serve(**{key: tf.constant(batch, dtype)}, **rate)
         return {name: values.numpy() for name, values in answers.items()}
 
     refusals = (tf.errors.InvalidArgumentError, TypeError, ValueError)
-    counts = hostile.attack(answer, refusals, draw_of(kind, hostile), inputs=1_000)
+    counts = hostile.attack(
+        answer, refusals, draw_of(kind, hostile), inputs=1_000, fits=fits_of(kind)
+    )
     assert counts.answered > 500
     assert counts.refused > 10
 
 
 def ask(model, batch):
     method = model.classify if hasattr(model, "classify") else model.answers
-    answers = method(batch)
+    rate = {"rate": 8_000} if hasattr(model, "rate") else {}
+    answers = method(batch, **rate)
     answers = answers if isinstance(answers, list) else [answers]
     return {"score": np.array([answer.score for answer in answers], "float64")}
 
@@ -101,6 +114,7 @@ def test_hostile_inputs_are_answered_or_refused_in_python(kind, hostile):
         draw_of(kind, hostile),
         inputs=500,
         seed=1,
+        fits=fits_of(kind),
     )
     assert counts.answered > 200
 

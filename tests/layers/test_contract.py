@@ -33,6 +33,7 @@ CASES = {
     "Cutout": ({"size": 3, "seed": 3}, [(2, 8, 6, 5)]),
     "EfficientChannelAttention": ({"gamma": 1}, [(2, 8, 6, 5)]),
     "ImageNormalization": ({}, [(2, 8, 6, 3)]),
+    "LogMelSpectrogram": ({"num_mel_bins": 7, "centering": 0.5}, [(2, 900)]),
     "Mixup": ({"alpha": 0.5, "seed": 3}, [(2, 8, 6, 5)]),
     "MultiHeadAttention": (
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
@@ -44,8 +45,13 @@ CASES = {
     ),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
+    "RandomDelay": ({"samples": 4, "seed": 3}, [(2, 90)]),
     "RandomFlip": ({"seed": 3}, [(2, 8, 6, 5)]),
+    "RandomNoise": ({"lowest_snr_db": 5.0, "seed": 3}, [(2, 90)]),
     "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
+    "RandomSpeed": ({"change": 0.2, "seed": 3}, [(2, 90)]),
+    "RandomTilt": ({"strength": 0.5, "seed": 3}, [(2, 90)]),
+    "RandomTrim": ({"fraction": 0.3, "seed": 3}, [(2, 90)]),
     "RelativePositionBias": (
         {"num_heads": 3, "num_buckets": 6, "max_distance": 5},
         [(2, 9, 7), (2, 8, 5)],
@@ -59,6 +65,7 @@ CASES = {
         [(2, 4, 6, 16)],
     ),
     "SinusoidalPositionEncoding": ({"max_wavelength": 100.0}, [(2, 5, 6)]),
+    "SpecAugment": ({"frequency_width": 2, "time_fraction": 0.3, "seed": 3}, [(2, 6, 9)]),
     "SqueezeExcite": ({"ratio": 3, "activation": "gelu", "use_bias": True}, [(2, 8, 6, 11)]),
     "TransformerDecoderBlock": (
         {"num_heads": 2, "intermediate_dim": 10, "key_dim": 4, "num_kv_heads": 1, "window": 3},
@@ -70,13 +77,14 @@ CASES = {
     ),
 }
 INTEGER_INPUTS = {"NGramEmbedding"}  # ids: there is no gradient to them
-NOT_DIFFERENTIATED = {"ImageNormalization"}  # has no trained weight
+NOT_DIFFERENTIATED = {"ImageNormalization", "LogMelSpectrogram"}  # without trained weights
 LENGTHS_ALONE = {"RelativePositionBias"}  # float32, batch of 1, whatever the inputs hold
-# On a CPU TensorFlow's convolution (oneDNN) returns a wrong shape for an empty batch, and Keras's
-# recurrent cells take the sum of two empty matrices for that of a matrix and a bias.
+# On a CPU TensorFlow's convolution (oneDNN) returns a wrong shape for an empty batch, its Fourier
+# transform fails, and Keras's recurrent
+# cells take the sum of two empty matrices for that of a matrix and a bias.
 FAULTS_OF_EMPTY_BATCHES = {
     *("AttentionDecoder", "CBAM", "ConvBlock", "EfficientChannelAttention", "PatchWhitening"),
-    *("ResidualBlock", "SelfAttention2D"),
+    *("LogMelSpectrogram", "ResidualBlock", "SelfAttention2D"),
 }
 every_layer = pytest.mark.parametrize("name", layers.__all__)
 
@@ -126,6 +134,8 @@ def test_every_layer_has_a_case():
 # Layers without weights for the last axis.
 ANY_SIZE = {"BranchMean", "CutMix", "Cutout", "EfficientChannelAttention", "Mixup", "RandomFlip"}
 ANY_SIZE |= {"RandomShift", "RelativePositionBias", "SinusoidalPositionEncoding"}
+WAVEFORMS = {"RandomDelay", "RandomNoise", "RandomSpeed", "RandomTilt", "RandomTrim"}
+ANY_SIZE |= WAVEFORMS | {"LogMelSpectrogram", "SpecAugment"}
 
 
 @pytest.mark.parametrize("symbolic", [False, True])

@@ -7,8 +7,8 @@ import pytest
 from keras_attn import models
 from keras_attn.layers import AttentionPooling, BranchMean, NGramEmbedding
 from tests.models.small_classifiers import (
-    IMAGES,
     SETTINGS,
+    TEXTS,
     WIDTHS,
     every_classifier,
     inputs_of,
@@ -127,7 +127,7 @@ def embeddings_of(network):
     return [layer.name for layer in network.layers if isinstance(layer, NGramEmbedding)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SETTINGS if kind not in IMAGES])
+@pytest.mark.parametrize("kind", [kind for kind, (name, _) in SETTINGS.items() if name in TEXTS])
 def test_the_ngram_embedding_of_a_text_network_is_that_of_all_orders(kind):
     network = make(kind)
     assert models.ngram_embedding(network) is network.get_layer("ngrams")

@@ -1,8 +1,8 @@
 """Every trained entry answers as it did when its figures were recorded.
 
-`answers.json` holds answers of version 0.1; those of the entries on CIFAR-100, which it did not
-have, are of the version that trained them. Labels and texts must be the same; numbers may differ
-by the rounding of other processors.
+`answers.json` holds answers of version 0.1; those of the entries on CIFAR-100 and FSDD, which it
+did not have, are of the version that trained them. Labels and texts must be the same; numbers may
+differ by the rounding of other processors.
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_attn import zoo
+from keras_attn.datasets import Waveform
 
 pytestmark = pytest.mark.tensorflow
 ANSWERS = json.loads(pathlib.Path(__file__).with_name("answers.json").read_text(encoding="utf-8"))
@@ -67,6 +68,25 @@ def test_texts(name):
     explanation = model.explain(TEXTS[0])
     np.testing.assert_allclose(explanation.leave_one_out, expected["leave_one_out"], atol=1e-3)
     np.testing.assert_allclose(explanation.attention, expected["attention"], atol=1e-4)
+
+
+def sounds():
+    """Three chirps and three bursts of noise, of different lengths and rates."""
+    random = np.random.default_rng(0)
+    waveforms = []
+    for index, rate in enumerate((8_000, 16_000, 44_100)):
+        time = np.arange(round((0.3 + 0.1 * index) * rate)) / rate
+        chirp = 0.3 * np.sin(2 * np.pi * (300 + 900 * (1 + index) * time) * time)
+        noise = random.normal(0.0, 0.1, len(time)) * np.hanning(len(time))
+        waveforms += [Waveform(chirp, rate), Waveform(noise, rate)]
+    return waveforms
+
+
+@pytest.mark.parametrize("name", entries("audio_classification"))
+def test_sounds(name):
+    model, expected = zoo.build(name), ANSWERS[name]
+    np.testing.assert_allclose(model.logits(sounds()), expected["logits"], atol=2e-3)
+    assert [answer.label for answer in model.classify(sounds())] == expected["labels"]
 
 
 @pytest.mark.slow

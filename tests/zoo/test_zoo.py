@@ -18,7 +18,7 @@ from keras_attn.recipes.figures import segments
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.tasks import from_architecture
 from keras_attn.zoo import cards, publishing, registry
-from tests.conftest import ROOT
+from tests.conftest import ROOT, real_data_dir
 
 EXPECTED_PARAMETERS = {
     "chnsenticorp_ngram_attention": 1_550_068,
@@ -30,6 +30,7 @@ EXPECTED_PARAMETERS = {
     "cifar10_compact_transformer": 489_826,
     "cifar10_compact_transformer_large": 3_571_074,
     "etth1_patch_transformer": 644_784,
+    "fsdd_keyword_attention": 104_626,
     "imdb_ngram_attention": 1_275_068,
     "imdb_recurrent_attention": 2_056_302,
     "imdb_transformer": 2_073_582,
@@ -177,6 +178,30 @@ def test_image_entries_reached_what_they_were_made_for():
     for run in _published("cifar10_attention_net_large"):
         assert run["parameters"] <= 4_000_000
         assert run["metrics"]["test"]["views_accuracy"] >= 0.96
+
+
+def test_the_audio_entry_reached_what_it_was_made_for():
+    runs = _published("fsdd_keyword_attention")
+    assert len(runs) >= 3
+    assert np.mean([run["metrics"]["test"]["accuracy"] for run in runs]) >= 0.99
+    for run in runs:
+        assert run["parameters"] <= 200_000
+    results = json.loads((ROOT / "benchmarks" / "results" / "speakers.json").read_text())
+    accuracies = [run["metrics"]["test"]["accuracy"] for run in results["speakers"].values()]
+    assert len(accuracies) == 6
+    assert np.mean(accuracies) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.data("fsdd")
+def test_weights_give_the_accuracy_that_is_recorded_on_real_sounds():
+    entry = zoo.describe("fsdd_keyword_attention")
+    metrics = zoo.build(entry.name).evaluate_split(
+        datasets.load("fsdd", real_data_dir("fsdd"))["validation"]
+    )
+    seed = entry.results["weights"]["seed"]
+    recorded = next(run for run in entry.runs() if run["seed"] == seed)["metrics"]["validation"]
+    assert metrics["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.004)  # float16
 
 
 def test_the_baseline_of_the_attention_net_costs_as_much():

@@ -11,7 +11,9 @@ from keras_attn.datasets.files.folders import ImageTable, read_images, split_ima
 from keras_attn.datasets.files.images import decode_image
 from keras_attn.datasets.files.pairs import PairTable, read_pairs, split_pairs
 from keras_attn.datasets.files.series import SeriesTable, read_series, split_series
+from keras_attn.datasets.files.sounds import WaveformTable, read_waveforms, split_waveforms
 from keras_attn.datasets.files.texts import TextTable, read_texts, split_table
+from keras_attn.datasets.files.waveforms import decode_wav
 
 __all__ = [
     "Account",
@@ -23,15 +25,19 @@ __all__ = [
     "SeriesTable",
     "TableAccount",
     "TextTable",
+    "WaveformTable",
     "decode_image",
+    "decode_wav",
     "read_documents",
     "read_images",
     "read_pairs",
     "read_series",
     "read_texts",
+    "read_waveforms",
     "split_documents",
     "split_images",
     "split_pairs",
     "split_series",
     "split_table",
+    "split_waveforms",
 ]

@@ -13,24 +13,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_attn._label_names import label_name
 from keras_attn._validation import check_positive_integer
 from keras_attn._wording import counted, listed
 from keras_attn.datasets.files._account import FolderAccount, tally
-from keras_attn.datasets.files._image_files import ImageFile, find_images, show_paths
-from keras_attn.datasets.files._splitting import (
-    check_labels,
-    combine_splits,
-    held_out_fractions,
-    stratified_rows,
+from keras_attn.datasets.files._folder_tables import (
+    Reasons,
+    check_given,
+    cut_folder,
+    folder_label,
+    problems_of,
 )
+from keras_attn.datasets.files._label_folders import find_files, show_paths
 from keras_attn.datasets.files.images import decode_image
-from keras_attn.datasets.files.texts import UNKNOWN_LABEL, check_names
+from keras_attn.datasets.files.texts import check_names
 from keras_attn.datasets.splits import Dataset, ImageSplit
 
-UNREADABLE = "unreadable as an image"
-DUPLICATE = "duplicate (the same pixels as an earlier image of the label)"
-CONTRADICTORY = "contradictory (the same pixels with different labels; all of them)"
+REASONS = Reasons(
+    "unreadable as an image",
+    "duplicate (the same pixels as an earlier image of the label)",
+    "contradictory (the same pixels with different labels; all of them)",
+)
 _THREADS = 8
 
 
@@ -138,11 +140,12 @@ def read_images(
     for side in image_size:
         check_positive_integer("image_size", side)
     names = None if label_names is None else check_names(label_names)
-    files, skipped, folders = find_images(root)
-    label_of = {name: _label(name, root) for name in folders}
+    files, skipped, folders = find_files(root)
+    label_of = {name: folder_label(name, root) for name in folders}
     labels = [label_of[file.folder] for file in files]
     read = _read_files([file.path for file in files], (image_size[0], image_size[1]))
-    problems = _problems(files, labels, [file.pixels for file in read], names)
+    digests = [None if file.pixels is None else _digest(file.pixels) for file in read]
+    problems = problems_of(files, labels, digests, names, REASONS)
     lines: dict[str, list[str]] = defaultdict(list, skipped)
     shown = show_paths([file.path for file in files], root)
     for path, problem in zip(shown, problems, strict=True):
@@ -220,48 +223,17 @@ def split_images(
     >>> {name: len(split) for name, split in split_images(table, test=0.2).items()}
     {'train': 14, 'validation': 2, 'test': 4}
     """
-    given = {"validation": validation_data, "test": test_data}
-    parts = np.array(table.parts)
-    for name, other in given.items():
-        if other is not None and name in table.parts:
-            raise ValueError(
-                f"{table.account.path} has a folder for {name}, and `{name}_data` was given too. "
-                "Leave one out."
-            )
-    for name, fraction in (("validation", validation), ("test", test)):
-        if name in table.parts and fraction is not None:
-            raise ValueError(
-                f"`{name}` is the fraction to cut off, and {table.account.path} has a folder for "
-                f"{name}. Received both, `{name}={fraction!r}`. Leave out `{name}`, or "
-                "rename the folder."
-            )
-    fractions = held_out_fractions(
-        validation, test, *(other is not None or name in parts for name, other in given.items())
-    )
-    train = np.flatnonzero((parts == "") | (parts == "train"))
-    train_labels = {table.labels[row] for row in train}
-    if len(train_labels) < 2:
-        raise ValueError(
-            "A classifier needs examples of two labels at least, and the training images have "
-            f"{len(train_labels)}.\n{table.account}"
-        )
-    whole = make_image_split(table, table.label_names)
-    rows = stratified_rows(whole.labels[train], len(table.label_names), *fractions, seed)
-    splits = {name: whole.take(train[part]) for name, part in rows.items()}
-    for name, other in given.items():
-        if other is not None:
-            splits[name] = _given_split(name, other, table)
-        elif name in parts:
-            own = np.flatnonzero(parts == name)
-            check_labels(name, (table.labels[row] for row in own), sorted(train_labels))
-            splits[name] = whole.take(own)
-    return combine_splits(
-        table.name,
-        table.label_names,
-        splits,
+    return cut_folder(
+        table,
+        make_image_split(table, table.label_names),
+        lambda name, other: _given_split(name, other, table),
         lambda split: [_digest(image) for image in split.images],
-        [name for name, other in given.items() if other is not None or name in parts],
         "images",
+        validation=validation,
+        test=test,
+        validation_data=validation_data,
+        test_data=test_data,
+        seed=seed,
     )
 
 
@@ -272,29 +244,13 @@ def make_image_split(table: ImageTable, label_names: Sequence[str]) -> ImageSpli
 
 
 def _given_split(name: str, other: ImageTable, table: ImageTable) -> ImageSplit:
-    check_labels(f"{name}_data", other.labels, table.label_names)
-    if set(other.parts) != {""}:
-        raise ValueError(
-            f"`{name}_data` must hold folders of labels. Received: {other.account.path}, which "
-            "has folders of splits. Give the folder of one split."
-        )
+    check_given(name, other, table)
     if other.images.shape[1:] != table.images.shape[1:]:
         raise ValueError(
             f"`{name}_data` must have images of shape {table.images.shape[1:]}. Received: "
             f"{other.images.shape[1:]}. Read both with the same `image_size`."
         )
     return make_image_split(other, table.label_names)
-
-
-def _label(folder: str, root: pathlib.Path) -> str:
-    try:
-        folder.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"The names of labels must be UTF-8. Received: a folder {folder!r} in {root}. "
-            "Rename it."
-        ) from error
-    return label_name(folder)
 
 
 class _File(NamedTuple):
@@ -326,35 +282,6 @@ def _read_file(path: pathlib.Path, size: tuple[int, int]) -> _File:
         return _File(image, shape)
     resized = tf.image.resize(image, size, antialias=True).numpy()
     return _File(np.clip(np.round(resized), 0, 255).astype("uint8"), shape)
-
-
-def _problems(
-    files: Sequence[ImageFile],
-    labels: Sequence[str],
-    images: Sequence[np.ndarray | None],
-    names: dict[str, str] | None,
-) -> list[str | None]:
-    """Return why each file is skipped, or None."""
-    problems: list[str | None] = []
-    labels_of: dict[tuple[str, bytes], set[str]] = defaultdict(set)
-    keys = []
-    for file, label, image in zip(files, labels, images, strict=True):
-        # Within a split; those that splits share are reported by `split_images`.
-        keys.append((file.part, b"" if image is None else _digest(image)))
-        if image is not None and (names is None or label in names):
-            labels_of[keys[-1]].add(label)
-    seen = set()
-    for key, label, image in zip(keys, labels, images, strict=True):
-        if image is None:
-            problems.append(UNREADABLE)
-        elif names is not None and label not in names:
-            problems.append(UNKNOWN_LABEL)
-        elif len(labels_of[key]) > 1:
-            problems.append(CONTRADICTORY)
-        else:
-            problems.append(DUPLICATE if key in seen else None)
-            seen.add(key)
-    return problems
 
 
 def _digest(image: np.ndarray) -> bytes:

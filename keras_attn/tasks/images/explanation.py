@@ -5,18 +5,16 @@ measures the effect on the answer: by how much the log-odds of a label decrease 
 the image is replaced (Zeiler and Fergus, arXiv:1311.2901).
 """
 
-import base64
 import dataclasses
-import html as markup
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn._printable import printable
-from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, Displayed, rgb
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, rgb
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._plotted import PlottedExplanation, log_odds
 from keras_attn.tasks._report_tables import short_name
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
@@ -34,7 +32,7 @@ SHADES = " ░▒▓█"  # by increasing magnitude of a value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImageExplanation(Displayed):
+class ImageExplanation(PlottedExplanation):
     """Occlusion map of a label for an image, and the attention maps of the network.
 
     Attributes:
@@ -92,24 +90,6 @@ class ImageExplanation(Displayed):
             figure.colorbar(scale, ax=axis, label="mean attention weight", shrink=0.8)
         return figure
 
-    def to_html(self) -> str:
-        """Return an HTML snippet with the plot as an image; it needs matplotlib."""
-        content = io.BytesIO()
-        self.plot().savefig(content, format="png", dpi=110)
-        encoded = base64.b64encode(content.getvalue()).decode()
-        return (
-            f'<img alt="{markup.escape(self._heading())}" style="max-width:100%" '
-            f'src="data:image/png;base64,{encoded}">'
-        )
-
-    def to_page(self) -> str:
-        """Return a complete HTML page with the plot."""
-        title = markup.escape(self._heading())
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}'
-            f"</title></head>\n<body>\n<h1>{title}</h1>\n{self.to_html()}\n</body>\n</html>\n"
-        )
-
     def to_rich(self) -> "RenderableType":
         """Return a `rich` renderable: the maps as colored blocks."""
         from rich.console import Group
@@ -130,15 +110,6 @@ class ImageExplanation(Displayed):
             lines.append(Text(f"Attention received in layer {name!r}"))
             lines += _blocks(weights, ATTENTION)
         return Group(*lines)
-
-    def _heading(self) -> str:
-        heading = f"Answer: {self.answer.label} ({self.answer.score:.3f})"
-        if self.label != self.answer.label:
-            heading += f". Explained: {self.label} ({self.answer.probabilities[self.label]:.3f})"
-        return heading
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 def explain_image(
@@ -170,21 +141,15 @@ def explain_image(
     logits = np.concatenate(parts).astype("float64")
     (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
     label = answer.label if label is None else label
-    log_odds = _log_odds(logits, classifier.label_names.index(label))
+    odds = log_odds(logits, classifier.label_names.index(label))
     attention = {}
     if attention_layers(classifier.network):
         maps = attention_maps(classifier, array[None])
         attention = {layer_map.layer: layer_map.received() for layer_map in maps}
     pixels = array.round().clip(0, 255).astype("uint8")
     return ImageExplanation(
-        label, answer, pixels, (log_odds[0] - log_odds[1:]).reshape(rows, columns), attention
+        label, answer, pixels, (odds[0] - odds[1:]).reshape(rows, columns), attention
     )
-
-
-def _log_odds(logits: np.ndarray, index: int) -> np.ndarray:
-    """Return the log-odds `(N,)` of a label from logits `(N, C)`."""
-    others = np.delete(logits, index, axis=-1)
-    return logits[:, index] - np.logaddexp.reduce(others, axis=-1)
 
 
 def _blocks(values: np.ndarray, color: Color = FOR) -> "list[RenderableType]":

@@ -6,7 +6,7 @@ from typing import Any
 from keras_attn import datasets
 from keras_attn._wording import counted
 from keras_attn.datasets.files._account import tally
-from keras_attn.datasets.files._image_files import SUFFIXES, list_images
+from keras_attn.datasets.files._label_folders import SUFFIXES, list_files
 from keras_attn.recipes import Recipe, parse_recipe
 from keras_attn.tasks._own_labels import label_indices
 
@@ -44,7 +44,7 @@ class ImageFolderReader:
         Raises:
             ValueError: There are no images.
         """
-        images, others = list_images(folder)
+        images, others = list_files(folder)
         tallied = tally(others)
         notes = [
             f"{folder}: {counted(skipped.count, 'file')} left out: {reason}, such as "

@@ -1,5 +1,6 @@
-"""Search of the image files in a folder with a sub-folder for each label."""
+"""Search of the image or sound files in a folder with a sub-folder for each label."""
 
+import dataclasses
 import os
 import pathlib
 from collections import defaultdict
@@ -20,8 +21,37 @@ OTHER_FORMAT = "in a format that is not read; convert to PNG or JPEG"
 NO_CLASS = "outside the folders of labels"
 
 
-class ImageFile(NamedTuple):
-    """An image file: its path, the split that its folder names (or ""), and its label's folder."""
+@dataclasses.dataclass(frozen=True)
+class FileKind:
+    """The files that are searched for, and why others are left out.
+
+    Attributes:
+        examples: Noun for several of them.
+        suffixes: Suffixes of files that are read.
+        others: Suffixes of the same kind that are not read.
+        not_of_kind: Why a file with another suffix is left out.
+        other_format: Why a file with a suffix in `others` is left out.
+    """
+
+    examples: str
+    suffixes: tuple[str, ...]
+    others: tuple[str, ...]
+    not_of_kind: str
+    other_format: str
+
+
+IMAGES = FileKind("images", SUFFIXES, OTHER_FORMATS, NOT_IMAGE, OTHER_FORMAT)
+SOUNDS = FileKind(
+    "sounds",
+    (".wav", ".wave"),
+    (".mp3", ".ogg", ".oga", ".opus", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au"),
+    "not a WAV file by its suffix",
+    "in a format that is not read; convert to WAV",
+)
+
+
+class LabelFile(NamedTuple):
+    """A file: its path, the split that its folder names (or ""), and its label's folder."""
 
     path: pathlib.Path
     part: str
@@ -29,68 +59,75 @@ class ImageFile(NamedTuple):
 
 
 class FoundFiles(NamedTuple):
-    """The image files of a folder, the other files by reason, and the names of label folders."""
+    """The files of a kind in a folder, other files by reason, and the names of label folders."""
 
-    images: list[ImageFile]
+    files: list[LabelFile]
     others: dict[str, list[str]]
     folders: list[str]
 
 
-def find_images(root: pathlib.Path) -> FoundFiles:
+def find_files(root: pathlib.Path, kind: FileKind = IMAGES) -> FoundFiles:
     """Return the files of a folder, in a fixed order.
+
+    Args:
+        root: The folder.
+        kind: The files to search for.
 
     Raises:
         FileNotFoundError: There is no such folder.
         ValueError: It has no folders of labels, or folders of splits beside others.
     """
     if not root.is_dir():
-        kind = "is a file" if root.exists() else "does not exist"
+        state = "is a file" if root.exists() else "does not exist"
         raise FileNotFoundError(
-            f"Images are read from a folder that holds a folder for each label. {str(root)!r} "
-            f"{kind}."
+            f"{kind.examples.capitalize()} are read from a folder that holds a folder for each "
+            f"label. {str(root)!r} {state}."
         )
-    files: list[ImageFile] = []
+    files: list[LabelFile] = []
     others: dict[str, list[str]] = defaultdict(list)
     all_labels: set[str] = set()
     for part, folder in _parts(root).items():
         labels = _folders(folder)
         if not labels:
             raise ValueError(
-                f"{folder} must hold a folder of images for each label, such as {folder}/cat and "
-                f"{folder}/dog. It holds no folders."
+                f"{folder} must hold a folder of {kind.examples} for each label, such as "
+                f"{folder}/cat and {folder}/dog. It holds no folders."
             )
         all_labels.update(labels)
         for path in sorted(folder.iterdir()):
             if path.name not in labels:
-                others[_problem(path.name) or NO_CLASS].append(_show(path, root))
+                others[_problem(path.name, kind) or NO_CLASS].append(_show(path, root))
         for label in labels:
             for path in _walk(folder / label):
                 hidden = any(map(_is_hidden, path.relative_to(folder).parts))
-                if problem := HIDDEN if hidden else _problem(path.name):
+                if problem := HIDDEN if hidden else _problem(path.name, kind):
                     others[problem].append(_show(path, root))
                 else:
-                    files.append(ImageFile(path, part, label))
+                    files.append(LabelFile(path, part, label))
     return FoundFiles(files, dict(others), sorted(all_labels))
 
 
-def list_images(folder: pathlib.Path) -> tuple[list[pathlib.Path], dict[str, list[str]]]:
-    """Return the image files in a folder and in all folders below it, and other files by reason.
+def list_files(
+    folder: pathlib.Path, kind: FileKind = IMAGES
+) -> tuple[list[pathlib.Path], dict[str, list[str]]]:
+    """Return the files of a kind in a folder and below it, and other files by reason.
 
     Hidden files and folders are neither; the order is fixed.
 
     Args:
         folder: A folder that exists.
+        kind: The files to list.
     """
-    images: list[pathlib.Path] = []
+    files: list[pathlib.Path] = []
     others: dict[str, list[str]] = defaultdict(list)
     for path in _walk(folder):
         hidden = any(map(_is_hidden, path.relative_to(folder).parts))
-        problem = HIDDEN if hidden else _problem(path.name)
+        problem = HIDDEN if hidden else _problem(path.name, kind)
         if problem is None:
-            images.append(path)
+            files.append(path)
         elif problem != HIDDEN:
             others[problem].append(_show(path, folder))
-    return images, dict(others)
+    return files, dict(others)
 
 
 def _parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -137,14 +174,14 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _problem(name: str) -> str | None:
-    """Return why a file is no image by its name, or None."""
+def _problem(name: str, kind: FileKind) -> str | None:
+    """Return why a file is not of a kind by its name, or None."""
     suffix = pathlib.PurePath(name).suffix.lower()
     if _is_hidden(name):
         return HIDDEN
-    if suffix in OTHER_FORMATS:
-        return OTHER_FORMAT
-    return None if suffix in SUFFIXES else NOT_IMAGE
+    if suffix in kind.others:
+        return kind.other_format
+    return None if suffix in kind.suffixes else kind.not_of_kind
 
 
 def _show(path: pathlib.Path, root: pathlib.Path) -> str:

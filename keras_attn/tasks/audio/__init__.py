@@ -1,0 +1,1 @@
+"""Classification of sounds: `AudioClassifier`, its answers, training data and explanations."""

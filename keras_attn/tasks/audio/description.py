@@ -1,0 +1,123 @@
+"""Description of the classification of sounds. Imports no Keras."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+from pydantic import Field
+
+from keras_attn.recipes import (
+    Recipe,
+    Section,
+    Signature,
+    TaskDescription,
+    TensorInfo,
+    register_task,
+)
+from keras_attn.recipes.recipe import Count, Fraction, NonNegative, Positive
+from keras_attn.tasks import _classification_cards as cards
+from keras_attn.tasks._class_weights import ClassificationTraining
+from keras_attn.tasks.audio.own_data import FINE_TUNING, WaveformFolderReader, fit_to_waveforms
+
+
+class Spectrogram(Section):
+    """The features of a waveform, see `keras_attn.layers.LogMelSpectrogram`.
+
+    The number of filters is `num_mel_bins` of the architecture.
+
+    Attributes:
+        rate: Samples per second; waveforms of other rates are resampled.
+        frame_length: Length of a frame in samples.
+        frame_step: Distance of two frames in samples.
+        fft_length: Length of the Fourier transform.
+        lower_hz: Lower edge of the first filter.
+        upper_hz: Upper edge of the last filter.
+        range_db: Distance of the floor to the loudest frame in decibels.
+        centering: Share of its own mean that is subtracted from each filter's output.
+    """
+
+    rate: Count = 8_000
+    frame_length: Count = 200
+    frame_step: Count = 80
+    fft_length: Count = 256
+    lower_hz: NonNegative = 100.0
+    upper_hz: Positive = 3_800.0
+    range_db: Positive = 50.0
+    centering: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class AudioAugmentation(Section):
+    """Random augmentation of training waveforms; 0 or an empty list disables an augmentation.
+
+    The architecture masks frequencies and times, see `keras_attn.layers.SpecAugment`.
+
+    Attributes:
+        speed: Largest change of the speed, see `keras_attn.layers.RandomSpeed`.
+        delay: Largest number of samples of silence before a waveform.
+        trim: Largest part to cut off at each end, see `keras_attn.layers.RandomTrim`.
+        tilt: Largest tilt of the spectrum, see `keras_attn.layers.RandomTilt`.
+        noise: Least and greatest ratio of waveform to noise in decibels, see
+            `keras_attn.layers.RandomNoise`.
+    """
+
+    speed: Fraction = 0.0
+    delay: Annotated[int, Field(ge=0)] = 0
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    tilt: Fraction = 0.0
+    noise: list[float] = Field(default_factory=list)
+
+    @pydantic.model_validator(mode="after")
+    def _check_noise(self) -> "AudioAugmentation":
+        if self.noise and not (len(self.noise) == 2 and self.noise[0] < self.noise[1]):
+            raise ValueError(
+                "augmentation.noise: it must be the least and the greatest ratio, such as "
+                f"[10.0, 50.0]; received {self.noise}"
+            )
+        return self
+
+
+class AudioRecipe(Recipe):
+    """A recipe with a spectrogram and augmentation, see `keras_attn.recipes.Recipe`."""
+
+    spectrogram: Spectrogram = Spectrogram()
+    augmentation: AudioAugmentation = AudioAugmentation()
+    training: ClassificationTraining
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Settings of the `LogMelSpectrogram`."""
+        return self.spectrogram.model_dump()
+
+
+class AudioClassification(cards.ClassificationDescription):
+    """Classification of a sound as one of a set of labels, such as spoken words."""
+
+    name = "audio_classification"
+    model = "keras_attn.tasks.audio.classifier:AudioClassifier"
+    example, examples = "waveform", "waveforms"
+    keywords = ("audio", "sounds", "speech", "keywords")
+    recipe: ClassVar[type[Recipe]] = AudioRecipe
+    signature = Signature(
+        (
+            TensorInfo("waveforms", "float32", ("B", "n"), "in -1..1; zeros at the end are none"),
+            TensorInfo("rate", "int32", (), "samples per second of all of them"),
+        ),
+        cards.OUTPUTS,
+    )
+    further_signatures: ClassVar[dict[str, Signature]] = {
+        "wav": Signature(
+            (TensorInfo("files", "string", ("B",), "contents of WAV files, PCM of 16 bits"),),
+            cards.OUTPUTS,
+        )
+    }
+    usage = 'classify("seven.wav")  # label, score, probabilities'
+    reads: ClassVar[Literal["texts", "files"]] = "files"
+    example_input = "seven.wav"
+    prediction_options = ("errors",)
+    table = WaveformFolderReader()
+    fine_tuning: ClassVar[dict[str, Any]] = FINE_TUNING
+
+    def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
+        return fit_to_waveforms(recipe, train)
+
+
+DESCRIPTION: TaskDescription = register_task(AudioClassification())

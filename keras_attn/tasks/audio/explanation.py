@@ -1,0 +1,210 @@
+"""Explanations of audio classifiers by the attention over time and by occlusion.
+
+Attention shows when a network attends, but not whether that determines its answer. Occlusion
+measures the effect on the answer: by how much the log-odds of a label decrease when the frames of a
+segment are hidden (Zeiler and Fergus, arXiv:1311.2901).
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn import models
+from keras_attn._names import unknown
+from keras_attn._printable import printable
+from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, rgb
+from keras_attn.tasks._plotted import PlottedExplanation, log_odds
+from keras_attn.tasks.audio.plots import plot_explanation, spectrogram_picture
+from keras_attn.tasks.calibration import softmax
+from keras_attn.tasks.classification import Classification, classification_answers
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from keras_attn.tasks.audio.classifier import AudioClassifier
+
+BATCH = 128  # versions of a sound
+COLUMNS = 80  # of a printed explanation
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AudioExplanation(PlottedExplanation):
+    """The spectrogram of a sound, the attention over it, and the effect of each segment.
+
+    Attributes:
+        label: The explained label.
+        answer: The classifier's answer.
+        spectrogram: Float array `(T, M)`, decibels below the loudest frame.
+        frame_seconds: Distance of two frames.
+        occlusion: Float array `(S,)`: decrease of the log-odds of the label when the frames of a
+            segment are hidden. Positive where the segment is evidence for the label.
+        segment_seconds: Length of a segment; the last may be shorter.
+        attention: For each layer that attends over time, by name, a float array `(P,)`: the
+            attention weight of each position, averaged over heads and queries. The last is that of
+            the pooling, on which the answer rests. Positions are equally spaced over the sound.
+            Empty if the network has no such layer.
+    """
+
+    label: str
+    answer: Classification
+    spectrogram: np.ndarray
+    frame_seconds: float
+    occlusion: np.ndarray
+    segment_seconds: float
+    attention: dict[str, np.ndarray]
+
+    @property
+    def seconds(self) -> float:
+        """The duration that the frames cover."""
+        return len(self.spectrogram) * self.frame_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation without the spectrogram, to be written as JSON."""
+        return {
+            "label": self.label,
+            "answer": self.answer.to_dict(),
+            "seconds": self.seconds,
+            "segment_seconds": self.segment_seconds,
+            "occlusion": self.occlusion.tolist(),
+            "attention": {name: weights.tolist() for name, weights in self.attention.items()},
+        }
+
+    def plot(self) -> Any:
+        """Return a matplotlib `Figure`: the spectrogram, over it the attention, then occlusion.
+
+        It needs matplotlib: `pip install 'keras-attn[plots]'`.
+        """
+        return plot_explanation(self)
+
+    def to_rich(self) -> "RenderableType":
+        """Return a `rich` renderable: bars over time."""
+        from rich.console import Group
+        from rich.text import Text
+
+        lines: list[RenderableType] = [Text(printable(self._heading()), style="bold")]
+        lines.append(Text(f"{self.seconds:.2f} seconds, from left to right"))
+        energy = np.maximum(self.spectrogram.max(axis=1) - self.spectrogram.min(), 0.0)
+        lines += [Text("Loudness"), _bars(energy, (128, 128, 128))]
+        for name, weights in self.attention.items():
+            lines += [Text(f"Attention in layer {name!r}"), _bars(weights, ATTENTION)]
+        lines.append(
+            Text.assemble(
+                "Change of log-odds without each segment: evidence ",
+                ("for", rgb(FOR)),
+                f" {printable(self.label)!r} and, in the line below, ",
+                ("against", rgb(AGAINST)),
+                " it",
+            )
+        )
+        scale = float(np.abs(self.occlusion).max(initial=0.0))
+        lines.append(_bars(np.maximum(self.occlusion, 0.0), FOR, scale))
+        lines.append(_bars(np.maximum(-self.occlusion, 0.0), AGAINST, scale))
+        return Group(*lines)
+
+
+def explain_waveform(
+    classifier: "AudioClassifier",
+    samples: np.ndarray,
+    label: str | None = None,
+    segment_seconds: float = 0.05,
+) -> AudioExplanation:
+    """Explain a classifier's answer for samples `(n,)` at its rate, see `explain`."""
+    if label is not None and label not in classifier.label_names:
+        raise ValueError(unknown("label", label, classifier.label_names))
+    spectrogram = classifier.spectrogram
+    frame_seconds = spectrogram.frame_step / spectrogram.rate
+    number = isinstance(segment_seconds, int | float) and not isinstance(segment_seconds, bool)
+    if not number or not segment_seconds >= frame_seconds:
+        raise ValueError(
+            f"`segment_seconds` must be at least {frame_seconds:g}, the distance of two frames. "
+            f"Received: {segment_seconds!r}."
+        )
+    features = ops.convert_to_numpy(spectrogram(samples[None]))
+    used = int(features.any(axis=(0, 2)).sum())
+    features = features[:, :used]
+    size = max(1, round(segment_seconds / frame_seconds))
+    segments = -(-used // size)
+    versions = np.repeat(features, 1 + segments, axis=0)
+    for index in range(segments):
+        versions[1 + index, size * index : size * (index + 1)] = 0.0  # hidden, as padding is
+    temperature = float(ops.convert_to_numpy(classifier.temperature))
+    parts = [
+        ops.convert_to_numpy(classifier.network(versions[start : start + BATCH], training=False))
+        for start in range(0, len(versions), BATCH)
+    ]
+    logits = np.concatenate(parts).astype("float64") / temperature
+    (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
+    label = answer.label if label is None else label
+    odds = log_odds(logits, classifier.label_names.index(label))
+    return AudioExplanation(
+        label,
+        answer,
+        _decibels(classifier, samples)[:used],
+        frame_seconds,
+        odds[0] - odds[1:],
+        size * frame_seconds,
+        attention_over_time(classifier.network, features),
+    )
+
+
+def attention_over_time(network: keras.Model, features: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the attention weight of each position, by the name of each layer that attends.
+
+    Args:
+        network: A functional model whose `TransformerEncoderBlock`s and pooling attend over time.
+        features: Float array `(1, T, M)` without padding.
+
+    Returns:
+        Float arrays `(P,)`, averaged over heads and queries, first layer to last.
+
+    Example:
+
+    >>> network = models.build("keyword_attention")
+    >>> attention = attention_over_time(network, np.ones((1, 30, 40), "float32"))
+    >>> {name: weights.shape for name, weights in attention.items()}
+    {'block_1': (15,), 'block_2': (15,), 'attention': (15,)}
+    """
+    layers = [each for each in network.layers if isinstance(each, TransformerEncoderBlock)]
+    if (pooling := models.attention_pooling(network)) is not None:
+        layers.append(pooling)
+    if not layers:
+        return {}
+    inputs = {layer.name: layer.input for layer in layers}
+    values = keras.Model(network.input, inputs)(features)
+    result = {}
+    for layer in layers:
+        x, *masks = keras.tree.flatten(values[layer.name])
+        padding_mask = masks[0] if masks else None
+        _, scores = layer(x, padding_mask=padding_mask, return_attention_scores=True)
+        weights = ops.convert_to_numpy(ops.cast(scores, "float32"))[0]
+        result[layer.name] = weights.reshape(-1, weights.shape[-1]).mean(axis=0)
+    return result
+
+
+def picture_of(classifier: "AudioClassifier", samples: np.ndarray) -> np.ndarray:
+    """Return the spectrogram of samples `(n,)` as a picture, uint8 `(H, W, 3)`."""
+    return spectrogram_picture(_decibels(classifier, samples))
+
+
+def _decibels(classifier: "AudioClassifier", samples: np.ndarray) -> np.ndarray:
+    """Return the spectrogram `(T, M)` of samples before normalization."""
+    decibels, _ = classifier.spectrogram.decibels(ops.convert_to_tensor(samples[None], "float32"))
+    return ops.convert_to_numpy(decibels)[0]
+
+
+def _bars(values: np.ndarray, color: Color, scale: float | None = None) -> "RenderableType":
+    """Return values over time as a line of bars."""
+    from rich.text import Text
+
+    largest = (float(values.max(initial=0.0)) if scale is None else scale) or 1.0
+    places = (np.arange(COLUMNS) * len(values)) // COLUMNS
+    bars = "".join(
+        BARS[min(len(BARS) - 1, round((len(BARS) - 1) * float(value) / largest))]
+        for value in values[places]
+    )
+    return Text(f"  {bars}", rgb(color))
