@@ -110,9 +110,14 @@ class SeriesModel(Task):
         return (x, *(self._standardized(y) for y in rest[:1]), *rest[1:]) if rest else x
 
     def _standardized(self, values: Tensor) -> Tensor:
-        """Return a tensor of the first variables, `(B, T, C)`, in units of their deviation."""
-        count = values.shape[-1]
-        return (ops.cast(values, "float32") - self.center[:count]) / self.scale[:count]
+        """Return a tensor of TensorFlow, `(B, T, C)`, in units of the deviations of variables."""
+        import tensorflow as tf
+
+        statistics: Any = (self.center, self.scale)
+        if keras.backend.backend() != "tensorflow":  # whose variables no graph of TensorFlow reads
+            statistics = (ops.convert_to_numpy(each.value) for each in statistics)
+        center, scale = (each[: values.shape[-1]] for each in statistics)
+        return (tf.cast(values, tf.float32) - center) / scale
 
     def _windows(self, x: Any, argument: str, length: int, variables: int) -> np.ndarray:
         """Return windows as a float32 array, or raise ValueError."""
