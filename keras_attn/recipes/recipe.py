@@ -249,6 +249,11 @@ class Recipe(Section):
         """Further arguments of the task's `evaluate_split`."""
         return {}
 
+    @property
+    def primary_evaluation(self) -> dict[str, Any]:
+        """The arguments in `evaluation` that the primary metric depends on."""
+        return self.evaluation
+
     def check_replicas(self, replicas: int) -> None:
         """Raise unless a batch can be divided equally among the replicas.
 

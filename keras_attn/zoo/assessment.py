@@ -117,7 +117,8 @@ def _store(
     metric = describe_task(entry.recipe.task).primary_metric
 
     def measure() -> float:
-        return float(model.evaluate_split(dataset["validation"])[metric.key])
+        options = entry.recipe.primary_evaluation
+        return float(model.evaluate_split(dataset["validation"], **options)[metric.key])
 
     save_weights(without_optimizer(model), path)
     rounded = path.with_name(f"float16-{path.name}")

@@ -82,6 +82,11 @@ class ImageRecipe(Recipe):
         options: dict[str, Any] = {"views": self.training.views}
         return options if threshold == 1.0 else {**options, "views_threshold": threshold}
 
+    @property
+    def primary_evaluation(self) -> dict[str, Any]:
+        """None: accuracy by several views is another metric."""
+        return {}
+
 
 VIEWS = (1, 2, 6)
 
