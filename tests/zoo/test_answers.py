@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_attn import zoo
@@ -102,9 +103,16 @@ def of_prompts(model):
 def of_series(model):
     random = np.random.default_rng(0)
     center, deviation = (np.asarray(x) for x in (model.center, model.scale))
-    rows = center + deviation * random.normal(size=(model.history_length, len(center))).cumsum(0) / 20
+    rows = (
+        center + deviation * random.normal(size=(model.history_length, len(center))).cumsum(0) / 20
+    )
+    if any(info.name == "times" for info in model.signature.inputs):
+        times = pd.date_range("2024-01-01", periods=len(rows), freq="h")
+        rows = pd.DataFrame(rows, times, columns=list(model.variable_names))
     mean = model.forecast(rows).mean
-    return {"mean": (mean[[0, len(mean) // 2, -1]] - center) / deviation}
+    count = mean.shape[1]  # covariates are not forecast
+    steps = mean[[0, len(mean) // 2, -1]]
+    return {"mean": (steps - center[:count]) / deviation[:count]}
 
 
 OF_TASK = {
