@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_attn._files import replacing
 from keras_attn.export import import_tensorflow
@@ -29,7 +29,7 @@ def write_litert(
         )
     spec = tf.TensorSpec((1, round(seconds * classifier.rate)), tf.float32, name="waveforms")
 
-    def serve(waveforms: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+    def serve(waveforms: Any) -> dict[str, Any]:
         return {"probabilities": tf.nn.softmax(classifier(waveforms, training=False))}
 
     module = tf.Module()
