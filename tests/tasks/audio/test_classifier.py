@@ -262,8 +262,7 @@ def test_it_trains_on_another_backend_as_well():
 
     script = (
         "import numpy as np\n"
-        "from keras_attn.tasks.audio.resampling import resample
-from tests.tasks.audio.small_audio import draw, make, trained\n"
+        "from tests.tasks.audio.small_audio import draw, make, trained\n"
         "model = trained(epochs=4)\n"
         "print(model.evaluate_split(draw(64, 4))['accuracy'])\n"
     )
