@@ -66,7 +66,7 @@ def draw_images(random: np.random.Generator) -> np.ndarray:
 def draw_waveforms(random: np.random.Generator) -> np.ndarray:
     """Return a batch of waveforms, none of them silent, float32 `(B, n)` with `B` from 0."""
     size = int(random.integers(0, BATCH + 1))
-    samples = int(random.integers(1, (9, 900, 9_000)[random.integers(3)]))
+    samples = int(random.integers(9, (20, 900, 9_000)[random.integers(3)]))
     loudness = 10.0 ** -random.integers(0, 12)
     kind = random.integers(4)
     if kind == 0:  # constant
