@@ -29,7 +29,7 @@ class DocumentSplit:
 
     Example:
 
-    >>> split = DocumentSplit(np.array(["To be,\\n", "or not."], dtype=object))
+    >>> split = DocumentSplit(np.array(["To be,\n", "or not."], dtype=object))
     >>> len(split), split.characters
     (2, 14)
     """

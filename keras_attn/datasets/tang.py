@@ -71,7 +71,7 @@ def split_poems(poems: list[tuple[str, str]]) -> dict[str, list[str]]:
     Example:
 
     >>> split_poems([("春曉", "春眠不覺曉")])["train"]
-    ['春曉\\n春眠不覺曉', '\\n春眠不覺曉']
+    ['春曉\n春眠不覺曉', '\n春眠不覺曉']
     """
     documents: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for title, text in dict.fromkeys(poems):

@@ -332,6 +332,6 @@ def build_causal_transformer(config: CausalTransformerConfig) -> CausalTransform
 
     >>> model = build_causal_transformer(CausalTransformerConfig(vocabulary_size=69))
     >>> model.count_params()
-    796032
+    796416
     """
     return CausalTransformer(config, name="causal_transformer")

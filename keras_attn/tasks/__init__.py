@@ -29,6 +29,11 @@ if TYPE_CHECKING:
         MultiLabelReport,
         classification_report,
     )
+    from keras_attn.tasks.sequence_loss import (
+        SequenceCrossentropy,
+        TokenAccuracy,
+        divergence_of_copies,
+    )
     from keras_attn.tasks.task import Answer, Explanation, Report, Task
     from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
     from keras_attn.tasks.texts.classifier import TextClassifier
@@ -37,11 +42,6 @@ if TYPE_CHECKING:
     from keras_attn.tasks.training_data import Objective, TrainingData
     from keras_attn.tasks.translation.answers import Alignment, Translation
     from keras_attn.tasks.translation.plots import plot_alignment
-    from keras_attn.tasks.translation.sequence_loss import (
-        SequenceCrossentropy,
-        TokenAccuracy,
-        divergence_of_copies,
-    )
     from keras_attn.tasks.translation.translator import Translator
 
 __getattr__, __dir__, __all__ = _lazy.attach(
@@ -79,7 +79,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "training_data": ["Objective", "TrainingData"],
         "translation.answers": ["Alignment", "Translation"],
         "translation.plots": ["plot_alignment"],
-        "translation.sequence_loss": [
+        "sequence_loss": [
             "SequenceCrossentropy",
             "TokenAccuracy",
             "divergence_of_copies",

@@ -20,7 +20,13 @@ PAIRS = {
         **{"encoder_layers": 1, "decoder_layers": 1},
     },
 }
-SETTINGS = {**IMAGES, **SOUNDS, **TEXTS, **PAIRS}
+DOCUMENTS = {
+    "causal_transformer": {
+        **{"vocabulary_size": 60, "context_length": 16, "model_dim": 8, "num_heads": 2},
+        **{"num_layers": 1, "intermediate_dim": 8},
+    },
+}
+SETTINGS = {**IMAGES, **SOUNDS, **TEXTS, **PAIRS, **DOCUMENTS}
 
 
 @pytest.fixture
@@ -40,6 +46,10 @@ def small_model(kind):
     if kind in PAIRS:
         model = from_architecture(kind, preprocessing={"max_length": 12}, **PAIRS[kind])
         model.adapt(WORDS * 5, WORDS[::-1] * 5)
+        return model
+    if kind in DOCUMENTS:
+        model = from_architecture(kind, **DOCUMENTS[kind])
+        model.adapt(WORDS)
         return model
     model = from_architecture(kind, ("a", "b"), **SETTINGS[kind])
     if kind in TEXTS:
@@ -69,14 +79,18 @@ def test_every_architecture_is_attacked():
 def test_a_saved_model_answers_or_refuses_every_input(kind, hostile, tmp_path):
     import tensorflow as tf
 
-    small_model(kind).export(tmp_path / "model")
+    options = {"max_length": 8} if kind in DOCUMENTS else {}
+    small_model(kind).export(tmp_path / "model", **options)
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
-    key, *further = serve.structured_input_signature[1]
-    rate = {"rate": tf.constant(8_000)} if further else {}
+    # Texts and waveforms come first, a rate or a seed second.
+    arguments = serve.structured_input_signature[1]
+    key, *further = sorted(arguments, key=lambda name: name in ("rate", "seed"))
+    scalars = {"rate": tf.constant(8_000), "seed": tf.constant(1, tf.int64)}
+    second = {name: scalars[name] for name in further}
 
     def answer(batch):
         dtype = tf.string if batch.dtype == object else None
-        answers = serve(**{key: tf.constant(batch, dtype)}, **rate)
+        answers = serve(**{key: tf.constant(batch, dtype)}, **second)
         return {name: values.numpy() for name, values in answers.items()}
 
     refusals = (tf.errors.InvalidArgumentError, TypeError, ValueError)
@@ -89,8 +103,9 @@ def test_a_saved_model_answers_or_refuses_every_input(kind, hostile, tmp_path):
 
 def ask(model, batch):
     method = model.classify if hasattr(model, "classify") else model.answers
-    rate = {"rate": 8_000} if hasattr(model, "rate") else {}
-    answers = method(batch, **rate)
+    options = {"rate": 8_000} if hasattr(model, "rate") else {}
+    options |= {"max_length": 8} if hasattr(model, "generate") else {}
+    answers = method(batch, **options)
     answers = answers if isinstance(answers, list) else [answers]
     return {"score": np.array([answer.score for answer in answers], "float64")}
 

@@ -47,7 +47,8 @@ def test_the_backbone_gives_the_features_that_the_head_reads(trained, shapes):
     normalized = trained.normalization(images)
     np.testing.assert_allclose(features, trained.backbone(normalized), atol=1e-5)
     head = keras_attn.models.head(trained.network)
-    np.testing.assert_allclose(head(features), trained.logits(images), atol=1e-4)
+    logits = trained.logits(images) * float(trained.temperature)
+    np.testing.assert_allclose(head(features), logits, atol=1e-4)
     assert trained.backbone is trained.backbone
 
 

@@ -4,9 +4,8 @@ import types
 
 import pytest
 
-from keras_attn.tasks import _fitting
+from keras_attn.tasks import _fitting, _length_fitting
 from keras_attn.tasks._batches import check_first_batch
-from keras_attn.tasks.texts import fitting
 from tests.tasks.test_fit_inputs import IMAGES, LABELS, TEXTS, images_model, texts_model
 
 pytestmark = pytest.mark.tensorflow
@@ -41,7 +40,7 @@ def test_fit_checks_the_examples_that_remain_for_training(monkeypatch, task):
         numbers.append((examples, batch_size))
         raise StopIteration
 
-    for module in (_fitting, fitting):
+    for module in (_fitting, _length_fitting):
         monkeypatch.setattr(module, "check_first_batch", check)
     for options in (
         {},

@@ -32,7 +32,7 @@ def test_an_optimizer_that_took_no_step_is_not_saved(tmp_path):
     model.save(tmp_path / "new.keras")
     size, has_optimizer = stored(tmp_path / "new.keras")
     assert not has_optimizer
-    assert size < 1.3 * zoo.describe(ENTRY).weights.stat().st_size
+    assert size < 1.4 * 4 * model.count_params()  # bytes of float32
     loaded = keras_attn.load(tmp_path / "new.keras")
     np.testing.assert_array_equal(loaded.logits(IMAGES), model.logits(IMAGES))
     loaded.save(tmp_path / "again.keras")

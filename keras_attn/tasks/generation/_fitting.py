@@ -17,8 +17,8 @@ from keras_attn.models import CausalTransformer
 from keras_attn.tasks._batches import check_batched, check_elements, is_dataset, with_rank
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.item_loss import ItemLossModel
+from keras_attn.tasks.sequence_loss import token_weights
 from keras_attn.tasks.task import Task
-from keras_attn.tasks.translation.sequence_loss import token_weights
 
 if TYPE_CHECKING:
     from keras_attn.text import CharacterTokenizer, SubwordTokenizer

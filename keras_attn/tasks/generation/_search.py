@@ -13,7 +13,7 @@ from keras_attn.batching import pad_rows
 from keras_attn.decoding import Automaton, beam_search, sample
 from keras_attn.models import CausalTransformer
 from keras_attn.tasks.compilation import compiled, needs_static_shapes
-from keras_attn.tasks.translation.sequence_loss import token_losses
+from keras_attn.tasks.sequence_loss import token_losses
 
 if TYPE_CHECKING:
     from keras_attn.text import CharacterTokenizer, SubwordTokenizer

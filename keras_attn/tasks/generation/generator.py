@@ -25,7 +25,7 @@ from keras_attn.tasks.generation.description import DESCRIPTION
 from keras_attn.tasks.generation.explanation import GenerationExplanation
 from keras_attn.tasks.generation.options import check_sampling_options, stop_strings
 from keras_attn.tasks.generation.training_data import EVALUATION_BATCH, GenerationTrainingData
-from keras_attn.tasks.translation.sequence_loss import (
+from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
     token_losses,

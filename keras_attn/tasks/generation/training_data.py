@@ -11,12 +11,12 @@ from keras_attn.datasets import Dataset
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.compilation import needs_static_shapes
-from keras_attn.tasks.training_data import Objective, TrainingData
-from keras_attn.tasks.translation.sequence_loss import (
+from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
     token_weights,
 )
+from keras_attn.tasks.training_data import Objective, TrainingData
 
 if TYPE_CHECKING:
     from keras_attn.tasks.generation.generator import TextGenerator

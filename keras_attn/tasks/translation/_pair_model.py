@@ -23,10 +23,10 @@ from keras_attn.tasks._batches import (
 from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.item_loss import ItemLossModel
+from keras_attn.tasks.sequence_loss import token_weights
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.translation._search import BATCH, STATIC_MULTIPLE
 from keras_attn.tasks.translation._sentences import sentence_ids
-from keras_attn.tasks.translation.sequence_loss import token_weights
 from keras_attn.text import Normalizer, SubwordTokenizer, train_subwords
 
 Texts = Sequence[str] | np.ndarray

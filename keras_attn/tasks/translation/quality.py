@@ -11,7 +11,7 @@ from keras_attn._wording import counted
 from keras_attn.batching import EvaluationBatches
 from keras_attn.datasets import PairSplit
 from keras_attn.datasets.languages import base_language, guess_language
-from keras_attn.tasks.translation.sequence_loss import token_losses
+from keras_attn.tasks.sequence_loss import token_losses
 
 if TYPE_CHECKING:
     from keras_attn.tasks.translation.translator import Translator

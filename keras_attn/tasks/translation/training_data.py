@@ -13,15 +13,15 @@ from keras_attn.datasets import Dataset, PairSplit
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.compilation import needs_static_shapes
-from keras_attn.tasks.training_data import Objective, TrainingData
-from keras_attn.tasks.translation import quality
-from keras_attn.tasks.translation.description import TranslationRecipe
-from keras_attn.tasks.translation.sequence_loss import (
+from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
     divergence_of_copies,
     token_weights,
 )
+from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.tasks.translation import quality
+from keras_attn.tasks.translation.description import TranslationRecipe
 from keras_attn.text import SubwordDropout
 
 if TYPE_CHECKING:

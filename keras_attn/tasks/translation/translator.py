@@ -17,17 +17,17 @@ from keras_attn.models import TranslationModel
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.example_answers import ExampleAnswer
+from keras_attn.tasks.sequence_loss import (
+    SequenceCrossentropy,
+    TokenAccuracy,
+    token_losses,
+)
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import Texts
 from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
 from keras_attn.tasks.translation._search_model import SearchModel, beam_settings
 from keras_attn.tasks.translation.answers import END, Alignment
 from keras_attn.tasks.translation.description import DESCRIPTION
-from keras_attn.tasks.translation.sequence_loss import (
-    SequenceCrossentropy,
-    TokenAccuracy,
-    token_losses,
-)
 from keras_attn.tasks.translation.training_data import TranslationTrainingData
 from keras_attn.text import Normalizer, SubwordTokenizer
 

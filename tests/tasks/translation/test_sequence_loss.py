@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, divergence_of_copies
-from keras_attn.tasks.translation.sequence_loss import token_losses
+from keras_attn.tasks.sequence_loss import token_losses
 
 B, T, V = 3, 5, 7
 RNG = np.random.default_rng(0)
