@@ -188,7 +188,8 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
     "page",
     [pytest.param(page, marks=[] if page == "masks.md" else pytest.mark.slow) for page in PAGES],
 )
-def test_the_python_of_a_guide_runs(page):
+def test_the_python_of_a_guide_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     text = (ROOT / "docs" / "pages" / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
     assert blocks
