@@ -491,7 +491,11 @@ def test_mistakes_get_one_message(run, monkeypatch, arguments, match):
             "soup\nrain\n".encode("utf-16-be"),
             "NUL, as in UTF-16. Read it with --encoding utf-16-be",
         ),
-        ((), gzip.compress(b"soup", mtime=0), "standard input is compressed by gzip: unpack it first"),
+        (
+            (),
+            gzip.compress(b"soup", mtime=0),
+            "standard input is compressed by gzip: unpack it first",
+        ),
         (("--file", "absent.txt"), None, "no file 'absent.txt'"),
         (("soup", "--file", "absent.txt"), None, "not both"),
         (("soup", "--weights", "x.weights.h5"), None, "weights of its own"),

@@ -91,7 +91,6 @@ def alone(tmp_path_factory):
         ("images", "mirrored-2"),
         ("images", "mirrored-4"),
         ("images", "workers-2"),
-        ("texts", "mirrored-2"),
         ("texts", "workers-2"),
         ("pairs", "mirrored-2"),
         ("pairs", "workers-2"),
