@@ -42,7 +42,7 @@ EXPECTED_PARAMETERS = {
     "tang_quatrain_transformer": 1_361_024,
     "tatoeba_en_fr_transformer": 2_093_568,
     "tatoeba_en_zh_transformer": 2_093_568,
-    "traffic_transformer": 100_256,
+    "traffic_transformer": 213_152,
     "weather_patch_transformer": 1_214_176,
 }
 every_entry = pytest.mark.parametrize("name", zoo.list())
