@@ -88,11 +88,9 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "spread"),
     [
-        ("images", "mirrored-2"),
         ("images", "mirrored-4"),
         ("images", "workers-2"),
         ("texts", "workers-2"),
-        ("pairs", "mirrored-2"),
         ("pairs", "workers-2"),
     ],
 )
