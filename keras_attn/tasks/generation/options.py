@@ -22,7 +22,7 @@ def check_sampling_options(options: Mapping[str, Any]) -> None:
     if temperature is not None and not (_is_number(temperature) and 0 < temperature < float("inf")):
         raise ValueError(
             f"`temperature` must be a positive number. Received: {temperature!r}. For the "
-            "likeliest continuation pass beam_size=1."
+            "likeliest continuation pass `beam_size=1`."
         )
     if top_p is not None and not (_is_number(top_p) and 0 < top_p <= 1):
         raise ValueError(f"`top_p` must be a probability in (0, 1]. Received: {top_p!r}.")
