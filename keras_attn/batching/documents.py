@@ -75,7 +75,11 @@ def windows(
 
 
 def cut(
-    encoded: EncodedDocuments, places: np.ndarray, multiple: int = 1, start_rows: Sequence[int] = ()
+    encoded: EncodedDocuments,
+    places: np.ndarray,
+    multiple: int = 1,
+    start_rows: Sequence[int] = (),
+    context: int = 0,
 ) -> Batch:
     """Return inputs and targets `(B, T)` of some windows, padded with 0.
 
@@ -84,17 +88,20 @@ def cut(
         places: Rows of the result of `windows`.
         multiple: `T` is rounded up to a multiple of it.
         start_rows: Rows whose first input is replaced by the start token.
+        context: Number of tokens that are read before those of a window. Their targets are padding.
     """
     inputs, targets = [], []
-    for document, start, count in places:
+    for document, first, predicted in places:
         ids = encoded.documents[document]
+        start = max(0, first - context)
+        count = first + predicted - start
         # With the start token, token `n` of a document is `ids[n - 1]`.
         piece = ids[max(0, start - 1) : start + count]
         before = [START_ID] if start == 0 else []
         after = [END_ID] if start + count == len(ids) + 1 else []
         tokens = np.concatenate([before, piece, after]).astype("int32")
         inputs.append(tokens[:-1])
-        targets.append(tokens[1:])
+        targets.append(np.where(np.arange(count) < first - start, PADDING_ID, tokens[1:]))
     padded = pad_rows(inputs, multiple), pad_rows(targets, multiple)
     padded[0][list(start_rows), 0] = START_ID
     return padded
@@ -193,6 +200,7 @@ class DocumentBatches(keras.utils.PyDataset):
         encoded: The documents.
         length: Largest number of tokens of a window.
         batch_size: Number of windows of a batch; the last one may have fewer.
+        context: Number of tokens that are read before those of a window. Their targets are padding.
 
     Returns:
         By index inputs and targets, int32 `(B, T)`.
@@ -204,9 +212,11 @@ class DocumentBatches(keras.utils.PyDataset):
     [[[7, 8]], [[9, 2]]]
     """
 
-    def __init__(self, encoded: EncodedDocuments, length: int, batch_size: int) -> None:
+    def __init__(
+        self, encoded: EncodedDocuments, length: int, batch_size: int, context: int = 0
+    ) -> None:
         super().__init__()
-        self.encoded, self.batch_size = encoded, batch_size
+        self.encoded, self.batch_size, self.context = encoded, batch_size, context
         places = windows(encoded, length)
         self.places = places[places[:, 2].argsort(kind="stable")]
 
@@ -215,4 +225,5 @@ class DocumentBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Batch:
         start = index * self.batch_size
-        return cut(self.encoded, self.places[start : start + self.batch_size])
+        places = self.places[start : start + self.batch_size]
+        return cut(self.encoded, places, context=self.context)

@@ -221,7 +221,8 @@ class CausalTransformer(keras.Model):
 class AveragingBlock(keras.layers.Layer):
     """A Transformer block in which the mean of all values so far replaces attention.
 
-    It is the baseline of a `causal_transformer`: the same block without queries and keys.
+    It is the baseline of a `causal_transformer`: the same block without queries and keys. The mean
+    is over the whole text, also where attention would end at the context length.
 
     Args:
         intermediate_dim: Hidden size of the feed-forward network.
@@ -282,8 +283,8 @@ class AveragingBlock(keras.layers.Layer):
         """Return the sum of no values, `(B, D)`, and their number, `(B, 1)`."""
         dim = self.output_dense.units
         return {
-            "sum": ops.zeros((batch_size, dim), self.compute_dtype),
-            "count": ops.zeros((batch_size, 1), self.compute_dtype),
+            "sum": ops.zeros((batch_size, dim), "float32"),
+            "count": ops.zeros((batch_size, 1), "float32"),
         }
 
     def call(
@@ -294,14 +295,16 @@ class AveragingBlock(keras.layers.Layer):
         cache: dict[str, Tensor] | None = None,
         cache_index: Any = None,
     ) -> Any:
-        values = self.value_dense(self.value_norm(inputs))  # (B, T, D)
+        # In half precision a sum of many values stops growing.
+        values = ops.cast(self.value_dense(self.value_norm(inputs)), "float32")  # (B, T, D)
         total = ops.cumsum(values, axis=1)
         ones = ops.ones_like(values[..., :1])
         count = ops.cumsum(ones, axis=1)  # (B, T, 1)
         if cache is not None:
             total, count = total + cache["sum"][:, None], count + cache["count"][:, None]
             cache = {"sum": total[:, -1], "count": count[:, -1]}
-        x = inputs + self.dropout_layer(self.output_dense(total / count), training=training)
+        mean = ops.cast(total / count, self.compute_dtype)
+        x = inputs + self.dropout_layer(self.output_dense(mean), training=training)
         hidden = self.activation(self.feed_forward_in(self.feed_forward_norm(x)))
         x = x + self.dropout_layer(self.feed_forward_out(hidden), training=training)
         return x if cache is None else (x, cache)

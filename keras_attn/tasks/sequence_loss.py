@@ -107,6 +107,32 @@ class TokenAccuracy(keras.metrics.Mean):
         return {"name": self.name, "dtype": self.dtype}
 
 
+@keras.saving.register_keras_serializable(package="keras_attn")
+class TokenCrossentropy(keras.metrics.Mean):
+    """Cross-entropy in nats per token, with padding masked out.
+
+    Example:
+
+    >>> import numpy as np
+    >>> crossentropy = TokenCrossentropy()
+    >>> crossentropy.update_state(np.array([[3, 0]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(crossentropy.result()), 4)  # log(4)
+    1.3863
+    """
+
+    def __init__(self, name: str = "crossentropy", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._direction = "down"
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
+        _, losses = token_losses(y_true, y_pred)
+        weights = token_weights(y_true, sample_weight)
+        super().update_state(ops.reshape(losses, (-1,)), sample_weight=ops.reshape(weights, (-1,)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+
 def token_weights(y_true: Tensor, sample_weight: Any = None) -> Tensor:
     """Return the weight of each token, float32 `(B, T)`: 0 for padding, else that of its row.
 

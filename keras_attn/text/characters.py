@@ -87,6 +87,11 @@ class CharacterTokenizer(StringLayer):
         """The number of ids, those of padding, start, end and unknown characters included."""
         return len(self._characters) + FIRST_CHARACTER_ID
 
+    @property
+    def unknown_id(self) -> int:
+        """The id of characters that are not in the vocabulary."""
+        return UNKNOWN_CHARACTER_ID
+
     def call(self, texts: Any) -> Tensor:
         return self.tokenize(texts)
 
@@ -121,6 +126,10 @@ class CharacterTokenizer(StringLayer):
         known = self._codes[place] == codes
         return np.where(known, self._ids_of_codes[place], UNKNOWN_CHARACTER_ID).astype("int32")
 
+    def encode_all(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Return the ids of texts, an int32 array for each, see `encode`."""
+        return [self.encode(text) for text in texts]
+
     def detokenize(self, ids: Any) -> Tensor:
         """Return the texts of ids, without padding, start and end.
 
@@ -140,6 +149,17 @@ class CharacterTokenizer(StringLayer):
             ids = tf.RaggedTensor.from_tensor(ids)
         strings = tf.constant(["", "", "", REPLACEMENT, *self._characters])
         return tf.strings.reduce_join(ids.with_values(tf.gather(strings, ids.values)), axis=1)
+
+    def continue_texts(self, texts: Any, ids: Any) -> Tensor:
+        """Return the texts of ids `(B, T)` that follow other texts `(B,)`, see `detokenize`."""
+        return self.detokenize(ids)
+
+    def byte_lengths(self, ids: Any) -> Tensor:
+        """Return the number of bytes of each token in UTF-8, int32 of the shape of `ids`."""
+        import tensorflow as tf
+
+        strings = tf.constant(["", "", "", REPLACEMENT, *self._characters])
+        return tf.gather(tf.strings.length(strings), ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of the ids of one row, without TensorFlow, see `detokenize`.

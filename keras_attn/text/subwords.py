@@ -101,6 +101,11 @@ class SubwordTokenizer(StringLayer):
         """The number of ids, those of padding, start, end and bytes included."""
         return len(self._pieces) + FIRST_PIECE_ID
 
+    @property
+    def unknown_id(self) -> None:
+        """None: every text has ids, because unknown characters become bytes."""
+        return None
+
     def call(self, texts: Any) -> Tensor:
         return self.tokenize(texts)
 
@@ -130,6 +135,10 @@ class SubwordTokenizer(StringLayer):
         rows = tf.RaggedTensor.from_row_splits(ids, words.row_splits, validate=False)
         return rows.merge_dims(1, 2)
 
+    def encode_all(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Return the ids of texts, an int32 array for each."""
+        return [np.asarray(row, "int32") for row in self.tokenize(texts)] if len(texts) else []
+
     def detokenize(self, ids: Any) -> Tensor:
         """Return the texts of ids, without padding, start and end.
 
@@ -151,6 +160,41 @@ class SubwordTokenizer(StringLayer):
         texts = tf.strings.reduce_join(pieces, axis=1)
         texts = tf.strings.strip(texts)  # a model may generate the space of a word, and no word
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+
+    def continue_texts(self, texts: Any, ids: Any) -> Tensor:
+        """Return the texts of ids that follow other texts, with the space between them.
+
+        Args:
+            texts: String tensor `(B,)`, the texts that are continued.
+            ids: Integer tensor `(B, T)`, padded with 0 at the end.
+
+        Returns:
+            String tensor `(B,)`, see `detokenize`; it begins with a space where the first piece
+            begins a word, and the text before it is neither empty nor ends with a space.
+
+        Example:
+
+        >>> tokenizer = SubwordTokenizer(["▁tea", "s"])
+        >>> tokenizer.continue_texts(["hot", "", "tea"], [[259], [259], [260]]).numpy().tolist()
+        [b' tea', b'tea', b's']
+        """
+        import tensorflow as tf
+
+        ids = tf.convert_to_tensor(ids)
+        raw = tf.strings.reduce_join(tf.gather(self._strings, ids), axis=1)
+        begins_word = tf.strings.regex_full_match(raw, r"(?s) .*")
+        follows_word = tf.strings.regex_full_match(texts, r"(?s).*\S")
+        space = tf.where(begins_word & follows_word, " ", "")
+        return tf.strings.join([space, self.detokenize(ids)])
+
+    def byte_lengths(self, ids: Any) -> Tensor:
+        """Return the number of bytes of each token in UTF-8, int32 of the shape of `ids`.
+
+        The space before a word is one byte.
+        """
+        import tensorflow as tf
+
+        return tf.gather(tf.strings.length(self._strings), ids)
 
     def count_characters(self, ids: Any) -> tuple[Tensor, Tensor]:
         """Return the number of characters of texts, and of those that are in pieces.

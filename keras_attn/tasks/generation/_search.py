@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -13,6 +13,7 @@ from keras_attn.batching import pad_rows
 from keras_attn.decoding import Automaton, beam_search, sample
 from keras_attn.models import CausalTransformer
 from keras_attn.tasks.compilation import compiled, needs_static_shapes
+from keras_attn.tasks.generation._random_numbers import RANDOM_BITS, random_numbers
 from keras_attn.tasks.sequence_loss import token_losses
 
 if TYPE_CHECKING:
@@ -21,9 +22,20 @@ if TYPE_CHECKING:
 MULTIPLE = 8  # lengths of prompts are padded to multiples of it
 STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
 MAX_COMPILED = 16  # compiled functions that are kept, one for each setting
-RANDOM_BITS = 24  # of a random number, which float32 represents exactly
 
-Completion = tuple[np.ndarray, float, bool]  # ids, log-probability, and whether it is finished
+
+class Completion(NamedTuple):
+    """What a search wrote after a prompt.
+
+    Attributes:
+        ids: int32 `(T,)`, without the end token.
+        log_probabilities: float32 `(T,)`, or `(T + 1,)` with that of the end token, in nats.
+        finished: Whether the completion ended by itself.
+    """
+
+    ids: np.ndarray
+    log_probabilities: np.ndarray
+    finished: bool
 
 
 class GenerationSearch:
@@ -80,19 +92,19 @@ class GenerationSearch:
             prefix = _pad([prompts[row] for row in rows], batch_size)
             numbers = np.zeros((len(prefix), n, prefix.shape[1] + max_length + 1), "int32")
             for place, row in enumerate(rows):
-                random = np.random.default_rng([seed, int(row)])
-                drawn = random.integers(0, 1 << RANDOM_BITS, (n, max_length + 1))
                 length = len(prompts[row])
-                numbers[place, :, length : length + max_length + 1] = drawn
-            ids, scores, finished = map(ops.convert_to_numpy, run(prefix, numbers))
+                numbers[place, :, length : length + max_length + 1] = random_numbers(
+                    np.int64(seed), row, np.arange(n)[:, None], np.arange(max_length + 1)[None]
+                )
+            ids, log_probabilities, finished = map(ops.convert_to_numpy, run(prefix, numbers))
             for place, row in enumerate(rows):
                 length = len(prompts[row])
-                found = zip(ids[place], scores[place], finished[place], strict=True)
-                completions = [
-                    (_content(row_ids[length : length + max_length]), float(score), bool(end))
-                    for row_ids, score, end in found
+                written = slice(length, length + max_length)
+                found = zip(ids[place], log_probabilities[place], finished[place], strict=True)
+                results[row] = [
+                    _completion(row_ids[written], values[written], bool(end))
+                    for row_ids, values, end in found
                 ]
-                results[row] = sorted(completions, key=lambda each: -each[1])
         return results
 
     def _function(
@@ -156,8 +168,9 @@ def continue_batch(
         settings: Further arguments of the search.
 
     Returns:
-        A triple: ids of prompts and completions, int32 `(B, n, T)`; log-probabilities of the
-        completions, float32 `(B, n)`; and whether they ended by themselves, bool `(B, n)`.
+        A triple: ids of prompts and completions, int32 `(B, n, T)`; the log-probabilities of the
+        tokens of completions, 0 for others, float32 `(B, n, T)`; and whether completions ended by
+        themselves, bool `(B, n)`.
     """
     lengths = ops.sum(ops.cast(prefix != PADDING_ID, "int32"), axis=1)
     arguments: dict[str, Any] = {
@@ -176,16 +189,16 @@ def continue_batch(
         ids = beam_search(network, prefix, num_beams=beam_size, num_return=n, **arguments).ids
     batch, _, length = ops.shape(ids)
     rows = ops.reshape(ids, (-1, length))
-    scores, finished = _scores(network, rows, ops.repeat(lengths, n), max_length)
-    return ids, ops.reshape(scores, (batch, n)), ops.reshape(finished, (batch, n))
+    values, finished = _log_probabilities(network, rows, ops.repeat(lengths, n), max_length)
+    return ids, ops.reshape(values, (batch, n, length)), ops.reshape(finished, (batch, n))
 
 
-def _scores(
+def _log_probabilities(
     network: CausalTransformer, ids: Tensor, prompt_lengths: Tensor, max_length: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of completions, and whether they ended by themselves.
+    """Return the log-probability of each token of completions, and whether they ended themselves.
 
-    A search also counts the prompt, and the end token that it appends at the largest length.
+    Those of the prompt, and of the end token that a search appends at the largest length, are 0.
 
     Args:
         network: The language model.
@@ -199,7 +212,7 @@ def _scores(
     place = ops.arange(ops.shape(ids)[1], dtype="int32")[None] - prompt_lengths[:, None]
     counts = ops.logical_and(place >= 0, place < max_length)
     ends = ops.logical_and(counts, ids == END_ID)
-    return -ops.sum(ops.where(counts, losses, 0.0), axis=1), ops.any(ends, axis=1)
+    return ops.where(counts, -losses, 0.0), ops.any(ends, axis=1)
 
 
 def generate_in_graph(
@@ -236,16 +249,15 @@ def generate_in_graph(
     prefix = tf.pad(prefix, [[0, 0], [0, tf.cast(tf.shape(prefix)[1] == 0, tf.int32)]])
     lengths = tf.cast(ragged.row_lengths(), tf.int32)
     batch, length = tf.unstack(tf.shape(prefix))
-    largest = 1 << RANDOM_BITS
-    drawn = tf.random.stateless_uniform(
-        (batch, max_length + 1), [seed, 0], 0, largest, dtype=tf.int32
-    )
+    rows = tf.range(batch, dtype=tf.int64)[:, None]
     place = tf.range(length + max_length + 1)[None] - lengths[:, None]
-    numbers = tf.gather(drawn, tf.clip_by_value(place, 0, max_length), batch_dims=1)
-    ids, scores, _ = continue_batch(
+    numbers = random_numbers(
+        tf.cast(seed, tf.int64), rows, tf.zeros((), tf.int64), tf.cast(tf.nn.relu(place), tf.int64)
+    )
+    ids, log_probabilities, _ = continue_batch(
         network,
         prefix,
-        numbers[:, None],
+        tf.cast(numbers, tf.int32)[:, None],
         n=1,
         max_length=max_length,
         beam_size=None,
@@ -255,21 +267,54 @@ def generate_in_graph(
     ids = ids[:, 0]
     column = tf.range(tf.shape(ids)[1])[None] - lengths[:, None]
     is_completion = (column >= 0) & (column < max_length)
-    completion = tokenizer.detokenize(tf.where(is_completion, ids, PADDING_ID))
-    for stop in stops:
-        completion = tf.strings.split(completion, stop)[:, :1]
-        completion = tf.strings.reduce_join(completion, axis=1)
+    ids = tf.where(is_completion, ids, PADDING_ID)
+    order = tf.argsort(tf.cast(~is_completion, tf.int32), axis=1, stable=True)
+    ids = tf.gather(ids, order, batch_dims=1)  # completions begin in the first column
+    log_probabilities = tf.gather(log_probabilities[:, 0], order, batch_dims=1)
+    completion = tokenizer.continue_texts(texts, ids)
+    begin, end = first_stop(completion, stops)
+    # The space before a first word is part of its token, but not of every completion.
+    with_space = tokenizer.continue_texts(tf.fill(tf.shape(texts), "x"), ids)
+    left_out = tf.strings.length(with_space) - tf.strings.length(completion)
+    before = tf.cumsum(tokenizer.byte_lengths(ids), axis=1, exclusive=True) - left_out[:, None]
+    is_stopped = begin < tf.strings.length(completion)
+    is_kept = (before < end[:, None]) | ~is_stopped[:, None]
+    completion = tf.strings.substr(completion, tf.zeros_like(begin), begin)
     return {
         "text": tf.strings.join([texts, completion]),
         "completion": completion,
-        "score": scores[:, 0],
+        "score": tf.reduce_sum(tf.where(is_kept, log_probabilities, 0.0), axis=1),
     }
 
 
-def _content(ids: np.ndarray) -> np.ndarray:
-    """Return the ids before the end token."""
+def first_stop(texts: Any, stops: Sequence[str]) -> tuple[Any, Any]:
+    """Return where the stop string that is complete first begins and ends in texts, in a graph.
+
+    Args:
+        texts: String tensor `(B,)`.
+        stops: Stop strings.
+
+    Returns:
+        Two int32 tensors `(B,)` in bytes; the length of the text where no string stops it.
+    """
+    import tensorflow as tf
+
+    length = tf.strings.length(texts)
+    begin, end = length, length + 1
+    for stop in sorted(stops, key=len, reverse=True):  # of two that end together, the longer
+        head = tf.strings.reduce_join(tf.strings.split(texts, stop)[:, :1], axis=1)
+        place = tf.strings.length(head)
+        is_first = (place < length) & (place + len(stop.encode()) < end)
+        begin = tf.where(is_first, place, begin)
+        end = tf.where(is_first, place + len(stop.encode()), end)
+    return begin, end
+
+
+def _completion(ids: np.ndarray, log_probabilities: np.ndarray, finished: bool) -> Completion:
+    """Return a completion from the ids of a search, which may end with end tokens and padding."""
     ends = np.flatnonzero((ids == END_ID) | (ids == PADDING_ID))
-    return ids[: ends[0]] if len(ends) else ids
+    count = int(ends[0]) if len(ends) else len(ids)
+    return Completion(ids[:count], log_probabilities[: count + finished], finished)
 
 
 def _pad(prompts: Sequence[np.ndarray], batch_size: int) -> np.ndarray:

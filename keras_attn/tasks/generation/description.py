@@ -15,9 +15,10 @@ from keras_attn.recipes import (
 from keras_attn.recipes.figures import Run, results_table, values_of
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION, Count
 from keras_attn.tasks.generation.options import check_sampling_options
-from keras_attn.tasks.generation.own_data import DocumentTableReader
+from keras_attn.tasks.generation.own_data import DocumentTableReader, fit_to_documents
 
 LOSS = Metric("loss", "loss per token", digits=3, greater_is_better=False)
+SLIDING_LOSS = Metric("sliding_loss", "loss, full context", digits=3, greater_is_better=False)
 CHARACTER_LOSS = Metric("character_loss", "nats per character", digits=3, greater_is_better=False)
 PERPLEXITY = Metric("perplexity", "perplexity", digits=2, greater_is_better=False)
 ACCURACY = Metric("accuracy", "accuracy", " %", 100.0)
@@ -53,10 +54,10 @@ class TextGeneration(TaskDescription):
 
     name = "text_generation"
     model = "keras_attn.tasks.generation.generator:TextGenerator"
-    example, examples = "prompt", "prompts"
+    example, examples = "document", "documents"
     keywords = ("generation", "language_model", "generate")
     primary_metric = LOSS
-    metrics = (LOSS, CHARACTER_LOSS, PERPLEXITY, ACCURACY)
+    metrics = (LOSS, SLIDING_LOSS, CHARACTER_LOSS, PERPLEXITY, ACCURACY)
     recipe: ClassVar[type[Recipe]] = GenerationRecipe
     signature = Signature(
         (
@@ -72,14 +73,20 @@ class TextGeneration(TaskDescription):
     usage = 'generate("ROMEO:", seed=1)  # text, completion, score'
     prints_texts: ClassVar[bool] = True
     prediction_options = (
-        *("max_length", "temperature", "top_k", "top_p", "seed", "stop"),
-        *("no_repeat_ngram_size", "beam_size"),
+        "max_length",
+        "temperature",
+        "top_k",
+        "top_p",
+        "seed",
+        "stop",
+        "no_repeat_ngram_size",
+        "beam_size",
     )
     export_options = ("max_length", "temperature", "top_k", "top_p", "stop")
     table = DocumentTableReader()
 
-    def selection_title(self, recipe: Recipe) -> str:
-        return "accuracy of tokens"
+    def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
+        return fit_to_documents(recipe, train)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_sampling_options(options)

@@ -1,5 +1,6 @@
 """The text generator: a task that continues texts."""
 
+import bisect
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._token_ids import FIRST_CHARACTER_ID, FIRST_PIECE_ID
+from keras_attn._token_ids import FIRST_CHARACTER_ID
 from keras_attn._validation import check_positive_integer
 from keras_attn.batching import DocumentBatches, EncodedDocuments
 from keras_attn.datasets import Dataset, DocumentSplit
@@ -19,7 +20,7 @@ from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.generation._fitting import GenerationFitting
-from keras_attn.tasks.generation._search import GenerationSearch, generate_in_graph
+from keras_attn.tasks.generation._search import Completion, GenerationSearch, generate_in_graph
 from keras_attn.tasks.generation.answers import Generation
 from keras_attn.tasks.generation.description import DESCRIPTION
 from keras_attn.tasks.generation.explanation import GenerationExplanation
@@ -178,11 +179,7 @@ class TextGenerator(GenerationFitting):
         Raises:
             TypeError: `texts` is not a list or array of strings.
         """
-        documents = as_texts(texts)
-        if isinstance(self.tokenizer, CharacterTokenizer):
-            return EncodedDocuments([self.tokenizer.encode(text) for text in documents])
-        rows = self.tokenizer(documents) if documents else ()
-        return EncodedDocuments([np.asarray(row, "int32") for row in rows])
+        return EncodedDocuments(self.tokenizer.encode_all(as_texts(texts)))
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> GenerationTrainingData:
         """Return training and validation documents as windows, see `Task.training_data`."""
@@ -192,27 +189,25 @@ class TextGenerator(GenerationFitting):
         """Return the metrics of a split.
 
         Documents are cut into windows of the length of the context, each of which begins without
-        what is before it.
+        what is before it, as is usual for small language models. For `sliding_loss` each token
+        is predicted from as many tokens before it as the context has.
 
         Returns:
-            `loss`, the cross-entropy in nats per token; `character_loss`, in nats per character;
+            `loss`, the cross-entropy in nats per token; `sliding_loss`, the same with a full
+            context; `character_loss`, `loss` in nats per character;
             `perplexity`, the exponential of `loss`; `accuracy`, the share of tokens that are the
             likeliest; the numbers of `examples` (documents), `tokens` and `characters`; the share
             of `unknown` characters; and the `context_length`.
         """
         encoded = self.encode(split.documents)
-        total, correct, tokens = 0.0, 0, 0
         length = self.network.config.context_length
-        for inputs, targets in DocumentBatches(encoded, length, EVALUATION_BATCH):
-            logits = self.predict_on_batch(inputs)
-            mask, losses = map(keras.ops.convert_to_numpy, token_losses(targets, logits))
-            total += float(losses.sum(dtype="float64"))
-            correct += int(((logits.argmax(axis=-1) == targets) * mask).sum())
-            tokens += int(mask.sum())
+        total, correct, tokens = self._sums(encoded, length)
+        sliding, _, _ = self._sums(encoded, length, context=length)
         characters = split.characters
         loss = total / max(1, tokens)
         return {
             "loss": loss,
+            "sliding_loss": sliding / max(1, tokens),
             "character_loss": total / max(1, characters),
             "perplexity": float(np.exp(loss)),
             "accuracy": correct / max(1, tokens),
@@ -222,6 +217,25 @@ class TextGenerator(GenerationFitting):
             "unknown": self._unknown_share(split.documents),
             "context_length": length,
         }
+
+    def _sums(
+        self, encoded: EncodedDocuments, length: int, context: int = 0
+    ) -> tuple[float, int, int]:
+        """Return the summed loss, the number of right predictions and that of tokens.
+
+        Args:
+            encoded: The documents.
+            length: Largest number of tokens that a window predicts.
+            context: Number of tokens that a window reads before those that it predicts.
+        """
+        total, correct, tokens = 0.0, 0, 0
+        for inputs, targets in DocumentBatches(encoded, length, EVALUATION_BATCH, context):
+            logits = self.predict_on_batch(inputs)
+            mask, losses = map(keras.ops.convert_to_numpy, token_losses(targets, logits))
+            total += float(losses.sum(dtype="float64"))
+            correct += int(((logits.argmax(axis=-1) == targets) * mask).sum())
+            tokens += int(mask.sum())
+        return total, correct, tokens
 
     # Answers
 
@@ -255,7 +269,7 @@ class TextGenerator(GenerationFitting):
             seed: Integer that, with the position of a prompt, determines the random choices. None
                 draws one, from the generator that `keras.utils.set_random_seed` seeds.
             stop: A string that ends a completion, or a list of them. It is not part of the
-                completion.
+                completion, but of its score.
             no_repeat_ngram_size: No sequence of so many tokens occurs twice in a text, except in
                 its prompt.
             beam_size: Number of beams: the completion is then the likeliest that beam search
@@ -274,8 +288,14 @@ class TextGenerator(GenerationFitting):
         """
         check_sampling_options(
             {
-                **{"n": n, "max_length": max_length, "temperature": temperature, "top_k": top_k},
-                **{"top_p": top_p, "seed": seed, "stop": stop, "beam_size": beam_size},
+                "n": n,
+                "max_length": max_length,
+                "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
+                "seed": seed,
+                "stop": stop,
+                "beam_size": beam_size,
                 "no_repeat_ngram_size": no_repeat_ngram_size,
             }
         )
@@ -302,8 +322,8 @@ class TextGenerator(GenerationFitting):
         )
         stops = stop_strings(stop)
         answers = [
-            [self._answer(text, ids, score, finished, stops) for ids, score, finished in rows]
-            for text, rows in zip(texts, results, strict=True)
+            sorted((self._answer(text, each, stops) for each in found), key=lambda x: -x.score)
+            for text, found in zip(texts, results, strict=True)
         ]
         unpacked: list[Any] = answers if n > 1 else [first for (first,) in answers]
         return unpacked[0] if single else unpacked
@@ -445,55 +465,59 @@ class TextGenerator(GenerationFitting):
 
     @property
     def _is_adapted(self) -> bool:
-        is_character = isinstance(self.tokenizer, CharacterTokenizer)
-        return self.tokenizer.size > (FIRST_CHARACTER_ID if is_character else FIRST_PIECE_ID)
+        return len(self.tokenizer.pieces) > 0
 
     @property
     def _banned_ids(self) -> tuple[int, ...]:
         """The ids that a completion never contains: unknown characters, and ids without a term."""
         unused = range(self.tokenizer.size, self.network.config.vocabulary_size)
-        is_character = isinstance(self.tokenizer, CharacterTokenizer)
-        return (*((FIRST_CHARACTER_ID - 1,) if is_character else ()), *unused)
+        unknown = self.tokenizer.unknown_id
+        return (*unused,) if unknown is None else (unknown, *unused)
 
     def _answer(
-        self,
-        prompt: str | bytes,
-        ids: np.ndarray,
-        score: float,
-        finished: bool,
-        stops: tuple[str, ...],
+        self, prompt: str | bytes, written: Completion, stops: tuple[str, ...]
     ) -> Generation:
         text = prompt.decode("utf-8", "replace") if isinstance(prompt, bytes) else prompt
-        completion = self._text(ids, text)
-        places = [place for stop in stops if (place := completion.find(stop)) >= 0]
-        if places:
-            completion, finished = completion[: min(places)], True
-        unknown = 0
-        if isinstance(self.tokenizer, CharacterTokenizer):
-            unknown = int((self.tokenizer.encode(text) == FIRST_CHARACTER_ID - 1).sum())
+        completion, finished = self._text(written.ids, text), written.finished
+        log_probabilities = written.log_probabilities
+        found = [
+            (place + len(stop), place) for stop in stops if (place := completion.find(stop)) >= 0
+        ]
+        if found:
+            end, begin = min(found)
+            lengths = range(len(written.ids) + 1)
+            count = bisect.bisect_left(
+                lengths, end, key=lambda count: len(self._text(written.ids[:count], text))
+            )
+            completion, finished = completion[:begin], True
+            log_probabilities = log_probabilities[:count]
+        unknown = self._unknown_characters(text)
         return Generation(
-            text, completion, float(score), bool(finished), len(text), len(text) - unknown
+            text,
+            completion,
+            float(log_probabilities.sum(dtype="float64")),
+            finished,
+            len(text),
+            len(text) - unknown,
         )
 
     def _text(self, ids: np.ndarray, prompt: str) -> str:
         """Return the text of the ids of a completion."""
         if isinstance(self.tokenizer, CharacterTokenizer):
-            return self.tokenizer.decode(ids.tolist())
-        if not len(ids):
-            return ""
-        pieces = self.tokenizer.detokenize(ids[None]).numpy()[0].decode("utf-8")
-        begins_word = self.tokenizer.token_strings([int(ids[0])])[0].startswith("\u2581")
-        return f" {pieces}" if begins_word and prompt and not prompt.endswith(" ") else pieces
+            return self.tokenizer.decode(ids.tolist())  # without TensorFlow
+        return self.tokenizer.continue_texts([prompt], ids[None]).numpy()[0].decode("utf-8")
+
+    def _unknown_characters(self, text: str) -> int:
+        """Return the number of characters of a text that are not in the vocabulary."""
+        if self.tokenizer.unknown_id is None:
+            return 0
+        (ids,) = self.tokenizer.encode_all([text])
+        return int((ids == self.tokenizer.unknown_id).sum())
 
     def _unknown_share(self, documents: Iterable[str]) -> float:
         """Return the share of characters that are not in the vocabulary."""
-        if not isinstance(self.tokenizer, CharacterTokenizer):
-            return 0.0
-        total = unknown = 0
-        for text in documents:
-            ids = self.tokenizer.encode(text)
-            total, unknown = total + len(ids), unknown + int((ids == FIRST_CHARACTER_ID - 1).sum())
-        return unknown / max(1, total)
+        total = sum(map(len, documents))
+        return sum(map(self._unknown_characters, documents)) / max(1, total)
 
     def _check_size(self, tokenizer: CharacterTokenizer | SubwordTokenizer) -> None:
         vocabulary_size = self.network.config.vocabulary_size

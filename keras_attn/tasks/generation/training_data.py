@@ -14,6 +14,7 @@ from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
     TokenAccuracy,
+    TokenCrossentropy,
     token_weights,
 )
 from keras_attn.tasks.training_data import Objective, TrainingData
@@ -32,7 +33,12 @@ class GenerationObjective(Objective):
     """
 
     def __init__(self, label_smoothing: float) -> None:
-        super().__init__(SequenceCrossentropy(label_smoothing), TokenAccuracy())
+        super().__init__(
+            SequenceCrossentropy(label_smoothing),
+            TokenAccuracy(),
+            selection=TokenCrossentropy(),
+            greater_is_better=False,
+        )
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of tokens that are not padding."""
