@@ -154,12 +154,18 @@ class CharacterTokenizer(StringLayer):
         """Return the texts of ids `(B, T)` that follow other texts `(B,)`, see `detokenize`."""
         return self.detokenize(ids)
 
-    def byte_lengths(self, ids: Any) -> Tensor:
-        """Return the number of bytes of each token in UTF-8, int32 of the shape of `ids`."""
+    def token_bytes(self, ids: Any) -> Any:
+        """Return the bytes of each token, empty for padding, start and end.
+
+        Args:
+            ids: An integer tensor, or a NumPy array, for which the result is a list.
+        """
+        strings = [text.encode() for text in ("", "", "", REPLACEMENT, *self._characters)]
+        if isinstance(ids, np.ndarray):
+            return [strings[token_id] for token_id in ids]
         import tensorflow as tf
 
-        strings = tf.constant(["", "", "", REPLACEMENT, *self._characters])
-        return tf.gather(tf.strings.length(strings), ids)
+        return tf.gather(tf.constant(strings), ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of the ids of one row, without TensorFlow, see `detokenize`.

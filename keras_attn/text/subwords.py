@@ -181,20 +181,22 @@ class SubwordTokenizer(StringLayer):
         import tensorflow as tf
 
         ids = tf.convert_to_tensor(ids)
-        raw = tf.strings.reduce_join(tf.gather(self._strings, ids), axis=1)
+        raw = tf.strings.reduce_join(self.token_bytes(ids), axis=1)
         begins_word = tf.strings.regex_full_match(raw, r"(?s) .*")
         follows_word = tf.strings.regex_full_match(texts, r"(?s).*\S")
         space = tf.where(begins_word & follows_word, " ", "")
         return tf.strings.join([space, self.detokenize(ids)])
 
-    def byte_lengths(self, ids: Any) -> Tensor:
-        """Return the number of bytes of each token in UTF-8, int32 of the shape of `ids`.
+    def token_bytes(self, ids: Any) -> Any:
+        """Return the bytes of each token, with a space for the marker; empty for special tokens.
 
-        The space before a word is one byte.
+        Args:
+            ids: An integer tensor, or a NumPy array, for which the result is a list.
         """
         import tensorflow as tf
 
-        return tf.gather(tf.strings.length(self._strings), ids)
+        strings = tf.gather(self._strings, ids)
+        return strings.numpy().tolist() if isinstance(ids, np.ndarray) else strings
 
     def count_characters(self, ids: Any) -> tuple[Tensor, Tensor]:
         """Return the number of characters of texts, and of those that are in pieces.

@@ -272,19 +272,52 @@ def generate_in_graph(
     ids = tf.gather(ids, order, batch_dims=1)  # completions begin in the first column
     log_probabilities = tf.gather(log_probabilities[:, 0], order, batch_dims=1)
     completion = tokenizer.continue_texts(texts, ids)
-    begin, end = first_stop(completion, stops)
+    pieces = tokenizer.token_bytes(ids)
+    raw = tf.strings.reduce_join(pieces, axis=1)
     # The space before a first word is part of its token, but not of every completion.
-    with_space = tokenizer.continue_texts(tf.fill(tf.shape(texts), "x"), ids)
-    left_out = tf.strings.length(with_space) - tf.strings.length(completion)
-    before = tf.cumsum(tokenizer.byte_lengths(ids), axis=1, exclusive=True) - left_out[:, None]
-    is_stopped = begin < tf.strings.length(completion)
-    is_kept = (before < end[:, None]) | ~is_stopped[:, None]
+    has_space = tf.strings.regex_full_match(raw, r"(?s) .*")
+    lacks_space = has_space & ~tf.strings.regex_full_match(completion, r"(?s) .*")
+    skipped = tf.cast(lacks_space, tf.int32)
+    _, end = first_stop(tf.strings.substr(raw, skipped, tf.strings.length(raw)), stops)
+    before = tf.cumsum(tf.strings.length(pieces), axis=1, exclusive=True)
+    is_kept = before < (skipped + end)[:, None]
+    begin, _ = first_stop(completion, stops)
     completion = tf.strings.substr(completion, tf.zeros_like(begin), begin)
     return {
         "text": tf.strings.join([texts, completion]),
         "completion": completion,
         "score": tf.reduce_sum(tf.where(is_kept, log_probabilities, 0.0), axis=1),
     }
+
+
+def cut_at_stop(
+    completion: str, pieces: Sequence[bytes], stops: Sequence[str]
+) -> tuple[str, int] | None:
+    """Return a completion up to its first stop string, and the number of tokens through that.
+
+    Args:
+        completion: The whole completion.
+        pieces: The bytes of its tokens.
+        stops: Stop strings.
+
+    Returns:
+        None if there is no stop string.
+    """
+    raw = b"".join(pieces)
+    skipped = int(raw.startswith(b" ") and not completion.startswith(" "))
+    found = _find_first(raw[skipped:], [stop.encode() for stop in stops])
+    in_text = _find_first(completion, stops)
+    if found is None or in_text is None:
+        return None
+    ends = np.cumsum([len(piece) for piece in pieces])
+    count = int(np.searchsorted(ends, skipped + found[0])) + 1
+    return completion[: in_text[1]], count
+
+
+def _find_first(text: Any, stops: Sequence[Any]) -> tuple[int, int] | None:
+    """Return end and beginning of the stop string that is complete first, or None."""
+    places = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
+    return min(places, default=None)
 
 
 def first_stop(texts: Any, stops: Sequence[str]) -> tuple[Any, Any]:
@@ -295,7 +328,8 @@ def first_stop(texts: Any, stops: Sequence[str]) -> tuple[Any, Any]:
         stops: Stop strings.
 
     Returns:
-        Two int32 tensors `(B,)` in bytes; the length of the text where no string stops it.
+        Two int32 tensors `(B,)` in bytes; the length of the text, and a byte more, where no string
+        stops it.
     """
     import tensorflow as tf
 

@@ -72,6 +72,10 @@ class TextGeneration(TaskDescription):
     )
     usage = 'generate("ROMEO:", seed=1)  # text, completion, score'
     prints_texts: ClassVar[bool] = True
+    example_rule = (
+        "Beginnings of the first five validation documents, or of five equal parts if there are "
+        "fewer, continued at temperature 0.8 with the seeds 0 to 4."
+    )
     prediction_options = (
         "max_length",
         "temperature",
@@ -103,6 +107,7 @@ class TextGeneration(TaskDescription):
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         further = {
+            "test, full context": _test_mean("sliding_loss"),
             "test nats per character": _test_mean("character_loss"),
             "test perplexity": _test_mean("perplexity", ".2f"),
         }
@@ -112,7 +117,8 @@ class TextGeneration(TaskDescription):
             f"Data: {recipe.dataset}, trained on its training split. The test split was read once "
             f"a run, at its end. A token is a {unit}, or the end of a document; losses are in "
             f"nats. Documents are cut into windows of {metrics['context_length']} tokens, each of "
-            "which begins without what is before it: a text is more predictable in one piece.",
+            "which begins without what is before it, as is usual for small language models. With "
+            "full context each token is predicted from that many tokens before it.",
             results_table(LOSS, runs, further),
             *_gain_of_attention(runs),
         ]

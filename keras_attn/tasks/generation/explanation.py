@@ -31,7 +31,7 @@ class GenerationExplanation(Displayed):
     Attributes:
         tokens: The `T` tokens of the text.
         surprisal: Float32 `(T,)`, in nats.
-        expected: For each token, the one that the model held likeliest in its place.
+        most_likely: For each token, the one that the model ranked first in its place.
         attention: Float32 `(layers, heads, T, T)`. Row `t` has the weights at the step that
             predicts token `t`; column `s` is the token before token `s`, and column 0 the start
             token. None if the model has no attention.
@@ -39,7 +39,7 @@ class GenerationExplanation(Displayed):
 
     tokens: tuple[str, ...]
     surprisal: np.ndarray
-    expected: tuple[str, ...]
+    most_likely: tuple[str, ...]
     attention: np.ndarray | None
 
     @property
@@ -52,7 +52,7 @@ class GenerationExplanation(Displayed):
         return {
             "tokens": list(self.tokens),
             "surprisal": self.surprisal.tolist(),
-            "expected": list(self.expected),
+            "most_likely": list(self.most_likely),
             "perplexity": self.perplexity,
             "attention": None if self.attention is None else self.attention.tolist(),
         }
@@ -101,7 +101,9 @@ class GenerationExplanation(Displayed):
     def to_html(self) -> str:
         """Return an HTML snippet: the text with its tokens colored by surprisal."""
         spans = []
-        for token, value, expected in zip(self.tokens, self.surprisal, self.expected, strict=True):
+        for token, value, expected in zip(
+            self.tokens, self.surprisal, self.most_likely, strict=True
+        ):
             opacity = min(1.0, float(value) / MAX_SURPRISAL)
             title = markup.escape(f"{value:.2f} nats; likeliest: {_visible(expected)}", quote=True)
             red, green, blue = AGAINST
@@ -145,7 +147,7 @@ class GenerationExplanation(Displayed):
                 str(index + 1),
                 Text(_visible(self.tokens[index])),
                 f"{self.surprisal[index]:.2f}",
-                Text(_visible(self.expected[index])),
+                Text(_visible(self.most_likely[index])),
                 Text(self._most_attended(int(index))),
             )
         return Group(text, table, f"Perplexity {self.perplexity:.2f}; surprisal in nats.")

@@ -1,6 +1,5 @@
 """The text generator: a task that continues texts."""
 
-import bisect
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +19,12 @@ from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.generation._fitting import GenerationFitting
-from keras_attn.tasks.generation._search import Completion, GenerationSearch, generate_in_graph
+from keras_attn.tasks.generation._search import (
+    Completion,
+    GenerationSearch,
+    cut_at_stop,
+    generate_in_graph,
+)
 from keras_attn.tasks.generation.answers import Generation
 from keras_attn.tasks.generation.description import DESCRIPTION
 from keras_attn.tasks.generation.explanation import GenerationExplanation
@@ -335,13 +339,15 @@ class TextGenerator(GenerationFitting):
     def example_answers(self, split: DocumentSplit, count: int = 5) -> list[ExampleAnswer]:
         """Return completions of the beginnings of documents, see `Task.example_answers`.
 
-        A beginning is the first line of a document, or its first 40 characters. A document that
-        is alone is cut into parts for this.
+        A beginning is the first line of a document, or its first 40 characters. If there are
+        fewer documents, the first one is cut into parts at line breaks.
         """
         documents = list(split.documents[:count])
         if len(split) < count:
             text = documents[0]
-            documents = [text[len(text) * part // count :] for part in range(count)]
+            begins = [len(text) * part // count for part in range(count)]
+            begins = [begin and text.find("\n", begin) + 1 for begin in begins]
+            documents = [text[begin:] for begin in begins]
         examples = []
         for index, text in enumerate(documents):
             lead, _, rest = text.lstrip("\n").partition("\n")
@@ -398,7 +404,7 @@ class TextGenerator(GenerationFitting):
         return GenerationExplanation(
             tokens=tuple(names[1:]),
             surprisal=keras.ops.convert_to_numpy(losses)[0],
-            expected=tuple(best),
+            most_likely=tuple(best),
             attention=np.stack(scores) if scores else None,
         )
 
@@ -480,17 +486,9 @@ class TextGenerator(GenerationFitting):
         text = prompt.decode("utf-8", "replace") if isinstance(prompt, bytes) else prompt
         completion, finished = self._text(written.ids, text), written.finished
         log_probabilities = written.log_probabilities
-        found = [
-            (place + len(stop), place) for stop in stops if (place := completion.find(stop)) >= 0
-        ]
-        if found:
-            end, begin = min(found)
-            lengths = range(len(written.ids) + 1)
-            count = bisect.bisect_left(
-                lengths, end, key=lambda count: len(self._text(written.ids[:count], text))
-            )
-            completion, finished = completion[:begin], True
-            log_probabilities = log_probabilities[:count]
+        if cut := cut_at_stop(completion, self.tokenizer.token_bytes(written.ids), stops):
+            completion, count = cut
+            log_probabilities, finished = log_probabilities[:count], True
         unknown = self._unknown_characters(text)
         return Generation(
             text,

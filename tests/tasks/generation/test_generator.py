@@ -13,8 +13,10 @@ import keras_attn
 from keras_attn import training
 from keras_attn.datasets import Dataset
 from keras_attn.datasets.documents import document_split
+from keras_attn.models.causal_transformer import AveragingBlock
 from keras_attn.recipes import describe_task, parse_recipe
 from keras_attn.tasks import TextGenerator, from_architecture
+from keras_attn.tasks.generation._random_numbers import RANDOM_BITS, random_numbers
 
 pytestmark = pytest.mark.tensorflow
 LINES = [f"the {animal} sat on the {thing}.\n" for animal in ("cat", "dog", "cow", "hen")
@@ -344,3 +346,96 @@ def test_examples_continue_the_beginnings_of_documents(generator):
     whole = generator.example_answers(document_split(["".join(LINES)]), 3)
     assert len(whole) == 3
     assert all(example.input and example.target in "".join(LINES) for example in whole)
+
+
+STOPS = ["sat on", "on", "t on t"]
+
+
+def test_scores_end_with_the_stop_string(generator):
+    prompts = ["the cat", "the dog sat"]
+    answers = generator.generate(prompts, stop=STOPS, beam_size=1)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        whole = generator.generate(prompt, beam_size=1)
+        # "on" and "sat on" end together: the longer one is left out of the text.
+        stop = "sat on" if prompt == "the cat" else "on"
+        length = whole.completion.index(stop) + len(stop)
+        assert answer.completion == whole.completion[: length - len(stop)]
+        cut = generator.generate(prompt, max_length=length, beam_size=1)
+        assert answer.score == pytest.approx(cut.score, abs=1e-4)
+        assert answer.score > whole.score
+
+
+@pytest.mark.parametrize("tokens", ["characters", "subwords"])
+def test_the_graph_draws_stops_and_scores_as_python_does(tokens, generator):
+    import tensorflow as tf
+
+    model = generator
+    if tokens == "subwords":
+        model = from_architecture(
+            "causal_transformer", preprocessing={"tokens": "subwords"},
+            **{**SETTINGS, "vocabulary_size": 300},
+        )  # fmt: skip
+        model.adapt([line.strip() for line in LINES])
+        model.fit([line.strip() for line in LINES], epochs=2, batch_size=8, verbose=0)
+    prompts = ["the cat", "", "the dog sat "]
+    options = {"max_length": 24, "temperature": 1.0}
+    for stop in (None, ["on", "e", "at t"]):
+        serve = model.serving_function(stop=stop, **options)
+        for seed in (1, 2, 2**31 - 1):
+            outputs = serve(tf.constant(prompts), tf.constant(seed, tf.int64))
+            answers = model.generate(prompts, seed=seed, stop=stop, **options)
+            texts = [text.decode() for text in outputs["completion"].numpy()]
+            assert texts == [answer.completion for answer in answers]
+            scores = [answer.score for answer in answers]
+            np.testing.assert_allclose(outputs["score"].numpy(), scores, atol=1e-3)
+
+
+def test_random_numbers_are_uniform_and_independent():
+    numbers = random_numbers(
+        np.int64(5), np.arange(40)[:, None, None], np.arange(5)[:, None], np.arange(200)
+    )
+    values = numbers.ravel() / 2**RANDOM_BITS
+    counts = np.histogram(values, bins=20, range=(0, 1))[0]
+    assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # chi-square, 19 degrees, p = 0.001
+    for axis in range(3):
+        first, second = numbers.take(range(4), axis), numbers.take(range(1, 5), axis)
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.1
+    others = random_numbers(np.int64(6), np.arange(40)[:, None, None], 0, np.arange(200))
+    assert abs(np.corrcoef(others.ravel(), numbers[:, :1].ravel())[0, 1]) < 0.05
+    large = random_numbers(np.int64(2**40 + 5), np.int64(0), np.int64(0), np.arange(200))
+    assert (large != numbers[0, 0]).all()
+
+
+def test_the_sliding_loss_reads_a_full_context(generator):
+    text = "".join(LINES[:6])
+    metrics = generator.evaluate_split(document_split([text]))
+    tokens = generator.encode([text]).tokens(0)
+    length, losses = SETTINGS["context_length"], []
+    for start in range(0, len(tokens) - 1, length):
+        begin, end = max(0, start - length), min(start + length, len(tokens) - 1)
+        logits = generator.predict_on_batch(tokens[None, begin:end])[0, start - begin :]
+        log_probabilities = keras.ops.convert_to_numpy(keras.ops.log_softmax(logits))
+        losses += [-row[token] for row, token in
+                   zip(log_probabilities, tokens[start + 1 : end + 1], strict=True)]  # fmt: skip
+    assert len(losses) == metrics["tokens"]
+    assert metrics["sliding_loss"] == pytest.approx(np.mean(losses), abs=1e-4)
+
+
+def test_the_mean_of_values_is_exact_in_half_precision():
+    block = AveragingBlock(8, dtype="mixed_bfloat16")
+    block.build((1, None, 4))
+    cache = block.make_cache(1)
+    x = np.ones((1, 1000, 4), "float32")
+    _, cache = block(x, cache=cache)
+    assert float(cache["count"][0, 0]) == 1000
+
+
+def test_a_recipe_follows_the_size_of_other_texts():
+    text = "".join(chr(0x4E00 + n) for n in range(300)) * 3
+    task = describe_task("text_generation")
+    adapted, notes = task.fit_to_data(recipe(), document_split([text]))
+    assert adapted.model["vocabulary_size"] == 304
+    assert any("300 characters" in note for note in notes)
+    run_model = from_architecture("causal_transformer", **adapted.model)
+    run_model.adapt([text])
+    assert run_model.tokenizer.size == 304
