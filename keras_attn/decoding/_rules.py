@@ -27,6 +27,7 @@ class Rules:
         forced: int32 `(B, length)`, the token required at each position, `padding_id` where any
             is allowed; None without a prefix.
         restrictions: tokens that depend on those before them. Required tokens are exempt.
+        score_last_end: see `beam_search`.
     """
 
     length: int | Tensor
@@ -37,6 +38,7 @@ class Rules:
     limits: Tensor
     forced: Tensor | None
     restrictions: Restrictions = dataclasses.field(default_factory=Restrictions)
+    score_last_end: bool = True
 
     @property
     def constraints(self) -> Constraints:
@@ -100,6 +102,12 @@ class Rules:
 
         is_finite = ops.isfinite(log_total)  # False with a NaN, +inf, or nothing but -inf
         log_probabilities = ops.where(is_finite, values - log_total, -float("inf"))
+        if not self.score_last_end:
+            is_last = ops.repeat(index >= self.limits, beams)[:, None]
+            is_first = ops.arange(count, dtype="int32") == 0
+            log_probabilities = ops.where(
+                ops.logical_and(is_last, is_first), 0.0, log_probabilities
+            )
         shape = (-1, beams, count)
         return ops.reshape(tokens, shape), ops.reshape(log_probabilities, shape)
 

@@ -1,5 +1,6 @@
 """Beam search."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -36,6 +37,7 @@ def beam_search(
     min_length: int = 0,
     no_repeat_ngram_size: int | None = None,
     automaton: Automaton | None = None,
+    score_last_end: bool = True,
 ) -> Hypotheses:
     """Search for the token sequences of the highest scores with `num_beams` beams.
 
@@ -51,9 +53,8 @@ def beam_search(
         source: the argument of `model.start`; the batch is that of the state it returns.
         num_beams: number of beams, `K`.
         max_length: largest number of tokens before the end token, at least 1. A sequence of
-            that length is completed by the end token, whose log-probability counts as any
-            other. On TensorFlow it may be an int32 scalar, such as one that depends on the
-            source.
+            that length is completed by the end token. On TensorFlow it may be an int32 scalar,
+            such as one that depends on the source.
         start_id: the token at position 0. It is not generated, and not returned.
         end_id: the token that ends a sequence.
         padding_id: the token that fills up sequences. It is not generated.
@@ -69,6 +70,8 @@ def beam_search(
             the prefix.
         automaton: bans tokens by those before them, see `Automaton`. A row for which nothing is
             left to choose has no hypothesis.
+        score_last_end: whether the log-probability of the end token that completes a sequence of
+            `max_length` tokens counts. False ranks a text that is cut off by its tokens alone.
 
     Returns:
         `Hypotheses` with `n` sequences per row.
@@ -123,6 +126,7 @@ def beam_search(
     restrictions = Restrictions(min_length, no_repeat_ngram_size, automaton)
     state = model.start(source, num_beams, max_length + 1)
     rules = make_rules(state, restrictions=restrictions, **shared)
+    rules = dataclasses.replace(rules, score_last_end=score_last_end)
     return _search(model, state, rules, num_beams, num_return)[0]
 
 

@@ -249,12 +249,13 @@ class AveragingBlock(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Keras would cast the sums in the cache to half precision.
+        super().__init__(**{**kwargs, "autocast": False})
         self.intermediate_dim = intermediate_dim
         self.activation = keras.activations.get(activation)
         self.normalization = normalization
         self.dropout = dropout
-        self.dropout_layer = keras.layers.Dropout(dropout)
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         dim = input_shape[-1]
@@ -295,6 +296,7 @@ class AveragingBlock(keras.layers.Layer):
         cache: dict[str, Tensor] | None = None,
         cache_index: Any = None,
     ) -> Any:
+        inputs = ops.cast(inputs, self.compute_dtype)
         # In half precision a sum of many values stops growing.
         values = ops.cast(self.value_dense(self.value_norm(inputs)), "float32")  # (B, T, D)
         total = ops.cumsum(values, axis=1)

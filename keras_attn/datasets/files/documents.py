@@ -31,6 +31,7 @@ class DocumentAccount(Account):
     """The numbers of documents that were kept and skipped. `print` shows a summary."""
 
     _unit: ClassVar[str] = "document"
+    _places: ClassVar[tuple[str, str]] = ("", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ def read_documents(
     elif path.suffix.lower() in SUFFIXES:
         options = {"delimiter": delimiter, "quoting": quoting, "header": header}
         column = read_column(path, text_column, encoding=encoding, **options)  # type: ignore[arg-type]
-        texts = {str(index + 1): text for index, text in enumerate(column.texts)}
+        texts = {f"row {index + 1}": text for index, text in enumerate(column.texts)}
         notes = column.notes
     else:
         accepted = ", ".join(sorted({*SUFFIXES, *PLAIN_SUFFIXES} - {""}))

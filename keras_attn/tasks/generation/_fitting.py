@@ -1,5 +1,6 @@
 """`fit`, `evaluate` and `predict` on documents."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -7,14 +8,17 @@ import numpy as np
 
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._types import Tensor
+from keras_attn._wording import counted
 from keras_attn.batching import (
     DocumentBatches,
     EncodedDocuments,
     WindowBatches,
     prepare_batches,
 )
+from keras_attn.batching.documents import cut, windows
 from keras_attn.models import CausalTransformer
 from keras_attn.tasks._batches import check_batched, check_elements, is_dataset, with_rank
+from keras_attn.tasks._texts import as_texts
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.item_loss import ItemLossModel
 from keras_attn.tasks.sequence_loss import token_weights
@@ -82,12 +86,12 @@ class GenerationFitting(ItemLossModel, Task):
         """
         if _are_texts(kwargs.get("validation_data")):
             kwargs["validation_data"] = self._preprocess(kwargs["validation_data"])
+        _check_kind(x)
         if not _are_texts(x):
             return super().fit(x, y, batch_size, epochs, **kwargs)
         _refuse({"y": y, **kwargs})
-        self._check_not_empty(x)
         batches = WindowBatches(
-            self.encode(x),
+            self._encode_documents(x),
             self.network.config.context_length,
             batch_size or BATCH_WINDOWS,
             seed=int(np.random.randint(2**31)),  # depends on `keras.utils.set_random_seed`
@@ -102,6 +106,7 @@ class GenerationFitting(ItemLossModel, Task):
         self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
         """Return loss and accuracy on documents or ids, as `keras.Model.evaluate` does."""
+        _check_kind(x)
         if not _are_texts(x):
             return super().evaluate(x, y, batch_size, **kwargs)
         _refuse({"y": y, **kwargs})
@@ -121,17 +126,34 @@ class GenerationFitting(ItemLossModel, Task):
         if not _are_texts(x):
             return super()._preprocess(x, *rest, training=training)
         _refuse({"y": rest[0] if rest else None})
-        self._check_not_empty(x)
         length = self.network.config.context_length
-        return prepare_batches(DocumentBatches(self.encode(x), length, BATCH_WINDOWS))
+        return prepare_batches(DocumentBatches(self._encode_documents(x), length, BATCH_WINDOWS))
+
+    def _encode_documents(self, x: Any) -> EncodedDocuments:
+        """Return documents as ids, or raise ValueError if none of them has a token."""
+        encoded = self.encode(x)
+        if not any(map(len, encoded.documents)):
+            raise ValueError(
+                "`x` must have a document that is not empty. Received: "
+                f"{counted(len(encoded), 'empty document')}."
+            )
+        return encoded
+
+    def _check_adapted(self) -> None:
+        """Raise ValueError if the model has no vocabulary."""
+        if not self._is_adapted:
+            raise ValueError(
+                "A new generator has no vocabulary. Call generator.adapt(texts) with the training "
+                "texts first."
+            )
 
     def _preprocess_item(self, index: int, x: Any, *rest: Any, training: bool = False) -> Any:
         """Return a batch of documents as windows; ids as they are."""
         if not _are_texts(x):
             return (x, *rest) if rest else x
         encoded = self.encode(x)
-        length = self.network.config.context_length
-        return DocumentBatches(encoded, length, max(1, len(encoded) * 1_000_000))[0]
+        places = windows(encoded, self.network.config.context_length)
+        return cut(encoded, places)
 
     def _is_raw(self, spec: Any) -> bool:
         first = spec[0] if isinstance(spec, tuple) else spec
@@ -160,6 +182,12 @@ class GenerationFitting(ItemLossModel, Task):
             tf.RaggedTensor.from_value_rowids(each.values, window, nrows=total).to_tensor()
             for each in (inputs, targets)
         )
+
+
+def _check_kind(x: Any) -> None:
+    """Raise TypeError for one string, a path or a table in place of documents."""
+    if isinstance(x, str | bytes | os.PathLike) or hasattr(x, "columns"):
+        as_texts(x, "x")
 
 
 def _are_texts(x: Any) -> bool:

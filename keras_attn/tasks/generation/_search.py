@@ -186,6 +186,8 @@ def continue_batch(
         uniform = ops.cast(numbers, "float32") / float(1 << RANDOM_BITS)
         ids = sample(network, prefix, num_return=n, uniform=uniform, **arguments).ids
     else:
+        # The score of a completion is its log-probability, and a text that is cut has no end.
+        arguments |= {"length_penalty": 0.0, "score_last_end": False}
         ids = beam_search(network, prefix, num_beams=beam_size, num_return=n, **arguments).ids
     batch, _, length = ops.shape(ids)
     rows = ops.reshape(ids, (-1, length))

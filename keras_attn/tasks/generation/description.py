@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from keras_attn._wording import counted
 from keras_attn.recipes import (
     Metric,
     Recipe,
@@ -101,8 +102,8 @@ class TextGeneration(TaskDescription):
 
     def metric_notes(self, metrics: Mapping[str, Any]) -> list[str]:
         return [
-            f"{metrics['tokens']:,} tokens in {metrics['examples']:,} documents, in windows of "
-            f"{metrics['context_length']} tokens, each with its own beginning."
+            f"{counted(metrics['tokens'], 'token')} in {counted(metrics['examples'], 'document')}, "
+            f"in windows of {metrics['context_length']} tokens, each with its own beginning."
         ]
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:

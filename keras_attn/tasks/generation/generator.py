@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_attn import models
-from keras_attn._token_ids import FIRST_CHARACTER_ID
+from keras_attn._token_ids import FIRST_CHARACTER_ID, FIRST_PIECE_ID
 from keras_attn._validation import check_positive_integer
 from keras_attn.batching import DocumentBatches, EncodedDocuments
 from keras_attn.datasets import Dataset, DocumentSplit
@@ -161,6 +161,8 @@ class TextGenerator(GenerationFitting):
         self._check_adaptable()
         documents = as_texts(texts)
         size = self.network.config.vocabulary_size
+        if not any(documents):
+            raise ValueError("`texts` must have at least one character. Received: empty texts.")
         if isinstance(self.tokenizer, CharacterTokenizer):
             counted = count_characters(documents, min_count=self.min_count)
             if counted.size > size:
@@ -172,6 +174,11 @@ class TextGenerator(GenerationFitting):
                 )
             self.tokenizer.assign(counted.characters)
             return
+        if size <= FIRST_PIECE_ID:
+            raise ValueError(
+                "A generator of subwords has an id for each byte besides its subwords. Build the "
+                f"model with a `vocabulary_size` above {FIRST_PIECE_ID}. Received: {size}."
+            )
         trained = train_subwords(
             documents, size, self.tokenizer.normalizer, min_count=max(2, self.min_count)
         )
@@ -182,7 +189,9 @@ class TextGenerator(GenerationFitting):
 
         Raises:
             TypeError: `texts` is not a list or array of strings.
+            ValueError: The model has no vocabulary yet.
         """
+        self._check_adapted()
         return EncodedDocuments(self.tokenizer.encode_all(as_texts(texts)))
 
     def training_data(self, dataset: Dataset[Any], recipe: Recipe) -> GenerationTrainingData:
@@ -396,10 +405,11 @@ class TextGenerator(GenerationFitting):
             raise ValueError(f"`text` must have at least one token. Received: {text!r}.")
         tokens = EncodedDocuments([ids]).tokens(0)[:-1]
         inputs, targets = tokens[None, :-1], tokens[None, 1:]
-        logits = self.predict_on_batch(inputs)
+        logits = np.array(self.predict_on_batch(inputs))
         _, losses = token_losses(targets, logits)
         scores = [keras.ops.convert_to_numpy(x)[0] for x in self.network.attention_scores(inputs)]
         names = self.tokenizer.token_strings(tokens.tolist())
+        logits[..., list(self._banned_ids)] = -np.inf
         best = self.tokenizer.token_strings(logits[0].argmax(axis=-1).tolist())
         return GenerationExplanation(
             tokens=tuple(names[1:]),

@@ -11,6 +11,7 @@ from keras_attn.recipes import TABLE_OPTIONS, Recipe, parse_recipe
 
 MIN_OCCURRENCES = 2  # of a character, in texts of many different ones
 MANY_CHARACTERS = 500
+FEW_CHARACTERS = 20_000
 TARGET_STEPS = 2_000  # steps that a small model needs at least
 MIN_BATCH = 8
 
@@ -60,6 +61,12 @@ def fit_to_documents(recipe: Recipe, train: datasets.DocumentSplit) -> tuple[Rec
         values["model"]["vocabulary_size"] = max(size, FIRST_CHARACTER_ID + 1)
         rule = "" if least == 1 else f", those that occur {least} times or more"
         notes.append(f"The vocabulary has {counted(size - FIRST_CHARACTER_ID, 'character')}{rule}.")
+    characters = sum(map(len, train.documents))
+    if characters < FEW_CHARACTERS:
+        notes.append(
+            f"{counted(characters, 'character')} are few for a language model: expect it to learn "
+            "them by heart. A model that writes new texts needs some hundred thousand."
+        )
     context = values["model"].get("context_length", 256)
     longest = max(map(len, train.documents), default=1) + 1
     per_window = min(context, longest)

@@ -1,5 +1,6 @@
 """Text generation: fitting, generation, its options, scores, explanation, saving and export."""
 
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -147,6 +148,19 @@ def test_what_is_no_text_is_refused(generator):
         generator.explain(["the"])
     with pytest.raises(ValueError, match="at least one token"):
         generator.explain("")
+    for x in ("the cat", pathlib.Path("the.txt"), pd.DataFrame({"text": LINES})):
+        with pytest.raises(TypeError, match="`x` must be a list"):
+            generator.fit(x)
+    new = from_architecture("causal_transformer", **SETTINGS)
+    with pytest.raises(ValueError, match=r"Call generator.adapt\(texts\)"):
+        new.generate("the")
+    with pytest.raises(ValueError, match="empty texts"):
+        new.adapt([""])
+    subwords = from_architecture(
+        "causal_transformer", preprocessing={"tokens": "subwords"}, **SETTINGS
+    )
+    with pytest.raises(ValueError, match="a `vocabulary_size` above 259"):
+        subwords.adapt(LINES)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +170,8 @@ def test_what_is_no_text_is_refused(generator):
         ({"sample_weight": [1.0]}, "`sample_weight` is not supported"),
         ({"class_weight": {0: 1.0}}, "`class_weight` is not supported"),
         ({"validation_split": 0.1}, "validation_data=texts"),
-        ({"x": []}, "at least one"),
+        ({"x": []}, "Received: 0 empty documents"),
+        ({"x": ["", ""]}, "must have a document that is not empty"),
     ],
 )
 def test_arguments_that_do_not_apply_are_refused(generator, arguments, message):
@@ -195,6 +210,11 @@ def test_validation_texts_may_be_one_document(generator):
 
 
 def test_explanations_show_surprise_and_attention(generator):
+    before = generator.network.embedding.embeddings.numpy()
+    generator.network.embedding.embeddings.assign(np.concatenate([before[:-1], before[5:6] * 9]))
+    likeliest = generator.explain("the cat").most_likely  # an id without a character is not shown
+    generator.network.embedding.embeddings.assign(before)
+    assert all(len(token) == 1 or token == "<end>" for token in likeliest)
     explanation = generator.explain("the cat sat on the zzz")
     assert explanation.tokens == (*"the cat sat on the ", *["<unknown>"] * 3)
     assert explanation.surprisal.shape == (22,)
@@ -423,7 +443,7 @@ def test_the_sliding_loss_reads_a_full_context(generator):
 
 def test_the_mean_of_values_is_exact_in_half_precision():
     block = AveragingBlock(8, dtype="mixed_bfloat16")
-    block.build((1, None, 4))
+    block.build((None, None, 4))
     cache = block.make_cache(1)
     x = np.ones((1, 1000, 4), "float32")
     _, cache = block(x, cache=cache)
@@ -439,3 +459,18 @@ def test_a_recipe_follows_the_size_of_other_texts():
     run_model = from_architecture("causal_transformer", **adapted.model)
     run_model.adapt([text])
     assert run_model.tokenizer.size == 304
+
+
+def test_beam_search_finds_the_likeliest_completion():
+    keras.utils.set_random_seed(0)
+    settings = {**SETTINGS, "vocabulary_size": 16, "model_dim": 16, "intermediate_dim": 32}
+    model = from_architecture("causal_transformer", **settings)
+    documents = ["ab"] * 4 + ["acdefgh"] * 6
+    model.adapt(documents)
+    model.compile(optimizer=keras.optimizers.Adam(3e-2), loss=model.loss, metrics=[])
+    model.fit(documents, epochs=60, verbose=0)
+    cut, ended = (model.generate("a", max_length=3, beam_size=4, n=n) for n in (1, 3))
+    assert cut.completion == "cde"  # its end would be unlikely
+    assert ended[0].completion == "cde"
+    assert ended[1].completion == "b"
+    assert cut.score == pytest.approx(ended[0].score, abs=1e-5)
