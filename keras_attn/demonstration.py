@@ -1,95 +1,125 @@
-"""The demo: train, compare, export and serve a small model, in a minute or two."""
+"""The demo: train, compare, export and serve a small model for a task, in a minute or two."""
 
 import pathlib
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from keras_attn import datasets, training, zoo
+from keras_attn import training
 from keras_attn._folders import is_new
+from keras_attn._printable import printable
+from keras_attn.recipes import describe_task, list_tasks
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
 from keras_attn.training import Run
 
-ENTRY = "shapes_small_attention_cnn"
+DEFAULT_TASK = "image_classification"
+MAX_SHOWN = 6  # values of an output of the SavedModel
 
 
-def run(folder: pathlib.Path, console: Console) -> dict[str, Any]:
+def tasks_with_demo() -> list[str]:
+    """Return the names of the tasks that have a demonstration."""
+    return [name for name in list_tasks() if describe_task(name).demonstration() is not None]
+
+
+def run(folder: pathlib.Path, console: Console, task: str = DEFAULT_TASK) -> dict[str, Any]:
     """Train a model and its baseline without attention, compare them, and serve the model.
 
     Args:
         folder: New or empty folder for all files of the demo.
         console: Console to print to.
+        task: Name of the task.
 
     Returns:
-        The test accuracy of both models, and one answer of the exported SavedModel.
+        The primary metric of both models on the test split, and the outputs of the exported
+        SavedModel for one example.
 
     Raises:
         FileExistsError: The folder exists and is not empty.
+        ValueError: The task has no demonstration.
     """
+    description = describe_task(task)
+    shown = description.demonstration()
+    if shown is None:
+        raise ValueError(
+            f"The task {task!r} has no demonstration. Choose one of {', '.join(tasks_with_demo())}."
+        )
     if not is_new(folder):
         raise FileExistsError(
             f"The demo needs a new folder, and {str(folder)!r} is not empty. Remove it, or choose "
             "another: keras-attn demo --out DIR."
         )
     started = time.monotonic()
-    recipe = zoo.describe(ENTRY).recipe
-    dataset = datasets.load(recipe.dataset)
-    console.print(
-        f"[bold]shapes[/]: {len(dataset['train']):,} drawn images of 32x32. Each holds two "
-        "colored figures and a white one; the answer is the color of the figure that has the "
-        "white one's shape.",
-        markup=True,
-    )
+    _print(console, f"[bold]{shown.recipe.dataset}[/]: ", shown.data)
     runs = {}
     for variant, title in ((None, "with attention"), (WITHOUT_ATTENTION, "without attention")):
-        console.print(f"\n[bold]Training[/] {ENTRY}, {title}", markup=True)
+        _print(console, "\n[bold]Training[/] ", f"{shown.recipe.architecture}, {title}")
         runs[title] = training.train(
-            recipe,
+            shown.recipe,
             folder / (variant or "attention"),
             variant=variant,
-            dataset=dataset,
+            dataset=shown.dataset,
             verbose=1 if sys.stdout.isatty() else 2,
         )
-    _compare(runs, console)
-
-    test = dataset["test"]
-    serving = runs["with attention"].model.export(folder / "serving" / "1")
-    answer = serve(serving, test.images[:1])
-    label = dataset.label_names[test.labels[0]]
-    console.print(
-        f"[bold]Served[/] by plain TensorFlow from the SavedModel: {answer['label']} "
-        f"({answer['score']:.3f}); the correct label is {label}.\n",
-        markup=True,
+    metric = description.primary_metric
+    values = {title: run.record["metrics"]["test"][metric.key] for title, run in runs.items()}
+    _compare(
+        runs, f"test {metric.title}", {t: metric.format(v) for t, v in values.items()}, console
     )
+
+    serving = runs["with attention"].model.export(folder / "serving" / "1")
+    answer = serve(serving, shown.serving_inputs)
+    _print(console, "[bold]Served[/] by plain TensorFlow from the SavedModel: ", _listed(answer))
+    _print(console, "The right answer: ", f"{shown.target}\n")
     _print_paths(folder, runs, serving, console)
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
-    accuracies = {title: run.record["metrics"]["test"]["accuracy"] for title, run in runs.items()}
-    return {"accuracy": accuracies, "answer": answer}
+    return {metric.key: values, "answer": answer}
 
 
-def serve(path: pathlib.Path, images: Any) -> dict[str, Any]:
-    """Return the label and score of the first image by a SavedModel, as a server would."""
+def serve(path: pathlib.Path, inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the outputs of a SavedModel for the first example, as a server would."""
     import tensorflow as tf
 
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-    answers = signature(images=tf.constant(images))
-    label: bytes = answers["label"][0].numpy()
-    return {"label": label.decode(), "score": float(answers["score"][0])}
+    outputs = signature(**{name: tf.constant(value) for name, value in inputs.items()})
+    return {name: value.numpy()[0] for name, value in outputs.items()}
 
 
-def _compare(runs: dict[str, Run], console: Console) -> None:
-    table = Table("model", "parameters", "test accuracy", "seconds", box=rich.box.SIMPLE)
-    for title, run_ in runs.items():
+def _listed(answer: Mapping[str, Any]) -> str:
+    """Return the outputs of an example as text, large ones by their shape."""
+    parts = []
+    for name, value in answer.items():
+        array = np.asarray(value)
+        if isinstance(value, bytes):
+            parts.append(f"{name} {value.decode()!r}")
+        elif array.dtype.kind == "f" and array.size <= MAX_SHOWN:
+            parts.append(f"{name} {np.round(array.astype('float64'), 3).tolist()}")
+        elif array.size <= MAX_SHOWN and array.dtype.kind in "iub":
+            parts.append(f"{name} {array.tolist()}")
+        elif array.dtype.kind == "f" and array.ndim:
+            mean = np.round(array.mean(axis=0, dtype="float64"), 1)
+            text = f", mean {mean.tolist()}" if mean.size <= MAX_SHOWN else ""
+            parts.append(f"{name} of shape {array.shape}{text}")
+    return ", ".join(parts)
+
+
+def _print(console: Console, title: str, text: str) -> None:
+    """Print a title with markup, and a text as it is."""
+    console.print(title, markup=True, end="")
+    console.print(printable(text), markup=False, highlight=False)
+
+
+def _compare(runs: dict[str, Run], title: str, values: Mapping[str, str], console: Console) -> None:
+    table = Table("model", "parameters", title, "seconds", box=rich.box.SIMPLE)
+    for name, run_ in runs.items():
         record = run_.record
         table.add_row(
-            title,
-            f"{record['parameters']:,}",
-            f"{100 * record['metrics']['test']['accuracy']:.1f} %",
-            f"{record['train_seconds']:.0f}",
+            name, f"{record['parameters']:,}", values[name], f"{record['train_seconds']:.0f}"
         )
     console.print(table)
 

@@ -43,6 +43,7 @@ from keras_attn.cli.models import (
     locate,
 )
 from keras_attn.cli.options import use_options_of
+from keras_attn.recipes import find_task
 from keras_attn.zoo import cards
 
 app = typer.Typer(
@@ -358,17 +359,25 @@ def export(
     output.echo(f"SavedModel: {path}  (signature serving_default: {model.signature})")
 
 
-@app.command(epilog=examples("keras-attn demo --out demo"))
+@app.command(epilog=examples("keras-attn demo", "keras-attn demo --task forecasting --out demo"))
 def demo(
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="TASK",
+            help="Task to show: images, sentiment, translation, generation, forecasting, audio.",
+        ),
+    ] = "images",
     out: Annotated[pathlib.Path, typer.Option(help="New folder for the files of the demo.")] = (
         pathlib.Path("demo")
     ),
 ) -> None:
     """Train, compare, export and serve a small attention model: offline, in a minute or two."""
+    name = find_task(task)
     framework.start()
     from keras_attn import demonstration
 
-    demonstration.run(out, output.SafeConsole())
+    demonstration.run(out, output.SafeConsole(), name)
 
 
 @app.command(rich_help_panel=MAINTAINERS)

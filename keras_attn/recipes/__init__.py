@@ -7,6 +7,7 @@ from keras_attn.recipes.changes import (
     recipe_to_toml,
     shorten_warmup,
 )
+from keras_attn.recipes.demonstrations import Demonstration
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.reading import load_recipe, parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
@@ -24,6 +25,7 @@ from keras_attn.recipes.tasks import (
 
 __all__ = [
     "TABLE_OPTIONS",
+    "Demonstration",
     "Metric",
     "Recipe",
     "RecipeError",

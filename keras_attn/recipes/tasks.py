@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from keras_attn._names import unknown
+from keras_attn.recipes.demonstrations import Demonstration
 from keras_attn.recipes.figures import Run, figure, results_table
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.recipe import Recipe
@@ -124,6 +125,10 @@ class TaskDescription:
     table: ClassVar[TableReader | None] = None
     fine_tuning: ClassVar[Mapping[str, Any]] = {}
     multi_label_task: ClassVar[str | None] = None
+
+    def demonstration(self) -> Demonstration | None:
+        """Return what `keras-attn demo` trains for the task, or None."""
+        return None
 
     def model_class(self) -> Any:
         """Import and return the subclass of `keras_attn.tasks.Task`."""

@@ -6,6 +6,7 @@ import pydantic
 from pydantic import Field
 
 from keras_attn.recipes import (
+    Demonstration,
     Recipe,
     Section,
     Signature,
@@ -115,6 +116,11 @@ class AudioClassification(cards.ClassificationDescription):
     prediction_options = ("errors",)
     table = WaveformFolderReader()
     fine_tuning: ClassVar[dict[str, Any]] = FINE_TUNING
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.audio.demonstration import demonstration
+
+        return demonstration()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_waveforms(recipe, train)

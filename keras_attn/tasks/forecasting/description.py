@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from keras_attn.recipes import (
+    Demonstration,
     Metric,
     Recipe,
     Signature,
@@ -41,6 +42,11 @@ class Forecasting(TaskDescription):
     prediction_options = ("horizon",)
     explanation_options = ("variable",)
     table = SeriesReader()
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.forecasting.demonstration import demonstration
+
+        return demonstration()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         horizon = options.get("horizon")

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from keras_attn._wording import counted
 from keras_attn.recipes import (
+    Demonstration,
     Metric,
     Recipe,
     Section,
@@ -89,6 +90,11 @@ class TextGeneration(TaskDescription):
     )
     export_options = ("max_length", "temperature", "top_k", "top_p", "stop")
     table = DocumentTableReader()
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.generation.demonstration import demonstration
+
+        return demonstration()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_documents(recipe, train)

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import Field
 
 from keras_attn.recipes import (
+    Demonstration,
     Recipe,
     Section,
     Signature,
@@ -131,6 +132,11 @@ class ImageClassification(cards.ClassificationDescription):
     export_options = ("views", "views_threshold")
     table = ImageFolderReader()
     fine_tuning: ClassVar[Mapping[str, Any]] = FINE_TUNING
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.images.demonstration import demonstration
+
+        return demonstration()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_images(recipe, train)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from keras_attn.recipes import (
+    Demonstration,
     Metric,
     Recipe,
     Section,
@@ -84,6 +85,11 @@ class TextClassificationDescription(cards.ClassificationDescription):
     table = TextTableReader()
     multi_label_task: ClassVar[str | None] = "multi_label_text_classification"
 
+    def demonstration(self) -> Demonstration | None:
+        from keras_attn.tasks.texts.demonstration import demonstration
+
+        return demonstration()
+
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return fit_to_texts(recipe, train)
 
@@ -113,6 +119,9 @@ class MultiLabelDescription(TextClassificationDescription):
     )
     usage = 'classify("The match was rained off.")  # labels, probabilities'
     multi_label_task = None
+
+    def demonstration(self) -> None:
+        return None
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         return {

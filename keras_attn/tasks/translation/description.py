@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from keras_attn.recipes import (
+    Demonstration,
     Metric,
     Recipe,
     Section,
@@ -113,6 +114,11 @@ class TranslationDescription(TaskDescription):
         "banned_words",
     )
     table = PairTableReader()
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.translation.demonstration import demonstration
+
+        return demonstration()
 
     def selection_title(self, recipe: Recipe) -> str:
         return "accuracy of tokens"
