@@ -17,8 +17,8 @@ _CONSONANTS, _VOWELS = "bdfgklmnprst", "aeiou"
 def draw_echoes(seed: int = 0, sizes: dict[str, int] | None = None) -> Dataset[DocumentSplit]:
     """Generate the data set. It needs no file and no network.
 
-    A word has three to seven syllables. What follows the sign `=` is determined by what precedes it:
-    a model that relates positions can predict it, one that knows frequencies cannot.
+    A word has three to seven syllables. What follows the sign `=` is determined by what precedes
+    it: a model that relates positions can predict it, one that knows frequencies cannot.
 
     Args:
         seed: Integer that determines the words. Each split has a random stream of its own.

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 
 from keras_attn import __version__, datasets, demonstration, zoo
 from keras_attn.cli.output import SafeConsole
+from keras_attn.recipes import describe_task
+from keras_attn.recipes.tasks import BUILT_IN
 from tests.cli import command_line
 from tests.conftest import ROOT
 
@@ -274,8 +277,9 @@ def test_mistakes_get_one_message_and_no_traceback(arguments, match, run_here, m
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_demo(tmp_path, monkeypatch):
-    """With fewer epochs; what attention is worth there is in the entry's results."""
+@pytest.mark.parametrize("task", ["image_classification", "forecasting"])
+def test_demo(task, tmp_path, monkeypatch):
+    """With fewer epochs; what attention is worth in a demo it prints itself."""
     train, output = demonstration.training.train, io.StringIO()
 
     def short(recipe, folder, **settings):
@@ -285,11 +289,32 @@ def test_demo(tmp_path, monkeypatch):
         return train(recipe, folder, **{**settings, "verbose": 0})
 
     monkeypatch.setattr(demonstration.training, "train", short)
-    result = demonstration.run(tmp_path / "demo", SafeConsole(file=output, width=200))
+    result = demonstration.run(tmp_path / "demo", SafeConsole(file=output, width=200), task)
     assert "with attention" in output.getvalue()
     assert "[bold]" not in output.getvalue()
     for path in ("attention/model.weights.h5", "attention/record.json", "serving/1/saved_model.pb"):
         assert (tmp_path / "demo" / path).is_file()
-    assert set(result["accuracy"]) == {"with attention", "without attention"}
-    assert 0 < result["answer"]["score"] <= 1
-    assert "not empty" in run("demo", "--out", tmp_path / "demo", code=1)
+    metric = describe_task(task).primary_metric.key
+    assert set(result[metric]) == {"with attention", "without attention"}
+    if task == "forecasting":
+        assert result["answer"]["mean"].shape == (24, 2)
+        assert "mean of shape (24, 2)" in output.getvalue()
+    else:
+        assert 0 < result["answer"]["score"] <= 1
+        assert "not empty" in run("demo", "--out", tmp_path / "demo", code=1)
+
+
+def test_every_task_has_a_demo_whose_inputs_are_those_of_its_saved_model(run_here):
+    names = demonstration.tasks_with_demo()
+    assert set(names) == set(BUILT_IN) - {"multi_label_text_classification"}
+    for name in names:
+        shown = describe_task(name).demonstration()
+        assert set(shown.serving_inputs) == {
+            info.name for info in describe_task(name).signature.inputs
+        }
+        assert shown.target
+        assert "no_attention" in shown.recipe.variants
+        assert shown.recipe.dataset in datasets.list_datasets(name)
+    with pytest.raises(ValueError, match="has no demonstration"):
+        demonstration.run(pathlib.Path("demo"), None, "multi_label_text_classification")
+    assert "Unknown task" in run_here("demo", "--task", "cooking", code=1)

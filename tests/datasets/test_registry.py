@@ -92,7 +92,7 @@ def test_data_sets_are_listed_by_task(greetings):
     assert images == ["cifar10", "cifar100", "shapes"]
     pairs = datasets.list_datasets("translation")
     assert pairs == sorted(pairs)
-    assert len(pairs) == 10
+    assert len(pairs) == 11
     series = datasets.list_datasets("forecasting")
     assert series == ["etth1", "traffic", "weather"]
     documents = datasets.list_datasets("text_generation")
