@@ -61,6 +61,19 @@ def test_a_beam_as_wide_as_the_search_space_finds_the_n_best_of_all(length_penal
         np.testing.assert_allclose(log_probabilities[i], [x for _, x, _ in expected], rtol=1e-5)
 
 
+def test_the_end_of_a_sequence_that_is_cut_need_not_count():
+    settings = {"length_penalty": 0.0, "score_last_end": False}
+    result = search(SMALL, num_beams=16, num_return=15, max_length=3, **settings)
+    for i, row in enumerate(ROWS):
+        values = {}
+        for _, value, tokens in all_hypotheses(SMALL, row, 3, 0.0):
+            end = SMALL.log_probabilities(row, tokens[:-1])[END]
+            values[tokens] = value - end if len(tokens) == 4 else value
+        expected = sorted(values, key=lambda tokens: -values[tokens])
+        assert lists(result)[i] == expected
+        np.testing.assert_allclose(arrays(result)[1][i], sorted(values.values())[::-1], rtol=1e-5)
+
+
 @pytest.mark.parametrize(("num_beams", "length_penalty"), [(2, 0.6), (3, 0.0), (5, 1.0)])
 def test_a_narrow_beam_keeps_what_plain_python_keeps(num_beams, length_penalty):
     settings = {"num_beams": num_beams, "length_penalty": length_penalty}
