@@ -152,7 +152,7 @@ def _runs(entry: Entry) -> str:
     lines += [f"| {' | '.join(row.get(title, '-') for title in titles)} |" for row in rows]
     if entry.pretrained:
         seed = entry.results["weights"]["seed"]
-        best = f"The weights are those of seed {seed}, the best on the validation {task.examples}."
+        best = f"The weights are those of seed {seed}, the best on the validation split."
         lines += ["", f"{best}{_storage(entry)}"]
     return "\n".join(lines)
 

@@ -56,7 +56,7 @@ class TextGeneration(TaskDescription):
 
     name = "text_generation"
     model = "keras_attn.tasks.generation.generator:TextGenerator"
-    example, examples = "document", "documents"
+    example, examples = "prompt", "prompts"
     keywords = ("generation", "language_model", "generate")
     primary_metric = LOSS
     metrics = (LOSS, SLIDING_LOSS, CHARACTER_LOSS, PERPLEXITY, ACCURACY)
@@ -113,19 +113,23 @@ class TextGeneration(TaskDescription):
         ]
 
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
-        further = {
-            "test, full context": _test_mean("sliding_loss"),
-            "test nats per character": _test_mean("character_loss"),
-            "test perplexity": _test_mean("perplexity", ".2f"),
-        }
         metrics = runs[""][0]["metrics"]["test"]
+        further = {
+            f"test {title}": _test_mean(key, form)
+            for title, key, form in (
+                ("loss, full context", "sliding_loss", ".3f"),
+                ("nats per character", "character_loss", ".3f"),
+                ("perplexity", "perplexity", ".2f"),
+            )
+            if all(key in run["metrics"]["test"] for rows in runs.values() for run in rows)
+        }
         unit = "character" if recipe.preprocessing["tokens"] == "characters" else "subword"
         return [
             f"Data: {recipe.dataset}, trained on its training split. The test split was read once "
             f"a run, at its end. A token is a {unit}, or the end of a document; losses are in "
             f"nats. Documents are cut into windows of {metrics['context_length']} tokens, each of "
-            "which begins without what is before it, as is usual for small language models. With "
-            "full context each token is predicted from that many tokens before it.",
+            "which begins without what is before it, as is usual for small language models. "
+            "With full context, each token is predicted from as many tokens before it.",
             results_table(LOSS, runs, further),
             *_gain_of_attention(runs),
         ]
