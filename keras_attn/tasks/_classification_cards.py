@@ -214,10 +214,12 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     intervals = [_wilson(metric, group) for group in (runs, baseline)]
     overlap = intervals[0][0] <= intervals[1][1] and intervals[1][0] <= intervals[0][1]
     parameters = " and ".join(f"{group[0]['parameters']:,}" for group in (runs, baseline))
-    number = f"{len(runs)} and {counted(len(baseline), 'run')}, {parameters} parameters"
+    number = f"{len(runs)} and {len(baseline)} runs"
+    if len(runs) == len(baseline):
+        number = f"{counted(len(runs), 'run')} each"
     sentence = (
         f"With attention the network {verb} {abs(difference):.2f} points {what} against "
-        f"the baseline without attention ({number})"
+        f"the baseline without attention ({number}; {parameters} parameters)"
     )
     if min(len(runs), len(baseline)) > 1:
         deviation = max(statistics.stdev(values) for values in accuracies)

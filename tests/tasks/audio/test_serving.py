@@ -73,7 +73,7 @@ def test_files_are_decoded_and_may_differ_in_rate_and_channels(model, signatures
              for bits in (8, 16, 24, 32)]  # fmt: skip
     received = signatures["wav"](files=tf.constant(files))["probabilities"].numpy()
     np.testing.assert_allclose(received, expected(model, files), atol=2e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="It.*is not a WAV file"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"It.*is not a WAV file"):
         signatures["wav"](files=tf.constant([b"no sound"]))
     long = pcm(np.r_[np.full(900, 0.1), np.zeros(79_101)], 8_000, 16)  # by its header
     with pytest.raises(tf.errors.InvalidArgumentError, match="at most 10 seconds"):
