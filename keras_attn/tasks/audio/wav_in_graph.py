@@ -12,7 +12,7 @@ from keras_attn.datasets.waveforms import MAX_CHANNELS
 _PROBLEMS = (
     "",
     "is not a WAV file",
-    "is truncated: it has no samples",
+    "is truncated or damaged: it has no format or no samples",
     "is truncated: its header says more samples than there are",
     "is empty: it has no samples",
     "is compressed, or has samples of a width that is not read",
