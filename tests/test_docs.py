@@ -78,7 +78,7 @@ def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
         assert (ROOT / path).is_file(), path
 
 
-def test_the_tables_of_unheard_speakers_noise_and_latency_are_those_of_the_results():
+def test_the_tables_of_unseen_speakers_noise_and_latency_are_those_of_the_results():
     speakers = script("benchmarks", "speakers")
     page = speakers.PAGE.read_text(encoding="utf-8")
     results = json.loads(speakers.RESULTS.read_text(encoding="utf-8"))

@@ -104,7 +104,7 @@ BeamSize = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="For translation: beam size; 1 is greedy search (default: 4).",
+        help="Beam size; 1 is greedy search (default: 4 for translation; text generation samples).",
     ),
 ]
 Horizon = Annotated[

@@ -25,7 +25,8 @@ def _declarations(
         pathlib.Path | None,
         typer.Option(
             help="Your own data. For texts or pairs of sentences, a table: .csv, .tsv, .txt or "
-            ".jsonl. For images and sounds, a folder that holds a folder for each label.",
+            ".jsonl; for series, a table with a row per time; for documents, a file or a folder of "
+            "texts. For images and sounds, a folder that holds a folder for each label.",
             **PANEL,
         ),
     ] = None,
@@ -99,8 +100,8 @@ def _declarations(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="For forecasting: column of times (default: the one called time, date, datetime "
-            "or timestamp, or the first).",
+            help="For forecasting: column of times (default: the one called time, date, datetime, "
+            "date_time, timestamp or ds, or the first).",
             **PANEL,
         ),
     ] = None,

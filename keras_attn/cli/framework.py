@@ -32,9 +32,11 @@ _LOG = (
     r"^[IW]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ",
     r"^\d{4}-\d\d-\d\d [\d:.]+: [IW] ",
 )
-# Errors that are logged whenever TensorFlow starts: libraries that register twice; and those of
-# images that cannot be decoded, which are reported with the name of the file.
+# Errors that are logged whenever TensorFlow starts: libraries that register twice, and kernels of
+# which another one is used; and those of images that cannot be decoded, which are reported with the
+# name of the file.
 _HARMLESS = (
+    r"oneDNN supports DT_BOOL only on platforms with AVX-512",
     r"Unable to register cu\w+ factory",
     r"computation_placer.*already registered",
     r"jpeg_mem\.cc:\d+\] ",

@@ -104,7 +104,7 @@ def _summary(entry: zoo.Entry) -> dict[str, Any]:
         test = {
             "metric": metric.key,
             "mean": statistics.fmean(values),
-            "deviation": deviation,
+            "standard_deviation": deviation,
             "seeds": len(runs),
         }
     return {

@@ -66,7 +66,7 @@ def train(
             metavar="ENTRY",
             help="Start from the trained weights of this entry, all but the head, in place of "
             "random ones; often ENTRY itself. With --data, optimizer and epochs for "
-            "images are chosen for it.",
+            "images and sounds are those of fine-tuning.",
         ),
     ] = None,
     out: Annotated[
@@ -142,7 +142,7 @@ def train(
         bool | None,
         typer.Option(
             "--baseline/--no-baseline",
-            help="Compare the result with a linear classifier (default: for texts, yes).",
+            help="Compare the result with a linear model (default: for texts and series, yes).",
             **PANEL,
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,39 @@ def tfds_folder(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
     return pathlib.Path(
         data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     ).expanduser()
+
+
+def find_file(
+    title: str,
+    folder: str,
+    names: Sequence[str],
+    data_dir: str | os.PathLike[str] | None,
+    url: str = "",
+) -> pathlib.Path:
+    """Return the first of several files, or folders, that is on disk.
+
+    Args:
+        title: What the file holds, for the message.
+        folder: Name of its folder, in `data_dir` or the folder of TensorFlow Datasets.
+        names: Names of the file.
+        data_dir: Folder of the file, or of its folder; None is that of TensorFlow Datasets.
+        url: Address where it is published, for the message.
+
+    Raises:
+        DatasetNotFoundError: None of the files is on disk.
+    """
+    root = tfds_folder(data_dir)
+    candidates = [root / folder] if data_dir is None else [root, root / folder]
+    for candidate in candidates:
+        for name in names:
+            if (candidate / name).exists():
+                return candidate / name
+    source = f"Fetch the file from\n\n    {url}\n\ninto" if url else "Put the published file into"
+    raise DatasetNotFoundError(
+        f"{title} is not on disk. Looked for {', '.join(names)} in "
+        f"{' and '.join(map(str, candidates))}. {source} {root / folder}, or give the folder that "
+        "holds it as `data_dir`, or in TFDS_DATA_DIR."
+    )
 
 
 def is_prepared(name: str, folder: pathlib.Path) -> bool:

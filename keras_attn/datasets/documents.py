@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import lzma
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Self
@@ -12,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 
 from keras_attn._wording import counted
-from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
 from keras_attn.datasets.splits import check_text_array, check_texts, frame_text
 
 
@@ -89,38 +87,6 @@ def document_split(documents: Sequence[str]) -> DocumentSplit:
     array = np.empty(len(documents), dtype=object)
     array[:] = documents
     return DocumentSplit(array)
-
-
-def find_file(
-    title: str,
-    folder: str,
-    names: Sequence[str],
-    url: str,
-    data_dir: str | os.PathLike[str] | None,
-) -> pathlib.Path:
-    """Return the first of several files that is on disk.
-
-    Args:
-        title: What the file holds, for the message.
-        folder: Name of its folder, in `data_dir` or the folder of TensorFlow Datasets.
-        names: Names of the file.
-        url: Address where it is published.
-        data_dir: Folder of the file, or of its folder; None is that of TensorFlow Datasets.
-
-    Raises:
-        DatasetNotFoundError: None of the files is on disk.
-    """
-    root = tfds_folder(data_dir)
-    candidates = [root / folder] if data_dir is None else [root, root / folder]
-    for candidate in candidates:
-        for name in names:
-            if (candidate / name).is_file():
-                return candidate / name
-    raise DatasetNotFoundError(
-        f"{title} is not on disk. Looked for {', '.join(names)} in "
-        f"{' and '.join(map(str, candidates))}. Fetch the file from\n\n    {url}\n\ninto "
-        f"{root / folder}, or give the folder that holds it as `data_dir`, or in TFDS_DATA_DIR."
-    )
 
 
 def read_file(path: pathlib.Path, url: str) -> str:

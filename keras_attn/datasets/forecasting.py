@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.files.time_grid import TimeGrid, parse_times
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.series import SeriesSplit, Spans, split_rows
@@ -168,17 +168,7 @@ def _dataset(name: str, read: Callable[[], dict[str, SeriesSplit]]) -> Dataset[S
 
 def _find(data_dir: str | os.PathLike[str] | None, folder: str, file: str) -> pathlib.Path:
     """Return the path of a published file, compressed or not."""
-    root = tfds_folder(data_dir)
-    candidates = [root / folder] if data_dir is None else [root, root / folder]
-    for candidate in candidates:
-        for name in (file, f"{file}.xz"):
-            if (candidate / name).is_file():
-                return candidate / name
-    raise DatasetNotFoundError(
-        f"{file} is not on disk. Looked for {file} and {file}.xz in "
-        f"{' and '.join(map(str, candidates))}. Put the published file there, or give the folder "
-        "that holds it as `data_dir`, or in TFDS_DATA_DIR."
-    )
+    return find_file(file, folder, (file, f"{file}.xz"), data_dir)
 
 
 def _read_csv(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.files.waveforms import decode_wav
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.splits import Dataset
@@ -18,7 +18,8 @@ from keras_attn.datasets.waveforms import Waveform, WaveformSplit
 
 LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FOLDER, ARCHIVE, RECORDINGS = "fsdd", "recordings.tar.xz", "recordings"
-# The recordings of a speaker and digit have indices from 0. By the authors, 0 to 4 are the test.
+# The recordings of a speaker and digit have indices from 0. By the authors, 0 to 4 are the test
+# split, and all others the training split, from which the validation split is cut here.
 INDICES = {"train": range(10, 1_000), "validation": range(5, 10), "test": range(5)}
 
 _NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>[0-9]+)\.wav")
@@ -29,9 +30,9 @@ _DAMAGE = (tarfile.TarError, lzma.LZMAError, EOFError)
 def load_fsdd(data_dir: str | os.PathLike[str] | None = None) -> Dataset[WaveformSplit]:
     """Open FSDD: the digits zero to nine, each spoken 50 times by six speakers, at 8 kHz.
 
-    The test split is that of the authors, the recordings with an index below 5. Those with an index
-    from 5 to 9 are the validation split. All splits share the speakers, whom
-    `WaveformSplit.speakers` names: for figures on unheard ones leave a speaker out.
+    The test split is that of the authors, the recordings with an index below 5. The validation
+    split is a choice of this library: those with an index from 5 to 9. All splits share the
+    speakers, whom `WaveformSplit.speakers` names: for figures on unseen ones leave a speaker out.
 
     Args:
         data_dir: Folder of `recordings.tar.xz`, or of the folder `recordings`; or a folder with
@@ -53,7 +54,7 @@ def load_fsdd(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Wavefor
 
     @functools.cache
     def recordings() -> dict[tuple[int, str, int], Waveform]:
-        return _read(_find(data_dir))
+        return _read(find_file("FSDD", FOLDER, (RECORDINGS, ARCHIVE), data_dir))
 
     @functools.cache
     def read(split: str) -> WaveformSplit:
@@ -66,22 +67,6 @@ def load_fsdd(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Wavefor
         )
 
     return Dataset("fsdd", LABELS, {split: functools.partial(read, split) for split in INDICES})
-
-
-def _find(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
-    """Return the archive, or the folder of the recordings."""
-    folder = tfds_folder(data_dir)
-    candidates = [folder / FOLDER] if data_dir is None else [folder, folder / FOLDER]
-    for candidate in candidates:
-        if (candidate / RECORDINGS).is_dir():
-            return candidate / RECORDINGS
-        if (candidate / ARCHIVE).is_file():
-            return candidate / ARCHIVE
-    raise DatasetNotFoundError(
-        f"FSDD is not on disk. Looked for {ARCHIVE}, or a folder {RECORDINGS}, in "
-        f"{' and '.join(map(str, candidates))}. Put the published files there, or give the folder "
-        "that holds them as `data_dir`, or in TFDS_DATA_DIR."
-    )
 
 
 def _read(path: pathlib.Path) -> dict[tuple[int, str, int], Waveform]:

@@ -4,10 +4,10 @@ import functools
 import os
 from collections.abc import Callable
 
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.documents import (
     DocumentSplit,
     document_split,
-    find_file,
     read_file,
 )
 from keras_attn.datasets.registry import register_dataset
@@ -45,7 +45,7 @@ def load_shakespeare(data_dir: str | os.PathLike[str] | None = None) -> Dataset[
 
     @functools.cache
     def parts() -> dict[str, str]:
-        path = find_file("Tiny Shakespeare", FOLDER, NAMES, URL, data_dir)
+        path = find_file("Tiny Shakespeare", FOLDER, NAMES, data_dir, URL)
         text = read_file(path, URL)
         first_test = int((1.0 - TEST) * len(text))  # as nanoGPT cuts the file
         first_validation = int((1.0 - TEST - VALIDATION) * len(text))

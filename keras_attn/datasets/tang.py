@@ -7,10 +7,10 @@ import os
 import pathlib
 from collections.abc import Callable
 
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.documents import (
     DocumentSplit,
     document_split,
-    find_file,
     read_file,
 )
 from keras_attn.datasets.registry import register_dataset
@@ -50,7 +50,7 @@ def load_tang(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Documen
 
     @functools.cache
     def parts() -> dict[str, list[str]]:
-        return split_poems(_read(find_file("Tang quatrains", FOLDER, NAMES, URL, data_dir)))
+        return split_poems(_read(find_file("Tang quatrains", FOLDER, NAMES, data_dir, URL)))
 
     readers: dict[str, Callable[[], DocumentSplit]] = {
         name: functools.cache(functools.partial(lambda key: document_split(parts()[key]), name))

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable
 
 from keras_attn._names import unknown
-from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.pairs import PairSplit, make_pair_split, make_reference_split, sentence_key
 from keras_attn.datasets.registry import register_dataset
 from keras_attn.datasets.splits import Dataset
@@ -156,19 +156,8 @@ def split_by_source(pairs: Iterable[tuple[str, str]]) -> dict[str, Pairs]:
 
 
 def _find(edition: _Edition, data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
-    folder = tfds_folder(data_dir)
-    inside = folder / edition.folder
-    candidates = [inside] if data_dir is None else [folder, inside]
-    for candidate in candidates:
-        for name in edition.readers:
-            if (candidate / name).is_file():
-                return candidate / name
-    raise DatasetNotFoundError(
-        f"Tatoeba's English-{edition.language} pairs are not on disk. Looked for "
-        f"{', '.join(edition.readers)} in {' and '.join(map(str, candidates))}. Fetch "
-        f"{edition.folder}.zip from\n\n    {URL}\n\ninto {inside}, or give the folder that "
-        "holds it as `data_dir`, or in TFDS_DATA_DIR."
-    )
+    title = f"The file of Tatoeba's English-{edition.language} pairs, {edition.folder}.zip,"
+    return find_file(title, edition.folder, tuple(edition.readers), data_dir, URL)
 
 
 def _read(edition: _Edition, path: pathlib.Path) -> Pairs:

@@ -14,6 +14,8 @@ from keras_attn._wording import counted
 MIN_RATE, MAX_RATE = 1_000, 384_000  # samples per second
 MAX_VALUE = 8.0  # of float samples: files may exceed 1 by some clipping, but not by this much
 MAX_CHANNELS = 32
+# Of a sound, by default: the shortest and the longest that a classifier takes.
+MIN_SECONDS, MAX_SECONDS = 0.025, 10.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,6 +123,56 @@ def _mono(samples: np.ndarray) -> np.ndarray:
             f"{MAX_CHANNELS} channels. Received: shape {samples.shape}. Put the channels last."
         )
     return samples
+
+
+class UnusableSoundError(ValueError):
+    """A sound that cannot be read or used. `reason` says why in a few words, for accounts."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def check_duration(
+    waveform: Waveform, name: str, min_seconds: float, max_seconds: float, remedy: str = ""
+) -> np.ndarray:
+    """Return the samples of a waveform without the zeros at its end, which are padding.
+
+    Args:
+        waveform: The waveform.
+        name: What to call it in messages.
+        min_seconds: The shortest sound to accept.
+        max_seconds: The longest sound to accept.
+        remedy: What else to do about a sound that is too long, for the message.
+
+    Raises:
+        UnusableSoundError: The sound is empty, silent, too short or too long.
+    """
+    if not len(waveform.samples):
+        raise UnusableSoundError(f"{name} is empty: it has no samples.", "empty")
+    nonzero = np.flatnonzero(waveform.samples)
+    if not len(nonzero):
+        raise UnusableSoundError(f"{name} is silent: all of its samples are 0.", "silent")
+    samples = waveform.samples[: nonzero[-1] + 1]
+    seconds = len(samples) / waveform.rate
+    if seconds < min_seconds:
+        raise UnusableSoundError(
+            f"{name} is too short: {seconds:.4g} seconds, and at least {min_seconds:g}, one "
+            "analysis window, are needed.",
+            f"too short, under {min_seconds:g} seconds",
+        )
+    if seconds > max_seconds:
+        raise too_long(name, seconds, max_seconds, remedy)
+    return samples
+
+
+def too_long(name: str, seconds: float, max_seconds: float, remedy: str = "") -> UnusableSoundError:
+    """Return the error for a sound that is too long."""
+    return UnusableSoundError(
+        f"{name} is too long: {seconds:.1f} seconds, and at most {max_seconds:g} are accepted. "
+        f"Cut the recording into words{remedy}.",
+        f"too long, over {max_seconds:g} seconds",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

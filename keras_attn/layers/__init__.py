@@ -19,10 +19,10 @@ from keras_attn.layers.self_attention_2d import SelfAttention2D
 from keras_attn.layers.spectrogram import LogMelSpectrogram, SpecAugment
 from keras_attn.layers.transformer import TransformerDecoderBlock, TransformerEncoderBlock
 from keras_attn.layers.waveform_augmentation import (
-    RandomDelay,
     RandomNoise,
-    RandomSpeed,
-    RandomTilt,
+    RandomSpectralTilt,
+    RandomSpeedPerturbation,
+    RandomTimeShift,
     RandomTrim,
 )
 
@@ -43,12 +43,12 @@ __all__ = [
     "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
-    "RandomDelay",
     "RandomFlip",
     "RandomNoise",
     "RandomShift",
-    "RandomSpeed",
-    "RandomTilt",
+    "RandomSpectralTilt",
+    "RandomSpeedPerturbation",
+    "RandomTimeShift",
     "RandomTrim",
     "RelativePositionBias",
     "ResidualBlock",

@@ -12,10 +12,10 @@ from keras_attn.layers._sublayers import PACKAGE, check_positive_integers, check
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class ImageNormalization(keras.layers.Layer):
-    """Normalize each channel, `(images - mean) / deviation`, by statistics from `adapt`.
+    """Normalize each channel, `(images - mean) / standard deviation`, by statistics from `adapt`.
 
-    Before `adapt`, mean and deviation are the middle and a quarter of the range of uint8, so
-    that the inputs of an untrained model have a reasonable scale.
+    Before `adapt`, mean and standard deviation are the middle and a quarter of the range of uint8,
+    so that the inputs of an untrained model have a reasonable scale.
 
     Call arguments:
         inputs: images `(B, H, W, C)` in 0..255, integer or float.
@@ -49,7 +49,7 @@ class ImageNormalization(keras.layers.Layer):
             setattr(self, name, weight)
 
     def adapt(self, images: np.ndarray) -> None:
-        """Set mean and deviation to those of an array of images `(N, H, W, C)`."""
+        """Set mean and standard deviation to those of an array of images `(N, H, W, C)`."""
         _ensure_built(self, images.shape)
         axes = (0, 1, 2)
         self.mean.assign(images.mean(axes, dtype="float64").astype("float32"))

@@ -20,31 +20,31 @@ class LogMelSpectrogram(keras.layers.Layer):
     A frame is weighted by a Hann window, and the power of its discrete Fourier transform is summed
     by triangular filters that are equally spaced on the mel scale (Davis and Mermelstein, 1980;
     O'Shaughnessy's formula, `2595 log10(1 + f / 700)`). Powers are relative to the loudest frame
-    of the waveform, so that its gain does not matter, and 1 part in `10 ** (range_db / 10)` is
-    added before the logarithm, so that silence is a floor. `adapt` learns mean and deviation of
-    each filter over a data set.
+    of the waveform, so that its gain does not matter, and 1 part in `10 ** (top_db / 10)` is
+    added before the logarithm, so that silence is a floor. `adapt` learns mean and standard
+    deviation of each filter over a data set.
 
     Zeros at the end of a waveform are padding: frames that lie in it have features of exactly 0,
     and no other frame depends on how many there are.
 
     Args:
-        rate: samples per second of the waveforms.
-        frame_length: length of a frame in samples.
-        frame_step: distance of two frames in samples, at most `frame_length`.
-        fft_length: length of the Fourier transform, at least `frame_length`.
+        sampling_rate: samples per second of the waveforms.
+        sequence_length: length of a frame in samples.
+        sequence_stride: distance of two frames in samples, at most `sequence_length`.
+        fft_length: length of the Fourier transform, at least `sequence_length`.
         num_mel_bins: number of filters, `M`.
-        lower_hz: lower edge of the first filter.
-        upper_hz: upper edge of the last filter, at most half of `rate`.
-        range_db: distance of the floor to the loudest frame in decibels.
-        centering: share, from 0 to 1, of its own mean over the waveform that is subtracted from
-            each filter's output. It removes what is constant, as the sound of a microphone or of
-            a voice (cepstral mean subtraction; Atal, 1974), but also of long vowels.
+        min_freq: lower edge of the first filter.
+        max_freq: upper edge of the last filter, at most half of `sampling_rate`.
+        top_db: distance of the floor to the loudest frame in decibels.
+        mean_subtraction: share, from 0 to 1, of its own mean over the waveform that is subtracted
+            from each filter's output. It removes what is constant, as the sound of a microphone or
+            of a voice (cepstral mean subtraction; Atal, 1974), but also of long vowels.
 
     Call arguments:
         inputs: float waveforms `(B, n)`.
 
     Returns:
-        Float tensor `(B, T, M)` with `T = (n - 1) // frame_step + 1`.
+        Float tensor `(B, T, M)` with `T = (n - 1) // sequence_stride + 1`.
 
     Raises:
         ValueError: A length or a frequency does not fit the others.
@@ -59,58 +59,65 @@ class LogMelSpectrogram(keras.layers.Layer):
 
     def __init__(
         self,
-        rate: int = 8_000,
-        frame_length: int = 200,
-        frame_step: int = 80,
+        sampling_rate: int = 8_000,
+        sequence_length: int = 200,
+        sequence_stride: int = 80,
         fft_length: int = 256,
         num_mel_bins: int = 40,
-        lower_hz: float = 100.0,
-        upper_hz: float = 3_800.0,
-        range_db: float = 50.0,
-        centering: float = 0.0,
+        min_freq: float = 100.0,
+        max_freq: float = 3_800.0,
+        top_db: float = 50.0,
+        mean_subtraction: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.autocast = False  # powers differ by more than 16 bits can hold
-        lengths = {"rate": rate, "frame_length": frame_length, "frame_step": frame_step}
-        check_positive_integers(self, **lengths, fft_length=fft_length, num_mel_bins=num_mel_bins)
-        if not frame_step <= frame_length <= fft_length:
+        check_positive_integers(
+            self,
+            sampling_rate=sampling_rate,
+            sequence_length=sequence_length,
+            sequence_stride=sequence_stride,
+            fft_length=fft_length,
+            num_mel_bins=num_mel_bins,
+        )
+        if not sequence_stride <= sequence_length <= fft_length:
             raise ValueError(
-                f"{self.name}: `frame_step` must not exceed `frame_length`, nor this `fft_length`. "
-                f"Received: {frame_step}, {frame_length} and {fft_length}."
+                f"{self.name}: `sequence_stride` must not exceed `sequence_length`, nor this "
+                f"`fft_length`. Received: {sequence_stride}, {sequence_length} and {fft_length}."
             )
-        if not 0 <= lower_hz < upper_hz <= rate / 2:
+        if not 0 <= min_freq < max_freq <= sampling_rate / 2:
             raise ValueError(
-                f"{self.name}: the filters must lie between 0 and half of the rate, {rate / 2:g} "
-                f"Hz. Received: lower_hz={lower_hz}, upper_hz={upper_hz}."
+                f"{self.name}: the filters must lie between 0 and half of `sampling_rate`, "
+                f"{sampling_rate / 2:g} Hz. Received: min_freq={min_freq}, max_freq={max_freq}."
             )
-        if not range_db > 0:
-            raise ValueError(f"{self.name}: `range_db` must be above 0. Received: {range_db!r}.")
-        if not 0 <= centering <= 1:
+        if not top_db > 0:
+            raise ValueError(f"{self.name}: `top_db` must be above 0. Received: {top_db!r}.")
+        if not 0 <= mean_subtraction <= 1:
             raise ValueError(
-                f"{self.name}: `centering` must be from 0 to 1. Received: {centering!r}."
+                f"{self.name}: `mean_subtraction` must be from 0 to 1. Received: "
+                f"{mean_subtraction!r}."
             )
-        self.rate = rate
-        self.frame_length = frame_length
-        self.frame_step = frame_step
+        self.sampling_rate = sampling_rate
+        self.sequence_length = sequence_length
+        self.sequence_stride = sequence_stride
         self.fft_length = fft_length
         self.num_mel_bins = num_mel_bins
-        self.lower_hz = lower_hz
-        self.upper_hz = upper_hz
-        self.range_db = range_db
-        self.centering = centering
-        self._filters = mel_filters(num_mel_bins, fft_length, rate, lower_hz, upper_hz)
-        angles = 2 * np.pi * np.arange(frame_length) / frame_length
+        self.min_freq = min_freq
+        self.max_freq = max_freq
+        self.top_db = top_db
+        self.mean_subtraction = mean_subtraction
+        self._filters = mel_filters(num_mel_bins, fft_length, sampling_rate, min_freq, max_freq)
+        angles = 2 * np.pi * np.arange(sequence_length) / sequence_length
         window = (0.5 - 0.5 * np.cos(angles)).astype("float32")  # Hann, periodic
         # Frames are read as long as the transform, whose zeros the window adds.
-        self._window = np.pad(window, (0, fft_length - frame_length))
+        self._window = np.pad(window, (0, fft_length - sequence_length))
 
     def build(self, input_shape: Any) -> None:
         check_rank(self, 2, "(batch, samples)", inputs=input_shape)
         self.input_spec = keras.layers.InputSpec(ndim=2)
         # Before `adapt`, the middle of the range and a third of it, so that the features of an
         # untrained model have a reasonable scale.
-        for name, start in (("mean", -self.range_db / 2), ("deviation", self.range_db / 3)):
+        for name, start in (("mean", -self.top_db / 2), ("standard_deviation", self.top_db / 3)):
             weight = self.add_weight(
                 name=name,
                 shape=(self.num_mel_bins,),
@@ -121,32 +128,33 @@ class LogMelSpectrogram(keras.layers.Layer):
             setattr(self, name, weight)
 
     def adapt(self, waveforms: np.ndarray) -> None:
-        """Set mean and deviation of each filter to those of waveforms `(N, n)`."""
+        """Set mean and standard deviation of each filter to those of waveforms `(N, n)`."""
         if not self.built:
             self.build(waveforms.shape)
-        decibels, mask = self._centered(ops.convert_to_tensor(waveforms, "float32"))
+        decibels, mask = self._subtracted(ops.convert_to_tensor(waveforms, "float32"))
         rows = ops.convert_to_numpy(decibels)[ops.convert_to_numpy(mask)].astype("float64")
         if len(rows):
             self.mean.assign(rows.mean(axis=0).astype("float32"))
-            self.deviation.assign(np.maximum(rows.std(axis=0), 1e-3).astype("float32"))
+            self.standard_deviation.assign(np.maximum(rows.std(axis=0), 1e-3).astype("float32"))
 
     def call(self, inputs: Tensor) -> Tensor:
-        decibels, mask = self._centered(ops.cast(inputs, "float32"))
-        features = (decibels - self.mean) / self.deviation * ops.cast(mask, "float32")[..., None]
+        decibels, mask = self._subtracted(ops.cast(inputs, "float32"))
+        features = (decibels - self.mean) / self.standard_deviation
+        features = features * ops.cast(mask, "float32")[..., None]
         return ops.cast(features, self.compute_dtype)
 
-    def _centered(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+    def _subtracted(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is normalized by statistics, and a mask `(B, T)` of its frames."""
         decibels, mask = self.decibels(waveforms)
-        if self.centering:
+        if self.mean_subtraction:
             weights = ops.cast(mask, "float32")[..., None]
             count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
             mean = ops.sum(decibels * weights, axis=1, keepdims=True) / count
-            decibels = decibels - self.centering * mean
+            decibels = decibels - self.mean_subtraction * mean
         return decibels, mask
 
     def decibels(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the spectrogram before it is normalized by means and deviations.
+        """Return the spectrogram before it is normalized by the statistics from `adapt`.
 
         Args:
             waveforms: Float32 tensor `(B, n)`.
@@ -156,25 +164,25 @@ class LogMelSpectrogram(keras.layers.Layer):
             False for frames in the padding.
         """
         padded = ops.pad(waveforms, ((0, 0), (0, self.fft_length - 1)))
-        frames = ops.extract_sequences(padded, self.fft_length, self.frame_step)  # (B, T, fft)
+        frames = ops.extract_sequences(padded, self.fft_length, self.sequence_stride)  # (B, T, fft)
         real, imaginary = ops.rfft(frames * self._window, self.fft_length)  # (B, T, fft / 2 + 1)
         power = ops.matmul(ops.square(real) + ops.square(imaginary), self._filters)  # (B, T, M)
         loudest = ops.max(ops.sum(power, axis=-1), axis=-1)[:, None, None]
         relative = power / ops.maximum(loudest, SILENCE)
-        decibels = 10.0 / np.log(10.0) * ops.log(relative + 10.0 ** (-self.range_db / 10.0))
+        decibels = 10.0 / np.log(10.0) * ops.log(relative + 10.0 ** (-self.top_db / 10.0))
         return decibels, self._frame_mask(waveforms, ops.shape(frames)[1])
 
     def _frame_mask(self, waveforms: Tensor, frames: int | Tensor) -> Tensor:
         """Return booleans `(B, T)`, False for frames that the frames before them cover."""
         lengths = waveform_lengths(waveforms)
-        starts = ops.arange(frames) * self.frame_step
+        starts = ops.arange(frames) * self.sequence_stride
         # A frame is needed for the samples that the one before it does not reach.
-        covered = ops.where(starts > 0, starts - self.frame_step + self.frame_length, 0)
+        covered = ops.where(starts > 0, starts - self.sequence_stride + self.sequence_length, 0)
         return covered[None] < lengths[:, None]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         samples = input_shape[1]
-        frames = None if samples is None else (samples - 1) // self.frame_step + 1
+        frames = None if samples is None else (samples - 1) // self.sequence_stride + 1
         return (input_shape[0], frames, self.num_mel_bins)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -183,15 +191,15 @@ class LogMelSpectrogram(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "rate": self.rate,
-            "frame_length": self.frame_length,
-            "frame_step": self.frame_step,
+            "sampling_rate": self.sampling_rate,
+            "sequence_length": self.sequence_length,
+            "sequence_stride": self.sequence_stride,
             "fft_length": self.fft_length,
             "num_mel_bins": self.num_mel_bins,
-            "lower_hz": self.lower_hz,
-            "upper_hz": self.upper_hz,
-            "range_db": self.range_db,
-            "centering": self.centering,
+            "min_freq": self.min_freq,
+            "max_freq": self.max_freq,
+            "top_db": self.top_db,
+            "mean_subtraction": self.mean_subtraction,
         }
 
 
@@ -208,16 +216,16 @@ def waveform_lengths(waveforms: Tensor) -> Tensor:
 
 
 def mel_filters(
-    num_mel_bins: int, fft_length: int, rate: int, lower_hz: float, upper_hz: float
+    num_mel_bins: int, fft_length: int, sampling_rate: int, min_freq: float, max_freq: float
 ) -> np.ndarray:
     """Return triangular filters on the mel scale.
 
     Args:
         num_mel_bins: Number of filters, `M`.
         fft_length: Length of the Fourier transform.
-        rate: Samples per second.
-        lower_hz: Lower edge of the first filter.
-        upper_hz: Upper edge of the last filter.
+        sampling_rate: Samples per second.
+        min_freq: Lower edge of the first filter.
+        max_freq: Upper edge of the last filter.
 
     Returns:
         Float32 array `(fft_length // 2 + 1, M)`.
@@ -234,8 +242,8 @@ def mel_filters(
     def mel(hertz: Any) -> Any:
         return 2595.0 * np.log10(1.0 + np.asarray(hertz) / 700.0)
 
-    frequencies = mel(np.arange(fft_length // 2 + 1) * rate / fft_length)[:, None]
-    edges = np.linspace(mel(lower_hz), mel(upper_hz), num_mel_bins + 2)
+    frequencies = mel(np.arange(fft_length // 2 + 1) * sampling_rate / fft_length)[:, None]
+    edges = np.linspace(mel(min_freq), mel(max_freq), num_mel_bins + 2)
     lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
     rising = (frequencies - lower) / (center - lower)
     falling = (upper - frequencies) / (upper - center)
@@ -243,7 +251,7 @@ def mel_filters(
     if not filters.any(axis=0).all():
         raise ValueError(
             f"`num_mel_bins` is too large for `fft_length`: some of {num_mel_bins} filters from "
-            f"{lower_hz:g} to {upper_hz:g} Hz lie between two of the {fft_length // 2 + 1} "
+            f"{min_freq:g} to {max_freq:g} Hz lie between two of the {fft_length // 2 + 1} "
             "frequencies. Lower `num_mel_bins`, or raise `fft_length`."
         )
     return filters.astype("float32")

@@ -59,7 +59,7 @@ class _WaveformAugmentation(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class RandomSpeed(_WaveformAugmentation):
+class RandomSpeedPerturbation(_WaveformAugmentation):
     """Play each waveform faster or slower, which also changes its pitch and its resonances.
 
     A cubic spline (Catmull and Rom) interpolates between samples. To a network this is another
@@ -78,7 +78,7 @@ class RandomSpeed(_WaveformAugmentation):
 
     Example:
 
-    >>> RandomSpeed(0.2, seed=0)(np.ones((2, 8), "float32"), training=True).shape
+    >>> RandomSpeedPerturbation(0.2, seed=0)(np.ones((2, 8), "float32"), training=True).shape
     TensorShape([2, 10])
     """
 
@@ -111,7 +111,7 @@ class RandomSpeed(_WaveformAugmentation):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class RandomDelay(_WaveformAugmentation):
+class RandomTimeShift(_WaveformAugmentation):
     """Insert silence of a random length before each waveform.
 
     Args:
@@ -127,7 +127,7 @@ class RandomDelay(_WaveformAugmentation):
 
     Example:
 
-    >>> RandomDelay(4, seed=0)(np.ones((2, 8), "float32"), training=True).shape
+    >>> RandomTimeShift(4, seed=0)(np.ones((2, 8), "float32"), training=True).shape
     TensorShape([2, 12])
     """
 
@@ -194,7 +194,7 @@ class RandomTrim(_WaveformAugmentation):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class RandomTilt(_WaveformAugmentation):
+class RandomSpectralTilt(_WaveformAugmentation):
     """Make each waveform darker or brighter, as another microphone or voice would.
 
     The filter is `y[n] = x[n] - a * x[n - 1]` with `a` drawn from `-strength` to `strength`: it
@@ -214,7 +214,7 @@ class RandomTilt(_WaveformAugmentation):
 
     Example:
 
-    >>> RandomTilt(0.5, seed=0)(np.ones((2, 8), "float32"), training=True).shape
+    >>> RandomSpectralTilt(0.5, seed=0)(np.ones((2, 8), "float32"), training=True).shape
     TensorShape([2, 8])
     """
 

@@ -24,7 +24,7 @@ def mean_and_deviation(values: Sequence[float], form: str) -> str:
 
 
 def wilson_interval(share: float, count: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Return the interval of Wilson for a share, which also holds for few examples and near 1.
+    """Return the Wilson interval for a share, which also holds for few examples and near 1.
 
     Args:
         share: The observed share, in [0, 1].
@@ -118,7 +118,7 @@ def values_of(metric: Metric, runs: Sequence[Run], split: str) -> list[float]:
 
 
 def figure(metric: Metric, runs: Sequence[Run], split: str, digits: int | None = None) -> str:
-    """Return the mean of a metric over runs, with its deviation and the number of seeds.
+    """Return the mean of a metric over runs, with its standard deviation and the number of seeds.
 
     Example:
 

@@ -158,7 +158,7 @@ class TaskDescription:
         return self.primary_metric.format(metrics[self.primary_metric.key])
 
     def test_figure(self, runs: Sequence[Run]) -> str:
-        """Return the primary metric of the test split for tables, with its deviation over seeds."""
+        """Return the primary metric of the test split for tables, with standard deviation."""
         return figure(self.primary_metric, runs, "test")
 
     def run_columns(self, run: Run) -> dict[str, str]:

@@ -130,9 +130,10 @@ class ClassificationDescription(TaskDescription):
     def card_results(self, recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         seeds_note = " Mean and sample standard deviation over seeds." if len(runs[""]) > 1 else ""
         return [
-            f"Data: {recipe.dataset}, trained on its training split less the validation "
+            f"Data: {recipe.dataset}, trained on its training split, which excludes the validation "
             f"{self.examples}. The test split was read once a run, at its end.{seeds_note}",
             _results(runs),
+            *_interval(runs[""], self.example, self.examples),
             *_further_test_splits(runs),
             *_gain_of_attention(runs),
             *_calibration(runs[""], self.examples),
@@ -174,6 +175,26 @@ def _results(runs: Mapping[str, Sequence[Run]]) -> str:
     )
 
 
+def _interval(runs: Sequence[Run], example: str, examples: str) -> list[str]:
+    """Return a sentence on how far the number of test examples determines the accuracy."""
+    count = runs[0]["metrics"]["test"]["examples"]
+    return [
+        f"95 % interval of the test accuracy (Wilson), for {counted(count, example, examples)}: "
+        f"{_percent(_wilson(ACCURACY, runs))}."
+    ]
+
+
+def _wilson(metric: Metric, runs: Sequence[Run]) -> tuple[float, float]:
+    """Return the interval of a mean accuracy over runs, which share their test examples."""
+    share = statistics.fmean(run["metrics"]["test"][metric.key] for run in runs)
+    return wilson_interval(share, runs[0]["metrics"]["test"]["examples"])
+
+
+def _percent(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
 def _gain_of_attention(runs: Mapping[str, Sequence[Run]]) -> list[str]:
     """Return the gain or loss of accuracy against the baseline without attention."""
     baseline = runs.get(WITHOUT_ATTENTION, ())
@@ -190,15 +211,25 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     accuracies = [values_of(metric, group, "test") for group in (runs, baseline)]
     difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
     verb = "gains" if difference > 0 else "loses"
+    intervals = [_wilson(metric, group) for group in (runs, baseline)]
+    overlap = intervals[0][0] <= intervals[1][1] and intervals[1][0] <= intervals[0][1]
+    parameters = " and ".join(f"{group[0]['parameters']:,}" for group in (runs, baseline))
+    number = f"{len(runs)} and {len(baseline)} runs"
+    if len(runs) == len(baseline):
+        number = f"{counted(len(runs), 'run')} each"
     sentence = (
         f"With attention the network {verb} {abs(difference):.2f} points {what} against "
-        f"the baseline without attention ({len(runs)} and {len(baseline)} runs)"
+        f"the baseline without attention ({number}; {parameters} parameters)"
     )
-    if min(len(runs), len(baseline)) < 2:
-        return f"{sentence}."
-    deviation = max(statistics.stdev(values) for values in accuracies)
-    side = "more" if abs(difference) > deviation else "less"
-    return f"{sentence}: {side} than the spread over seeds, {deviation:.2f}."
+    if min(len(runs), len(baseline)) > 1:
+        deviation = max(statistics.stdev(values) for values in accuracies)
+        side = "more" if abs(difference) > deviation else "less"
+        sentence += f": {side} than the standard deviation over seeds, {deviation:.2f}"
+    verdict = "overlap: not significant" if overlap else "do not overlap"
+    return (
+        f"{sentence}. The 95 % intervals, {_percent(intervals[0])} and {_percent(intervals[1])}, "
+        f"{verdict}."
+    )
 
 
 def _calibration(runs: Sequence[Run], examples: str) -> list[str]:

@@ -222,7 +222,11 @@ def _curves(entry: Entry) -> list[str]:
     if not recorded:
         return []
     missing = len(entry.results["runs"]) - len(recorded)
-    note = f" ({missing} of the runs are older than the recording of curves.)" if missing else ""
+    note = (
+        f" ({missing} of {len(entry.results['runs'])} runs predate the recording of curves.)"
+        if missing
+        else ""
+    )
     return [
         "## Curves",
         f"Metrics after each epoch, for every run.{note}",

@@ -292,6 +292,7 @@ W0000 00:00:1795753166.889402   22139 gpu_device.cc:2341] Cannot dlopen some GPU
 E0000 00:00:1795753171.985648   22139 cuda_platform.cc:52] failed call to cuInit: INTERNAL
 E0000 00:00:1795753171.985648   22139 cuda_dnn.cc:8310] Unable to register cuDNN factory
 E0000 00:00:1795753171.985648   22139 jpeg_mem.cc:331] Premature end of JPEG data. Stopped at line 2
+E0000 00:00:1795753171.98564  22139 u.cc:9] oneDNN supports DT_BOOL only on platforms with AVX-512
 E0000 00:00:1795753171.985648   22139 gpu.cc:1] A real error
 F0000 00:00:1795753171.985648   22139 cpu_feature_guard.cc:1] The library was compiled to use AVX
 Bus error

@@ -54,7 +54,9 @@ def test_splits_are_cut_by_index_and_share_no_recording(tmp_path, inside, archiv
 
 def test_files_that_are_absent_or_damaged(tmp_path):
     dataset = datasets.load("fsdd", tmp_path)
-    with pytest.raises(datasets.DatasetNotFoundError, match=r"Looked for recordings\.tar\.xz"):
+    with pytest.raises(
+        datasets.DatasetNotFoundError, match=r"Looked for recordings, recordings\.tar"
+    ):
         dataset["train"]
     (tmp_path / "recordings").mkdir()
     with pytest.raises(ValueError, match=r"named as 7_jackson_32\.wav"):

@@ -74,7 +74,7 @@ def test_etth1_is_read_from_its_file(tmp_path):
     (folder / "ETTh1.csv.xz").write_bytes(b"no xz")
     with pytest.raises(ValueError, match="is damaged"):
         datasets.load("etth1", tmp_path)["train"]
-    with pytest.raises(datasets.DatasetNotFoundError, match=r"Looked for ETTh1.csv and"):
+    with pytest.raises(datasets.DatasetNotFoundError, match=r"Looked for ETTh1\.csv, ETTh1"):
         datasets.load("etth1", folder / "none")["train"]
 
 

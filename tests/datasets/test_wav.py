@@ -179,13 +179,16 @@ def test_a_folder_of_words(tmp_path):
     random = np.random.default_rng(0)
     for word, count in (("no", 12), ("yes", 12)):
         for index in range(count):
-            write(tmp_path / "words" / word / f"{index}.wav", random.uniform(-0.5, 0.5, 90))
+            write(tmp_path / "words" / word / f"{index}.wav", random.uniform(-0.5, 0.5, 240))
     root = tmp_path / "words"
     shutil.copy(root / "no" / "0.wav", root / "no" / "again.wav")
-    write(root / "yes" / "both.wav", np.full(50, 0.3))
-    write(root / "no" / "both.wav", np.full(50, 0.3))
+    write(root / "yes" / "both.wav", np.full(240, 0.3))
+    write(root / "no" / "both.wav", np.full(240, 0.3))
     write(root / "no" / "silent.wav", np.zeros(50))
+    write(root / "no" / "short.wav", np.pad(np.full(24, 0.3), (0, 400)))
+    write(root / "no" / "long.wav", np.full(80_001, 0.3))
     (root / "no" / "bad.wav").write_bytes(b"no sound")
+    (root / "no" / "song.wav").write_bytes(b"ID3" + bytes(50))
     (root / "no" / "x.mp3").write_bytes(b"ID3")
     (root / "no" / "notes.txt").write_text("x")
     (root / "maybe").mkdir()
@@ -193,14 +196,18 @@ def test_a_folder_of_words(tmp_path):
     account = str(table.account)
     assert (len(table), table.label_names, table.name) == (24, ("no", "yes"), "words")
     for part in (
-        "31 files read, 24 kept, 7 skipped",
-        "2 unreadable as a WAV file, silent or too long",
+        "34 files read, 24 kept, 10 skipped",
+        "1 silent (no/silent.wav)",
+        "1 too short, under 0.025 seconds (no/short.wav)",
+        "1 too long, over 10 seconds (no/long.wav)",
+        "1 not a WAV file (no/bad.wav)",
+        "1 not a WAV file: the content is MP3 (no/song.wav)",
         "1 duplicate (the same samples as an earlier sound of the label)",
         "2 contradictory",
         "1 in a format that is not read; convert to WAV (no/x.mp3)",
         "1 not a WAV file by its suffix (no/notes.txt)",
-        "Folders without a usable file, no labels: 'maybe'",
-        "Sounds of 0.01 to 0.01 seconds, at 8,000 samples per second",
+        "Folders without a usable sound, no labels: 'maybe'",
+        "Sounds of 0.03 to 0.03 seconds, at 8,000 samples per second",
     ):
         assert part in account, account
     split = datasets.split_waveforms(table, validation=0.2, test=0.2)
@@ -217,7 +224,7 @@ def test_folders_of_splits(tmp_path):
     for part, count in (("train", 8), ("test", 2)):
         for word in ("no", "yes"):
             for index in range(count):
-                write(tmp_path / part / word / f"{index}.wav", random.uniform(-0.5, 0.5, 90))
+                write(tmp_path / part / word / f"{index}.wav", random.uniform(-0.5, 0.5, 240))
     table = datasets.read_waveforms(tmp_path)
     split = datasets.split_waveforms(table, validation=0.25)
     assert {name: len(part) for name, part in split.items()} == {

@@ -33,7 +33,7 @@ CASES = {
     "Cutout": ({"size": 3, "seed": 3}, [(2, 8, 6, 5)]),
     "EfficientChannelAttention": ({"gamma": 1}, [(2, 8, 6, 5)]),
     "ImageNormalization": ({}, [(2, 8, 6, 3)]),
-    "LogMelSpectrogram": ({"num_mel_bins": 7, "centering": 0.5}, [(2, 900)]),
+    "LogMelSpectrogram": ({"num_mel_bins": 7, "mean_subtraction": 0.5}, [(2, 900)]),
     "Mixup": ({"alpha": 0.5, "seed": 3}, [(2, 8, 6, 5)]),
     "MultiHeadAttention": (
         {"num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 11, "dropout": 0.1},
@@ -45,12 +45,12 @@ CASES = {
     ),
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
-    "RandomDelay": ({"samples": 4, "seed": 3}, [(2, 90)]),
+    "RandomTimeShift": ({"samples": 4, "seed": 3}, [(2, 90)]),
     "RandomFlip": ({"seed": 3}, [(2, 8, 6, 5)]),
     "RandomNoise": ({"lowest_snr_db": 5.0, "seed": 3}, [(2, 90)]),
     "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
-    "RandomSpeed": ({"change": 0.2, "seed": 3}, [(2, 90)]),
-    "RandomTilt": ({"strength": 0.5, "seed": 3}, [(2, 90)]),
+    "RandomSpeedPerturbation": ({"change": 0.2, "seed": 3}, [(2, 90)]),
+    "RandomSpectralTilt": ({"strength": 0.5, "seed": 3}, [(2, 90)]),
     "RandomTrim": ({"fraction": 0.3, "seed": 3}, [(2, 90)]),
     "RelativePositionBias": (
         {"num_heads": 3, "num_buckets": 6, "max_distance": 5},
@@ -134,7 +134,8 @@ def test_every_layer_has_a_case():
 # Layers without weights for the last axis.
 ANY_SIZE = {"BranchMean", "CutMix", "Cutout", "EfficientChannelAttention", "Mixup", "RandomFlip"}
 ANY_SIZE |= {"RandomShift", "RelativePositionBias", "SinusoidalPositionEncoding"}
-WAVEFORMS = {"RandomDelay", "RandomNoise", "RandomSpeed", "RandomTilt", "RandomTrim"}
+WAVEFORMS = {"RandomNoise", "RandomSpectralTilt", "RandomSpeedPerturbation"}
+WAVEFORMS |= {"RandomTimeShift", "RandomTrim"}
 ANY_SIZE |= WAVEFORMS | {"LogMelSpectrogram", "SpecAugment"}
 
 

@@ -74,7 +74,7 @@ def test_filters_are_those_of_tensorflow_by_another_scale():
 
 
 def test_padding_and_gain_change_nothing():
-    layer, waveforms = LogMelSpectrogram(centering=0.5), sounds()
+    layer, waveforms = LogMelSpectrogram(mean_subtraction=0.5), sounds()
     layer.adapt(waveforms)
     features = array(layer(waveforms))
     padded = array(layer(np.pad(waveforms, ((0, 0), (0, 777)))))
@@ -97,9 +97,9 @@ def test_adapt_standardizes_the_frames_that_are_not_padding():
     np.testing.assert_allclose(rows.std(axis=0), 1.0, atol=1e-3)
 
 
-def test_centering_subtracts_the_mean_of_each_filter():
+def test_mean_subtraction_removes_the_mean_of_each_filter():
     waveforms = sounds()
-    layer = LogMelSpectrogram(centering=1.0)
+    layer = LogMelSpectrogram(mean_subtraction=1.0)
     layer.build(waveforms.shape)
     layer.mean.assign(np.zeros(40))
     features = array(layer(waveforms))
@@ -122,14 +122,14 @@ def test_silence_is_all_padding_and_a_sample_is_a_frame():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"frame_step": 201}, "`frame_step` must not exceed `frame_length`"),
-        ({"frame_length": 300}, "Received: 80, 300 and 256"),
-        ({"upper_hz": 4_001.0}, "half of the rate, 4000 Hz"),
-        ({"lower_hz": 3_900.0}, "lower_hz=3900"),
-        ({"range_db": 0.0}, "`range_db` must be above 0"),
-        ({"centering": 1.5}, "`centering` must be from 0 to 1"),
+        ({"sequence_stride": 201}, "`sequence_stride` must not exceed `sequence_length`"),
+        ({"sequence_length": 300}, "Received: 80, 300 and 256"),
+        ({"max_freq": 4_001.0}, "half of `sampling_rate`, 4000 Hz"),
+        ({"min_freq": 3_900.0}, "min_freq=3900"),
+        ({"top_db": 0.0}, "`top_db` must be above 0"),
+        ({"mean_subtraction": 1.5}, "`mean_subtraction` must be from 0 to 1"),
         ({"num_mel_bins": 120}, "Lower `num_mel_bins`, or raise `fft_length`"),
-        ({"rate": -1}, "rate"),
+        ({"sampling_rate": -1}, "sampling_rate"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):

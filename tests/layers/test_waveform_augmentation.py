@@ -5,14 +5,20 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.layers import RandomDelay, RandomNoise, RandomSpeed, RandomTilt, RandomTrim
+from keras_attn.layers import (
+    RandomNoise,
+    RandomSpectralTilt,
+    RandomSpeedPerturbation,
+    RandomTimeShift,
+    RandomTrim,
+)
 from keras_attn.layers.spectrogram import waveform_lengths
 
 LAYERS = [
-    lambda: RandomSpeed(0.2, seed=3),
-    lambda: RandomDelay(50, seed=3),
+    lambda: RandomSpeedPerturbation(0.2, seed=3),
+    lambda: RandomTimeShift(50, seed=3),
     RandomNoise,
-    RandomTilt,
+    RandomSpectralTilt,
     RandomTrim,
 ]
 
@@ -44,7 +50,7 @@ def test_they_change_training_waveforms_alone(make):
 
 def test_speed_changes_duration_and_pitch_alike():
     waveforms = tones(samples=1_000, length=1_000)
-    changed = array(RandomSpeed(0.2, seed=1)(waveforms, training=True))
+    changed = array(RandomSpeedPerturbation(0.2, seed=1)(waveforms, training=True))
     lengths = array(waveform_lengths(changed))
     assert 820 <= lengths.min() < 950
     assert 1_050 < lengths.max() <= 1_251
@@ -58,7 +64,7 @@ def test_speed_changes_duration_and_pitch_alike():
 
 def test_a_delay_is_silence_before_the_waveform():
     waveforms = tones()
-    changed = array(RandomDelay(50, seed=1)(waveforms, training=True))
+    changed = array(RandomTimeShift(50, seed=1)(waveforms, training=True))
     for row in changed:
         delay = int(np.flatnonzero(row)[0])
         assert 0 <= delay <= 50
@@ -67,7 +73,7 @@ def test_a_delay_is_silence_before_the_waveform():
 
 def test_a_tilt_changes_the_ratio_of_high_and_low_tones():
     low, high = tones(count=64, hertz=200.0), tones(count=64, hertz=3_600.0)
-    changed = array(RandomTilt(0.9, seed=1)(low + high, training=True))[:, :700]
+    changed = array(RandomSpectralTilt(0.9, seed=1)(low + high, training=True))[:, :700]
     spectra = np.abs(np.fft.rfft(changed * np.hanning(700), 8_000, axis=1))
     ratios = 20 * np.log10(spectra[:, 3_600] / spectra[:, 200])
     assert -25 < ratios.min() < -15
@@ -103,11 +109,11 @@ def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="must be below `highest_snr_db`"):
         RandomNoise(20.0, 10.0)
     with pytest.raises(ValueError, match="change"):
-        RandomSpeed(1.0)
+        RandomSpeedPerturbation(1.0)
     with pytest.raises(ValueError, match="samples"):
-        RandomDelay(0)
+        RandomTimeShift(0)
     with pytest.raises(ValueError, match="batch, samples"):
-        RandomSpeed()(np.ones((2, 3, 4), "float32"))
+        RandomSpeedPerturbation()(np.ones((2, 3, 4), "float32"))
 
 
 @pytest.mark.tensorflow
@@ -124,4 +130,7 @@ def test_graphs_of_unknown_sizes():
         )
         assert function(waveforms).shape == layer.compute_output_shape(waveforms.shape)
         assert layer.compute_output_shape((None, None)) == (None, None)
-    assert keras.Sequential([keras.Input((None,)), RandomSpeed()]).output_shape == (None, None)
+    assert keras.Sequential([keras.Input((None,)), RandomSpeedPerturbation()]).output_shape == (
+        None,
+        None,
+    )

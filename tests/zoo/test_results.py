@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_attn import zoo
+from keras_attn.recipes import describe_task
 from keras_attn.zoo import cards, publishing, registry
 from tests.zoo.catalogues import registering
 
@@ -134,6 +135,27 @@ def test_a_changed_value_gives_a_card_or_a_message(data, entry):
 @given(data=st.data())
 def test_many_changed_values_give_a_card_or_a_message(data, entry):
     check_card(data, entry)
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [(0.01, "%, overlap: not significant."), (0.1, "%, do not overlap.")],
+)
+def test_a_card_says_whether_a_gain_is_significant(gain, verdict):
+    task, recipe = describe_task("audio_classification"), zoo.describe(SOURCE.name).recipe
+    runs = []
+    for accuracy in (0.95, 0.95 - gain):
+        metrics = {"accuracy": accuracy, "examples": 300}
+        runs.append({**published()["runs"][0], "metrics": dict.fromkeys(
+            ("validation", "test"), metrics)})  # fmt: skip
+    runs[1]["parameters"] = 1_234
+    text = "\n".join(task.card_results(recipe, {"": runs[:1], "no_attention": runs[1:]}))
+    assert f"gains {100 * gain:.2f} points of test accuracy" in text
+    assert "(1 run each; " in text
+    assert " and 1,234 parameters). The 95 % intervals, 91.92 to " in text
+    assert "(Wilson), for 300 waveforms: 91.92 to 96.95 %." in text
+    assert verdict in text
+    assert "which excludes the validation waveforms" in text
 
 
 def test_a_damaged_record_is_not_published(entry, tmp_path):

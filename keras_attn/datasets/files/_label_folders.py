@@ -26,13 +26,15 @@ class FileKind:
     """The files that are searched for, and why others are left out.
 
     Attributes:
-        examples: Noun for several of them.
+        example: Noun for one of them.
+        examples: Its plural.
         suffixes: Suffixes of files that are read.
         others: Suffixes of the same kind that are not read.
         not_of_kind: Why a file with another suffix is left out.
         other_format: Why a file with a suffix in `others` is left out.
     """
 
+    example: str
     examples: str
     suffixes: tuple[str, ...]
     others: tuple[str, ...]
@@ -40,8 +42,9 @@ class FileKind:
     other_format: str
 
 
-IMAGES = FileKind("images", SUFFIXES, OTHER_FORMATS, NOT_IMAGE, OTHER_FORMAT)
+IMAGES = FileKind("image", "images", SUFFIXES, OTHER_FORMATS, NOT_IMAGE, OTHER_FORMAT)
 SOUNDS = FileKind(
+    "sound",
     "sounds",
     (".wav", ".wave"),
     (".mp3", ".ogg", ".oga", ".opus", ".flac", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au"),

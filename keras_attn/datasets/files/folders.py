@@ -7,29 +7,28 @@ import hashlib
 import math
 import os
 import pathlib
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_attn._validation import check_positive_integer
-from keras_attn._wording import counted, listed
-from keras_attn.datasets.files._account import FolderAccount, tally
+from keras_attn._wording import counted
+from keras_attn.datasets.files._account import FolderAccount
 from keras_attn.datasets.files._folder_tables import (
+    ReadFile,
     Reasons,
     check_given,
+    check_table,
     cut_folder,
-    folder_label,
-    problems_of,
+    read_label_folders,
 )
-from keras_attn.datasets.files._label_folders import find_files, show_paths
+from keras_attn.datasets.files._label_folders import IMAGES
 from keras_attn.datasets.files.images import decode_image
-from keras_attn.datasets.files.texts import check_names
 from keras_attn.datasets.splits import Dataset, ImageSplit
 
+UNREADABLE = "unreadable as an image"
 REASONS = Reasons(
-    "unreadable as an image",
     "duplicate (the same pixels as an earlier image of the label)",
     "contradictory (the same pixels with different labels; all of them)",
 )
@@ -63,17 +62,7 @@ class ImageTable:
     account: FolderAccount
 
     def __post_init__(self) -> None:
-        lengths = [len(self.images), len(self.labels), len(self.paths), len(self.parts)]
-        if len(set(lengths)) > 1:
-            raise ValueError(
-                "A table needs one label, path and part an image. Received: "
-                f"{counted(lengths[0], 'image')}, {counted(lengths[1], 'label')}, "
-                f"{counted(lengths[2], 'path')}, {counted(lengths[3], 'part')}."
-            )
-        if others := set(self.labels) - set(self.label_names):
-            raise ValueError(
-                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
-            )
+        check_table(self, len(self.images), "image")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -134,49 +123,20 @@ def read_images(
     >>> table.images.shape, table.labels, table.paths
     ((2, 8, 8, 3), ('cat', 'dog'), ('cat/1.png', 'dog/1.png'))
     """
-    root = pathlib.Path(folder)
     if not isinstance(image_size, tuple | list) or len(image_size) != 2:
         raise ValueError(f"`image_size` must be (height, width). Received: {image_size!r}.")
     for side in image_size:
         check_positive_integer("image_size", side)
-    names = None if label_names is None else check_names(label_names)
-    files, skipped, folders = find_files(root)
-    label_of = {name: folder_label(name, root) for name in folders}
-    labels = [label_of[file.folder] for file in files]
-    read = _read_files([file.path for file in files], (image_size[0], image_size[1]))
-    digests = [None if file.pixels is None else _digest(file.pixels) for file in read]
-    problems = problems_of(files, labels, digests, names, REASONS)
-    lines: dict[str, list[str]] = defaultdict(list, skipped)
-    shown = show_paths([file.path for file in files], root)
-    for path, problem in zip(shown, problems, strict=True):
-        if problem:
-            lines[problem].append(path)
-    kept = [index for index, problem in enumerate(problems) if problem is None]
-    counts = Counter(labels[index] if names is None else names[labels[index]] for index in kept)
-    all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
-    account = FolderAccount(
-        str(root),
-        len(files) + sum(map(len, skipped.values())),
-        len(kept),
-        tally(lines),
-        {name: counts[name] for name in all_names},
-        notes=(
-            *_describe_sizes([read[index].shape for index in kept], image_size),
-            *_describe_unreadable([file.error for file in read if file.error]),
-            *(_describe_empty(set(label_of.values()) - set(counts)) if names is None else ()),
-        ),
-    )
-    if not kept:
-        raise ValueError(f"{root} has no image that can be used.\n{account}")
-    return ImageTable(
-        name=root.resolve().name,
-        images=np.stack([pixels for index in kept if (pixels := read[index].pixels) is not None]),
-        labels=tuple(labels[index] if names is None else names[labels[index]] for index in kept),
-        label_names=all_names,
-        paths=tuple(shown[index] for index in kept),
-        parts=tuple(files[index].part for index in kept),
-        account=account,
-    )
+    size = (image_size[0], image_size[1])
+
+    def read(paths: list[pathlib.Path]) -> list[ReadFile[_Image]]:
+        return _read_files(paths, size)
+
+    def describe(images: list[_Image]) -> tuple[str, ...]:
+        return _describe_sizes([image.shape for image in images], size)
+
+    table = read_label_folders(folder, IMAGES, label_names, read, describe, REASONS)
+    return ImageTable(images=np.stack([image.pixels for image in table.contents]), **table.fields)
 
 
 def split_images(
@@ -253,15 +213,14 @@ def _given_split(name: str, other: ImageTable, table: ImageTable) -> ImageSplit:
     return make_image_split(other, table.label_names)
 
 
-class _File(NamedTuple):
-    """The resized pixels of an image file and its height and width, or the error on reading it."""
+class _Image(NamedTuple):
+    """The resized pixels of an image file, and its height and width."""
 
-    pixels: np.ndarray | None
-    shape: tuple[int, int] = (0, 0)
-    error: str = ""
+    pixels: np.ndarray
+    shape: tuple[int, int]
 
 
-def _read_files(paths: Sequence[pathlib.Path], size: tuple[int, int]) -> list[_File]:
+def _read_files(paths: Sequence[pathlib.Path], size: tuple[int, int]) -> list[ReadFile[_Image]]:
     if not paths:
         return []
     import tensorflow  # noqa: F401  # before the threads, which would import it at once
@@ -270,18 +229,18 @@ def _read_files(paths: Sequence[pathlib.Path], size: tuple[int, int]) -> list[_F
         return list(threads.map(functools.partial(_read_file, size=size), paths))
 
 
-def _read_file(path: pathlib.Path, size: tuple[int, int]) -> _File:
+def _read_file(path: pathlib.Path, size: tuple[int, int]) -> ReadFile[_Image]:
     import tensorflow as tf
 
     try:
-        image = decode_image(path)
+        pixels = decode_image(path)
     except (ValueError, OSError) as error:
-        return _File(None, error=str(error))
-    shape = (image.shape[0], image.shape[1])
-    if shape == size:
-        return _File(image, shape)
-    resized = tf.image.resize(image, size, antialias=True).numpy()
-    return _File(np.clip(np.round(resized), 0, 255).astype("uint8"), shape)
+        return ReadFile(None, problem=UNREADABLE, error=str(error))
+    shape = (pixels.shape[0], pixels.shape[1])
+    if shape != size:
+        resized = tf.image.resize(pixels, size, antialias=True).numpy()
+        pixels = np.clip(np.round(resized), 0, 255).astype("uint8")
+    return ReadFile(_Image(pixels, shape), _digest(pixels))
 
 
 def _digest(image: np.ndarray) -> bytes:
@@ -301,13 +260,3 @@ def _describe_sizes(
         f"{counted(len(others), 'image')} {'is' if len(others) == 1 else 'are'} resized to "
         f"{height}x{width} (height x width), from {sizes}.",
     )
-
-
-def _describe_unreadable(errors: Sequence[str]) -> tuple[str, ...]:
-    return (f"The first unreadable image: {errors[0]}",) if errors else ()
-
-
-def _describe_empty(labels: set[str]) -> tuple[str, ...]:
-    if not labels:
-        return ()
-    return (f"Folders without a usable image, no labels: {listed(sorted(labels), 'folders')}.",)

@@ -4,29 +4,33 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from keras_attn._wording import counted, listed
-from keras_attn.datasets.files._account import FolderAccount, tally
+from keras_attn._wording import counted
+from keras_attn.datasets.files._account import FolderAccount
 from keras_attn.datasets.files._folder_tables import (
+    ReadFile,
     Reasons,
     check_given,
+    check_table,
     cut_folder,
-    folder_label,
-    problems_of,
+    read_label_folders,
 )
-from keras_attn.datasets.files._label_folders import SOUNDS, find_files, show_paths
-from keras_attn.datasets.files.texts import check_names
-from keras_attn.datasets.files.waveforms import MAX_SECONDS, decode_wav
+from keras_attn.datasets.files._label_folders import SOUNDS
+from keras_attn.datasets.files.waveforms import decode_wav
 from keras_attn.datasets.splits import Dataset
-from keras_attn.datasets.waveforms import Waveform, WaveformSplit
+from keras_attn.datasets.waveforms import (
+    MAX_SECONDS,
+    MIN_SECONDS,
+    UnusableSoundError,
+    Waveform,
+    WaveformSplit,
+    check_duration,
+)
 
 REASONS = Reasons(
-    "unreadable as a WAV file, silent or too long",
     "duplicate (the same samples as an earlier sound of the label)",
     "contradictory (the same samples with different labels; all of them)",
 )
@@ -59,17 +63,7 @@ class WaveformTable:
     account: FolderAccount
 
     def __post_init__(self) -> None:
-        lengths = {len(self.waveforms), len(self.labels), len(self.paths), len(self.parts)}
-        if len(lengths) > 1:
-            raise ValueError(
-                "A table needs one label, path and part a sound. Received: "
-                f"{counted(len(self.waveforms), 'sound')}, {counted(len(self.labels), 'label')}, "
-                f"{counted(len(self.paths), 'path')}, {counted(len(self.parts), 'part')}."
-            )
-        if others := set(self.labels) - set(self.label_names):
-            raise ValueError(
-                f"Labels that are not among `label_names`: {listed(sorted(others), 'labels')}."
-            )
+        check_table(self, len(self.waveforms), "sound")
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -85,6 +79,7 @@ def read_waveforms(
     folder: str | os.PathLike[str],
     *,
     label_names: Sequence[str] | None = None,
+    min_seconds: float = MIN_SECONDS,
     max_seconds: float = MAX_SECONDS,
 ) -> WaveformTable:
     """Read a folder of WAV files that holds a folder for each label, and report skipped files.
@@ -98,7 +93,8 @@ def read_waveforms(
 
     - it or a folder above it is hidden (its name starts with a dot);
     - it is not a WAV file by its suffix, or `decode_wav` cannot read it;
-    - it is silent, or longer than `max_seconds`;
+    - it is silent, shorter than `min_seconds` (without zeros at its end), or longer than
+      `max_seconds`;
     - its samples are those of an earlier file of the label: one must not be trained on and the
       other tested on;
     - its samples are those of a file of another label: all of them are skipped.
@@ -107,6 +103,7 @@ def read_waveforms(
         folder: The folder.
         label_names: The labels to keep, in the order of their indices; None means all labels of
             the folder, sorted.
+        min_seconds: The shortest sound to keep, such as one analysis window of a model.
         max_seconds: The longest sound to keep.
 
     Returns:
@@ -130,49 +127,12 @@ def read_waveforms(
     >>> table.waveforms[0], table.labels, table.paths
     (Waveform(0.10 s, 8,000 samples per second), ('no', 'yes'), ('no/1.wav', 'yes/1.wav'))
     """
-    root = pathlib.Path(folder)
-    names = None if label_names is None else check_names(label_names)
-    files, skipped, folders = find_files(root, SOUNDS)
-    label_of = {name: folder_label(name, root) for name in folders}
-    labels = [label_of[file.folder] for file in files]
-    read = [_read_file(file.path, max_seconds) for file in files]
-    digests = [None if file.waveform is None else _digest(file.waveform) for file in read]
-    problems = problems_of(files, labels, digests, names, REASONS)
-    lines: dict[str, list[str]] = defaultdict(list, skipped)
-    shown = show_paths([file.path for file in files], root)
-    for path, problem in zip(shown, problems, strict=True):
-        if problem:
-            lines[problem].append(path)
-    kept = [index for index, problem in enumerate(problems) if problem is None]
-    counts = Counter(labels[index] if names is None else names[labels[index]] for index in kept)
-    all_names = tuple(sorted(counts)) if names is None else tuple(names.values())
-    waveforms = tuple(each for index in kept if (each := read[index].waveform) is not None)
-    errors = [file.error for file in read if file.error]
-    empty = sorted(set(label_of.values()) - set(counts)) if names is None else []
-    account = FolderAccount(
-        str(root),
-        len(files) + sum(map(len, skipped.values())),
-        len(kept),
-        tally(lines),
-        {name: counts[name] for name in all_names},
-        notes=(
-            *_describe(waveforms),
-            *([f"The first file that cannot be used: {errors[0]}"] if errors else []),
-            *([f"Folders without a usable file, no labels: {listed(empty, 'folders')}."]
-              if empty else []),
-        ),
-    )  # fmt: skip
-    if not kept:
-        raise ValueError(f"{root} has no sound that can be used.\n{account}")
-    return WaveformTable(
-        name=root.resolve().name,
-        waveforms=waveforms,
-        labels=tuple(labels[index] if names is None else names[labels[index]] for index in kept),
-        label_names=all_names,
-        paths=tuple(shown[index] for index in kept),
-        parts=tuple(files[index].part for index in kept),
-        account=account,
-    )
+
+    def read(paths: list[pathlib.Path]) -> list[ReadFile[Waveform]]:
+        return [_read_file(path, min_seconds, max_seconds) for path in paths]
+
+    table = read_label_folders(folder, SOUNDS, label_names, read, _describe, REASONS)
+    return WaveformTable(waveforms=tuple(table.contents), **table.fields)
 
 
 def split_waveforms(
@@ -187,7 +147,7 @@ def split_waveforms(
     """Return a table as a data set of training, validation and test splits.
 
     The cut is that of `keras_attn.datasets.split_images`, stratified by label. It knows nothing of
-    speakers: to test on unheard ones put their files into a folder `test`.
+    speakers: to test on unseen ones put their files into a folder `test`.
 
     Args:
         table: The table, see `read_waveforms`.
@@ -242,21 +202,15 @@ def make_waveform_split(table: WaveformTable, label_names: Sequence[str]) -> Wav
     return WaveformSplit(table.waveforms, labels)
 
 
-class _File(NamedTuple):
-    """The waveform of a file, or the error on reading it."""
-
-    waveform: Waveform | None
-    error: str = ""
-
-
-def _read_file(path: pathlib.Path, max_seconds: float) -> _File:
+def _read_file(path: pathlib.Path, min_seconds: float, max_seconds: float) -> ReadFile[Waveform]:
     try:
         waveform = decode_wav(path, max_seconds=max_seconds)
-    except (ValueError, OSError) as error:
-        return _File(None, str(error))
-    if not waveform.samples.any():
-        return _File(None, f"{str(path)!r} is silent: all of its samples are 0.")
-    return _File(waveform)
+        check_duration(waveform, repr(str(path)), min_seconds, max_seconds)
+    except UnusableSoundError as error:
+        return ReadFile(None, problem=error.reason, error=str(error))
+    except OSError as error:
+        return ReadFile(None, problem="unreadable", error=str(error))
+    return ReadFile(waveform, _digest(waveform))
 
 
 def _digest(waveform: Waveform) -> bytes:

@@ -13,11 +13,16 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from keras_attn.datasets.waveforms import MAX_CHANNELS, Waveform, check_rate
+from keras_attn.datasets.waveforms import (
+    MAX_CHANNELS,
+    UnusableSoundError,
+    Waveform,
+    check_rate,
+    too_long,
+)
 
-MAX_SECONDS = 60.0  # default limit of a file
-_PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-_UNKNOWN_SIZE = 0xFFFFFFFF  # of files that were written as a stream
+PCM, FLOAT, EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
+UNKNOWN_SIZE = 0xFFFFFFFF  # of files that were written as a stream
 _ENCODINGS = {
     0x0002: "ADPCM",
     0x0006: "A-law",
@@ -42,7 +47,7 @@ _OTHER_FORMATS = {
     b"RF64": "RF64, WAV of more than 4 GB",
     b"\x1aE\xdf\xa3": "WebM",
 }
-_ACCEPTED = "PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
+ACCEPTED = "PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
 
 
 class _Format(NamedTuple):
@@ -55,7 +60,7 @@ class _Format(NamedTuple):
 
 
 def decode_wav(
-    source: str | os.PathLike[str] | bytes, *, max_seconds: float | None = MAX_SECONDS
+    source: str | os.PathLike[str] | bytes, *, max_seconds: float | None = None
 ) -> Waveform:
     """Read a WAV file: PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits.
 
@@ -63,8 +68,8 @@ def decode_wav(
 
     Args:
         source: The path of a file, or the bytes of one.
-        max_seconds: The longest sound to read; None reads any. A longer one is refused before its
-            samples are read.
+        max_seconds: The longest sound to read, by the header of the file; None reads any. A longer
+            one is refused before its samples are read.
 
     Returns:
         The waveform, at the rate of the file.
@@ -97,11 +102,14 @@ def decode_wav(
 def _decode(file: BinaryIO, name: str, size: int, max_seconds: float | None) -> Waveform:
     start = file.read(12)
     if not size:
-        raise ValueError(f"{name} is empty: it has no bytes.")
+        raise UnusableSoundError(f"{name} is empty: it has no bytes.", "empty")
     if start[:4] != b"RIFF" or start[8:] != b"WAVE":
         known = next((kind for sign, kind in _OTHER_FORMATS.items() if start.startswith(sign)), "")
         kind = f"Its content is {known}. Convert it to WAV." if known else _advice()
-        raise ValueError(f"{name} is not a WAV file that can be read. {kind}")
+        raise UnusableSoundError(
+            f"{name} is not a WAV file that can be read. {kind}",
+            f"not a WAV file: the content is {known}" if known else "not a WAV file",
+        )
     form: _Format | None = None
     while header := file.read(8):
         if len(header) < 8:
@@ -111,40 +119,45 @@ def _decode(file: BinaryIO, name: str, size: int, max_seconds: float | None) -> 
             form = _read_format(file.read(length), name)
         elif chunk == b"data":
             if form is None:
-                raise ValueError(f"{name} is damaged: its samples stand before their format.")
+                raise UnusableSoundError(
+                    f"{name} is damaged: its samples precede their format.", "damaged"
+                )
             return _read_samples(file, name, form, length, size - file.tell(), max_seconds)
         else:
             file.seek(length, os.SEEK_CUR)
         if length % 2:  # chunks begin at even offsets
             file.seek(1, os.SEEK_CUR)
-    raise ValueError(f"{name} is truncated: it has no samples.")
+    raise UnusableSoundError(f"{name} is truncated: it has no samples.", "truncated")
 
 
 def _advice() -> str:
-    return f"Accepted: WAV with {_ACCEPTED}."
+    return f"Accepted: WAV with {ACCEPTED}."
 
 
 def _read_format(content: bytes, name: str) -> _Format:
     if len(content) < 16:
-        raise ValueError(f"{name} is truncated: it ends in its header.")
+        raise UnusableSoundError(f"{name} is truncated: it ends in its header.", "truncated")
     encoding, channels, rate, _, _, bits = struct.unpack("<HHIIHH", content[:16])
-    if encoding == _EXTENSIBLE and len(content) >= 26:
+    if encoding == EXTENSIBLE and len(content) >= 26:
         (encoding,) = struct.unpack("<H", content[24:26])
-    widths = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64)}
+    widths = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
     if encoding not in widths:
         kind = _ENCODINGS.get(encoding, f"the code {encoding}")
-        raise ValueError(
+        raise UnusableSoundError(
             f"{name} is compressed: its encoding is {kind}. Convert it to PCM of 16 bits. "
-            f"{_advice()}"
+            f"{_advice()}",
+            f"compressed: the encoding is {kind}",
         )
     if bits not in widths[encoding]:
-        raise ValueError(f"{name} has samples of {bits} bits. {_advice()}")
+        raise UnusableSoundError(
+            f"{name} has samples of {bits} bits. {_advice()}", f"of {bits} bits, which are not read"
+        )
     if not 1 <= channels <= MAX_CHANNELS:
-        raise ValueError(f"{name} is damaged: it has {channels} channels.")
+        raise UnusableSoundError(f"{name} is damaged: it has {channels} channels.", "damaged")
     try:
         check_rate(rate)
     except ValueError as error:
-        raise ValueError(f"{name} is damaged, or no sound: {error}") from error
+        raise UnusableSoundError(f"{name} is damaged, or no sound: {error}", "damaged") from error
     return _Format(encoding, channels, rate, bits)
 
 
@@ -156,33 +169,31 @@ def _read_samples(
     remaining: int,
     max_seconds: float | None,
 ) -> Waveform:
-    if length == _UNKNOWN_SIZE:
+    if length == UNKNOWN_SIZE:
         length = remaining
     if length > remaining:
-        raise ValueError(
+        raise UnusableSoundError(
             f"{name} is truncated: its header says {length:,} bytes of samples, and "
-            f"{remaining:,} are there."
+            f"{remaining:,} are there.",
+            "truncated",
         )
     frame = form.channels * form.bits // 8
     frames = length // frame
     if not frames:
-        raise ValueError(f"{name} is empty: it has no samples.")
+        raise UnusableSoundError(f"{name} is empty: it has no samples.", "empty")
     if max_seconds is not None and frames > max_seconds * form.rate:
-        raise ValueError(
-            f"{name} is too long: {frames / form.rate:.1f} seconds, and at most {max_seconds:g} "
-            "are read. Cut the recording into words."
-        )
+        raise too_long(name, frames / form.rate, max_seconds)
     content = np.frombuffer(file.read(frames * frame), "uint8")
     samples = _convert(content, form).reshape(frames, form.channels)
     try:
         return Waveform(samples, form.rate)
     except ValueError as error:  # NaN, or floats that are not scaled
-        raise ValueError(f"{name} cannot be read: {error}") from error
+        raise UnusableSoundError(f"{name} cannot be read: {error}", "damaged") from error
 
 
 def _convert(content: np.ndarray, form: _Format) -> np.ndarray:
     """Return the bytes of samples as numbers that `Waveform` scales."""
-    if form.encoding == _FLOAT:
+    if form.encoding == FLOAT:
         return content.view(f"<f{form.bits // 8}")
     if form.bits == 24:  # as the upper bytes of 32 bits
         wide = np.zeros((len(content) // 3, 4), "uint8")

@@ -15,7 +15,7 @@ from keras_attn._validation import check_positive_integer
 from keras_attn._wording import counted
 from keras_attn.batching.waveforms import SAMPLE_MULTIPLE
 from keras_attn.datasets import Dataset, WaveformSplit
-from keras_attn.datasets.waveforms import pad_waveforms
+from keras_attn.datasets.waveforms import MAX_SECONDS, pad_waveforms
 from keras_attn.layers import LogMelSpectrogram
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.audio.description import DESCRIPTION
@@ -25,7 +25,6 @@ from keras_attn.tasks.audio.inputs import (
     Sound,
     as_waveforms,
     is_one_waveform,
-    prepare,
     with_rate,
 )
 from keras_attn.tasks.audio.litert import write_litert
@@ -41,7 +40,6 @@ from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import TrainingData
 
-MAX_SECONDS = 10.0  # of a sound, by default
 ADAPT_SAMPLE = 2_000  # largest number of waveforms for statistics
 ADAPT_BATCH = 100
 
@@ -54,9 +52,9 @@ class AudioClassifier(AudioFitting):
     rate, and labels as indices or names. It is compiled with Adam; call `compile` to change that.
     `classify` and the exported SavedModel return labels with scores.
 
-    A sound may be of any length up to `max_seconds`, and of any loudness. Samples of exactly 0 at
-    its end are padding, and change nothing. A batch row without any other sample is silence, which
-    no label fits: its logits are 0.
+    A sound may be of any length from `min_seconds` to `max_seconds`, and of any loudness. Samples
+    of exactly 0 at its end are padding, and change nothing. A batch row without any other sample is
+    silence, which no label fits: its logits are 0.
 
     Args:
         network: A model from log-mel features `(B, T, M)` to logits `(B, C)`, for which frames of
@@ -68,6 +66,7 @@ class AudioClassifier(AudioFitting):
 
     Attributes:
         rate: Samples per second of the spectrogram, to which all sounds are resampled.
+        min_seconds: The shortest sound to accept, one window of the spectrogram.
 
     Call arguments:
         inputs: Float waveforms `(B, n)` at that rate. Outside of graphs they may also be a list of
@@ -132,20 +131,25 @@ class AudioClassifier(AudioFitting):
         Args:
             architecture: Name of an architecture of `keras_attn.models`.
             label_names: The name of each class.
-            preprocessing: Settings of `keras_attn.layers.LogMelSpectrogram`.
+            preprocessing: Settings of `keras_attn.layers.LogMelSpectrogram`, and `max_seconds`.
             **settings: Settings of the architecture.
         """
         network = models.build(architecture, num_classes=len(label_names), **settings)
         bins = network.input_shape[-1]
-        spectrogram = LogMelSpectrogram(
-            num_mel_bins=bins, name="spectrogram", **(preprocessing or {})
-        )
-        return cls(network, label_names, spectrogram)
+        features = dict(preprocessing or {})
+        max_seconds = features.pop("max_seconds", MAX_SECONDS)
+        spectrogram = LogMelSpectrogram(num_mel_bins=bins, name="spectrogram", **features)
+        return cls(network, label_names, spectrogram, max_seconds)
 
     @property
     def rate(self) -> int:  # type: ignore[override]
         """Samples per second of the spectrogram."""
-        return self.spectrogram.rate
+        return self.spectrogram.sampling_rate
+
+    @property
+    def min_seconds(self) -> float:  # type: ignore[override]
+        """The duration of a window of the spectrogram."""
+        return self.spectrogram.sequence_length / self.spectrogram.sampling_rate
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_seconds": self.max_seconds}
@@ -173,7 +177,7 @@ class AudioClassifier(AudioFitting):
     def adapt(  # type: ignore[override]  # Task takes any examples
         self, waveforms: Any, labels: Any = None, *, rate: int | None = None
     ) -> None:
-        """Learn mean and deviation of the features.
+        """Learn mean and standard deviation of the features.
 
         Call it once on a new model, with training sounds, before `fit`.
 
@@ -335,8 +339,8 @@ class AudioClassifier(AudioFitting):
         Args:
             waveforms: The path of a WAV file, see `keras_attn.datasets.decode_wav`; a
                 `keras_attn.datasets.Waveform`; an array of samples `(n,)` or `(B, n)`, floats in
-                -1..1, int16, int32 or uint8; or a list or column of pandas of such paths,
-                waveforms and arrays `(n,)`.
+                -1..1, int16, int32 or uint8; a list of float samples; or a list or column of pandas
+                of such paths, waveforms and arrays `(n,)`.
             rate: Samples per second of arrays.
             batch_size: Number of sounds in a batch.
 
@@ -346,8 +350,8 @@ class AudioClassifier(AudioFitting):
         Raises:
             TypeError: The samples are of another type.
             ValueError: There are arrays, and `rate` is missing or impossible; a sound is silent,
-                empty or longer than `max_seconds`; a file is no WAV file, damaged or compressed; or
-                `batch_size` is not a positive integer.
+                empty, shorter than `min_seconds` or longer than `max_seconds`; a file is no WAV
+                file, damaged or compressed; or `batch_size` is not a positive integer.
             FileNotFoundError: A file does not exist.
         """
         if is_one_waveform(waveforms):
@@ -406,14 +410,14 @@ class AudioClassifier(AudioFitting):
             ValueError: The label is unknown, `segment_seconds` is shorter than the distance of two
                 frames, or see `classify`.
         """
-        samples = prepare(with_rate(waveform, rate), self.rate, self.max_seconds)
+        samples = self._prepare(with_rate(waveform, rate))
         return explain_waveform(self, samples, label, segment_seconds)
 
     def example_answers(self, split: Any, count: int = 5) -> list[ExampleAnswer]:
         """Return example answers, with pictures of the spectrograms, see `Task.example_answers`."""
         return [
             ExampleAnswer(
-                picture_of(self, prepare(example.input, self.rate, self.max_seconds)),
+                picture_of(self, self._prepare(example.input)),
                 example.target,
                 example.answer,
                 example.score,

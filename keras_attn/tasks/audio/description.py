@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
+from keras_attn.datasets.waveforms import MAX_SECONDS
 from keras_attn.recipes import (
     Demonstration,
     Recipe,
@@ -17,7 +18,8 @@ from keras_attn.recipes import (
 from keras_attn.recipes.recipe import Count, Fraction, NonNegative, Positive
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
-from keras_attn.tasks.audio.own_data import FINE_TUNING, WaveformFolderReader, fit_to_waveforms
+from keras_attn.tasks._folder_data import FINE_TUNING, limit_recipe_batch
+from keras_attn.tasks.audio.own_data import READER
 
 
 class Spectrogram(Section):
@@ -26,24 +28,24 @@ class Spectrogram(Section):
     The number of filters is `num_mel_bins` of the architecture.
 
     Attributes:
-        rate: Samples per second; waveforms of other rates are resampled.
-        frame_length: Length of a frame in samples.
-        frame_step: Distance of two frames in samples.
+        sampling_rate: Samples per second; waveforms of other rates are resampled.
+        sequence_length: Length of a frame in samples.
+        sequence_stride: Distance of two frames in samples.
         fft_length: Length of the Fourier transform.
-        lower_hz: Lower edge of the first filter.
-        upper_hz: Upper edge of the last filter.
-        range_db: Distance of the floor to the loudest frame in decibels.
-        centering: Share of its own mean that is subtracted from each filter's output.
+        min_freq: Lower edge of the first filter.
+        max_freq: Upper edge of the last filter.
+        top_db: Distance of the floor to the loudest frame in decibels.
+        mean_subtraction: Share of its own mean that is subtracted from each filter's output.
     """
 
-    rate: Count = 8_000
-    frame_length: Count = 200
-    frame_step: Count = 80
+    sampling_rate: Count = 8_000
+    sequence_length: Count = 200
+    sequence_stride: Count = 80
     fft_length: Count = 256
-    lower_hz: NonNegative = 100.0
-    upper_hz: Positive = 3_800.0
-    range_db: Positive = 50.0
-    centering: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_freq: NonNegative = 100.0
+    max_freq: Positive = 3_800.0
+    top_db: Positive = 50.0
+    mean_subtraction: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class AudioAugmentation(Section):
@@ -52,10 +54,10 @@ class AudioAugmentation(Section):
     The architecture masks frequencies and times, see `keras_attn.layers.SpecAugment`.
 
     Attributes:
-        speed: Largest change of the speed, see `keras_attn.layers.RandomSpeed`.
+        speed: Largest change of the speed, see `keras_attn.layers.RandomSpeedPerturbation`.
         delay: Largest number of samples of silence before a waveform.
         trim: Largest part to cut off at each end, see `keras_attn.layers.RandomTrim`.
-        tilt: Largest tilt of the spectrum, see `keras_attn.layers.RandomTilt`.
+        tilt: Largest tilt of the spectrum, see `keras_attn.layers.RandomSpectralTilt`.
         noise: Least and greatest ratio of waveform to noise in decibels, see
             `keras_attn.layers.RandomNoise`.
     """
@@ -76,17 +78,28 @@ class AudioAugmentation(Section):
         return self
 
 
+class Audio(Section):
+    """The sounds that a model takes.
+
+    Attributes:
+        max_seconds: The longest sound to accept.
+    """
+
+    max_seconds: Positive = MAX_SECONDS
+
+
 class AudioRecipe(Recipe):
     """A recipe with a spectrogram and augmentation, see `keras_attn.recipes.Recipe`."""
 
+    audio: Audio = Audio()
     spectrogram: Spectrogram = Spectrogram()
     augmentation: AudioAugmentation = AudioAugmentation()
     training: ClassificationTraining
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """Settings of the `LogMelSpectrogram`."""
-        return self.spectrogram.model_dump()
+        """Settings of the `LogMelSpectrogram`, and `max_seconds`."""
+        return {**self.spectrogram.model_dump(), "max_seconds": self.audio.max_seconds}
 
 
 class AudioClassification(cards.ClassificationDescription):
@@ -99,14 +112,14 @@ class AudioClassification(cards.ClassificationDescription):
     recipe: ClassVar[type[Recipe]] = AudioRecipe
     signature = Signature(
         (
-            TensorInfo("waveforms", "float32", ("B", "n"), "in -1..1; zeros at the end are none"),
+            TensorInfo("waveforms", "float32", ("B", "n"), "in -1..1; trailing zeros are padding"),
             TensorInfo("rate", "int32", (), "samples per second of all of them"),
         ),
         cards.OUTPUTS,
     )
     further_signatures: ClassVar[dict[str, Signature]] = {
         "wav": Signature(
-            (TensorInfo("files", "string", ("B",), "contents of WAV files, PCM of 16 bits"),),
+            (TensorInfo("files", "string", ("B",), "contents of WAV files"),),
             cards.OUTPUTS,
         )
     }
@@ -114,7 +127,7 @@ class AudioClassification(cards.ClassificationDescription):
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "seven.wav"
     prediction_options = ("errors",)
-    table = WaveformFolderReader()
+    table = READER
     fine_tuning: ClassVar[dict[str, Any]] = FINE_TUNING
 
     def demonstration(self) -> Demonstration:
@@ -123,7 +136,7 @@ class AudioClassification(cards.ClassificationDescription):
         return demonstration()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
-        return fit_to_waveforms(recipe, train)
+        return limit_recipe_batch(recipe, train, "sound")
 
 
 DESCRIPTION: TaskDescription = register_task(AudioClassification())

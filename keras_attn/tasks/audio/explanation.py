@@ -39,6 +39,7 @@ class AudioExplanation(PlottedExplanation):
     Attributes:
         label: The explained label.
         answer: The classifier's answer.
+        seconds: The duration of the sound, without zeros at its end.
         spectrogram: Float array `(T, M)`, decibels below the loudest frame.
         frame_seconds: Distance of two frames.
         occlusion: Float array `(S,)`: decrease of the log-odds of the label when the frames of a
@@ -52,16 +53,12 @@ class AudioExplanation(PlottedExplanation):
 
     label: str
     answer: Classification
+    seconds: float
     spectrogram: np.ndarray
     frame_seconds: float
     occlusion: np.ndarray
     segment_seconds: float
     attention: dict[str, np.ndarray]
-
-    @property
-    def seconds(self) -> float:
-        """The duration that the frames cover."""
-        return len(self.spectrogram) * self.frame_seconds
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation without the spectrogram, to be written as JSON."""
@@ -117,7 +114,7 @@ def explain_waveform(
     if label is not None and label not in classifier.label_names:
         raise ValueError(unknown("label", label, classifier.label_names))
     spectrogram = classifier.spectrogram
-    frame_seconds = spectrogram.frame_step / spectrogram.rate
+    frame_seconds = spectrogram.sequence_stride / spectrogram.sampling_rate
     number = isinstance(segment_seconds, int | float) and not isinstance(segment_seconds, bool)
     if not number or not segment_seconds >= frame_seconds:
         raise ValueError(
@@ -144,6 +141,7 @@ def explain_waveform(
     return AudioExplanation(
         label,
         answer,
+        len(samples) / classifier.rate,
         _decibels(classifier, samples)[:used],
         frame_seconds,
         odds[0] - odds[1:],

@@ -33,10 +33,12 @@ class AudioFitting(LengthFitting):
 
     Attributes:
         rate: Samples per second of what the network's features are computed from.
+        min_seconds: The shortest sound to accept.
         max_seconds: The longest sound to accept.
     """
 
     rate: int
+    min_seconds: float
     max_seconds: float
 
     def fit(
@@ -127,6 +129,10 @@ class AudioFitting(LengthFitting):
         targets, *weights = rest
         return (x, self.index_labels(targets), *(with_rank(w, 1) for w in weights))
 
+    def _prepare(self, sound: Any) -> np.ndarray:
+        """Return one sound as samples at the model's rate, see `prepare`."""
+        return prepare(sound, self.rate, self.min_seconds, self.max_seconds)
+
     def _prepare_all(
         self, sounds: list[Any], report: Callable[[int, Exception], None] | None = None
     ) -> list[np.ndarray]:
@@ -140,7 +146,7 @@ class AudioFitting(LengthFitting):
         prepared = []
         for index, sound in enumerate(sounds):
             try:
-                prepared.append(prepare(sound, self.rate, self.max_seconds))
+                prepared.append(self._prepare(sound))
             except (ValueError, TypeError, OSError) as error:
                 if report is None:
                     raise

@@ -1,5 +1,6 @@
 """Checks and conversion of what users pass as waveforms."""
 
+import numbers
 import os
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from keras_attn._arrays import as_array
 from keras_attn.datasets import Waveform, decode_wav
-from keras_attn.datasets.waveforms import scale_samples
+from keras_attn.datasets.waveforms import check_duration, scale_samples
 from keras_attn.tasks.audio.resampling import resample
 
 Sound = str | os.PathLike[str] | Waveform | np.ndarray
@@ -19,9 +20,11 @@ _ACCEPTED = (
 
 
 def is_one_waveform(x: Any) -> bool:
-    """Return whether `x` is one sound: a path, bytes of a file, a `Waveform`, or a 1-D array."""
+    """Return whether `x` is one sound: a path, a `Waveform`, a 1-D array or a list of numbers."""
     if isinstance(x, str | bytes | os.PathLike | Waveform):
         return True
+    if isinstance(x, list | tuple):
+        return len(x) > 0 and isinstance(x[0], numbers.Real)
     return isinstance(x, np.ndarray) and x.ndim == 1 and x.dtype.kind not in "OUS"
 
 
@@ -79,36 +82,30 @@ def with_rate(x: Any, rate: int | None) -> Any:
     return x
 
 
-def prepare(sound: Any, rate: int, max_seconds: float) -> np.ndarray:
+def prepare(sound: Any, rate: int, min_seconds: float, max_seconds: float) -> np.ndarray:
     """Return one sound as samples at the rate of a model, without zeros at the end.
 
     Args:
         sound: A path, bytes of a file, or a `Waveform`.
         rate: Samples per second of the result.
-        max_seconds: The longest sound to accept.
+        min_seconds: The shortest sound to accept, without zeros at the end.
+        max_seconds: The longest sound to accept: a file by its header, and arrays without zeros at
+            the end.
 
     Returns:
         Float32 array `(n,)`, with `n` of at least 1.
 
     Raises:
         FileNotFoundError, ValueError: See `keras_attn.datasets.decode_wav`; or the sound is
-            empty, silent or too long.
+            empty, silent, too short or too long.
     """
     name = "The waveform"
     if not isinstance(sound, Waveform):
         name = "The file" if isinstance(sound, bytes) else repr(os.fspath(sound))
         sound = decode_wav(sound, max_seconds=max_seconds)
-    if not len(sound.samples):
-        raise ValueError(f"{name} is empty: it has no samples.")
-    if sound.seconds > max_seconds:
-        raise ValueError(
-            f"{name} is too long: {sound.seconds:.1f} seconds, and the model takes at most "
-            f"{max_seconds:g}. Cut the recording into words, or raise `model.max_seconds`."
-        )
-    heard = np.flatnonzero(sound.samples)
-    if not len(heard):
-        raise ValueError(f"{name} is silent: all of its samples are 0.")
-    samples = resample(sound.samples[: heard[-1] + 1], sound.rate, rate)
+    remedy = ", or raise `model.max_seconds`"
+    samples = check_duration(sound, name, min_seconds, max_seconds, remedy)
+    samples = resample(samples, sound.rate, rate)
     if not samples.any():
         raise ValueError(f"{name} is silent at {rate:,} samples per second.")
     return samples

@@ -24,7 +24,7 @@ def plot_explanation(explanation: "AudioExplanation") -> Any:
     heights = [2.4, *[0.8] * len(explanation.attention), 1.0]
     figure = new_figure(7.2, 1.4 + sum(heights))
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    seconds = explanation.seconds
+    seconds = len(explanation.spectrogram) * explanation.frame_seconds  # drawn
     bands = explanation.spectrogram.shape[1]
     image = axes[0].imshow(
         explanation.spectrogram.T,

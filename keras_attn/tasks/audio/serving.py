@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from keras_attn.datasets.waveforms import MAX_RATE, MAX_VALUE, MIN_RATE
 from keras_attn.layers.spectrogram import waveform_lengths
 from keras_attn.tasks.audio.resampling import resample_in_graph
+from keras_attn.tasks.audio.wav_in_graph import decode_wav_in_graph
 from keras_attn.tasks.classification import serving_outputs
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def serve_waveforms(classifier: "AudioClassifier") -> Callable[..., dict[str, An
     """Return a function from waveforms `(B, n)` and a rate to the outputs of the signature.
 
     Zeros at the end of a row are padding. A row of zeros has equal probabilities. Samples that are
-    not finite or not scaled, sounds that are too long, and impossible rates fail.
+    not finite or not scaled, sounds that are too short or too long, and impossible rates fail.
     """
     import tensorflow as tf
 
@@ -36,15 +37,15 @@ def serve_waveforms(classifier: "AudioClassifier") -> Callable[..., dict[str, An
 def serve_files(classifier: "AudioClassifier") -> Callable[..., dict[str, Any]]:
     """Return a function from the contents of WAV files `(B,)` to the outputs of the signature.
 
-    Files are decoded by `tf.audio.decode_wav`, which reads PCM of 16 bits. Each may have a rate and
-    a number of channels of its own.
+    Files of the same formats as in Python are decoded. Each may have a rate and a number of
+    channels of its own. The length of a file is that of its header, also if it ends in zeros.
     """
     import tensorflow as tf
 
     def read(content: Any) -> Any:
-        samples, rate = tf.audio.decode_wav(content)
-        waveform = tf.reduce_mean(samples, axis=1)[None]
-        lengths = _checked_lengths(classifier, waveform, rate)
+        samples, rate = decode_wav_in_graph(content)
+        waveform = samples[None]
+        lengths = _checked_lengths(classifier, waveform, rate, tf.shape(waveform)[1:])
         waveform = tf.pad(waveform, [[0, 0], [0, 1]])
         resampled = resample_in_graph(waveform, lengths, rate, classifier.rate)[0]
         return tf.RaggedTensor.from_row_lengths(resampled, tf.shape(resampled, tf.int64))[0]
@@ -61,13 +62,27 @@ def serve_files(classifier: "AudioClassifier") -> Callable[..., dict[str, Any]]:
     return serve
 
 
-def _checked_lengths(classifier: "AudioClassifier", waveforms: Any, rate: Any) -> Any:
-    """Return the lengths of waveforms, and fail for what the model does not take."""
+def _checked_lengths(
+    classifier: "AudioClassifier", waveforms: Any, rate: Any, sizes: Any = None
+) -> Any:
+    """Return the lengths of waveforms without padding, and fail for what the model does not take.
+
+    Args:
+        classifier: The model.
+        waveforms: Float32 tensor `(B, n)`.
+        rate: Their samples per second.
+        sizes: int32 tensor `(B,)`, the lengths that `max_seconds` limits; None is those without
+            padding.
+    """
     import tensorflow as tf
 
     rate = tf.convert_to_tensor(rate)
     lengths = waveform_lengths(tf.pad(waveforms, [[0, 0], [0, 1]]))
-    seconds = tf.cast(lengths, tf.float32) / tf.cast(tf.maximum(rate, 1), tf.float32)
+    longest = lengths if sizes is None else sizes
+    seconds = tf.cast(longest, tf.float32) / tf.cast(tf.maximum(rate, 1), tf.float32)
+    window = classifier.spectrogram.sequence_length
+    resampled = tf.cast(lengths, tf.int64) * classifier.rate
+    is_window = resampled >= window * tf.cast(rate, tf.int64)
     checks = [
         tf.debugging.Assert(
             (rate >= MIN_RATE) & (rate <= MAX_RATE),
@@ -80,6 +95,14 @@ def _checked_lengths(classifier: "AudioClassifier", waveforms: Any, rate: Any) -
         tf.debugging.Assert(
             tf.reduce_all(seconds <= classifier.max_seconds),
             [f"A waveform may have at most {classifier.max_seconds:g} seconds. Received:", seconds],
+        ),
+        tf.debugging.Assert(
+            tf.reduce_all(is_window | tf.equal(lengths, 0)),
+            [
+                f"A waveform must have at least {classifier.min_seconds:g} seconds. Received "
+                "samples:",
+                lengths,
+            ],
         ),
     ]
     with tf.control_dependencies(checks):

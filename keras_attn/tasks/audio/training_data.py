@@ -11,7 +11,13 @@ from keras_attn.batching import (
     limit_batch_size,
 )
 from keras_attn.datasets import Dataset
-from keras_attn.layers import RandomDelay, RandomNoise, RandomSpeed, RandomTilt, RandomTrim
+from keras_attn.layers import (
+    RandomNoise,
+    RandomSpectralTilt,
+    RandomSpeedPerturbation,
+    RandomTimeShift,
+    RandomTrim,
+)
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks._class_weights import class_weights
@@ -76,11 +82,11 @@ def augmentation_layers(settings: AudioAugmentation, seed: int) -> list[keras.la
     if settings.trim:
         layers.append(RandomTrim(settings.trim, seed=seed + 5))
     if settings.speed:
-        layers.append(RandomSpeed(settings.speed, seed=seed + 1))
+        layers.append(RandomSpeedPerturbation(settings.speed, seed=seed + 1))
     if settings.delay:
-        layers.append(RandomDelay(settings.delay, seed=seed + 2))
+        layers.append(RandomTimeShift(settings.delay, seed=seed + 2))
     if settings.tilt:
-        layers.append(RandomTilt(settings.tilt, seed=seed + 4))
+        layers.append(RandomSpectralTilt(settings.tilt, seed=seed + 4))
     if settings.noise:
         lowest, highest = settings.noise
         layers.append(RandomNoise(lowest, highest, seed=seed + 3))

@@ -139,7 +139,7 @@ class ImageClassifier(ImageFitting):
         return logits / ops.cast(self.temperature, logits.dtype)
 
     def adapt(self, images: Any, labels: Any = None) -> None:
-        """Learn mean and deviation of the inputs, and the whitening if the network has one.
+        """Learn mean and standard deviation of the inputs, and any whitening of the network.
 
         Call it once on a new model, with training images, before `fit`.
 

@@ -19,7 +19,8 @@ from keras_attn.recipes import (
 from keras_attn.recipes.recipe import NonNegative
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
-from keras_attn.tasks.images.own_data import FINE_TUNING, ImageFolderReader, fit_to_images
+from keras_attn.tasks._folder_data import FINE_TUNING, limit_recipe_batch
+from keras_attn.tasks.images.own_data import READER
 
 
 class Augmentation(Section):
@@ -130,7 +131,7 @@ class ImageClassification(cards.ClassificationDescription):
     prediction_options = ("views", "views_threshold", "max_pixels", "errors")
     explanation_options = ("label", "max_pixels")
     export_options = ("views", "views_threshold")
-    table = ImageFolderReader()
+    table = READER
     fine_tuning: ClassVar[Mapping[str, Any]] = FINE_TUNING
 
     def demonstration(self) -> Demonstration:
@@ -139,7 +140,7 @@ class ImageClassification(cards.ClassificationDescription):
         return demonstration()
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
-        return fit_to_images(recipe, train)
+        return limit_recipe_batch(recipe, train, self.example)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_views(options.get("views", 1), options.get("views_threshold", 1.0))

@@ -28,7 +28,7 @@ class ImageFitting(ClassificationTask):
     def _fit_arguments(self, x: Any, y: Any, training: bool = False) -> dict[str, Any]:
         if training and not (self._is_adapted or getattr(self.optimizer, "built", False)):
             warn_user(
-                "This model does not know the mean and the deviation of its images. Call "
+                "This model does not know the mean and the standard deviation of its images. Call "
                 "`adapt(images)` with the training images before `fit`."
             )
         return super()._fit_arguments(x, y, training)

@@ -51,7 +51,7 @@ def _introduction(recipe: Recipe, variants: Mapping[str, Sequence[Run]]) -> str:
     beams = ", ".join(map(str, sorted({metrics["beam_size"] for metrics in _metrics(runs)})))
     sentences = [
         f"Data: {recipe.dataset}, trained on its training split. {read} read once a run, at "
-        f"its end. Translations are those of beam search with {beams} beams."
+        f"its end. Translations are those of beam search with a beam size of {beams}."
     ]
     single = [name for name, some in variants.items() if len(some) == 1]
     if single:

@@ -108,7 +108,7 @@ def test_every_file_that_is_skipped_is_accounted_for(tmp_path):
     shown = str(table.account)
     assert "1 duplicate (the same pixels as an earlier image of the label) (cat/zcopy.png)" in shown
     assert "Folders without a usable image, no labels: 'bird', 'fish'." in shown
-    assert "The first unreadable image: There is no image file " in shown
+    assert "The first image that cannot be used: There is no image file " in shown
 
 
 def test_names_of_labels_are_in_any_script(tmp_path):

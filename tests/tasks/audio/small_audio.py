@@ -11,7 +11,7 @@ SMALL = {
     "num_mel_bins": 20, "stem_filters": (4, 8), "model_dim": 16, "num_layers": 1, "num_heads": 2,
     "intermediate_dim": 16, "frequency_width": 2, "dropout": 0.0,
 }  # fmt: skip
-SPECTROGRAM = {"centering": 0.0}
+SPECTROGRAM = {"mean_subtraction": 0.0}
 
 
 def chirp(rising, seconds=0.3, rate=8_000, seed=0):

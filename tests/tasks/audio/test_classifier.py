@@ -53,6 +53,8 @@ def test_every_form_of_a_sound_has_the_same_answer(model, tmp_path):
         model.classify((tmp_path / "a.wav").read_bytes()),
         model.classify(numbers, rate=8_000),
         model.classify(exact.samples, rate=8_000),
+        model.classify(exact.samples.tolist(), rate=8_000),
+        model.classify(np.pad(exact.samples, (0, 90_000)), rate=8_000),  # padding has no length
         *model.classify([exact, tmp_path / "a.wav"]),
         *model.classify(numbers[None], rate=8_000),
         *model.classify([numbers, exact.samples], rate=8_000),
@@ -111,6 +113,8 @@ def test_other_rates_are_resampled(model, rate):
     [
         (np.zeros(800, "float32"), {"rate": 8_000}, ValueError, "is silent"),
         (np.zeros(0, "float32"), {"rate": 8_000}, ValueError, "is empty"),
+        (np.r_[np.ones(199), np.zeros(800)], {"rate": 8_000}, ValueError, r"too short: 0\.02"),
+        (np.ones(399).tolist(), {"rate": 16_000}, ValueError, r"too short: 0\.02"),
         (np.ones(90_000, "float32"), {"rate": 8_000}, ValueError, r"too long: 11\.2 seconds"),
         (np.ones(800, "float32"), {}, ValueError, "pass `rate`"),
         (np.ones((2, 800), "float32"), {}, ValueError, "pass `rate`"),
@@ -202,6 +206,16 @@ def test_a_new_head_keeps_backbone_and_statistics(model):
         mine.copy_backbone(from_architecture("small_attention_cnn", ("a", "b")))
 
 
+def test_a_recipe_sets_the_longest_sound():
+    recipe = parse_recipe({**RECIPE, "audio": {"max_seconds": 20.0}})
+    assert recipe.digest != parse_recipe(RECIPE).digest
+    mine = make(preprocessing=recipe.preprocessing)
+    assert mine.max_seconds == 20.0
+    reader = mine.description.table
+    assert reader.read_options(recipe) == reader.read_options(mine)
+    assert reader.read_options(mine) == {"min_seconds": 0.025, "max_seconds": 20.0}
+
+
 def test_parts_that_do_not_fit_are_refused():
     network = models.build("keyword_attention", num_classes=2, **SMALL)
     with pytest.raises(ValueError, match="reads frames of 20 features"):
@@ -221,7 +235,7 @@ RECIPE = {
     "architecture": "keyword_attention",
     "model": {**SMALL, "stem_filters": [4, 8], "time_stride": 2},
     "variants": {"no_attention": {"attention": "none"}},
-    "spectrogram": {"centering": 0.2},
+    "spectrogram": {"mean_subtraction": 0.2},
     "augmentation": {"speed": 0.1, "delay": 100, "trim": 0.05, "tilt": 0.3, "noise": [20.0, 50.0]},
     "optimizer": {"name": "adamw", "learning_rate": 0.01},
     "training": {"epochs": 6, "batch_size": 16, "label_smoothing": 0.1, "ema": 0.9},

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from keras_attn.datasets import Waveform
+from keras_attn.datasets import Waveform, decode_wav
 from keras_attn.datasets.waveforms import pad_waveforms
 from keras_attn.tasks.audio.resampling import resample, resample_in_graph
+from keras_attn.tasks.audio.wav_in_graph import decode_wav_in_graph
+from tests.datasets.test_wav import encode, wav
 from tests.tasks.audio.small_audio import chirp, draw, trained
 
 pytestmark = pytest.mark.tensorflow
@@ -67,8 +69,56 @@ def test_files_are_decoded_and_may_differ_in_rate_and_channels(model, signatures
         waveforms.append(files[-1])
     received = signatures["wav"](files=tf.constant(files))["probabilities"].numpy()
     np.testing.assert_allclose(received, expected(model, waveforms), atol=2e-5)
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    files = [pcm(waveform.samples, 8_000, bits) for waveform in draw(1, 9).waveforms
+             for bits in (8, 16, 24, 32)]  # fmt: skip
+    received = signatures["wav"](files=tf.constant(files))["probabilities"].numpy()
+    np.testing.assert_allclose(received, expected(model, files), atol=2e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"It.*is not a WAV file"):
         signatures["wav"](files=tf.constant([b"no sound"]))
+    long = pcm(np.r_[np.full(900, 0.1), np.zeros(79_101)], 8_000, 16)  # by its header
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 10 seconds"):
+        signatures["wav"](files=tf.constant([long]))
+    with pytest.raises(ValueError, match=r"too long: 10\.0 seconds"):
+        model.classify(long)
+
+
+def pcm(samples, rate, bits):
+    return wav(encode(samples, bits), bits=bits, rate=rate)
+
+
+def test_files_of_every_format_are_decoded_as_in_python():
+    import tensorflow as tf
+
+    decode = tf.function(
+        decode_wav_in_graph, input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+    )
+    random = np.random.default_rng(0)
+    odd = b"LIST\x03\0\0\0abc\0"
+    for channels, extensible in ((1, False), (3, True)):
+        options = {"channels": channels, "extensible": extensible, "before": odd}
+        values = random.uniform(-1.0, 1.0, 20 * channels)
+        files = [wav(encode(values, bits), bits=bits, **options) for bits in (8, 16, 24, 32)]
+        for bits in (32, 64):
+            content = values.astype(f"<f{bits // 8}").tobytes()
+            files.append(wav(content, encoding=3, bits=bits, **options))
+        for content in files:
+            samples, rate = decode(content)
+            assert int(rate) == 16_000
+            np.testing.assert_allclose(samples, decode_wav(content).samples, atol=1e-6)
+    good = wav(encode(values, 16))
+    for content, message in (
+        (b"", "is not a WAV file"),
+        (b"ID3" + bytes(60), "is not a WAV file"),
+        (good[:20], "no format or no samples"),
+        (good[:-2], "more samples than there are"),
+        (wav(b""), "is empty"),
+        (wav(b"abcd", encoding=7, bits=8), "is compressed"),
+        (wav(b"abcd" * 99, channels=40), "number of channels"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            decode(content)
+        with pytest.raises(ValueError, match="file"):
+            decode_wav(content)
 
 
 def test_what_is_empty_or_silent_has_equal_probabilities(signatures):
@@ -84,10 +134,11 @@ def test_what_is_empty_or_silent_has_equal_probabilities(signatures):
 @pytest.mark.parametrize(
     ("samples", "rate", "message"),
     [
-        (np.full((1, 9), np.nan), 8_000, "Samples must be in -1..1"),
-        (np.full((1, 9), 3e4), 8_000, "divide those of 16 bits"),
-        (np.ones((1, 9)), 0, "`rate` must be from 1000"),
-        (np.ones((1, 9)), -8_000, "`rate` must be from 1000"),
+        (np.full((1, 900), np.nan), 8_000, "Samples must be in -1..1"),
+        (np.full((1, 900), 3e4), 8_000, "divide those of 16 bits"),
+        (np.ones((1, 900)), 0, "`rate` must be from 1000"),
+        (np.ones((1, 900)), -8_000, "`rate` must be from 1000"),
+        (np.eye(2, 900, 198), 8_000, "at least 0.025 seconds"),  # of which one is a window
         (np.ones((1, 80_001)), 8_000, "at most 10 seconds"),
     ],
 )
