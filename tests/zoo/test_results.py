@@ -139,7 +139,7 @@ def test_many_changed_values_give_a_card_or_a_message(data, entry):
 
 @pytest.mark.parametrize(
     ("gain", "verdict"),
-    [(0.01, "%, overlap: not significant."), (0.1, "%, do not overlap.")],
+    [(0.01, "points: not significant."), (0.1, "points: significant.")],
 )
 def test_a_card_says_whether_a_gain_is_significant(gain, verdict):
     task, recipe = describe_task("audio_classification"), zoo.describe(SOURCE.name).recipe
@@ -152,7 +152,7 @@ def test_a_card_says_whether_a_gain_is_significant(gain, verdict):
     text = "\n".join(task.card_results(recipe, {"": runs[:1], "no_attention": runs[1:]}))
     assert f"gains {100 * gain:.2f} points of test accuracy" in text
     assert "(1 run each; " in text
-    assert " and 1,234 parameters). The 95 % intervals, 91.92 to " in text
+    assert " and 1,234 parameters). The 95 % interval of the difference, over test examples" in text
     assert "(Wilson), for 300 waveforms: 91.92 to 96.95 %." in text
     assert verdict in text
     assert "which excludes the validation waveforms" in text
