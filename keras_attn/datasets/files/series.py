@@ -184,18 +184,39 @@ def _read_frame(
 ) -> SeriesTable:
     """Return the series of a data frame, see `read_series`."""
     columns = {str(name): frame[name] for name in frame.columns}
+    times, time_column = _frame_times(frame, columns, time_column)
+    columns.pop(time_column or "", None)
+    requested = _requested(variables, list(columns))
+    for name in requested or []:
+        if name not in columns:
+            message = unknown("column of the data frame", name, columns)
+            raise ValueError(f"`variables`: {message}")
+    array, names, unread = _frame_values(columns, requested)
+    missing = np.isnat(times)
+    skipped = tally({NO_TIME: np.flatnonzero(missing).tolist()}) if missing.any() else {}
+    keys = {name: columns[name].to_numpy()[~missing].tolist() for name in columns}
+    return _finish(
+        "data frame", "data frame", times[~missing], array[~missing], names, step, time_column,
+        unread, keys, len(times), int((~missing).sum()), skipped,
+    )  # fmt: skip
+
+
+def _frame_times(
+    frame: Any, columns: dict[str, Any], time_column: str | None
+) -> tuple[np.ndarray, str | None]:
+    """Return the times of a data frame, and the name of their column; None for its index."""
+    times = None
     if time_column is not None:
         if time_column not in columns:
             message = unknown("column of the data frame", time_column, columns)
             raise ValueError(f"`time_column`: {message}")
-        times = column_times(columns.pop(time_column), time_column)
+        times = column_times(columns[time_column], time_column)
     else:
         index = getattr(frame, "index", None)
         times = None if index is None else column_times(index, "index")
         for name in list(columns) if times is None else []:
             if (times := column_times(columns[name], name)) is not None:
                 time_column = name
-                del columns[name]
                 break
     if times is None:
         raise ValueError(
@@ -203,7 +224,13 @@ def _read_frame(
             f"columns {listed(tuple(map(str, frame.columns)), 'columns')}. Convert one, such as by "
             "pandas.to_datetime, and name it with `time_column`."
         )
-    requested = _requested(variables, list(columns))
+    return times, time_column
+
+
+def _frame_values(
+    columns: dict[str, Any], requested: list[str] | None
+) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Return the values of a data frame, their names, and a text on each other column."""
     unread, values = [], {}
     for name, column in columns.items():
         if requested is not None and name not in requested:
@@ -216,14 +243,10 @@ def _read_frame(
             )
         if problem is not None:
             unread.append(f"{name!r} (row {problem[0]}: {str(problem[1])[:40]!r})")
-        elif np.isnan(numbers).all():
+        elif requested is None and np.isnan(numbers).all():
             unread.append(f"{name!r} (no value)")
         else:
             values[name] = numbers
-    for name in requested or []:
-        if name not in columns:
-            message = unknown("column of the data frame", name, columns)
-            raise ValueError(f"`variables`: {message}")
     if not values:
         raise ValueError(
             "`path` must be a data frame with a column of numbers besides the times. Not read: "
@@ -237,13 +260,7 @@ def _read_frame(
             f"The column {names[place]!r} must have finite numbers, or NaN where one is missing. "
             f"Received in row {row}: {array[row, place]}."
         )
-    missing = np.isnat(times)
-    skipped = tally({NO_TIME: np.flatnonzero(missing).tolist()}) if missing.any() else {}
-    keys = {name: columns[name].to_numpy()[~missing].tolist() for name in columns}
-    return _finish(
-        "data frame", "data frame", times[~missing], array[~missing], names, step, time_column,
-        unread, keys, len(times), int((~missing).sum()), skipped,
-    )  # fmt: skip
+    return array, names, unread
 
 
 def _finish(
@@ -346,10 +363,8 @@ def split_series(
     return Dataset(table.name, (), {name: InMemory(splits[name]) for name in order})
 
 
-def _read_table(
-    path: pathlib.Path, delimiter: str | None, header: bool | None, encoding: str | None
-) -> tuple[list[str], list[tuple[int, list[str]]], dict[str, Skipped]]:
-    """Return the names of the columns, the rows with their lines, and the rows skipped."""
+def _check_format(path: pathlib.Path, delimiter: str | None, header: bool | None) -> None:
+    """Raise unless the file exists, and its suffix and the options are those of a table."""
     if path.suffix.lower() not in DELIMITERS:
         raise ValueError(
             f"The name of a table must end in one of {', '.join(DELIMITERS)}. Received: "
@@ -364,12 +379,19 @@ def _read_table(
         raise FileNotFoundError(
             f"There is no table {str(path)!r}. The current folder is {str(pathlib.Path.cwd())!r}."
         )
-    separator = delimiter or DELIMITERS[path.suffix.lower()]
-    if len(separator) != 1 or separator in '"\r\n':
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise ValueError(
             "`delimiter` is one character, no quote and no line end. Received: "
             f"{delimiter!r} for {str(path)!r}."
         )
+
+
+def _read_table(
+    path: pathlib.Path, delimiter: str | None, header: bool | None, encoding: str | None
+) -> tuple[list[str], list[tuple[int, list[str]]], dict[str, Skipped]]:
+    """Return the names of the columns, the rows with their lines, and the rows skipped."""
+    _check_format(path, delimiter, header)
+    separator = delimiter or DELIMITERS[path.suffix.lower()]
     text, codec = decode_file(path, encoding)
     header_record, *records = read_records(path, text, separator)
     names = [name.strip() for name in header_record.fields]
@@ -378,9 +400,7 @@ def _read_table(
             f"The header of {path} is not {codec.upper()}, or holds NUL. {suggest_encodings(path)}"
         )
     rows, problems = [], []
-    for line, _, fields in records:
-        if not any(field.strip() for field in fields):
-            continue
+    for line, _, fields in (each for each in records if any(map(str.strip, each.fields))):
         problem = None
         if any(map(is_undecodable, fields)):
             problem = UNDECODABLE
@@ -391,12 +411,14 @@ def _read_table(
             rows.append((line, fields))
     check_decodable([path], problems, codec)
     if not rows:
-        hint = ""
-        for other in ";\t,|":
-            if len(names) == 1 and other in names[0]:
-                hint = f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
+        hints = [
+            f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
+            for other in ";\t,|"
+            if len(names) == 1 and other in names[0]
+        ]
         raise ValueError(
-            f"{path} has no rows of {counted(len(names), 'field')}, as its header has.{hint}"
+            f"{path} has no rows of {counted(len(names), 'field')}, as its header has."
+            f"{''.join(hints)}"
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -515,7 +537,7 @@ def _notes(grid: TimeGrid, names: tuple[str, ...], unread: Sequence[str]) -> tup
         notes.append("Sorted: the rows were not in order of time.")
     if grid.coarser:
         notes.append(
-            f"Averaged over intervals of {describe_step(grid.step)}, from each time up to the next: "
+            f"Averaged over {describe_step(grid.step)}, from each time up to the next: "
             f"{counted(grid.merged, 'row')} more."
         )
     elif grid.merged:

@@ -121,9 +121,9 @@ def _finds_day_first(texts: Sequence[str], source: str) -> bool | None:
     months_first = any(two > 12 for _, two in pairs)
     if days_first == months_first:
         raise ValueError(
-            f"{source}: dates such as {next(iter(pairs.values()))!r} do not show whether the day or "
-            "the month comes first. Pass `day_first=True` or `day_first=False`, or write them as "
-            "2024-02-01 13:00, the year first."
+            f"{source}: dates such as {next(iter(pairs.values()))!r} do not show whether the day "
+            "or the month comes first. Pass `day_first=True` or `day_first=False`, or write them "
+            "as 2024-02-01 13:00, the year first."
         )
     return days_first
 
@@ -275,9 +275,9 @@ class TimeGrid:
         rows = int(cells[-1]) + 1
         if rows < 2:
             raise ValueError(
-                f"A time series must have two rows at least. Received: {counted(len(times), 'row')} "
-                f"within one interval of {describe_step(np.timedelta64(seconds, 's'))}. Choose a "
-                "shorter `step`."
+                "A time series must have two rows at least. Received: "
+                f"{counted(len(times), 'row')} within one interval of "
+                f"{describe_step(np.timedelta64(seconds, 's'))}. Choose a shorter `step`."
             )
         counts = np.bincount(cells, minlength=rows)
         empty = int((counts == 0).sum())

@@ -79,7 +79,7 @@ def test_missing_values_leave_forecasts_finite_and_change_no_other_window(name):
     windows = np.stack([whole, gap])
     inputs = windows
     if model.reads_time:
-        inputs = {"values": windows, "time": np.array([rows, rows], "int32")}
+        inputs = {"values": windows, "times": 3600 * np.array([rows, rows])}
     forecasts = model.predict(inputs, verbose=0)
     assert np.isfinite(forecasts).all()
     alone = {key: value[:1] for key, value in inputs.items()} if model.reads_time else whole[None]
