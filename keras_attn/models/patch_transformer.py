@@ -161,8 +161,8 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
 
     Each variable is forecast by itself, with the same weights, from patches of its past: PatchTST
     (Nie et al., arXiv:2211.14730). The window of each variable is normalized by its own mean and
-    standard deviation, which the forecast gets back: reversible instance normalization (Kim et al., ICLR
-    2022), here over the values that are not missing. Patches without any value are masked in the
+    standard deviation, which are restored in the forecast: reversible instance normalization (Kim
+    et al., ICLR 2022), here over the values that are not missing. Patches without any value are masked in the
     attention. The blocks normalize layers before each sublayer, where PatchTST normalizes batches
     after it.
 

@@ -399,6 +399,16 @@ def _read_table(
         raise ValueError(
             f"The header of {path} is not {codec.upper()}, or holds NUL. {suggest_encodings(path)}"
         )
+    if len(names) == 1:
+        hint = "".join(
+            f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
+            for other in ";\t,|"
+            if other in names[0]
+        )
+        raise ValueError(
+            f"{path} must have a column of times and one of numbers at least. Received: the column "
+            f"{names[0][:80]!r} alone.{hint}"
+        )
     rows, problems = [], []
     for line, _, fields in (each for each in records if any(map(str.strip, each.fields))):
         problem = None
@@ -411,14 +421,8 @@ def _read_table(
             rows.append((line, fields))
     check_decodable([path], problems, codec)
     if not rows:
-        hints = [
-            f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
-            for other in ";\t,|"
-            if len(names) == 1 and other in names[0]
-        ]
         raise ValueError(
             f"{path} has no rows of {counted(len(names), 'field')}, as its header has."
-            f"{''.join(hints)}"
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

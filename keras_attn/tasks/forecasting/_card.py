@@ -68,7 +68,8 @@ def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
     windows = ", ".join(f"{test[f'windows_{step}']:,} of {step}" for step in horizons(test))
     paragraphs = [
         f"Data: {recipe.dataset}, split by time. Mean squared error of {_targets(recipe, test)}, "
-        f"on {STANDARDIZED}; every window of the test rows is scored: {windows} steps. The test split was read once a run, at its end; the baselines were fitted on the "
+        f"on {STANDARDIZED}; every window of the test rows is scored: {windows} steps. The "
+        "test split was read once a run, at its end; the baselines were fitted on the "
         "training windows of the same run, with their penalty chosen on the validation rows.",
         _table(runs),
     ]

@@ -33,7 +33,7 @@ SHORTCUT, QUANTILES = "shortcut", "quantile_head"
 
 
 class SeriesModel(Task):
-    """A network with mean and standard deviation of each variable; `fit` takes series or windows."""
+    """A network with mean and standard deviation of each variable, fitted on series or windows."""
 
     network: keras.Model
     history_length: int

@@ -132,7 +132,9 @@ def test_the_commands_forecast_evaluate_explain_and_export(published, command_li
     assert "values float32 (B, L, V)" in run(*options, "export", NAME, tmp_path / "1")
     assert "--horizon is not for" in run("predict", "imdb_transformer", "--horizon", 3, "x", code=1)
     (tmp_path / "bad.csv").write_text("time,a,b\n2024-01-01,1,x\n2024-01-02,2,3\n")
-    assert "without 'b'" in run(*options, "predict", NAME, tmp_path / "bad.csv", code=1)
+    assert "column 'b' must have finite numbers" in run(
+        *options, "predict", NAME, tmp_path / "bad.csv", code=1
+    )
 
 
 def test_own_tables_are_trained_on_from_the_command_line(
