@@ -162,9 +162,9 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
     Each variable is forecast by itself, with the same weights, from patches of its past: PatchTST
     (Nie et al., arXiv:2211.14730). The window of each variable is normalized by its own mean and
     standard deviation, which are restored in the forecast: reversible instance normalization (Kim
-    et al., ICLR 2022), here over the values that are not missing. Patches without any value are masked in the
-    attention. The blocks normalize layers before each sublayer, where PatchTST normalizes batches
-    after it.
+    et al., ICLR 2022), here over the values that are not missing. Patches without any value are
+    masked in the attention. The blocks normalize layers before each sublayer, where PatchTST
+    normalizes batches after it.
 
     Quantiles are the mean plus offsets that rise with the level, so that they never cross. They are
     computed from the same features, whose weights they do not train: the mean is that of the model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_attn import recipes
-from keras_attn.recipes import change_recipe, parse_recipe
+from keras_attn.recipes import parse_recipe
 from keras_attn.tasks.forecasting.own_data import fit_to_series
 from tests.cli import command_line
 from tests.tasks.small_forecasters import SMALL, make_split, times_of
@@ -20,6 +20,7 @@ RECIPE = {
     "dataset": "etth1",
     "architecture": "patch_transformer",
     "model": {**SMALL["patch_transformer"], "center": "last", "shortcut": True},
+    "optimizer": {"name": "adamw", "learning_rate": 1e-3},
     "training": {"epochs": 1, "batch_size": 32, "ema": 0.9, "keep": "best"},
 }
 READ = ("--delimiter", ";", "--decimal", ",")
@@ -99,6 +100,6 @@ def test_each_architecture_adapts_its_settings_to_a_series(minutes):
     assert settings["history"] == 7 * day
     assert fitted.forecast.season == day
     assert "Forecasts 3 variables." in notes
-    few, notes = fit_to_series(change_recipe(parse_recipe(RECIPE), {}), split.take(slice(0, 60)))
+    few, notes = fit_to_series(parse_recipe(RECIPE), split.take(slice(0, 60)))
     assert any("too few to learn much from" in note for note in notes)
     assert few.settings()["patch_length"] == 3

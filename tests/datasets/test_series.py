@@ -189,7 +189,7 @@ def test_tables_that_would_be_distorted(tmp_path):
             datasets.read_series(write(tmp_path, text), **options)
     path = tmp_path / "gbk.csv"
     path.write_bytes("时间,销售额\n2024-01-01,1\n2024-01-02,2".encode("gb18030"))
-    with pytest.raises(ValueError, match="not UTF-8.*gb18030"):
+    with pytest.raises(ValueError, match=r"not UTF-8.*gb18030"):
         datasets.read_series(path)
     assert datasets.read_series(path, encoding="gb18030").names == ("销售额",)
     with pytest.raises(TypeError, match="`path` must be the path of a table, or a data frame"):

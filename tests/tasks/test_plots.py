@@ -1,5 +1,6 @@
 """Plots of attention and of explanations."""
 
+import io
 import itertools
 
 import numpy as np
@@ -193,11 +194,11 @@ def test_letters_that_the_font_lacks_are_drawn_in_another_or_warned_of_once(monk
     figure = _figures.new_figure(2.0, 1.0)
     text = figure.text(0.1, 0.5, "销售额 sales")
     monkeypatch.setattr(_figures, "installed_cjk_font", lambda: None)
-    figure.canvas.draw()
-    figure.canvas.draw()
+    figure.savefig(io.BytesIO())
+    figure.savefig(io.BytesIO())
     assert [str(each.message)[:40] for each in recwarn] == [
         "No font with East Asian letters was found"[:40]
     ]
     monkeypatch.setattr(_figures, "installed_cjk_font", lambda: "DejaVu Serif")
-    figure.canvas.draw()
+    figure.savefig(io.BytesIO())
     assert text.get_fontfamily()[-1] == "DejaVu Serif"

@@ -400,14 +400,9 @@ def _read_table(
             f"The header of {path} is not {codec.upper()}, or holds NUL. {suggest_encodings(path)}"
         )
     if len(names) == 1:
-        hint = "".join(
-            f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
-            for other in ";\t,|"
-            if other in names[0]
-        )
         raise ValueError(
             f"{path} must have a column of times and one of numbers at least. Received: the column "
-            f"{names[0][:80]!r} alone.{hint}"
+            f"{names[0][:80]!r} alone.{_hint_of_delimiter(names)}"
         )
     rows, problems = [], []
     for line, _, fields in (each for each in records if any(map(str.strip, each.fields))):
@@ -469,7 +464,7 @@ def _variable_columns(
                 others = [each for index, each in enumerate(names) if index != time]
                 raise ValueError(f"`variables`: {unknown(f'column of {path}', name, others)}")
         return [names.index(name) for name in chosen], []
-    columns, unread, texts = [], [], []
+    columns, unread, commas = [], [], False
     for column, name in enumerate(names):
         if column == time:
             continue
@@ -479,16 +474,29 @@ def _variable_columns(
         if given and not wrong:
             columns.append(column)
             continue
-        texts += [text for _, text in wrong]
+        commas |= bool(wrong) and all(_COMMA.fullmatch(text) for _, text in wrong)
         unread.append(_describe_unread(name, given, wrong))
     if not columns:
-        commas = bool(texts) and all(map(_COMMA.fullmatch, texts))
         remedy = f"{PLAIN}." if not commas else "Pass `decimal=','` to read decimal commas."
         raise ValueError(
             f"{path} has no column of numbers besides the times in {names[time]!r}. Not read: "
-            f"{', '.join(unread) or 'none'}. {remedy}"
+            f"{', '.join(unread) or 'none'}. {remedy}{_hint_of_delimiter(names)}"
         )
     return columns, unread
+
+
+def _hint_of_delimiter(names: list[str]) -> str:
+    """Return a sentence on a field separator that the header has more often than that of the file.
+
+    Example:
+
+    >>> _hint_of_delimiter(["time;load", "in kW;wind"])
+    " The header seems separated by ';': pass `delimiter=';'`."
+    """
+    for other in ";\t,|":
+        if "".join(names).count(other) >= len(names):
+            return f" The header seems separated by {other!r}: pass `delimiter={other!r}`."
+    return ""
 
 
 def _describe_unread(name: str, given: Cells, wrong: Cells) -> str:

@@ -69,7 +69,7 @@ class ForecastExplanation(Plotted):
         }
 
     def plot(self) -> Any:
-        """Return a matplotlib `Figure`: history and forecast, attention, and occlusion of each segment.
+        """Return a matplotlib `Figure`: history and forecast, attention, occlusion.
 
         It needs matplotlib: `pip install 'keras-attn[plots]'`.
         """
@@ -111,9 +111,7 @@ class ForecastExplanation(Plotted):
         rows = len(self.forecast.history)
         lines = [
             Text(printable(self._heading()), style="bold"),
-            Text(
-                f"History of {rows} rows, oldest first. Change of the forecast without each segment:"
-            ),
+            Text(f"History of {rows} rows, oldest first. Change of forecast without each segment:"),
             Text(f"  {_bars(self.importance)}  at most {self.importance.max():.4g}"),
         ]
         for name, weights in self.attention.items():

@@ -166,8 +166,9 @@ def test_values_far_from_zero_keep_their_changes():
 def test_a_history_of_one_row_has_no_invented_times():
     model = new_forecaster(adapted=False)
     model.adapt(draw_series(60))
-    assert model.forecast(make_frame(60)[-1:]).times is None
-    assert model.forecast(make_frame(60)).times is not None
+    frame = make_frame().set_axis(model.variable_names, axis=1)
+    assert model.forecast(frame[-1:]).times is None
+    assert model.forecast(frame).times is not None
 
 
 def test_the_calendar_is_read():

@@ -216,7 +216,7 @@ def test_impossible_recipes(change, match):
 def test_recipes_are_fitted_to_shorter_series():
     recipe, notes = fit_to_series(parse_recipe(RECIPE), make_split(100))
     assert recipe.model["history"] == 25
-    assert recipe.model["horizon"] == 12
+    assert recipe.model["horizon"] == 6  # a validation split of 12 rows has 7 windows
     assert recipe.forecast.horizons == []
     assert len(notes) == 3
     unchanged, notes = fit_to_series(parse_recipe(RECIPE), make_split(5000))
