@@ -5,6 +5,7 @@
 `keras_attn.cli.translation`. The entry point is in `keras_attn.cli.entry_point`.
 """
 
+import functools
 import pathlib
 from typing import Annotated, Any
 
@@ -21,13 +22,19 @@ from keras_attn.cli import (
     training,
     translation,
 )
-from keras_attn.cli.data_options import DataDir, check_data_dir, with_column_options
+from keras_attn.cli.data_options import (
+    DataDir,
+    check_data_dir,
+    with_column_options,
+    with_data_options,
+)
 from keras_attn.cli.inputs import (
     Examples,
     Inputs,
     TextFile,
     as_utf8,
     check_file,
+    load_inputs,
     read_inputs,
     report_problems,
     warn_of_file_names,
@@ -57,6 +64,7 @@ app = typer.Typer(
 
 settings = {"traceback": False}
 MAINTAINERS = "For maintainers"
+SERIES_OPTIONS = ("time_column", "step", "decimal", "day_first", "delimiter", "encoding")
 
 
 def examples(*commands: str) -> str:
@@ -170,7 +178,7 @@ app.command(
         "keras-attn predict etth1_patch_transformer history.csv --json",
     )
 )
-@with_column_options("text_column", "source_column")
+@with_column_options("text_column", "source_column", "time_column", "step", "decimal", "day_first")
 def predict(
     name: Model,
     inputs: Inputs = None,
@@ -225,7 +233,9 @@ def predict(
     model = build()
     # Rows that cannot be read are empty texts, so that warnings number all rows.
     with output.warnings_as_lines():
-        results = dict(enumerate(model.answers(examples.inputs, **options)))
+        loaded, examples = load_inputs(task, model, examples, table)
+        answered = model.answers(list(loaded.values()), **options)
+        results = dict(zip(loaded, answered, strict=True))
     errors = {index: str(each) for index, each in results.items() if isinstance(each, Exception)}
     examples = Examples(examples.inputs, {**errors, **examples.problems})
     answers = {index: each for index, each in results.items() if index not in examples.problems}
@@ -253,6 +263,7 @@ app.command(
         "keras-attn explain cifar10_attention_net photo.jpg --html why.html",
     )
 )
+@functools.partial(with_data_options, names=SERIES_OPTIONS)
 def explain(
     name: Model,
     example: Annotated[
@@ -267,7 +278,9 @@ def explain(
     ] = None,
     variable: Annotated[
         str | None,
-        typer.Option(help="For forecasting: variable to explain (default: the last one)."),
+        typer.Option(
+            help="For forecasting: variable to explain (default: the first one that is forecast)."
+        ),
     ] = None,
     html: Annotated[
         pathlib.Path | None, typer.Option(help="Also write the explanation as an HTML page.")
@@ -275,6 +288,8 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     max_pixels: MaxPixels = None,
     weights: Weights = None,
+    *,
+    table: dict[str, Any],
 ) -> None:
     """Explain one answer: where the model attended, and what its answer depends on."""
     name = find_model(name)
@@ -294,9 +309,12 @@ def explain(
     check_label(name, label)
     if html is not None:
         check_parent(html)
+    received = {key: value for key, value in table.items() if value is not None}
+    check_options(name, task, getattr(task.table, "input_options", ()), **received)
     model = build()
     with output.warnings_as_lines():
-        explanation = model.explain(example, **options)
+        loaded, _ = load_inputs(task, model, Examples([example]), table)
+        explanation = model.explain(loaded[0], **options)
     if html is not None:
         html.write_text(explanation.to_page(), encoding="utf-8")
     if as_json:

@@ -119,7 +119,23 @@ def _declarations(
         typer.Option(
             metavar="STEP",
             help="For forecasting: interval between rows, such as 15min, 1h or 1d (default: the "
-            "most frequent one).",
+            "most frequent one, or that of the model).",
+            **PANEL,
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGN",
+            help="For forecasting: decimal sign of numbers, '.' or ',' (default: '.').",
+            **PANEL,
+        ),
+    ] = None,
+    day_first: Annotated[
+        bool | None,
+        typer.Option(
+            help="For forecasting: whether dates such as 1/2/2024 begin with the day (default: by "
+            "a number above 12).",
             **PANEL,
         ),
     ] = None,
@@ -313,7 +329,8 @@ def read_table(task: TaskDescription, table: dict[str, Any], source: Any) -> Any
     assert task.table is not None
     options = passed_options(table)
     path = options.pop("data")
-    content = task.table.read(path, **{**task.table.read_options(source), **options})
+    with output.warnings_as_lines():
+        content = task.table.read(path, **{**task.table.read_options(source), **options})
     output.echo(name_options(content.account))
     return content
 

@@ -109,7 +109,11 @@ def _evaluate_on_table(
         content = read_table(task, table, source)
     model = build()
     assert task.table is not None
-    _evaluate(task, model, task.table.examples(content, model), content.name, "data", plot, as_json)
+    examples = task.table.examples(content, model)
+    try:
+        _evaluate(task, model, examples, content.name, "data", plot, as_json)
+    except ValueError as error:  # the split is the file of the option
+        raise ValueError(str(error).replace("`split`", "`data`")) from error
 
 
 def _evaluate(

@@ -82,9 +82,44 @@ def read_inputs(
         raise ValueError(
             f"{name} reads {task.examples}: give {task.example} files or folders, and no --file."
         )
-    if passed:
-        raise ValueError(f"{_flags(passed)}: not for {name}, which reads {task.examples}.")
+    if foreign := [key for key in passed if key not in getattr(task.table, "input_options", ())]:
+        raise ValueError(f"{_flags(foreign)}: not for {name}, which reads {task.examples}.")
     return _list_files(task, inputs)
+
+
+def load_inputs(
+    task: TaskDescription, model: Any, examples: Examples, table: dict[str, Any]
+) -> tuple[dict[int, Any], Examples]:
+    """Return what `model.answers` reads for each input, by its index, and all problems.
+
+    Tables are read with the options of the command, and otherwise as the model has read its own;
+    how is printed on standard error. Other inputs stay as they are.
+
+    Args:
+        task: The task of the model.
+        model: The model.
+        examples: The inputs.
+        table: Options about a table by name; None for options that were not passed.
+
+    Raises:
+        FileNotFoundError, ValueError: The only input cannot be read.
+    """
+    read: Any = getattr(task.table, "read_input", None)
+    if read is None:
+        return dict(enumerate(examples.inputs)), examples
+    options, loaded, problems = passed_options(table), {}, dict(examples.problems)
+    for index, path in enumerate(examples.inputs):
+        if index in problems:
+            continue
+        try:
+            loaded[index] = read(pathlib.Path(path), model, **options)
+        except (OSError, ValueError) as error:
+            if len(examples.inputs) == 1:
+                raise
+            problems[index] = str(error)
+        else:
+            output.echo(name_options(loaded[index].account), err=True)
+    return loaded, Examples(examples.inputs, problems)
 
 
 def as_utf8(argument: str) -> str:

@@ -54,7 +54,8 @@ def load_etth1(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Series
     def read() -> dict[str, SeriesSplit]:
         path = _find(data_dir, "ett", "ETTh1.csv")
         header, rows = _read_csv(path, "utf-8", ("date", *ETT_NAMES))
-        times, values = parse_times([row[0] for row in rows], str(path)), _numbers(path, rows)
+        times = parse_times([row[0] for row in rows], str(path)).astype("datetime64[s]")
+        values = _numbers(path, rows)
         end = ETT_SPANS["test"][1]
         return split_rows(values[:end], times[:end], header[1:], ETT_SPANS)
 
@@ -87,7 +88,8 @@ def load_weather(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Seri
     def read() -> dict[str, SeriesSplit]:
         path = _find(data_dir, "weather", "weather.csv")
         header, rows = _read_csv(path, "latin-1", ("date",))
-        values, written = _numbers(path, rows), parse_times([row[0] for row in rows], str(path))
+        values = _numbers(path, rows)
+        written = parse_times([row[0] for row in rows], str(path)).astype("datetime64[s]")
         # The published splits count rows. A few times are repeated or missing, which the published
         # figures do not know of: the rows are taken to be 10 minutes apart.
         times = written[0] + np.arange(len(rows)) * np.timedelta64(600, "s")
@@ -133,7 +135,9 @@ def load_traffic(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Seri
     def read() -> dict[str, SeriesSplit]:
         path = _find(data_dir, "traffic", TRAFFIC_FILE)
         header, rows = _read_csv(path, "utf-8", ("holiday", "temp"))
-        times = parse_times([row[header.index("date_time")] for row in rows], str(path), "day")
+        times = parse_times(
+            [row[header.index("date_time")] for row in rows], str(path), day_first=True
+        )
         columns = [header.index(name) for name in TRAFFIC_NAMES]
         values = _numbers(path, [["", *(row[column] for column in columns)] for row in rows])
         values[values[:, 1] == 0.0, 1] = np.nan
@@ -144,7 +148,7 @@ def load_traffic(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Seri
             for day in (TRAFFIC_FIRST, TRAFFIC_VALIDATION, TRAFFIC_TEST)
         ]
         first, validation, test = (bound - bounds[0] for bound in bounds)
-        values, times = grid.values[bounds[0] :], grid.times[bounds[0] :]
+        values, times = grid.values[bounds[0] :].astype("float32"), grid.times[bounds[0] :]
         spans = {
             "train": (first, validation),
             "validation": (validation, test),

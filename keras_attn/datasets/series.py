@@ -23,10 +23,11 @@ class SeriesSplit:
     splits. All other windows would leave the first rows of a split without a forecast.
 
     Attributes:
-        values: float32 array `(T, V)`, NaN where a value is missing.
+        values: float32 or float64 array `(T, V)`, NaN where a value is missing.
         times: `datetime64[s]` array `(T,)`, at equal intervals.
         names: The names of the `V` variables.
         start: First row of the split.
+        time_column: Name of the column of times in the table that it is from, or None.
 
     Raises:
         ValueError: An array has another shape or dtype, or times are not at equal intervals.
@@ -43,11 +44,15 @@ class SeriesSplit:
     times: np.ndarray
     names: tuple[str, ...]
     start: int = 0
+    time_column: str | None = None
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.dtype != np.float32:
+        if self.values.ndim != 2 or self.values.dtype not in (
+            np.float32,
+            np.float64,
+        ):
             raise ValueError(
-                "A series split's `values` must be float32 of shape (T, V). Received: "
+                "A series split's `values` must be float32 or float64 of shape (T, V). Received: "
                 f"{self.values.dtype} of shape {self.values.shape}."
             )
         rows, variables = self.values.shape
@@ -65,13 +70,11 @@ class SeriesSplit:
             raise ValueError(
                 f"`start` must be a row of the {counted(rows, 'row')}. Received: {self.start}."
             )
-        steps = np.diff(self.times)
-        if rows > 1 and (steps[0] <= np.timedelta64(0, "s") or np.any(steps != steps[0])):
-            row = int(np.argmax(steps != steps[0])) + 1
+        if (row := unequal_row(self.times)) is not None:
             raise ValueError(
                 "A series split's `times` must increase by equal intervals; a gap is rows of NaN. "
                 f"Received: {self.times[row - 1]} and {self.times[row]} at rows {row - 1} and "
-                f"{row}, after an interval of {steps[0]}. See keras_attn.datasets.read_series."
+                f"{row}. See keras_attn.datasets.read_series."
             )
 
     @property
@@ -129,7 +132,8 @@ class SeriesSplit:
         digest = hashlib.sha256("\n".join(self.names).encode())
         digest.update(self.start.to_bytes(8, "little"))
         digest.update(self.times.astype("<i8").tobytes())
-        digest.update(np.where(np.isnan(self.values), np.nan, self.values).astype("<f4").tobytes())
+        values = np.where(np.isnan(self.values), np.nan, self.values).astype(self.values.dtype)
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
 
     def batches(
@@ -157,6 +161,28 @@ class SeriesSplit:
         )
 
 
+def unequal_row(times: np.ndarray) -> int | None:
+    """Return the first row whose interval to the row before it is not that of the first two rows.
+
+    Args:
+        times: `datetime64` array `(T,)`.
+
+    Returns:
+        The row, also if the first interval is not positive; None if times rise by equal intervals.
+
+    Example:
+
+    >>> unequal_row(np.array(["2024-01-01", "2024-01-02", "2024-01-04"], "datetime64[D]"))
+    2
+    """
+    steps = np.diff(times)
+    if not len(steps):
+        return None
+    wrong = steps != steps[0]
+    wrong[0] = steps[0] <= np.timedelta64(0, "s")
+    return int(wrong.argmax()) + 1 if wrong.any() else None
+
+
 def rows_from(values: np.ndarray, first: np.ndarray, count: int) -> np.ndarray:
     """Return `count` rows from each of the rows `first` on; NaN after the last row and before 0.
 
@@ -182,17 +208,22 @@ def rows_from(values: np.ndarray, first: np.ndarray, count: int) -> np.ndarray:
 
 
 def split_rows(
-    values: np.ndarray, times: np.ndarray, names: Sequence[str], spans: Spans
+    values: np.ndarray,
+    times: np.ndarray,
+    names: Sequence[str],
+    spans: Spans,
+    time_column: str | None = None,
 ) -> dict[str, SeriesSplit]:
     """Return splits of a series by time, each with all rows before it.
 
     Args:
-        values: float32 array `(T, V)`.
+        values: float32 or float64 array `(T, V)`.
         times: `datetime64[s]` array `(T,)`.
         names: The names of the variables.
         spans: For each split its first row, and the row after its last.
+        time_column: Name of the column of times, or None.
     """
     return {
-        name: SeriesSplit(values[:end], times[:end], tuple(names), start)
+        name: SeriesSplit(values[:end], times[:end], tuple(names), start, time_column)
         for name, (start, end) in spans.items()
     }

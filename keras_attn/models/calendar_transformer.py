@@ -1,15 +1,22 @@
 """A Transformer over the days of a time series and of its forecast, which knows the calendar."""
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Self
 
 import keras
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from keras import ops
 
 from keras_attn._types import Tensor
-from keras_attn.layers import PositionEmbedding, TransformerEncoderBlock
-from keras_attn.models._blocks import feed_forward_block
+from keras_attn.layers import PositionEmbedding
 from keras_attn.models._config import AttentionKind, Positive, Rate, frozen_config
+from keras_attn.models._forecasting import (
+    Quantile,
+    check_heads,
+    check_quantiles,
+    encoder_block,
+    shortcut_layer,
+)
 from keras_attn.models.patch_transformer import (
     SeriesPatches,
     last_observed,
@@ -18,6 +25,7 @@ from keras_attn.models.patch_transformer import (
 from keras_attn.models.registry import register_architecture
 
 DAYS = 7  # of a week
+SECONDS_PER_DAY = 86_400
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, with Monday as 0
 
 
@@ -27,7 +35,7 @@ class CalendarTransformerConfig:
 
     Attributes:
         num_variables: Number of variables that are read, `V`.
-        num_targets: Number of variables that are forecast, `T`: the first ones. The others are
+        num_targets: Number of variables that are forecast, `K`: the first ones. The others are
             covariates, of which the past alone is known.
         history: Number of past values that are read, `L`; whole days.
         horizon: Number of values that are forecast, `H`; at most a week.
@@ -48,7 +56,7 @@ class CalendarTransformerConfig:
     num_targets: Positive = 1
     history: Positive = 672
     horizon: Positive = 168
-    quantiles: tuple[Annotated[float, Gt(0.0)], ...] = ()
+    quantiles: tuple[Quantile, ...] = ()
     day_length: Annotated[int, Ge(2)] = 24
     model_dim: Positive = 64
     num_layers: Positive = 2
@@ -70,18 +78,51 @@ class CalendarTransformerConfig:
                 "`num_targets` must be at most `num_variables`. Received: "
                 f"{self.num_targets} of {self.num_variables}."
             )
-        if self.model_dim % self.num_heads:
+        check_heads(self.model_dim, self.num_heads)
+        check_quantiles(self.quantiles)
+
+    def adapted_to(
+        self, num_variables: int, *, history: int, horizon: int, step: int | None
+    ) -> Self:
+        """Return a configuration for another series, of which it may read and forecast less.
+
+        All variables are forecast. The number of days of history and horizon stays, unless there
+        are too few rows; a history is at least a week.
+
+        Args:
+            num_variables: Number of variables.
+            history: Largest number of past values, which it exceeds for a week.
+            horizon: Largest number of values to forecast.
+            step: The interval between rows in seconds.
+
+        Raises:
+            ValueError: A day is not a whole number of intervals, at least 2.
+
+        Example:
+
+        >>> config = CalendarTransformerConfig()
+        >>> quarters = config.adapted_to(1, history=9_000, horizon=9_000, step=900)
+        >>> quarters.day_length, quarters.history, quarters.horizon
+        (96, 2688, 672)
+        """
+        if not step or SECONDS_PER_DAY % step or step > SECONDS_PER_DAY // 2:
+            interval = "no times" if not step else f"rows every {step:,} seconds"
             raise ValueError(
-                "`num_heads` must divide `model_dim`. Received: "
-                f"{self.num_heads} heads, model_dim={self.model_dim}."
+                "A calendar_transformer needs rows at intervals of which a day has a whole number, "
+                f"at least 2. Received: {interval}. Use a patch_transformer, such as "
+                "etth1_patch_transformer; or another `step`, such as '1h'."
             )
-        if any(level >= 1.0 for level in self.quantiles) or list(self.quantiles) != sorted(
-            set(self.quantiles)
-        ):
-            raise ValueError(
-                "`quantiles` must be different levels between 0 and 1 in rising order, such as "
-                f"(0.1, 0.5, 0.9). Received: {self.quantiles}."
-            )
+        day = SECONDS_PER_DAY // step
+        days = min(self.history // self.day_length, max(DAYS, history // day))
+        steps = -(-self.horizon * day // self.day_length)
+        return dataclasses.replace(
+            self,
+            num_variables=num_variables,
+            num_targets=num_variables,
+            history=days * day,
+            horizon=min(steps, max(1, horizon)),
+            day_length=day,
+        )
 
 
 @register_architecture("calendar_transformer", task="forecasting")
@@ -99,9 +140,10 @@ def build_calendar_transformer(config: CalendarTransformerConfig) -> keras.Model
         config: Configuration of the network.
 
     Returns:
-        A functional model from a dictionary to float32 forecasts `(B, H, T, 1 + Q)`: the mean, then
+        A functional model from a dictionary to float32 forecasts `(B, H, K, 1 + Q)`: the mean, then
         the quantiles. `values` are floats `(B, L, V)`, NaN where one is missing and of about unit
-        deviation; `time` is the number of the last row, int32 `(B,)`: steps since 1970-01-01.
+        standard deviation; `time` is the number of the last row, int32 `(B,)`: steps since
+        1970-01-01.
 
     Example:
 
@@ -134,7 +176,7 @@ def build_calendar_transformer(config: CalendarTransformerConfig) -> keras.Model
     always = ops.ones_like(starts[:, past_days:], dtype="bool")
     padding_mask = ops.concatenate([has_value, always], axis=1)
     for index in range(1, config.num_layers + 1):
-        x = _block(config, x, padding_mask, f"block_{index}")
+        x = encoder_block(config, x, padding_mask, f"block_{index}")
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(x[:, past_days:])
     head = keras.layers.Dense(
         day * config.num_targets, kernel_initializer="zeros", dtype="float32", name="head"
@@ -154,7 +196,7 @@ def build_calendar_transformer(config: CalendarTransformerConfig) -> keras.Model
 
 
 def _shortcut(config: CalendarTransformerConfig, filled: Tensor, weights: Tensor) -> Tensor:
-    """Return a linear map of the past of each target to its forecast, `(B, H, T)`.
+    """Return a linear map of the past of each target to its forecast, `(B, H, K)`.
 
     Args:
         config: Configuration of the network.
@@ -164,16 +206,9 @@ def _shortcut(config: CalendarTransformerConfig, filled: Tensor, weights: Tensor
     x, observed = (
         ops.reshape(ops.transpose(each[..., : config.num_targets], (0, 2, 1)), (-1, config.history))
         for each in (filled, weights)
-    )  # (BT, L)
+    )  # (BK, L)
     last = last_observed(x, observed)
-    shortcut = keras.layers.Dense(
-        config.horizon,
-        use_bias=False,
-        kernel_initializer="zeros",
-        trainable=False,
-        dtype="float32",
-        name="shortcut",
-    )
+    shortcut = shortcut_layer(config.horizon)
     mean = shortcut((x - last) * observed) + last
     shape = (-1, config.num_targets, config.horizon)
     return ops.transpose(ops.reshape(mean, shape), (0, 2, 1))
@@ -186,19 +221,3 @@ def _days(x: Tensor, day: int) -> Tensor:
     days = SeriesPatches(day, day)(by_channel)  # (BC, D, day)
     days = ops.reshape(days, (-1, channels, length // day, day))
     return ops.reshape(ops.transpose(days, (0, 2, 1, 3)), (-1, length // day, channels * day))
-
-
-def _block(config: CalendarTransformerConfig, x: Tensor, padding_mask: Tensor, name: str) -> Tensor:
-    """Apply one encoder block to tokens `(B, P + F, D)`."""
-    if config.attention == "none":
-        return feed_forward_block(x, config.intermediate_dim, config.dropout, name)
-    block = TransformerEncoderBlock(
-        num_heads=config.num_heads,
-        intermediate_dim=config.intermediate_dim,
-        dropout=config.dropout,
-        attention_dropout=0.0,
-        normalizer=config.attention,
-        implementation="full",
-        name=name,
-    )
-    return block(x, padding_mask=padding_mask)

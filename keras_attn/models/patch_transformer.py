@@ -1,23 +1,28 @@
 """A Transformer over patches of a time series, for forecasts of each variable."""
 
-from typing import Annotated, Any, Literal
+import dataclasses
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
-from annotated_types import Gt
 from keras import ops
 
 from keras_attn._types import Tensor
-from keras_attn.layers import PositionEmbedding, TransformerEncoderBlock
-from keras_attn.models._blocks import feed_forward_block
+from keras_attn.layers import PositionEmbedding
 from keras_attn.models._config import AttentionKind, Positive, Rate, frozen_config
+from keras_attn.models._forecasting import (
+    Quantile,
+    check_heads,
+    check_quantiles,
+    encoder_block,
+    shortcut_layer,
+)
 from keras_attn.models.registry import register_architecture
 
-# Smallest deviation of a window that the instance normalization divides by, in units of the inputs.
+# Smallest standard deviation of a window that the instance normalization divides by, in units of
+# the inputs.
 # Nearly constant windows, such as those of a time without rain, would otherwise be magnified.
 MIN_DEVIATION = 0.1
-
-Quantile = Annotated[float, Gt(0.0)]
 
 
 @frozen_config
@@ -69,23 +74,42 @@ class PatchTransformerConfig:
                 "`patch_length` must be at most `history`. Received: patches of "
                 f"{self.patch_length}, a history of {self.history}."
             )
-        if self.model_dim % self.num_heads:
-            raise ValueError(
-                "`num_heads` must divide `model_dim`. Received: "
-                f"{self.num_heads} heads, model_dim={self.model_dim}."
-            )
+        check_heads(self.model_dim, self.num_heads)
+        check_quantiles(self.quantiles)
         if self.shortcut and self.center != "last":
             raise ValueError(
                 "`shortcut` maps the history without its last value, and needs center='last'. "
                 f"Received: center={self.center!r}."
             )
-        if any(level >= 1.0 for level in self.quantiles) or list(self.quantiles) != sorted(
-            set(self.quantiles)
-        ):
-            raise ValueError(
-                "`quantiles` must be different levels between 0 and 1 in rising order, such as "
-                f"(0.1, 0.5, 0.9). Received: {self.quantiles}."
-            )
+
+    def adapted_to(
+        self, num_variables: int, *, history: int, horizon: int, step: int | None
+    ) -> Self:
+        """Return a configuration for another series, of which it may read and forecast less.
+
+        Args:
+            num_variables: Number of variables.
+            history: Largest number of past values; patches are at most a quarter of these.
+            horizon: Largest number of values to forecast.
+            step: The interval between rows in seconds, which does not matter here.
+
+        Example:
+
+        >>> small = PatchTransformerConfig().adapted_to(2, history=40, horizon=8, step=None)
+        >>> small.history, small.patch_length, small.horizon
+        (40, 10, 8)
+        """
+        length = self.patch_length
+        if history < self.history:
+            length = min(length, max(1, history // 4))
+        return dataclasses.replace(
+            self,
+            num_variables=num_variables,
+            history=min(self.history, max(2, history)),
+            horizon=min(self.horizon, max(1, horizon)),
+            patch_length=length,
+            patch_stride=min(self.patch_stride, length),
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -137,10 +161,10 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
 
     Each variable is forecast by itself, with the same weights, from patches of its past: PatchTST
     (Nie et al., arXiv:2211.14730). The window of each variable is normalized by its own mean and
-    deviation, which the forecast gets back: reversible instance normalization (Kim et al., ICLR
-    2022), here over the values that are not missing. Patches without any value are masked in the
-    attention. The blocks normalize layers before each sublayer, where PatchTST normalizes batches
-    after it.
+    standard deviation, which are restored in the forecast: reversible instance normalization (Kim
+    et al., ICLR 2022), here over the values that are not missing. Patches without any value are
+    masked in the attention. The blocks normalize layers before each sublayer, where PatchTST
+    normalizes batches after it.
 
     Quantiles are the mean plus offsets that rise with the level, so that they never cross. They are
     computed from the same features, whose weights they do not train: the mean is that of the model
@@ -170,7 +194,7 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
     x = PositionEmbedding(max_length=tokens.shape[1], name="position")(x)
     x = keras.layers.Dropout(config.dropout, name="embedding_dropout")(x)
     for index in range(1, config.num_layers + 1):
-        x = _block(config, x, padding_mask, f"block_{index}")
+        x = encoder_block(config, x, padding_mask, f"block_{index}")
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
     x = keras.layers.Reshape((tokens.shape[1] * config.model_dim,), name="features")(x)
     x = keras.layers.Dropout(config.dropout, name="features_dropout")(x)
@@ -180,14 +204,7 @@ def build_patch_transformer(config: PatchTransformerConfig) -> keras.Model:
     )
     mean = head(x)  # (BV, H)
     if config.shortcut:
-        shortcut = keras.layers.Dense(
-            config.horizon,
-            use_bias=False,
-            kernel_initializer="zeros",
-            trainable=False,
-            dtype="float32",
-            name="shortcut",
-        )
+        shortcut = shortcut_layer(config.horizon)
         mean = mean + shortcut(normalized)
     forecast = mean[..., None]
     if config.quantiles:
@@ -261,19 +278,3 @@ def quantile_offsets(
     x = ops.reshape(head(x), (-1, *features.shape[1:-1], steps, quantiles))
     first, differences = x[..., :1], ops.softplus(x[..., 1:])
     return ops.cumsum(ops.concatenate([first, differences], axis=-1), axis=-1)
-
-
-def _block(config: PatchTransformerConfig, x: Tensor, padding_mask: Tensor, name: str) -> Any:
-    """Apply one encoder block to tokens `(N, P, D)`."""
-    if config.attention == "none":
-        return feed_forward_block(x, config.intermediate_dim, config.dropout, name)
-    block = TransformerEncoderBlock(
-        num_heads=config.num_heads,
-        intermediate_dim=config.intermediate_dim,
-        dropout=config.dropout,
-        attention_dropout=0.0,  # of all pairs of patches: it would take longer than the attention
-        normalizer=config.attention,
-        implementation="full",
-        name=name,
-    )
-    return block(x, padding_mask=padding_mask)

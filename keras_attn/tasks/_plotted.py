@@ -1,4 +1,4 @@
-"""Explanations of classifiers that are shown as plots."""
+"""Explanations that are shown as plots."""
 
 import base64
 import html as markup
@@ -11,16 +11,8 @@ from keras_attn.tasks._display import Displayed
 from keras_attn.tasks.classification import Classification
 
 
-class PlottedExplanation(Displayed):
-    """Base class of explanations whose HTML is their plot. Subclasses define `plot`.
-
-    Attributes:
-        label: The explained label.
-        answer: The classifier's answer.
-    """
-
-    label: str
-    answer: Classification
+class Plotted(Displayed):
+    """Base class of results whose HTML is their plot. Subclasses define `plot` and `_heading`."""
 
     def plot(self) -> Any:
         """Return a matplotlib `Figure`."""
@@ -45,13 +37,29 @@ class PlottedExplanation(Displayed):
         )
 
     def _heading(self) -> str:
+        """Return the title of the page."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+class PlottedExplanation(Plotted):
+    """Base class of explanations of classifiers whose HTML is their plot.
+
+    Attributes:
+        label: The explained label.
+        answer: The classifier's answer.
+    """
+
+    label: str
+    answer: Classification
+
+    def _heading(self) -> str:
         heading = f"Answer: {self.answer.label} ({self.answer.score:.3f})"
         if self.label != self.answer.label:
             heading += f". Explained: {self.label} ({self.answer.probabilities[self.label]:.3f})"
         return heading
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 def log_odds(logits: np.ndarray, index: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import lzma
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_attn import datasets
@@ -168,6 +169,80 @@ def test_tables_that_cannot_be_read(tmp_path, text, options, match):
         datasets.read_series(write(tmp_path, text), **options)
 
 
+CANNOT_BE_READ = [
+    ("time,x\n2024-01-01,1\n2024-02-01,2\n2024-03-01,3", {}, "times are those of months"),
+    ("time,x\n2021-01-01,1\n2022-01-01,2\n2023-01-01,3", {}, "times are those of years"),
+    ("time,x\n2024-01-01 00:00:00.0,1\n2024-01-01 00:00:00.1,1", {}, "whole seconds"),
+    ("time;x\n2024-01-01;1\n2024-01-02;2", {}, "pass `delimiter=';'`"),
+    ("time;x\n2024-01-01;1,5\n2024-01-02;2", {"delimiter": ";"}, "line 2: '1,5'.*`decimal=','`"),
+    ("time,x\n2024-01-01,10%\n2024-01-02,2%", {}, "line 2: '10%'.*without units"),
+    ("time,x\n2024-01-01,1_000\n2024-01-02,2_000", {}, "line 2: '1_000'"),
+    ("time,x\n45292,1\n45293,2", {}, "'45292'. It looks like a date of Excel"),
+    ("time,x\n2024-01-01,1\n2024-01-02,2", {"decimal": "."} | {"delimiter": ",,"}, "one char"),
+    ("time,x\n2024-01-01,1\n2024-01-08,2", {"step": "1d"}, "about 1 week apart"),
+]
+
+
+def test_tables_that_would_be_distorted(tmp_path):
+    for text, options, match in CANNOT_BE_READ:
+        with pytest.raises(ValueError, match=match):
+            datasets.read_series(write(tmp_path, text), **options)
+    path = tmp_path / "gbk.csv"
+    path.write_bytes("时间,销售额\n2024-01-01,1\n2024-01-02,2".encode("gb18030"))
+    with pytest.raises(ValueError, match=r"not UTF-8.*gb18030"):
+        datasets.read_series(path)
+    assert datasets.read_series(path, encoding="gb18030").names == ("销售额",)
+    with pytest.raises(TypeError, match="`path` must be the path of a table, or a data frame"):
+        datasets.read_series(np.ones(3))
+
+
+def test_columns_that_are_not_read_are_in_the_account(tmp_path):
+    text = "time,x,y,z,shop\n2024-01-01,1,5,,a\n2024-01-02,2,closed,,b\n2024-01-03,2,7,,a"
+    account = str(datasets.read_series(write(tmp_path, text)).account)
+    assert (
+        "Not read: 'y' (line 3: 'closed'; 2 other cells are numbers), 'z' (no value), "
+        "'shop' (line 2: 'a')." in account
+    )
+    rows = [f"2024-01-0{day},{shop},{day}" for day in (1, 2, 3) for shop in "ab"]
+    with pytest.warns(UserWarning, match="averaged. They differ in the column 'shop'"):
+        datasets.read_series(write(tmp_path, "\n".join(["time,shop,x", *rows])))
+
+
+def test_numbers_with_decimal_commas(tmp_path):
+    path = write(tmp_path, "time;x\n1.2.2024;1,5\n2.2.2024;-1.038,25\n13.2.2024;7\n")
+    with pytest.raises(ValueError, match="too irregular"):
+        datasets.read_series(path, delimiter=";", decimal=",")
+    path = write(tmp_path, "time;x\n1.2.2024;1,5\n2.2.2024;-1.038,25\n3.2.2024;7\n")
+    with pytest.raises(ValueError, match="`day_first=True`"):
+        datasets.read_series(path, delimiter=";", decimal=",")
+    table = datasets.read_series(path, delimiter=";", decimal=",", day_first=True)
+    assert table.values[:, 0].tolist() == [1.5, -1038.25, 7.0]
+
+
+def test_a_longer_step_averages_from_each_time_on(tmp_path):
+    times = times_of(48)
+    path = write(tmp_path, "\n".join(["time,x", *(f"{t},{i}" for i, t in enumerate(times))]))
+    table = datasets.read_series(path, step="1d")
+    assert table.values[:, 0].tolist() == [np.mean(range(24)), np.mean(range(24, 48))]
+    assert table.times.tolist() == [times[0].tolist(), times[24].tolist()]
+    assert "Averaged over 1 day, from each time up to the next" in str(table.account)
+
+
+def test_a_data_frame_is_brought_to_equal_intervals():
+    times = pd.DatetimeIndex(times_of(6)).tz_localize("UTC").tz_convert("Asia/Shanghai")
+    values = 1e9 + np.arange(6.0)  # which float32 does not hold
+    frame = pd.DataFrame({"x": values, "shop": "a"}, index=times).drop(times[2])[::-1]
+    table = datasets.read_series(frame)
+    np.testing.assert_array_equal(table.values[:, 0], [*values[:2], np.nan, *values[3:]])
+    np.testing.assert_array_equal(table.times, times_of(6))
+    assert "Sorted" in str(table.account)
+    assert "Not read: 'shop' (row 0: 'a')" in str(table.account)
+    with pytest.raises(ValueError, match="times in its index or in a column"):
+        datasets.read_series(frame.reset_index(drop=True))
+    with pytest.raises(ValueError, match="`decimal` is for files"):
+        datasets.read_series(frame, decimal=",")
+
+
 def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no table"):
         datasets.read_series(tmp_path / "none.csv")
@@ -176,13 +251,18 @@ def test_files_that_are_no_tables(tmp_path):
 
 
 def test_times_in_several_forms():
-    day, month = (parse_times([text], "x", "day") for text in ("2/1/2024 5:00", "02.01.2024"))
+    day, month = (
+        parse_times([text], "x", day_first=True) for text in ("2/1/2024 5:00", "02.01.2024")
+    )
     assert day[0] == np.datetime64("2024-01-02T05:00:00")
     assert month[0] == np.datetime64("2024-01-02")
     american = parse_times(["1/31/2024", "2/1/2024"], "x")
     assert american[1] == np.datetime64("2024-02-01")
     offset = parse_times(["2024-01-01T12:00:00+02:00"], "x")
     assert offset[0] == np.datetime64("2024-01-01T10:00:00")
+    for text in ("2024/1/2 5:00", "2024年1月2日 5:00", "1/2/2024 5:00 AM", "1704171600"):
+        assert parse_times([text], "x", day_first=False)[0] == day[0]
+    assert parse_times(["2024-01"], "x")[0] == np.datetime64("2024-01-01")
     assert parse_step("2 h") == np.timedelta64(7200, "s")
 
 

@@ -1,11 +1,18 @@
 """Plots of attention and of explanations."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
 
-from keras_attn.tasks import AttentionMap, ImageExplanation, plot_alignment, plot_attention
+from keras_attn.tasks import (
+    AttentionMap,
+    ImageExplanation,
+    _figures,
+    plot_alignment,
+    plot_attention,
+)
 from keras_attn.tasks.classification import Classification
 from keras_attn.tasks.texts.answers import TextClassification
 from keras_attn.tasks.texts.explanation import TextExplanation
@@ -181,3 +188,17 @@ def test_stages_that_are_not_there_are_refused(alignment):
     recurrent = Alignment(SOURCE, TARGET, alignment.cross)
     with pytest.raises(ValueError, match=r"must be one of 'cross'\. Received: 'encoder'"):
         plot_alignment(recurrent, "encoder")
+
+
+def test_letters_that_the_font_lacks_are_drawn_in_another_or_warned_of_once(monkeypatch, recwarn):
+    figure = _figures.new_figure(2.0, 1.0)
+    text = figure.text(0.1, 0.5, "销售额 sales")
+    monkeypatch.setattr(_figures, "installed_cjk_font", lambda: None)
+    figure.savefig(io.BytesIO())
+    figure.savefig(io.BytesIO())
+    assert [str(each.message)[:40] for each in recwarn] == [
+        "No font with East Asian letters was found"[:40]
+    ]
+    monkeypatch.setattr(_figures, "installed_cjk_font", lambda: "DejaVu Serif")
+    figure.savefig(io.BytesIO())
+    assert text.get_fontfamily()[-1] == "DejaVu Serif"

@@ -102,17 +102,15 @@ def of_prompts(model):
 
 def of_series(model):
     random = np.random.default_rng(0)
-    center, deviation = (np.asarray(x) for x in (model.center, model.scale))
-    rows = (
-        center + deviation * random.normal(size=(model.history_length, len(center))).cumsum(0) / 20
-    )
+    center, std = (np.asarray(x) for x in (model.mean, model.std))
+    rows = center + std * random.normal(size=(model.history_length, len(center))).cumsum(0) / 20
     if any(info.name == "times" for info in model.signature.inputs):
         times = pd.date_range("2024-01-01", periods=len(rows), freq="h")
         rows = pd.DataFrame(rows, times, columns=list(model.variable_names))
     mean = model.forecast(rows).mean
     count = mean.shape[1]  # covariates are not forecast
     steps = mean[[0, len(mean) // 2, -1]]
-    return {"mean": (steps - center[:count]) / deviation[:count]}
+    return {"mean": (steps - center[:count]) / std[:count]}
 
 
 OF_TASK = {

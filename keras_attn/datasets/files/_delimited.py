@@ -63,7 +63,7 @@ def read_delimited(
         # Most corpora with tabs hold quotes as they are: a quote at the start of a field would
         # swallow all rows up to the next one.
         quoting = delimiter != "\t" or is_quoted_throughout(content)
-    records = _quoted(path, content, delimiter) if quoting else _unquoted(content, delimiter)
+    records = read_records(path, content, delimiter) if quoting else _unquoted(content, delimiter)
     header = options.header
     if header is None:
         header = not _are_numbers(columns, records[0].fields)
@@ -151,7 +151,8 @@ def _unquoted(content: str, delimiter: str) -> list[Record]:
     ]
 
 
-def _quoted(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
+def read_records(path: pathlib.Path, content: str, delimiter: str) -> list[Record]:
+    """Return the fields of all rows of a table with quoting, the header among them."""
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, FIELD_LIMIT))
     start, records = 1, []

@@ -9,12 +9,13 @@ from keras_attn.recipes.figures import Run, cost_cells, mean_and_deviation, seed
 TITLES = {
     "last_value": "last value",
     "last_season": "last season",
-    "nlinear": "NLinear, by ridge regression",
-    "dlinear": "DLinear, by ridge regression",
+    "nlinear": "NLinear",
+    "dlinear": "DLinear",
 }
+STANDARDIZED = "values standardized by the mean and standard deviation of the training rows"
 NOTES = [
-    "Errors are of values in units of the deviation of the training rows, over all variables and "
-    "all windows whose targets lie in the split."
+    f"Errors are of {STANDARDIZED}, over all variables that are forecast and all windows whose "
+    "targets lie in the split."
 ]
 
 
@@ -37,8 +38,7 @@ def metric_columns(metrics: Mapping[str, Any]) -> dict[str, str]:
     if len(steps) > 1:
         shown |= {f"at {step}": f"{metrics[f'mse_{step}']:.3f}" for step in steps}
     shown["mean absolute error"] = f"{metrics['mae']:.3f}"
-    if "coverage" in metrics:
-        shown["between the quantiles"] = f"{100 * metrics['coverage']:.1f} %"
+    shown |= _coverage(metrics)
     return {**shown, "windows": f"{metrics['examples']:,}"}
 
 
@@ -50,9 +50,15 @@ def run_columns(run: Run) -> dict[str, str]:
     test = run["metrics"]["test"]
     for step in horizons(test):
         cells[f"test at {step}"] = f"{test[f'mse_{step}']:.4f}"
-    if "coverage" in test:
-        cells["between the quantiles"] = f"{100 * test['coverage']:.1f} %"
-    return cells
+    return {**cells, **_coverage(test)}
+
+
+def _coverage(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the coverage by its title, with the level of the interval if it is recorded."""
+    if "coverage" not in metrics:
+        return {}
+    level = f" ({100 * metrics['interval']:g} %)" if "interval" in metrics else ""
+    return {f"coverage{level}": f"{100 * metrics['coverage']:.1f} %"}
 
 
 def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
@@ -61,19 +67,29 @@ def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
     test = published[0]["metrics"]["test"]
     windows = ", ".join(f"{test[f'windows_{step}']:,} of {step}" for step in horizons(test))
     paragraphs = [
-        f"Data: {recipe.dataset}, split by time. Mean squared error of all variables, in units of "
-        f"the deviation of the training rows; every window of the test rows is scored: {windows} "
-        "steps. The test split was read once a run, at its end; the baselines were fitted on the "
+        f"Data: {recipe.dataset}, split by time. Mean squared error of {_targets(recipe, test)}, "
+        f"on {STANDARDIZED}; every window of the test rows is scored: {windows} steps. The "
+        "test split was read once a run, at its end; the baselines were fitted on the "
         "training windows of the same run, with their penalty chosen on the validation rows.",
         _table(runs),
     ]
-    if "coverage" in test:
-        levels = f"{100 * test['coverage']:.1f} %"
+    levels = recipe.settings().get("quantiles", ())
+    if "coverage" in test and len(levels) > 1:
         paragraphs.append(
-            f"Between the lowest and the highest quantile lie {levels} of the test values (seed "
-            f"{published[0]['seed']})."
+            f"Coverage of the {100 * (levels[-1] - levels[0]):g} % interval, from the quantile "
+            f"{levels[0]:g} to {levels[-1]:g}, on the test rows: {100 * test['coverage']:.1f} % "
+            f"(seed {published[0]['seed']})."
         )
     return paragraphs
+
+
+def _targets(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
+    """Return the variables whose errors are averaged, in words."""
+    names, total = list(metrics["mse_by_variable"]), recipe.settings().get("num_variables", 0)
+    if len(names) >= total:
+        return f"all {len(names)} variables" if len(names) > 1 else names[0]
+    shown = ", ".join(f"`{name}`" for name in names)
+    return f"{shown}, forecast from {total} variables"
 
 
 def _table(runs: Mapping[str, Sequence[Run]]) -> str:
@@ -96,7 +112,8 @@ def _table(runs: Mapping[str, Sequence[Run]]) -> str:
     for key, errors in baselines.get("test", {}).items():
         cells = [f"{errors[each]:.3f}" for each in keys]
         validation = f"{baselines['validation'][key]['mse']:.3f}"
-        lines.append(f"| {' | '.join([TITLES[key], *cells, validation, *['-'] * 4])} |")
+        title = f"{TITLES[key]}, by ridge regression" if key.endswith("linear") else TITLES[key]
+        lines.append(f"| {' | '.join([title, *cells, validation, *['-'] * 4])} |")
     return "\n".join(lines)
 
 

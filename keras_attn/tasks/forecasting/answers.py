@@ -18,9 +18,9 @@ class Forecast:
     """A forecast of each variable of a time series, in the units of the history.
 
     Attributes:
-        names: The names of the `V` variables.
-        mean: float32 array `(H, V)`, the expected values.
-        quantiles: For each level, such as 0.1, a float32 array `(H, V)`. Empty if the model
+        names: The names of the `K` variables that are forecast.
+        mean: float32 array `(H, K)`, the expected values.
+        quantiles: For each level, such as 0.1, a float32 array `(H, K)`. Empty if the model
             forecasts no quantiles.
         times: `datetime64[s]` array `(H,)`, or None if the history had no times.
         history: float32 array `(L, V)`, the rows that the model read, NaN where one is missing.
@@ -121,19 +121,18 @@ class Forecast:
         else:
             before, after = self.history_times[len(self.history) - steps :], self.times
             use_short_dates(axis)
+        marker = "o" if len(self) == 1 else None  # a line of one point is not visible
+        options = {"color": "#d84315", "linewidth": 1.4, "marker": marker, "label": "forecast"}
         axis.plot(before, past, color="#546e7a", linewidth=1.0, label="history")
-        axis.plot(after, self.mean[:, index], color="#d84315", linewidth=1.4, label="forecast")
+        axis.plot(after, self.mean[:, index], **options)
         levels = list(self.quantiles)
         if len(levels) > 1:
-            axis.fill_between(
-                after,
-                self.quantiles[levels[0]][:, index],
-                self.quantiles[levels[-1]][:, index],
-                color="#d84315",
-                alpha=0.2,
-                linewidth=0.0,
-                label=f"quantiles {levels[0]:g} to {levels[-1]:g}",
-            )
+            low, high = (self.quantiles[level][:, index] for level in (levels[0], levels[-1]))
+            band = {"color": "#d84315", "label": f"quantiles {levels[0]:g} to {levels[-1]:g}"}
+            if len(self) == 1:
+                axis.vlines(after, low, high, alpha=0.4, linewidth=4.0, **band)
+            else:
+                axis.fill_between(after, low, high, alpha=0.2, linewidth=0.0, **band)
         axis.set_ylabel(name, parse_math=False)
 
     def _by_name(self, array: np.ndarray) -> dict[str, list[float]]:

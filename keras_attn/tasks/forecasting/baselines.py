@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn._wording import counted
 from keras_attn.datasets import Dataset, SeriesSplit
 from keras_attn.tasks.forecasting import linear
+from keras_attn.tasks.forecasting._card import TITLES
+from keras_attn.tasks.forecasting.own_data import season_of
 from keras_attn.tasks.forecasting.training_data import all_origins
 
 if TYPE_CHECKING:
@@ -15,12 +18,8 @@ if TYPE_CHECKING:
 
 Errors = dict[str, dict[str, dict[str, float]]]  # by split, baseline and metric
 
-TITLES = {
-    "last_value": "the last value",
-    "last_season": "the last season",
-    "nlinear": "NLinear",
-    "dlinear": "DLinear",
-}
+MIN_COMPARED = 8  # test windows from which a model and a baseline are compared
+MIN_DIFFERENCE = 0.01  # relative difference below which neither is called better
 
 
 def repeat_last(histories: np.ndarray, horizon: int, season: int = 1) -> np.ndarray:
@@ -81,7 +80,9 @@ def evaluate_baselines(
         if moments.count:
             for key, fit in (("nlinear", linear.nlinear), ("dlinear", linear.dlinear)):
                 maps = [fit(moments, penalty) for penalty in linear.PENALTIES]
-                selection = [error(each, names[0], horizon, linear.MAX_SELECTION) for each in maps]
+                selection = [
+                    error(each, "validation", horizon, linear.MAX_SELECTION) for each in maps
+                ]
                 predictors[key] = maps[int(np.argmin(selection))]
         for key, predict in predictors.items():
             for name in names:
@@ -103,11 +104,20 @@ def compare_with_baselines(
     """
     if "test" not in dataset or "test" not in metrics:
         return None
-    errors = evaluate_baselines(model, dataset, (model.horizon,))
+    errors = evaluate_baselines(model, dataset, (model.horizon,), season_of(model.step))
     best = min(errors["validation"], key=lambda key: errors["validation"][key]["mse"])
     own, theirs = metrics["test"]["mse"], errors["test"][best]["mse"]
-    verdict = "The model is better." if own < theirs else "The baseline is as good, and simpler."
-    return (
-        f"The best simple forecast on the validation rows, {TITLES[best]}, has a mean squared "
-        f"error of {theirs:.3f} on the test rows; the model {own:.3f}. {verdict}"
+    count = len(all_origins(dataset["test"], model.horizon))
+    windows = counted(count, "test window")
+    line = (
+        f"Mean squared error over {windows} of {counted(model.horizon, 'step')}: the model "
+        f"{own:.4g}; {TITLES[best]}, the best baseline on the validation rows, {theirs:.4g}."
     )
+    difference = (own - theirs) / theirs if theirs else 0.0
+    if count < MIN_COMPARED:
+        return f"{line} {windows} {'is' if count == 1 else 'are'} too few to tell which is better."
+    if abs(difference) < MIN_DIFFERENCE:
+        return f"{line} They differ by {100 * abs(difference):.2g} %, too little to tell."
+    more = "larger" if difference > 0 else "smaller"
+    line = f"{line} The error of the model is {100 * abs(difference):.2g} % {more}."
+    return f"{line} The baseline is better here." if difference > 0 else line

@@ -32,8 +32,8 @@ class Forecasting(TaskDescription):
     signature = Signature(
         (TensorInfo("values", "float32", ("B", "L", "V"), "history, NaN where missing"),),
         (
-            TensorInfo("mean", "float32", ("B", "H", "V"), "forecast, in the units of the values"),
-            TensorInfo("quantiles", "float32", ("B", "H", "V", "Q"), "quantiles, by rising level"),
+            TensorInfo("mean", "float32", ("B", "H", "K"), "forecast, in the units of the values"),
+            TensorInfo("quantiles", "float32", ("B", "H", "K", "Q"), "quantiles, by rising level"),
         ),
     )
     usage = 'forecast("history.csv")  # mean, quantiles, times'

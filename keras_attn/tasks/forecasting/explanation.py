@@ -1,14 +1,11 @@
 """Explanations of forecasts by attention and occlusion.
 
 Attention shows which patches of the history the blocks attended to, but not whether that determines
-the forecast. Occlusion measures the effect: by how much the forecast changes if a part of the
+the forecast. Occlusion measures the effect: by how much the forecast decreases if a segment of the
 history is missing (Zeiler and Fergus, arXiv:1311.2901).
 """
 
-import base64
 import dataclasses
-import html as markup
-import io
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,8 +15,8 @@ from keras_attn._names import unknown
 from keras_attn._printable import printable
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.models import SeriesPatches
-from keras_attn.tasks._display import Displayed
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._plotted import Plotted
 from keras_attn.tasks.forecasting.answers import Forecast
 
 if TYPE_CHECKING:
@@ -27,21 +24,21 @@ if TYPE_CHECKING:
 
     from keras_attn.tasks.forecasting.forecaster import Forecaster
 
-PARTS = 48  # largest number of parts of the history that are left out in turn
+SEGMENTS = 48  # largest number of segments of the history that are left out in turn
 SHADES = " ▁▂▃▄▅▆▇█"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ForecastExplanation(Displayed):
-    """Where a forecast of one variable attended, and which parts of the history it depends on.
+class ForecastExplanation(Plotted):
+    """Where a forecast of one variable attended, and which of the history it depends on.
 
     Attributes:
         variable: The explained variable.
         forecast: The forecast of all variables.
-        parts: Integer array `(R, 2)`: the first row of each part of the history, and the row after
-            its last; parts cover the history without overlap, oldest first.
-        effect: Float array `(R, H)`: change of the mean of each step if that part were missing, in
-            the units of the variable.
+        segments: Integer array `(S, 2)`: the first row of each segment of the history, and the row
+            after its last; they cover the history without overlap, oldest first.
+        occlusion: Float array `(S, H)`: decrease of the mean of each step when the rows of that
+            segment are missing, in the units of the variable. Positive where they raise it.
         patches: Integer array `(P, 2)`: the rows of each patch, in the same form; patches may
             overlap.
         attention: For each block of the network, by name, a float array `(P,)`: the attention
@@ -50,29 +47,29 @@ class ForecastExplanation(Displayed):
 
     variable: str
     forecast: Forecast
-    parts: np.ndarray
-    effect: np.ndarray
+    segments: np.ndarray
+    occlusion: np.ndarray
     patches: np.ndarray
     attention: dict[str, np.ndarray]
 
     @property
     def importance(self) -> np.ndarray:
-        """The mean absolute change of the forecast without each part, float `(R,)`."""
-        return np.abs(self.effect).mean(axis=1)
+        """The mean absolute change of the forecast without each segment, float `(S,)`."""
+        return np.abs(self.occlusion).mean(axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation with the forecast as a dictionary that can be written as JSON."""
         return {
             "variable": self.variable,
             "forecast": self.forecast.to_dict(),
-            "parts": self.parts.tolist(),
-            "effect": self.effect.tolist(),
+            "segments": self.segments.tolist(),
+            "occlusion": self.occlusion.tolist(),
             "patches": self.patches.tolist(),
             "attention": {name: weights.tolist() for name, weights in self.attention.items()},
         }
 
     def plot(self) -> Any:
-        """Return a matplotlib `Figure`: history and forecast, attention, and effect of each part.
+        """Return a matplotlib `Figure`: history and forecast, attention, occlusion.
 
         It needs matplotlib: `pip install 'keras-attn[plots]'`.
         """
@@ -88,51 +85,33 @@ class ForecastExplanation(Displayed):
         middle.set_title("Attention to each patch, mean over heads and queries", fontsize="medium")
         if self.attention:
             middle.legend(fontsize="small")
-        largest = np.abs(self.effect).max() or 1.0
+        largest = np.abs(self.occlusion).max() or 1.0
         image = bottom.pcolormesh(
-            np.append(self.parts[:, 0], rows) - rows,
-            np.arange(self.effect.shape[1] + 1),
-            self.effect.T,
+            np.append(self.segments[:, 0], rows) - rows,
+            np.arange(self.occlusion.shape[1] + 1),
+            self.occlusion.T,
             cmap="PuOr_r",
             vmin=-largest,
             vmax=largest,
         )
-        bottom.set(xlabel="missing part: rows before the forecast", ylabel="step of the forecast")
+        bottom.set(
+            xlabel="missing segment: rows before the forecast", ylabel="step of the forecast"
+        )
         bottom.set_title(
-            "Change of the forecast without each part of the history", fontsize="medium"
+            "Decrease of the forecast without each segment of the history", fontsize="medium"
         )
         figure.colorbar(image, ax=bottom).set_label(self.variable, parse_math=False)
         return figure
 
-    def to_html(self) -> str:
-        """Return an HTML snippet with the plot as an image; it needs matplotlib."""
-        content = io.BytesIO()
-        self.plot().savefig(content, format="png", dpi=110)
-        encoded = base64.b64encode(content.getvalue()).decode()
-        return (
-            f'<img alt="{markup.escape(self._heading())}" style="max-width:100%" '
-            f'src="data:image/png;base64,{encoded}">'
-        )
-
-    def to_page(self) -> str:
-        """Return a complete HTML page with the plot."""
-        title = markup.escape(self._heading())
-        return (
-            f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}'
-            f"</title></head>\n<body>\n<h1>{title}</h1>\n{self.to_html()}\n</body>\n</html>\n"
-        )
-
     def to_rich(self) -> "RenderableType":
-        """Return a `rich` renderable: bars for the effect and the attention, oldest first."""
+        """Return a `rich` renderable: bars for occlusion and attention, oldest first."""
         from rich.console import Group
         from rich.text import Text
 
         rows = len(self.forecast.history)
         lines = [
             Text(printable(self._heading()), style="bold"),
-            Text(
-                f"History of {rows} rows, oldest first. Change of the forecast without each part:"
-            ),
+            Text(f"History of {rows} rows, oldest first. Change of forecast without each segment:"),
             Text(f"  {_bars(self.importance)}  at most {self.importance.max():.4g}"),
         ]
         for name, weights in self.attention.items():
@@ -143,36 +122,33 @@ class ForecastExplanation(Displayed):
     def _heading(self) -> str:
         return f"Forecast of {self.variable} for {len(self.forecast)} steps"
 
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
 
 def explain_forecast(
     forecaster: "Forecaster", history: Any, variable: str | None
 ) -> ForecastExplanation:
     """Explain a forecast, see `Forecaster.explain`."""
     forecast = forecaster.forecast(history)
-    variable = forecast.names[-1] if variable is None else variable
+    variable = forecast.names[0] if variable is None else variable
     if variable not in forecast.names:
-        raise ValueError(unknown("variable", variable, forecast.names))
+        raise ValueError(f"`variable`: {unknown('variable', variable, forecast.names)}")
     index, values = forecast.names.index(variable), forecast.history
-    size = -(-len(values) // PARTS)
+    size = -(-len(values) // SEGMENTS)
     starts = np.arange(0, len(values), size)
-    parts = np.stack([starts, np.append(starts[1:], len(values))], axis=1)
-    windows = np.repeat(values[None], len(parts), axis=0)
-    for window, (start, end) in zip(windows, parts, strict=True):
+    segments = np.stack([starts, np.append(starts[1:], len(values))], axis=1)
+    windows = np.repeat(values[None], len(segments), axis=0)
+    for window, (start, end) in zip(windows, segments, strict=True):
         window[start:end] = np.nan
     inputs: Any = windows
     if forecaster.reads_time:
         assert forecast.history_times is not None
-        time = forecaster.time_index(forecast.history_times[-1:])
-        inputs = {"values": windows, "time": np.repeat(time, len(windows))}
-    changed = forecaster.predict(inputs, batch_size=64, verbose=0)[:, :, index, 0]
+        times = forecast.history_times[-1:].astype("int64")
+        inputs = {"values": windows, "times": np.repeat(times, len(windows))}
+    occluded = forecaster.predict(inputs, batch_size=64, verbose=0)[:, :, index, 0]
     one = keras.tree.map_structure(lambda array: array[:1], inputs)
     one = {**one, "values": values[None]} if forecaster.reads_time else values[None]
     patches, attention = _attention(forecaster, one, index)
     return ForecastExplanation(
-        variable, forecast, parts, changed - forecast.mean[:, index], patches, attention
+        variable, forecast, segments, forecast.mean[:, index] - occluded, patches, attention
     )
 
 

@@ -41,9 +41,10 @@ class Forecaster(SeriesModel):
     """A network that forecasts the next values of a time series from raw values.
 
     It is a `keras.Model`: `fit` and `evaluate` take a whole series, an array `(T, V)` or a data
-    frame, and read all its windows; or they take windows `(N, L, V)` with targets `(N, H, V)`.
-    `save` includes the statistics. A new model needs them: call `adapt` with the training series
-    first.
+    frame, and read all its windows; or they take windows `(N, L, V)` with targets `(N, H, K)`.
+    `T` is the number of time steps, `V` that of the variables that are read, and `K` that of the
+    first ones, which are forecast. `save` includes the statistics. A new model needs them: call
+    `adapt` with the training series first.
 
     Missing values are NaN. A history that is shorter than the model reads is filled up with missing
     values at its front; of a longer one the last rows are read.
@@ -56,6 +57,8 @@ class Forecaster(SeriesModel):
         quantiles: Levels of the `Q` quantiles that it forecasts, in rising order.
         variables: The names of the variables; `adapt` sets them.
         step: The interval between rows in seconds; `adapt` sets it. None if it is not known.
+        time_column: Name of the column of times in tables; `adapt` sets it. None if it is not
+            known.
         shortcut_penalty: Penalty of the ridge regression by which `adapt` fits the shortcut of a
             network that has one, in units of the mean variance of the history.
         **kwargs: See `keras_attn.tasks.Task`.
@@ -65,7 +68,7 @@ class Forecaster(SeriesModel):
             network reads it, in a dictionary.
 
     Returns:
-        Standardized forecasts `(B, H, T, 1 + Q)`: the mean, then the quantiles.
+        Standardized forecasts `(B, H, K, 1 + Q)`: the mean, then the quantiles.
 
     Raises:
         ValueError: The network has other inputs or outputs, or another number of quantiles.
@@ -91,10 +94,12 @@ class Forecaster(SeriesModel):
         quantiles: Sequence[float] = (),
         variables: Sequence[str] = (),
         step: int | None = None,
+        time_column: str | None = None,
         shortcut_penalty: float = 0.3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.autocast = False  # standardized values are not exact in every compute dtype
         self.shortcut_penalty = shortcut_penalty
         self.network = network
         self.quantiles = tuple(quantiles)
@@ -103,20 +108,20 @@ class Forecaster(SeriesModel):
         inputs = tuple((values["values"] if self.reads_time else values).shape)
         if len(inputs) != 3 or len(outputs) != 4 or outputs[3] != 1 + len(self.quantiles):
             raise ValueError(
-                "`network` must map values (B, L, V) to forecasts (B, H, V, 1 + Q), with a "
+                "`network` must map values (B, L, V) to forecasts (B, H, K, 1 + Q), with a "
                 f"quantile for each of {self.quantiles}. Received: inputs {inputs}, outputs "
                 f"{outputs}."
             )
         self.history_length, self.num_variables = inputs[1:]
         self.horizon, self.num_targets = outputs[1:3]
         self.variable_names = tuple(variables)
-        self.step = step
+        self.step, self.time_column = step, time_column
         shape = (self.num_variables,)
-        self.center = self.add_weight(
-            name="center", shape=shape, initializer="zeros", dtype="float32", trainable=False
+        self.mean = self.add_weight(
+            name="mean", shape=shape, initializer="zeros", dtype="float32", trainable=False
         )
-        self.scale = self.add_weight(
-            name="scale", shape=shape, initializer="ones", dtype="float32", trainable=False
+        self.std = self.add_weight(
+            name="std", shape=shape, initializer="ones", dtype="float32", trainable=False
         )
         self.built = True
         self.compile(
@@ -168,12 +173,12 @@ class Forecaster(SeriesModel):
         return {"baselines": evaluate_baselines(self, data.dataset, data.horizons, season)}
 
     def checked_horizons(self, horizons: Sequence[int]) -> tuple[int, ...]:
-        """Return the horizons to score: those that are passed, or that of the model.
+        """Return the horizons to score, in rising order: those passed, or that of the model.
 
         Raises:
             ValueError: One is longer than the forecast.
         """
-        horizons = tuple(horizons) or (self.horizon,)
+        horizons = tuple(sorted(set(horizons))) or (self.horizon,)
         if not all(1 <= horizon <= self.horizon for horizon in horizons):
             raise ValueError(
                 f"`horizons` must be from 1 to {self.horizon}, the steps that the model forecasts. "
@@ -225,10 +230,14 @@ class Forecaster(SeriesModel):
         """
         check_positive_integer("batch_size", batch_size)
         horizon = self.horizon if horizon is None else horizon
-        if isinstance(horizon, bool) or not 1 <= int(horizon) <= self.horizon:
+        if (
+            isinstance(horizon, bool)
+            or not isinstance(horizon, int | np.integer)
+            or not 1 <= horizon <= self.horizon
+        ):
             raise ValueError(
-                f"`horizon` must be from 1 to {self.horizon}, the steps that the model forecasts. "
-                f"Received: {horizon!r}."
+                f"`horizon` must be an integer from 1 to {self.horizon}, the steps that the model "
+                f"forecasts. Received: {horizon!r}."
             )
         self._check_adapted()
         histories = [self._history(each) for each in inputs]
@@ -236,8 +245,7 @@ class Forecaster(SeriesModel):
             return []
         windows: Any = np.stack([series.values for series in histories])
         if self.reads_time:
-            times = [self._last_time(series) for series in histories]
-            windows = {"values": windows, "time": np.array(times, "int32")}
+            windows = {"values": windows, "times": self._last_times(histories)}
         forecasts = self.predict(windows, batch_size=batch_size, verbose=0)[:, :horizon]
         return [
             self._make_forecast(series, forecast)
@@ -254,28 +262,47 @@ class Forecaster(SeriesModel):
                 "present."
             )
         first = np.array([len(series) - self.history_length])
+        values = rows_from(series.values, first, self.history_length)[0]
         times = series.times
         if times is not None:
-            seconds = series.step or self.step or 1
-            count = np.arange(1 - self.history_length, 1) * np.timedelta64(seconds, "s")
-            times = times[-1] + count
-        return Series(rows_from(series.values, first, self.history_length)[0], times, series.names)
+            times = self._times_after(times[-1], np.arange(1 - self.history_length, 1), series.step)
+        return Series(values, times, series.names)
 
-    def _last_time(self, series: Series) -> int:
-        """Return the number of the last row of a history, or raise ValueError."""
-        return self.window_options(series.times)["first_time"] + len(series) - 1
+    def _times_after(
+        self, last: np.datetime64, steps: np.ndarray, step: int | None
+    ) -> np.ndarray | None:
+        """Return times by their distance in steps from the last row of a history.
+
+        Args:
+            last: The time of the last row.
+            steps: Integer array of numbers of steps.
+            step: The interval of the history in seconds, or None.
+
+        Returns:
+            `datetime64[s]` array; None if neither the history nor the model has an interval.
+        """
+        step = self.step or step
+        return None if step is None else last + steps * np.timedelta64(step, "s")
+
+    def _last_times(self, histories: Sequence[Series]) -> np.ndarray:
+        """Return the seconds from 1970 to the last row of each history, or raise ValueError."""
+        for series in histories:
+            self.window_options(series.times)  # raises without times
+        return np.array(
+            [series.times[-1].astype("int64") for series in histories if series.times is not None]
+        )
 
     def _make_forecast(self, series: Series, forecast: np.ndarray) -> Forecast:
-        """Return the answer for a history from forecasts `(H, V, 1 + Q)` in units of the series."""
-        times, step = series.times, self.step or series.step
-        if times is not None and step is not None:
-            times = times[-1] + np.arange(1, len(forecast) + 1) * np.timedelta64(step, "s")
+        """Return the answer for a history from forecasts `(H, K, 1 + Q)` in units of the series."""
+        times = series.times
+        if times is not None:
+            times = self._times_after(times[-1], np.arange(1, len(forecast) + 1), series.step)
         return Forecast(
             self.target_names,
             forecast[..., 0],
             {level: forecast[..., 1 + i] for i, level in enumerate(self.quantiles)},
             times,
-            series.values,
+            series.values.astype("float32"),
             series.times,
         )
 
@@ -290,7 +317,7 @@ class Forecaster(SeriesModel):
 
         Args:
             history: The last rows of a series, as for `forecast`.
-            variable: Name of the variable to explain; None is the last one.
+            variable: Name of the variable to explain; None is the first one that is forecast.
 
         Raises:
             TypeError, ValueError: See `forecast`; or there is no such variable.
@@ -312,7 +339,8 @@ class Forecaster(SeriesModel):
         """Return the function to export, from raw values to forecasts in the same units.
 
         Of longer histories the last rows are read, and shorter ones are filled up with missing
-        values at their front. It raises an error if the number of variables is another one.
+        values at their front. It raises an error if the number of variables is another one. Raw
+        values are float32.
         """
         import tensorflow as tf
 
@@ -326,19 +354,42 @@ class Forecaster(SeriesModel):
             if self.reads_time:
                 times = tf.ensure_shape(times, (None,))  # a signature does not check it
                 inputs = {"values": inputs, "time": tf.cast(times // (self.step or 1), tf.int32)}
-            center, scale = (each[: self.num_targets, None] for each in (self.center, self.scale))
-            forecast = self(inputs, training=False) * scale + center
+            mean, std = (each[: self.num_targets, None] for each in (self.mean, self.std))
+            forecast = self(inputs, training=False) * std + mean
             return {"mean": forecast[..., 0], "quantiles": forecast[..., 1:]}
 
         return serve
 
+    def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
+        """Write a SavedModel, see `Task.export`.
+
+        Its file `assets.extra/series.json` has the names of the variables that are read and
+        forecast, the levels of the quantiles, and the interval.
+        """
+        path = super().export(filepath, **options)
+        content = {
+            "variables": list(self.variable_names),
+            "targets": list(self.target_names),
+            "quantiles": list(self.quantiles),
+            "step_seconds": self.step,
+        }
+        folder = path / "assets.extra"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / SERIES_FILE, json.dumps(content, indent=2) + "\n")
+        return path
+
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Write the names of the variables and the interval to `series.json`."""
-        content = {"variables": list(self.variable_names), "step_seconds": self.step}
+        """Write the names of the variables, the interval and the column of times."""
+        content: dict[str, Any] = {
+            "variables": list(self.variable_names),
+            "step_seconds": self.step,
+        }
+        if self.time_column is not None:
+            content["time_column"] = self.time_column
         write_text(pathlib.Path(folder, SERIES_FILE), json.dumps(content, indent=2) + "\n")
 
     def read_assets(self, folder: str | os.PathLike[str]) -> None:
-        """Read the names of the variables and the interval from `series.json`.
+        """Read what `write_assets` wrote.
 
         Raises:
             ValueError: The file is missing or damaged, or has another number of variables.
@@ -354,6 +405,7 @@ class Forecaster(SeriesModel):
                 f"{path} names {len(names)} variables, and the model reads {self.num_variables}."
             )
         self.variable_names, self.step = names, step
+        self.time_column = content.get("time_column")
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -361,5 +413,6 @@ class Forecaster(SeriesModel):
             "quantiles": self.quantiles,
             "variables": self.variable_names,
             "step": self.step,
+            "time_column": self.time_column,
             "shortcut_penalty": self.shortcut_penalty,
         }

@@ -9,10 +9,20 @@ import numpy as np
 
 from keras_attn._wording import counted, listed
 from keras_attn.datasets import SeriesSplit
+from keras_attn.datasets.files._frames import column_numbers, column_times, is_frame
 from keras_attn.datasets.files.series import SeriesTable, read_series
-from keras_attn.datasets.files.time_grid import describe_step
+from keras_attn.datasets.files.time_grid import (
+    check_no_calendar,
+    describe_step,
+    frequency,
+    whole_seconds,
+)
+from keras_attn.datasets.series import unequal_row
 
-REMEDY = "A file is brought to equal intervals by keras_attn.datasets.read_series."
+REMEDY = (
+    "keras_attn.datasets.read_series brings a file or a data frame to equal intervals, and reports "
+    "what it changes."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,14 +30,18 @@ class Series:
     """A time series in memory.
 
     Attributes:
-        values: float32 array `(T, V)`, NaN where a value is missing.
+        values: float64 array `(T, V)`, NaN where a value is missing.
         times: `datetime64[s]` array `(T,)` at equal intervals, or None if they are not known.
         names: The names of the variables; None if they are not known.
+        start: First row of the split that it is from: targets are from this row on.
+        time_column: Name of the column of times in its table, or None.
     """
 
     values: np.ndarray
     times: np.ndarray | None
     names: tuple[str, ...] | None
+    start: int = 0
+    time_column: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -42,7 +56,7 @@ class Series:
 
 def is_series(x: Any) -> bool:
     """Return whether `x` is one series, in contrast to an array of windows or a data set."""
-    if isinstance(x, SeriesSplit | SeriesTable | Series | str | os.PathLike) or _is_frame(x):
+    if isinstance(x, SeriesSplit | SeriesTable | Series | str | os.PathLike) or is_frame(x):
         return True
     return getattr(x, "ndim", None) in (1, 2) and not hasattr(x, "element_spec")
 
@@ -53,7 +67,8 @@ def as_series(x: Any, argument: str = "history", num_variables: int | None = Non
     Args:
         x: Array `(T, V)`, or `(T,)` of one variable; a data frame of pandas or polars with a column
             for each variable, and times in its index or in one column; a `SeriesSplit`; a
-            `SeriesTable`; or the path of a file for `keras_attn.datasets.read_series`.
+            `SeriesTable`; or the path of a file for `keras_attn.datasets.read_series`. Times with a
+            time zone are converted to UTC, and periods to their start.
         argument: Name of the argument, for messages.
         num_variables: Number of variables that the model reads, or None.
 
@@ -67,8 +82,9 @@ def as_series(x: Any, argument: str = "history", num_variables: int | None = Non
     if isinstance(x, Series):
         series = x
     elif isinstance(x, SeriesSplit | SeriesTable):
-        series = Series(x.values, x.times, x.names)
-    elif _is_frame(x):
+        values, start = x.values.astype("float64"), getattr(x, "start", 0)
+        series = Series(values, x.times, x.names, start, x.time_column)
+    elif is_frame(x):
         series = _from_frame(x, argument)
     else:
         series = Series(_from_array(x, argument), None, None)
@@ -105,7 +121,7 @@ def in_order(series: Series, names: Sequence[str], argument: str = "history") ->
             "alone, in this order."
         )
     columns = [series.names.index(name) for name in names]
-    return Series(series.values[:, columns], series.times, tuple(names))
+    return dataclasses.replace(series, values=series.values[:, columns], names=tuple(names))
 
 
 def check_step(series: Series, step: int | None, argument: str = "history") -> None:
@@ -132,12 +148,8 @@ def check_finite(values: np.ndarray, argument: str, names: Sequence[str] | None 
         )
 
 
-def _is_frame(x: Any) -> bool:
-    return hasattr(x, "columns") and hasattr(x, "to_numpy")
-
-
 def _from_array(x: Any, argument: str) -> np.ndarray:
-    """Return a float32 array `(T, V)` of an array or nested list."""
+    """Return a float64 array `(T, V)` of an array or nested list."""
     array: np.ndarray | None
     try:
         array = np.asarray(x)
@@ -152,74 +164,87 @@ def _from_array(x: Any, argument: str) -> np.ndarray:
             f"`{argument}` must be numbers of shape (T, V), a row for each time; a data frame; or "
             f"the path of a table. Received: {kind}{shape}."
         )
-    return (array[:, None] if array.ndim == 1 else array).astype("float32")
+    return (array[:, None] if array.ndim == 1 else array).astype("float64")
 
 
 def _from_frame(frame: Any, argument: str) -> Series:
     """Return the series of a data frame of pandas or polars."""
     names, columns = [], []
-    times = _as_times(getattr(frame, "index", None))
+    index, time_column = getattr(frame, "index", None), None
+    times = None if index is None else _index_times(index, argument)
     for name in frame.columns:
         column = frame[name]
-        found = _as_times(column)
+        found = column_times(column, argument)
         if found is None:
+            numbers, problem = column_numbers(column)
+            if problem is not None:
+                raise ValueError(
+                    f"`{argument}` must have columns of numbers, and one of times. Received: "
+                    f"{problem[1]!r} in row {problem[0]} of the column {str(name)!r}. Drop the "
+                    "column, or convert it: pandas.to_numeric, or pandas.to_datetime for times."
+                )
             names.append(str(name))
-            columns.append(_numbers(column, str(name), argument))
+            columns.append(numbers)
         elif times is not None:
             raise ValueError(
                 f"`{argument}` must have times once. Received: the column {str(name)!r} besides "
                 "other times. Drop one of them."
             )
         else:
-            times = found
+            times, time_column = found, str(name)
     if not columns:
         raise ValueError(f"`{argument}` must have a column of numbers. Received: none.")
     if times is not None:
-        _check_times(times, argument)
-    return Series(np.stack(columns, axis=1), times, tuple(names))
+        times = _checked_times(times, argument)
+    return Series(np.stack(columns, axis=1), times, tuple(names), 0, time_column)
 
 
-def _as_times(column: Any) -> np.ndarray | None:
-    """Return a column or index as `datetime64[s]`, or None if it holds no times."""
-    if column is None or not hasattr(column, "to_numpy"):
-        return None
-    values = column.to_numpy()
-    return values.astype("datetime64[s]") if values.dtype.kind == "M" else None
+def _index_times(index: Any, argument: str) -> np.ndarray | None:
+    """Return the times of an index; None if it numbers the rows.
+
+    Raises:
+        ValueError: The index holds texts that are no times or several levels, or it numbers the
+            rows in another order.
+    """
+    if getattr(index, "nlevels", 1) == 1:
+        times = column_times(index, argument)
+        values = index.to_numpy()
+        if times is not None or not len(values):
+            return times
+        if values.dtype.kind in "iuf" and np.all(np.diff(values) > 0):
+            return None
+        received = f"{str(values[0])!r} to {str(values[-1])!r}, in no rising order"
+        if values.dtype.kind not in "iuf":
+            received = f"{values[0]!r}, which is no time"
+    else:
+        received = f"an index of {index.nlevels} levels"
+    raise ValueError(
+        f"`{argument}` must have times in its index, or rows numbered in rising order. Received: "
+        f"{received}. Convert the index by pandas.to_datetime, or drop it by "
+        "frame.reset_index(drop=True) if the rows are in order of time."
+    )
 
 
-def _numbers(column: Any, name: str, argument: str) -> np.ndarray:
-    """Return a column as float32; missing values of any kind are NaN."""
-    values = column.to_numpy()
-    if values.dtype.kind in "fiub":
-        return values.astype("float32")
-    numbers = np.empty(len(values), "float32")
-    for row, value in enumerate(values):
-        missing = value is None or type(value).__name__ == "NAType"
-        if not missing and (isinstance(value, str) or not hasattr(value, "__float__")):
-            raise ValueError(
-                f"`{argument}` must have columns of numbers, and one of times. Received: {value!r} "
-                f"in row {row} of the column {name!r}. Drop the column, or convert it: "
-                "pandas.to_numeric, or pandas.to_datetime for times."
-            )
-        numbers[row] = np.nan if missing else float(value)
-    return numbers
-
-
-def _check_times(times: np.ndarray, argument: str) -> None:
-    """Raise ValueError unless times rise by equal intervals."""
-    steps = np.diff(times)
+def _checked_times(times: np.ndarray, argument: str) -> np.ndarray:
+    """Return times as `datetime64[s]`, or raise ValueError unless they rise by equal intervals."""
     if np.isnat(times).any():
         raise ValueError(
             f"`{argument}` must have a time in each row. Received: none in row "
             f"{int(np.isnat(times).argmax())}. Drop these rows."
         )
-    if not len(steps):
-        return
-    wrong = (steps <= np.timedelta64(0, "s")) | (steps != steps[0])
-    if steps[0] <= np.timedelta64(0, "s") or wrong.any():
-        row = int(wrong.argmax()) + 1
-        raise ValueError(
-            f"`{argument}` must have times that rise by equal intervals; rows of a gap are NaN. "
-            f"Received: {times[row - 1]} and {times[row]} in rows {row - 1} and {row}. Sort and "
-            f"fill it, such as frame.sort_index().asfreq('h') of pandas. {REMEDY}"
-        )
+    try:
+        times = whole_seconds(times)
+        check_no_calendar(times)
+    except ValueError as error:
+        raise ValueError(f"`{argument}`: {error}") from error
+    row = unequal_row(times)
+    if row is None:
+        return times
+    steps = np.diff(times).astype("int64")
+    steps, counts = np.unique(steps[steps > 0], return_counts=True)
+    step = int(steps[counts.argmax()]) if len(steps) else 1
+    raise ValueError(
+        f"`{argument}` must have times that rise by equal intervals; rows of a gap are NaN. "
+        f"Received: {times[row - 1]} and {times[row]} in rows {row - 1} and {row}. Sort and "
+        f"fill it, such as by frame.sort_index().asfreq({frequency(step)!r}) of pandas. {REMEDY}"
+    )

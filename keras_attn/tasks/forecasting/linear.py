@@ -232,10 +232,11 @@ def residual_quantiles(
         values: Standardized training rows, float32 `(T, V)`.
         weights: The weights `(L, H)` of the shortcut.
         levels: Levels of the quantiles.
-        min_deviation: Smallest deviation of a history.
+        min_deviation: Smallest standard deviation of a history.
 
     Returns:
-        float64 array `(H, Q)`, in units of the deviation of each history; zeros without a window.
+        float64 array `(H, Q)`, in units of the standard deviation of each history; zeros without a
+        window.
     """
     history, horizon = weights.shape
     origins = np.arange(history, len(values) - horizon + 1)

@@ -46,8 +46,8 @@ class ForecastLoss(keras.losses.Loss):
         **kwargs: See `keras.losses.Loss`.
 
     Call arguments:
-        y_true: Targets `(B, H, V)`, NaN where one is missing.
-        y_pred: Forecasts `(B, H, V, 1 + Q)`: the mean, then the quantiles.
+        y_true: Targets `(B, H, K)`, NaN where one is missing.
+        y_pred: Forecasts `(B, H, K, 1 + Q)`: the mean, then the quantiles.
 
     Example:
 

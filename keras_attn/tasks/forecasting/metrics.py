@@ -33,8 +33,9 @@ def evaluate_windows(
         `mse` and `mae`, the means over the horizons of `mse_96`, `mae_96` and so on; `windows_96`
         and so on; `mse_by_variable`, over the windows of the longest horizon; `loss`, that of
         training; `examples`, the number of windows of the shortest horizon. With quantiles also
-        `pinball`, the mean of their pinball losses, and `coverage`, the share of targets between
-        the lowest and the highest quantile, both over the windows of the longest horizon.
+        `pinball`, the mean of their pinball losses, over the windows of the longest horizon. With
+        several quantiles also `coverage`, the share of targets between the lowest and the highest
+        one over these windows, and `interval`, the share that is expected there.
 
     Raises:
         ValueError: The split has other variables, or fewer rows than the shortest horizon.
@@ -64,7 +65,7 @@ class _Totals:
         self.pinball = self.covered = self.total_loss = 0.0
 
     def add(self, origins: np.ndarray, targets: np.ndarray, forecasts: np.ndarray) -> None:
-        """Add windows: their origins, targets `(B, H, V)`, and forecasts `(B, H, V, 1 + Q)`."""
+        """Add windows: their origins, targets `(B, H, K)`, and forecasts `(B, H, K, 1 + Q)`."""
         losses = self.loss(targets, forecasts)
         self.total_loss += float(keras.ops.convert_to_numpy(losses).astype("float64").sum())
         for horizon in self.horizons:
@@ -96,10 +97,12 @@ class _Totals:
         metrics["mse_by_variable"] = dict(
             zip(self.names, (sums / np.maximum(counts, 1)).tolist(), strict=True)
         )
+        observed = max(self.counts[self.horizons[-1]], 1)
         if len(self.levels):
-            observed = max(self.counts[self.horizons[-1]], 1)
             metrics["pinball"] = self.pinball / observed / len(self.levels)
+        if len(self.levels) > 1:
             metrics["coverage"] = self.covered / observed
+            metrics["interval"] = round(float(self.levels[-1] - self.levels[0]), 6)
         metrics["loss"] = self.total_loss / windows
         metrics |= {f"windows_{h}": count for h, count in self.windows.items()}
         metrics["examples"] = windows

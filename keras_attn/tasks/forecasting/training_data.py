@@ -44,7 +44,7 @@ class WindowBatches(keras.utils.PyDataset):
         num_targets: Number of variables that are forecast, the first ones; None is all.
 
     Returns:
-        By index a tuple of float32 histories `(B, L, V)` and targets `(B, H, V)`. With
+        By index a tuple of float32 histories `(B, L, V)` and targets `(B, H, K)`. With
         `first_time` the histories are a dictionary of `values` and `time`, the number of the last
         row, int32 `(B,)`.
 
@@ -114,7 +114,8 @@ def all_origins(split: SeriesSplit, horizon: int) -> np.ndarray:
     if not len(origins):
         raise ValueError(
             f"A split must have at least {horizon} rows, the horizon, after the first row of the "
-            f"series. Received: {len(split)} rows. Use a longer series, or a shorter horizon."
+            f"series. Received: {len(split)} rows. Use a longer series, or a model with a shorter "
+            "horizon."
         )
     return origins
 
@@ -126,7 +127,7 @@ class ForecastTrainingData(TrainingData):
     beyond is missing, so that the last rows count as often as the others.
 
     Args:
-        forecaster: The model to train, with its mean and deviation.
+        forecaster: The model to train, with its mean and standard deviation.
         dataset: The data set.
         recipe: The recipe of the run.
     """

@@ -87,7 +87,7 @@ def test_a_saved_model_answers_or_refuses_any_values(name, tmp_path):
 
 def test_signatures_name_what_is_read():
     plain, calendar = (new_forecaster(name, adapted=False) for name in sorted(SMALL, reverse=True))
-    assert str(plain.signature).startswith("values float32 (B, L, V) -> mean float32 (B, H, V)")
+    assert str(plain.signature).startswith("values float32 (B, L, V) -> mean float32 (B, H, K)")
     assert str(calendar.signature).startswith("values float32 (B, L, V), times int64 (B,)")
     with pytest.raises(TypeError, match=r"takes a path\. Received: views"):
         plain.export("1", views=2)

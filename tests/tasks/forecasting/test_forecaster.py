@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import keras_attn
-from keras_attn import tasks
+from keras_attn import datasets, tasks
 from tests.tasks.small_forecasters import (
     SMALL,
     draw_series,
@@ -79,7 +79,7 @@ def test_missing_values_leave_forecasts_finite_and_change_no_other_window(name):
     windows = np.stack([whole, gap])
     inputs = windows
     if model.reads_time:
-        inputs = {"values": windows, "time": np.array([rows, rows], "int32")}
+        inputs = {"values": windows, "times": 3600 * np.array([rows, rows])}
     forecasts = model.predict(inputs, verbose=0)
     assert np.isfinite(forecasts).all()
     alone = {key: value[:1] for key, value in inputs.items()} if model.reads_time else whole[None]
@@ -116,6 +116,59 @@ def test_fit_takes_windows_and_tf_data():
     assert expected.shape == (len(histories), 24, 2, 3)
     from_tf = model.predict(tf.data.Dataset.from_tensor_slices(histories).batch(8), verbose=0)
     np.testing.assert_allclose(from_tf, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_indices_with_zones_periods_and_texts_are_times(model):
+    frame = make_frame()
+    expected = model.forecast(frame)
+    zone = frame.index.tz_localize("UTC").tz_convert("Asia/Shanghai")
+    for index in (zone, frame.index.to_period("h"), frame.index.astype(str)):
+        with_index = frame.set_axis(index)
+        for history in (with_index, with_index.reset_index(names="when")):
+            forecast = model.forecast(history)
+            np.testing.assert_array_equal(forecast.times, expected.times)
+        with pytest.raises(ValueError, match="rise by equal intervals"):
+            model.forecast(with_index[::-1])
+    for index, match in (
+        (range(60, 0, -1), "in no rising order"),
+        ([f"row {i}" for i in range(60)], "'row 0', which is no time"),
+        (pd.MultiIndex.from_product([["a"], range(60)]), "an index of 2 levels"),
+        (pd.date_range("2024-01-01", periods=60, freq="MS"), "those of months"),
+        (pd.date_range("2024-01-01", periods=60, freq="100ms"), "0.1 seconds apart"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            model.forecast(frame.set_axis(index))
+
+
+def test_held_out_rows_alone_are_scored(model):
+    split = make_split(120, start=90)
+    batches = model._batches(model._series(split), 64, held_out=True)
+    np.testing.assert_array_equal(batches.origins, np.arange(90, 120))
+    after = datasets.SeriesSplit(split.values[42:], split.times[42:], split.names)
+    assert model.evaluate(split, verbose=0) == pytest.approx(
+        model.evaluate(after, verbose=0), rel=1e-5
+    )
+
+
+def test_values_far_from_zero_keep_their_changes():
+    model, values = new_forecaster(adapted=False), draw_series(60).astype("float64")
+    with pytest.raises(ValueError, match="'variable 0' must change by more than float32"):
+        model.adapt(values + 1e9)
+    model.adapt(values + 1e4)
+    assert model.std.numpy()[0] == pytest.approx(values[:, 0].std(), rel=1e-3)
+    far = model.standardize(values + 1e4)[:, 0]
+    assert far.std() == pytest.approx(1.0, rel=1e-3)
+    constant = np.stack([np.full(60, 0.1), values[:, 1]], axis=1)
+    model.adapt(constant)
+    assert model.std.numpy()[0] == 1.0
+
+
+def test_a_history_of_one_row_has_no_invented_times():
+    model = new_forecaster(adapted=False)
+    model.adapt(draw_series(60))
+    frame = make_frame().set_axis(model.variable_names, axis=1)
+    assert model.forecast(frame[-1:]).times is None
+    assert model.forecast(frame).times is not None
 
 
 def test_the_calendar_is_read():
@@ -173,6 +226,8 @@ def test_all_windows_are_scored_with_histories_in_the_rows_before():
     model = new_forecaster()
     split = make_split(200, start=150)
     metrics = model.evaluate_split(split, horizons=(12, 24))
+    assert model.evaluate_split(split, horizons=(24, 12)) == metrics
+    assert metrics["interval"] == 0.8
     assert (metrics["windows_12"], metrics["windows_24"]) == (39, 27)
     values = model.standardize(split.values)
     errors = []
@@ -200,6 +255,8 @@ def test_answers_print_and_plot(model):
     assert len(forecast.plot().axes) == 2
     assert len(forecast.plot(["b"], steps=10).axes) == 1
     assert len(model.forecast(draw_series(60)).plot().axes) == 2
+    (axis, _) = model.forecast(draw_series(60), horizon=1).plot().axes
+    assert axis.lines[1].get_marker() == "o"  # a line of one point is not visible
     with pytest.raises(ValueError, match="Did you mean 'b'"):
         forecast.plot(["bb"])
 
@@ -231,8 +288,8 @@ def test_histories_that_cannot_be_read(model, change, error, match):
 
 
 def test_other_bad_input(model):
-    for horizon in (0, 25):
-        with pytest.raises(ValueError, match="`horizon` must be from 1 to 24"):
+    for horizon in (0, 25, 2.5, "3"):
+        with pytest.raises(ValueError, match="`horizon` must be an integer from 1 to 24"):
             model.forecast(draw_series(60), horizon=horizon)
     with pytest.raises(ValueError, match=r"shape \(N, 48, 2\).*Received: shape \(3, 40, 2\)"):
         model.predict(np.ones((3, 40, 2)), verbose=0)
@@ -240,7 +297,18 @@ def test_other_bad_input(model):
         model.fit(draw_series(48), verbose=0)
     with pytest.raises(ValueError, match="`horizons` must be from 1 to 24"):
         model.evaluate_split(make_split(), horizons=(96,))
+    with pytest.raises(TypeError, match=r"Received: one series of shape \(60, 2\). Call forecast"):
+        model.predict(make_frame(), verbose=0)
+    with pytest.raises(ValueError, match="as `validation_data`"):
+        model.fit(make_frame(), validation_split=0.2, verbose=0)
+    with pytest.raises(ValueError, match="`variable`: Unknown variable: received 0"):
+        model.explain(draw_series(60), 0)
     fresh = new_forecaster(adapted=False)
+    assert not fresh.autocast  # standardized values are not exact in bfloat16
+    other = new_forecaster()
+    other.compile("adam", "mse")
+    with pytest.raises(ValueError, match="Received: loss='mse'"):
+        other.fit(draw_series(60), verbose=0)
     for call in (fresh.fit, fresh.forecast):
         with pytest.raises(ValueError, match=r"Call forecaster.adapt\(series\)"):
             call(draw_series(60))

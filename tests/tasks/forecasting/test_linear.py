@@ -74,9 +74,18 @@ def test_baselines_are_scored_by_split_and_horizon():
     steps = [np.square(values[o : o + 12] - values[o - 1]) for o in dataset["test"].origins(1, 12)]
     assert test["last_value"]["mse_12"] == pytest.approx(np.mean(steps), rel=1e-5)
     assert "last_season" not in evaluate_baselines(model, dataset, (24,), season=49)["test"]
-    line = compare_with_baselines(model, dataset, {"test": {"mse": 9.0}})
-    assert "The baseline is as good" in line
-    assert "The model is better" in compare_with_baselines(model, dataset, {"test": {"mse": 0.0}})
+    best = errors["test"]["dlinear"]["mse_24"]
+
+    def compare(mse):
+        return compare_with_baselines(model, dataset, {"test": {"mse": mse}})
+
+    assert "The error of the model is 50 % larger. The baseline is better here." in compare(
+        1.5 * best
+    )
+    assert f"the model {0.8 * best:.4g}; DLinear" in compare(0.8 * best)
+    assert "20 % smaller" in compare(0.8 * best)
+    assert "57 test windows of 24 steps" in compare(best)
+    assert "too little to tell" in compare(1.001 * best)
 
 
 @pytest.mark.slow

@@ -128,11 +128,13 @@ def test_the_commands_forecast_evaluate_explain_and_export(published, command_li
     assert "Did you mean" in run(*options, "explain", NAME, path, "--variable", "aa", code=1)
     printed = run(*options, "evaluate", NAME, "--data", path)
     assert "missing values: 2 times (0.7 %)" in printed
-    assert "between the quantiles" in printed
+    assert "coverage (80 %)" in printed
     assert "values float32 (B, L, V)" in run(*options, "export", NAME, tmp_path / "1")
     assert "--horizon is not for" in run("predict", "imdb_transformer", "--horizon", 3, "x", code=1)
     (tmp_path / "bad.csv").write_text("time,a,b\n2024-01-01,1,x\n2024-01-02,2,3\n")
-    assert "without 'b'" in run(*options, "predict", NAME, tmp_path / "bad.csv", code=1)
+    assert "column 'b' must have finite numbers" in run(
+        *options, "predict", NAME, tmp_path / "bad.csv", code=1
+    )
 
 
 def test_own_tables_are_trained_on_from_the_command_line(
@@ -148,7 +150,7 @@ def test_own_tables_are_trained_on_from_the_command_line(
         "mine.csv: 298 rows read, 298 kept, 0 skipped.",
         "Split: 240 train, 30 validation, 30 test.",
         "Forecasts 1 variable.",
-        "The best simple forecast on the validation rows",
+        "the best baseline on the validation rows",
         "model.keras history.csv",
     ):
         assert part in printed, printed
@@ -160,23 +162,23 @@ def test_own_tables_are_trained_on_from_the_command_line(
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_explanations_show_attention_and_effect(name):
+def test_explanations_show_attention_and_occlusion(name):
     model = new_forecaster(name)
     model.fit(make_split(), epochs=1, verbose=0)
     explanation = model.explain(make_split(300), "a")
     rows = model.history_length
-    assert explanation.effect.shape == (len(explanation.parts), model.horizon)
-    assert explanation.parts[0, 0] == 0
-    assert explanation.parts[-1, 1] == rows == len(explanation.forecast.history)
+    assert explanation.occlusion.shape == (len(explanation.segments), model.horizon)
+    assert explanation.segments[0, 0] == 0
+    assert explanation.segments[-1, 1] == rows == len(explanation.forecast.history)
     (weights,) = explanation.attention.values()
     assert weights.shape == (len(explanation.patches),)
     assert 0.0 < weights.sum() <= 1.0 + 1e-5
-    first, last = explanation.parts[-1]
+    first, last = explanation.segments[-1]
     values = make_split(300).values[-rows:].copy()
     values[first:last] = np.nan
     hidden = datasets.SeriesSplit(values, make_split(300).times[-rows:], ("a", "b"))
-    change = model.forecast(hidden).mean[:, 0] - explanation.forecast.mean[:, 0]
-    np.testing.assert_allclose(explanation.effect[-1], change, atol=1e-3)
+    change = explanation.forecast.mean[:, 0] - model.forecast(hidden).mean[:, 0]
+    np.testing.assert_allclose(explanation.occlusion[-1], change, atol=1e-3)
     json.dumps(explanation.to_dict())
     assert "Forecast of a" in str(explanation)
     assert "data:image/png" in explanation.to_page()
@@ -214,7 +216,7 @@ def test_impossible_recipes(change, match):
 def test_recipes_are_fitted_to_shorter_series():
     recipe, notes = fit_to_series(parse_recipe(RECIPE), make_split(100))
     assert recipe.model["history"] == 25
-    assert recipe.model["horizon"] == 12
+    assert recipe.model["horizon"] == 6  # a validation split of 12 rows has 7 windows
     assert recipe.forecast.horizons == []
     assert len(notes) == 3
     unchanged, notes = fit_to_series(parse_recipe(RECIPE), make_split(5000))
