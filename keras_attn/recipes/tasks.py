@@ -24,6 +24,7 @@ BUILT_IN = {
     "forecasting": "keras_attn.tasks.forecasting.description",
     "audio_classification": "keras_attn.tasks.audio.description",
     "image_classification": "keras_attn.tasks.images.description",
+    "object_detection": "keras_attn.tasks.detection.description",
     "text_generation": "keras_attn.tasks.generation.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
     "text_classification": "keras_attn.tasks.texts.description",
@@ -98,6 +99,7 @@ class TaskDescription:
         table: Reader of a user's own tables, or None.
         fine_tuning: Values of keys of a recipe, see `change_recipe`, for runs on a user's own data
             that start from trained weights with a recipe for training from scratch.
+        min_labels: Least number of labels of a model, if its examples have labels.
         multi_label_task: Name of the task of the same architectures in which an example may have
             several labels, or None.
     """
@@ -123,6 +125,7 @@ class TaskDescription:
     explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
     fine_tuning: ClassVar[Mapping[str, Any]] = {}
+    min_labels: ClassVar[int] = 2
     multi_label_task: ClassVar[str | None] = None
 
     def model_class(self) -> Any:

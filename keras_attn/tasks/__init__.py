@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
     from keras_attn.tasks.classification import Classification, ClassificationTask
     from keras_attn.tasks.compilation import compile_mode
+    from keras_attn.tasks.detection.answers import DetectedObject, Detections
+    from keras_attn.tasks.detection.detector import ObjectDetector
+    from keras_attn.tasks.detection.explanation import DetectionExplanation
+    from keras_attn.tasks.detection.losses import BestFit, DetectionLoss
     from keras_attn.tasks.example_answers import ExampleAnswer
     from keras_attn.tasks.forecasting.answers import Forecast
     from keras_attn.tasks.forecasting.explanation import ForecastExplanation
@@ -53,6 +57,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "calibration": ["expected_calibration_error", "fit_temperature"],
         "classification": ["Classification", "ClassificationTask"],
         "compilation": ["compile_mode"],
+        "detection.answers": ["DetectedObject", "Detections"],
+        "detection.detector": ["ObjectDetector"],
+        "detection.explanation": ["DetectionExplanation"],
+        "detection.losses": ["BestFit", "DetectionLoss"],
         "example_answers": ["ExampleAnswer"],
         "generation.answers": ["Generation"],
         "generation.explanation": ["GenerationExplanation"],
