@@ -172,8 +172,9 @@ def assign(
     least = ops.top_k(fit, positions)[0][..., -1:]
     chosen = ops.cast(ops.logical_and(fit >= least, fit > 0.0), "float32")
     owner = ops.argmax(overlap * chosen, axis=1)  # (B, P)
-    own = ops.moveaxis(ops.one_hot(owner, objects.shape[1], dtype="float32"), 2, 1)
-    assigned = chosen * own
+    rows = ops.arange(ops.shape(objects)[1], dtype="int32")
+    own = ops.equal(ops.cast(owner, "int32")[:, None], rows[None, :, None])
+    assigned = chosen * ops.cast(own, "float32")
     return fit * assigned, overlap, assigned
 
 
