@@ -63,7 +63,7 @@ class RandomPlacement(_Augmentation):
         for name, value in (("zoom", zoom), ("stretch", stretch)):
             if not value >= 1.0:
                 raise ValueError(
-                    f"RandomPlacement: `{name}` must be a factor of at least 1. Received: {value!r}."
+                    f"RandomPlacement: `{name}` must be a factor from 1 on. Received: {value!r}."
                 )
         check_rates(self, shift=shift, min_visible=min_visible)
         self.zoom = float(zoom)

@@ -4,10 +4,10 @@ import dataclasses
 import json
 import math
 import pathlib
-import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 from keras_attn._files import read_json_object
 from keras_attn._label_names import label_name
@@ -125,8 +125,8 @@ def read_coco(path: pathlib.Path) -> list[Annotation]:
             annotation.add(labels.get(each.get("category_id")), _from_xywh(each.get("bbox")))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is no file of COCO annotations: it needs the lists `images`, `annotations` and "
-            f"`categories`. Reading it failed with {error!r}."
+            f"{path} is no file of COCO annotations: it needs the lists `images`, `annotations` "
+            f"and `categories`. Reading it failed with {error!r}."
         ) from error
     return list(by_id.values())
 

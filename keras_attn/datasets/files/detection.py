@@ -13,7 +13,7 @@ import numpy as np
 from keras_attn._validation import check_positive_integer
 from keras_attn._wording import counted, listed
 from keras_attn.datasets.detection import DetectionSplit
-from keras_attn.datasets.files._account import Skipped, TableAccount, tally
+from keras_attn.datasets.files._account import TableAccount, tally
 from keras_attn.datasets.files._annotations import (
     Annotation,
     dropped_objects,
@@ -392,11 +392,10 @@ def account_for(
         ValueError: A label is not in `label_names`.
     """
     counts = Counter(label for each in annotations.values() for label in each.labels)
-    if label_names is not None:
-        if others := sorted(set(counts) - set(label_names)):
-            raise ValueError(
-                f"{path} has labels that are not among `label_names`: {listed(others, 'labels')}."
-            )
+    if label_names is not None and (others := sorted(set(counts) - set(label_names))):
+        raise ValueError(
+            f"{path} has labels that are not among `label_names`: {listed(others, 'labels')}."
+        )
     all_names = tuple(sorted(counts)) if label_names is None else tuple(label_names)
     notes = []
     for reason, images in dropped_objects(annotations).items():

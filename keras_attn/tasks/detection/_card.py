@@ -45,8 +45,8 @@ def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         f"Data: {recipe.dataset}, trained on its training split. The test split was read once a "
         f"run, at its end. {NOTES[0]}",
         _table(runs),
-        f"Counts (seed {first['seed']}): boxes count from the score on that gave the best counts of "
-        f"the validation images, {thresholds}. On the test images the error is "
+        f"Counts (seed {first['seed']}): boxes count from the score on that gave the best counts "
+        f"of the validation images, {thresholds}. On the test images the error is "
         f"{_percent(test['count_error'])} of an image's objects on average; over all images "
         f"together {abs(100 * bias):.1f} % too {'many' if bias > 0 else 'few'} are counted.",
     ]

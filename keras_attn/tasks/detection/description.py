@@ -81,8 +81,8 @@ class ObjectDetection(TaskDescription):
     )
     example_titles = ("objects", "detected")
     example_rule = (
-        "The first pictures of the validation split. Full lines: detected boxes; dashed lines: boxes "
-        "of the data set that no detected box of the label overlaps by half or more."
+        "The first pictures of the validation split. Full lines: detected boxes; dashed lines: "
+        "boxes of the data set that no detected box of the label overlaps by half or more."
     )
     usage = 'detect("photo.png")  # boxes, labels, scores'
     reads: ClassVar[Literal["texts", "files"]] = "files"

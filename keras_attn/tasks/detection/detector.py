@@ -298,8 +298,8 @@ class ObjectDetector(DetectionFitting):
                 fresh.append(layer.name)
             else:
                 raise ValueError(
-                    f"The layer {layer.name!r} does not fit that of the trained network. Build both "
-                    "with the same settings."
+                    f"The layer {layer.name!r} does not fit that of the trained network. Build "
+                    "both with the same settings."
                 )
         self.normalization.set_weights(source.normalization.get_weights())
         return fresh

@@ -139,7 +139,7 @@ class DetectionFitting(Task):
         if None in x.shape[1:3]:
             raise ValueError(
                 "The images of a tf.data.Dataset must have a fixed size. Received: elements of "
-                f"shape {x.shape}. Pass a list of images; or resize the images, and scale the boxes."
+                f"shape {x.shape}. Pass a list of images; or resize them, and scale the boxes."
             )
         size = tuple(x.shape[1:3])
         x = x if size == self.image_size else fit_images(x, self.image_size)

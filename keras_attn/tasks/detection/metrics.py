@@ -42,7 +42,7 @@ def average_precision(
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise ImportError(
-            "The average precision of detections needs pycocotools: pip install 'keras-attn[train]'."
+            "The average precision needs pycocotools: pip install 'keras-attn[train]'."
         ) from error
     if not sum(len(truth["labels"]) for truth in truths):
         none: dict[str, None] = dict.fromkeys(label_names)
