@@ -38,14 +38,14 @@ class RandomPlacement(_Augmentation):
         training: whether to change the images; else they are returned as they are.
 
     Returns:
-        Tensor `(B, H, W, C)`. `mix_targets(targets)` changes the boxes likewise.
+        Tensor `(B, H, W, C)`. `augment_targets(targets)` changes the boxes likewise.
 
     Example:
 
     >>> layer = RandomPlacement(zoom=1.5, shift=0.1, seed=0)
     >>> images = layer(np.zeros((1, 32, 48, 3), "float32"), training=True)
     >>> objects = np.array([[[8.0, 8.0, 24.0, 16.0, 2.0], [0.0, 0.0, 0.0, 0.0, -1.0]]], "float32")
-    >>> ops.convert_to_numpy(layer.mix_targets(objects))[0, :, 4].tolist()
+    >>> ops.convert_to_numpy(layer.augment_targets(objects))[0, :, 4].tolist()
     [2.0, -1.0]
     """
 
@@ -105,7 +105,7 @@ class RandomPlacement(_Augmentation):
         )
         return ops.cast(placed, images.dtype)
 
-    def mix_targets(self, targets: Tensor) -> Tensor:
+    def augment_targets(self, targets: Tensor) -> Tensor:
         """Return boxes changed as the images of the last call.
 
         Args:
