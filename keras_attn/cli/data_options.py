@@ -25,7 +25,8 @@ def _declarations(
         pathlib.Path | None,
         typer.Option(
             help="Your own data. For texts or pairs of sentences, a table: .csv, .tsv, .txt or "
-            ".jsonl. For images and sounds, a folder that holds a folder for each label.",
+            ".jsonl. For images and sounds, a folder that holds a folder for each label. For object "
+            "detection, a folder of Pascal VOC, or a JSON file of COCO.",
             **PANEL,
         ),
     ] = None,
@@ -119,6 +120,14 @@ def _declarations(
             metavar="STEP",
             help="For forecasting: interval between rows, such as 15min, 1h or 1d (default: the "
             "most frequent one).",
+            **PANEL,
+        ),
+    ] = None,
+    image_folder: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="For object detection: folder of the images of a COCO file (default: beside it).",
             **PANEL,
         ),
     ] = None,

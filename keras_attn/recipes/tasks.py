@@ -90,6 +90,7 @@ class TaskDescription:
         usage: Python code after `model.` that returns an answer, for cards.
         prints_texts: Whether `keras-attn predict` prints the attribute `text` of answers as it is,
             rather than a table.
+        draws_answers: Whether answers have the method `plot`, for `keras-attn predict --plots`.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
         example_input: An input as one writes it on the command line, for messages.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
@@ -118,6 +119,7 @@ class TaskDescription:
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
     prints_texts: ClassVar[bool] = False
+    draws_answers: ClassVar[bool] = False
     reads: ClassVar[Literal["texts", "files"]] = "texts"
     example_input: ClassVar[str] = '"a text"'
     prediction_options: ClassVar[tuple[str, ...]] = ()

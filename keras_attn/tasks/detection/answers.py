@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -104,10 +103,6 @@ class Detections:
         self.plot().savefig(content, format="png", dpi=100)
         encoded = base64.b64encode(content.getvalue()).decode()
         return f'<img alt="{len(self)} boxes" src="data:image/png;base64,{encoded}">'
-
-    def save_plot(self, path: str | os.PathLike[str]) -> None:
-        """Write the plot to a file of any format of matplotlib."""
-        self.plot().savefig(path, dpi=120)
 
 
 def _rounded(box: tuple[float, ...]) -> Iterator[float]:

@@ -87,7 +87,8 @@ class ObjectDetection(TaskDescription):
     usage = 'detect("photo.png")  # boxes, labels, scores'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"
-    prediction_options = ("threshold", "max_pixels", "errors")
+    draws_answers = True
+    prediction_options = ("threshold", "max_boxes", "max_pixels", "errors")
     export_options = ("threshold", "max_boxes")
     explanation_options = ("label", "max_pixels")
     table = DetectionReader()
