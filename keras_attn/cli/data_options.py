@@ -25,7 +25,7 @@ def _declarations(
         pathlib.Path | None,
         typer.Option(
             help="Your own data. For texts or pairs of sentences, a table: .csv, .tsv, .txt or "
-            ".jsonl. For images and sounds, a folder that holds a folder for each label. For object "
+            ".jsonl. For images and sounds, a folder with a folder for each label. For object "
             "detection, a folder of Pascal VOC, or a JSON file of COCO.",
             **PANEL,
         ),
