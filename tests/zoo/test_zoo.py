@@ -21,6 +21,7 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT, real_data_dir
 
 EXPECTED_PARAMETERS = {
+    "bccd_attention_detector": 0,
     "chnsenticorp_ngram_attention": 1_550_068,
     "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,
@@ -77,7 +78,7 @@ def test_entries_and_their_variants_build(name):
             preprocessing=recipe.preprocessing,
             **recipe.settings(variant),
         )
-        if recipe.task == "forecasting":  # the blocks attend
+        if recipe.task in ("forecasting", "object_detection"):  # the blocks attend
             kinds = {type(layer).__name__ for layer in model.network.layers}
             assert ("TransformerEncoderBlock" in kinds) == (variant != WITHOUT_ATTENTION)
         elif recipe.task not in (
@@ -99,6 +100,7 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         for segment in segments(run):
             assert "+changes" not in segment["commit"], "a published run comes from committed code"
         least = {"translation": 1_000, "audio_classification": 300, "forecasting": 2_000}
+        least["object_detection"] = 72
         if entry.recipe.task != "text_generation":  # whose test split may be one document
             assert run["metrics"]["test"]["examples"] >= least.get(entry.recipe.task, 600)
 

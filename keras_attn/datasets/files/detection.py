@@ -295,6 +295,7 @@ def _add_folder(
             annotation = parse_voc(path.read_bytes())
         except ValueError:
             found.skipped[NOT_VOC].append(f"{prefix}{path.name}")
+            annotated.add(files.get(path.stem))  # its image is not counted again
             continue
         image = files.get(path.stem) or files.get(pathlib.PurePath(annotation.image).stem)
         if image is None:

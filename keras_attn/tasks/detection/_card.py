@@ -9,7 +9,8 @@ from keras_attn.recipes.figures import Run, cost_cells, mean_and_deviation, seed
 NOTES = [
     "mAP50 is the mean over labels of the average precision at an IoU of 0.5, as pycocotools "
     "computes it; mAP also averages over IoUs from 0.5 to 0.95. The error of counts is the mean "
-    "over images of the difference of detected and annotated objects, in relation to the latter."
+    "over images of the difference of detected and annotated objects, divided by the mean number of "
+    "the latter."
 ]
 
 
@@ -47,7 +48,8 @@ def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:
         _table(runs),
         f"Counts (seed {first['seed']}): boxes count from the score on that gave the best counts "
         f"of the validation images, {thresholds}. On the test images the error is "
-        f"{_percent(test['count_error'])} of an image's objects on average; over all images "
+        f"{_percent(test['count_error'])}; the median over images of the difference relative to "
+        f"the objects of the image is {_percent(test['count_median_error'])}. Over all images "
         f"together {abs(100 * bias):.1f} % too {'many' if bias > 0 else 'few'} are counted.",
     ]
 

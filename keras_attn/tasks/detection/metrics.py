@@ -112,9 +112,10 @@ def count_errors(
         thresholds: Least score of the boxes of each label that count, `(C,)`.
 
     Returns:
-        `count_error`, the mean of the difference of both numbers, relative to that of the truth,
-        over images that have objects; and `count_bias`, the difference over all images together.
-        None if no image has objects.
+        `count_error`, the mean over images of the difference of detected and annotated objects,
+        divided by the mean number of annotated ones; `count_median_error`, the median over images
+        of the difference divided by the annotated objects of the image itself; and `count_bias`,
+        the difference over all images together. None if no image has objects.
 
     Example:
 
@@ -122,7 +123,7 @@ def count_errors(
     >>> found = {"boxes": boxes, "labels": np.array([0, 0]), "scores": np.array([0.9, 0.2])}
     >>> truth = {"boxes": boxes, "labels": np.array([0, 0])}
     >>> count_errors([found], [truth], np.array([0.5]))
-    {'count_error': 0.5, 'count_bias': -0.5}
+    {'count_error': 0.5, 'count_median_error': 0.5, 'count_bias': -0.5}
     """
     counts = np.array(
         [int((each["scores"] >= thresholds[each["labels"]]).sum()) for each in detections]
@@ -130,9 +131,10 @@ def count_errors(
     objects = np.array([len(truth["labels"]) for truth in truths])
     some = objects > 0
     if not some.any():
-        return {"count_error": None, "count_bias": None}
+        return dict.fromkeys(("count_error", "count_median_error", "count_bias"))
     return {
-        "count_error": float((np.abs(counts - objects)[some] / objects[some]).mean()),
+        "count_error": float(np.abs(counts - objects).sum() / objects.sum()),
+        "count_median_error": float(np.median(np.abs(counts - objects)[some] / objects[some])),
         "count_bias": float(counts.sum() / objects.sum() - 1.0),
     }
 

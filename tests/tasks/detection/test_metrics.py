@@ -96,6 +96,6 @@ def test_thresholds_give_the_best_counts():
     assert 0.4 <= thresholds[0] <= 0.5
     assert thresholds[1] == pytest.approx(0.3)  # a label without objects
     errors = count_errors(detections, truths, thresholds)
-    assert errors == {"count_error": 0.0, "count_bias": 0.0}
+    assert errors == {"count_error": 0.0, "count_median_error": 0.0, "count_bias": 0.0}
     few = count_errors(detections, truths, np.array([1.1, 0.3]))
-    assert few == {"count_error": 1.0, "count_bias": -1.0}
+    assert few == {"count_error": 1.0, "count_median_error": 1.0, "count_bias": -1.0}
