@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.detection.answers import DetectedObject, Detections
     from keras_attn.tasks.detection.detector import ObjectDetector
     from keras_attn.tasks.detection.explanation import DetectionExplanation
-    from keras_attn.tasks.detection.losses import BestFit, DetectionLoss
+    from keras_attn.tasks.detection.losses import BestFit, DetectionF1, DetectionLoss
     from keras_attn.tasks.example_answers import ExampleAnswer
     from keras_attn.tasks.forecasting.answers import Forecast
     from keras_attn.tasks.forecasting.explanation import ForecastExplanation
@@ -60,7 +60,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "detection.answers": ["DetectedObject", "Detections"],
         "detection.detector": ["ObjectDetector"],
         "detection.explanation": ["DetectionExplanation"],
-        "detection.losses": ["BestFit", "DetectionLoss"],
+        "detection.losses": ["BestFit", "DetectionF1", "DetectionLoss"],
         "example_answers": ["ExampleAnswer"],
         "generation.answers": ["Generation"],
         "generation.explanation": ["GenerationExplanation"],

@@ -9,8 +9,8 @@ from keras_attn.recipes.figures import Run, cost_cells, mean_and_deviation, seed
 NOTES = [
     "mAP50 is the mean over labels of the average precision at an IoU of 0.5, as pycocotools "
     "computes it; mAP also averages over IoUs from 0.5 to 0.95. The error of counts is the mean "
-    "over images of the difference of detected and annotated objects, divided by the mean number of "
-    "the latter."
+    "over images of the difference of detected and annotated objects, divided by the mean number "
+    "of the latter."
 ]
 
 

@@ -112,7 +112,7 @@ class ObjectDetection(TaskDescription):
         return fit_to_images(recipe, train)
 
     def selection_title(self, recipe: Recipe) -> str:
-        return "mean best fit, score times IoU, of the objects"
+        return "F1 at a score of 0.3"
 
 
 DESCRIPTION: TaskDescription = register_task(ObjectDetection())

@@ -242,8 +242,9 @@ class ObjectDetector(DetectionFitting):
         Returns:
             `map50`, `map` and `ap50_by_label`, see
             `keras_attn.tasks.detection.metrics.average_precision`; `count_error`,
-            `count_median_error` and `count_bias`, see `keras_attn.tasks.detection.metrics.count_errors`, of boxes from `score_thresholds`
-            on; `loss`, see `keras_attn.tasks.detection.losses.DetectionLoss`; and the number of
+            `count_median_error` and `count_bias`, see
+            `keras_attn.tasks.detection.metrics.count_errors`, of boxes from `score_thresholds` on;
+            `loss`, see `keras_attn.tasks.detection.losses.DetectionLoss`; and the number of
             `examples` and `objects`.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Boxes from the map of a dense detector; the loss of such a map, and a metric."""
+"""Boxes from the map of a dense detector; the loss of such a map, and metrics."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from keras_attn._types import Tensor
-from keras_attn.ops import box_iou, generalized_iou
+from keras_attn.ops import box_iou, generalized_iou, select_boxes
 
+F1_SCORE, F1_IOU, F1_CANDIDATES = 0.3, 0.5, 200
 MAX_LOG_DISTANCE = 6.0  # of a side from its position, in units of the distance of two positions
 
 
@@ -178,12 +179,34 @@ def assign(
     return fit * assigned, overlap, assigned
 
 
+class _MapMetric(keras.metrics.Metric):
+    """Base class of metrics that are quotients of sums over the objects of a map.
+
+    Args:
+        image_size: Height and width of the images.
+        name: Name of the metric.
+        dtype: See `keras.metrics.Metric`.
+    """
+
+    def __init__(self, image_size: tuple[int, int], name: str, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._direction = "up"
+        self.image_size = (image_size[0], image_size[1])
+        self.total = self.add_weight(name="total", shape=(), initializer="zeros")
+        self.count = self.add_weight(name="count", shape=(), initializer="zeros")
+
+    def result(self) -> Tensor:
+        return self.total / ops.maximum(self.count, 1e-9)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype, "image_size": self.image_size}
+
+
 @keras.saving.register_keras_serializable(package="keras_attn")
-class BestFit(keras.metrics.Metric):
+class BestFit(_MapMetric):
     """Mean over objects of the best `score * IoU` of any position, in [0, 1].
 
-    It is computed in the graph of validation after every epoch. It takes no notice of false
-    detections; `keras_attn.tasks.ObjectDetector.evaluate_split` has the average precision.
+    It takes no notice of false detections, see `DetectionF1`.
 
     Args:
         image_size: Height and width of the images.
@@ -202,11 +225,7 @@ class BestFit(keras.metrics.Metric):
     def __init__(
         self, image_size: tuple[int, int], name: str = "best_fit", dtype: Any = None
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self._direction = "up"
-        self.image_size = (image_size[0], image_size[1])
-        self.total = self.add_weight(name="total", shape=(), initializer="zeros")
-        self.count = self.add_weight(name="count", shape=(), initializer="zeros")
+        super().__init__(image_size, name, dtype)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
         logits, boxes = decode_map(ops.cast(y_pred, "float32"), self.image_size)
@@ -219,8 +238,45 @@ class BestFit(keras.metrics.Metric):
         self.total.assign_add(ops.sum(best * exists))
         self.count.assign_add(ops.sum(exists))
 
-    def result(self) -> Tensor:
-        return self.total / ops.maximum(self.count, 1e-9)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype, "image_size": self.image_size}
+@keras.saving.register_keras_serializable(package="keras_attn")
+class DetectionF1(_MapMetric):
+    """F1 of the boxes that non-maximum suppression leaves, at a score of 0.3 and an IoU of 0.5.
+
+    An object is found if a box of its label overlaps it by more than 0.5: F1 is twice the number of
+    found objects, divided by the number of boxes and objects. It is computed in the graph of every
+    step; `keras_attn.tasks.ObjectDetector.evaluate_split` has the average precision.
+
+    Args:
+        image_size: Height and width of the images.
+        name: Name of the metric.
+        dtype: See `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = DetectionF1((16, 16))
+    >>> objects = np.array([[[4.0, 4.0, 12.0, 12.0, 0.0]]], "float32")
+    >>> metric.update_state(objects, np.full((1, 1, 1, 5), np.log(0.25), "float32"))
+    >>> float(metric.result())  # a score of 0.2 is too low
+    0.0
+    """
+
+    def __init__(self, image_size: tuple[int, int], name: str = "f1", dtype: Any = None) -> None:
+        super().__init__(image_size, name, dtype)
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
+        logits, boxes = decode_map(ops.cast(y_pred, "float32"), self.image_size)
+        objects, labels, exists = split_targets(y_true)
+        boxes, names, _ = select_boxes(
+            boxes, ops.sigmoid(logits), threshold=F1_SCORE, max_candidates=F1_CANDIDATES
+        )
+        matches = ops.logical_and(
+            box_iou(objects, boxes) > F1_IOU, labels[:, :, None] == names[:, None, :]
+        )
+        found = ops.cast(ops.any(matches, axis=2), "float32") * exists
+        weights = ops.ones_like(exists[:, 0])
+        if sample_weight is not None:
+            weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        counts = ops.sum(ops.cast(names >= 0, "float32"), axis=1) + ops.sum(exists, axis=1)
+        self.total.assign_add(ops.sum(2.0 * weights * ops.sum(found, axis=1)))
+        self.count.assign_add(ops.sum(weights * counts))

@@ -13,7 +13,7 @@ from keras_attn.layers import RandomColor, RandomPlacement
 from keras_attn.profiling import Cost, cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.detection.description import BoxAugmentation, DetectionRecipe
-from keras_attn.tasks.detection.losses import BestFit, DetectionLoss, split_targets
+from keras_attn.tasks.detection.losses import BestFit, DetectionF1, DetectionLoss, split_targets
 from keras_attn.tasks.training_data import Objective, TrainingData
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class DetectionObjective(Objective):
     """The objective of a dense detector, whose loss is a mean over objects."""
 
     def __init__(self, image_size: tuple[int, int]) -> None:
-        super().__init__(DetectionLoss(image_size), BestFit(image_size))
+        super().__init__(
+            DetectionLoss(image_size), BestFit(image_size), selection=DetectionF1(image_size)
+        )
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of objects of a batch, but at least 1."""

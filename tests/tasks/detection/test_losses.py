@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.tasks.detection.losses import BestFit, DetectionLoss, decode_map
-from tests.ops.test_boxes import areas, overlap
+from keras_attn.tasks.detection.losses import BestFit, DetectionF1, DetectionLoss, decode_map
+from tests.ops.test_boxes import areas, greedy, overlap
 
 SIZE, GRID, LABELS = (24, 32), (3, 4), 2
 
@@ -112,3 +112,22 @@ def test_best_fit_is_the_mean_over_objects():
             if row[4] >= 0
         ]
     assert float(metric.result()) == pytest.approx(np.mean(best), rel=1e-4)
+
+
+def test_f1_counts_objects_that_are_found_and_boxes_that_are_not():
+    maps, targets = draw(4)
+    maps[..., :LABELS] += 1.0
+    metric = DetectionF1(SIZE)
+    metric.update_state(targets, maps)
+    found, total = 0, 0
+    for raw, rows in zip(maps, targets, strict=True):
+        logits, boxes, _ = decode(raw)
+        kept, names, _ = greedy(boxes, 1 / (1 + np.exp(-logits)), 0.3, 0.5, 100)
+        objects = [row for row in rows if row[4] >= 0]
+        total += len(names) + len(objects)
+        found += sum(
+            any(n == row[4] and overlap(row, b) > 0.5 for b, n in zip(kept, names, strict=True))
+            for row in objects
+        )
+    assert found > 0
+    assert float(metric.result()) == pytest.approx(2 * found / total, rel=1e-5)
