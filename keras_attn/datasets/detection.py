@@ -52,7 +52,7 @@ class DetectionSplit:
                     f"{image.dtype} of shape {image.shape} at index {index}."
                 )
             fits = boxes.shape == (len(labels), 4) and labels.ndim == 1
-            if not fits or (boxes.dtype, labels.dtype) != (np.float32, np.int32):
+            if not fits or boxes.dtype != np.float32 or labels.dtype != np.int32:
                 raise ValueError(
                     "An image needs float32 boxes (n, 4) and int32 labels (n,). Received: "
                     f"{boxes.dtype} boxes {boxes.shape} and {labels.dtype} labels {labels.shape} "

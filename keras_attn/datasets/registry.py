@@ -138,9 +138,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
     Returns:
         A mapping of `"train"`, `"validation"` and `"test"` to an `ImageSplit`, a `TextSplit`,
         a `PairSplit`, a `WaveformSplit` or a `DetectionSplit`. `imdb` also has `"unlabelled"`,
-        `chnsenticorp` `"test_unseen"`, and `multi30k`, except for Czech, `"test_2017"` and `"test_coco"`. The
-        validation split of CIFAR is 5,000 of the 50,000 training images, and that of IMDB 2,000 of
-        the 25,000 training reviews, always the same ones.
+        `chnsenticorp` `"test_unseen"`, and `multi30k`, except for Czech, `"test_2017"` and
+        `"test_coco"`. The validation split of CIFAR is 5,000 of the 50,000 training images, and
+        that of IMDB 2,000 of the 25,000 training reviews, always the same ones.
 
     Raises:
         ValueError: No data set has that name.

@@ -1,7 +1,7 @@
 """A convolutional network with attention that finds objects: labels and boxes at each position."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import keras
 from annotated_types import Gt, MinLen
@@ -99,7 +99,7 @@ def build_attention_detector(config: AttentionDetectorConfig) -> keras.Model:
     >>> model.output.shape, model.get_layer("block_2").output.shape
     ((None, 8, 12, 7), (None, 24, 128))
     """
-    common = {"activation": "relu", "momentum": config.batch_norm_momentum}
+    common: dict[str, Any] = {"activation": "relu", "momentum": config.batch_norm_momentum}
     images = keras.Input((*config.image_size, 3), name="images")  # (B, H, W, 3)
     x = fine = ConvBlock(config.stem_filters, 7, strides=4, name="stem", **common)(images)
     stages = zip(config.stage_filters, config.stage_blocks, strict=True)

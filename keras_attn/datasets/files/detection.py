@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -280,7 +280,11 @@ def _find_voc(root: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
 
 
 def _add_folder(
-    found: _Found, annotations: pathlib.Path, images: pathlib.Path, prefix: str, part_of
+    found: _Found,
+    annotations: pathlib.Path,
+    images: pathlib.Path,
+    prefix: str,
+    part_of: Callable[[str], str],
 ) -> None:
     """Add the XML files of a folder, with their images in another or the same one."""
     files = {
@@ -311,7 +315,7 @@ def _add_folder(
 
 def _listed_parts(folder: pathlib.Path) -> dict[str, str]:
     """Return the split of each image by the lists of Pascal VOC; empty if there are none."""
-    parts = {}
+    parts: dict[str, str] = {}
     for file, part in (("train", "train"), ("val", "validation"), ("test", "test")):
         path = folder / f"{file}.txt"
         if path.is_file():

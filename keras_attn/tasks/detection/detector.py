@@ -293,10 +293,10 @@ class ObjectDetector(DetectionFitting):
                 continue
             other = layers.get(layer.name)
             shapes = [] if other is None else [weight.shape for weight in other.weights]
-            if shapes == [weight.shape for weight in layer.weights] and layer.name != "labels":
-                layer.set_weights(other.get_weights())
-            elif layer.name == "labels":
+            if layer.name == "labels":
                 fresh.append(layer.name)
+            elif other is not None and shapes == [weight.shape for weight in layer.weights]:
+                layer.set_weights(other.get_weights())
             else:
                 raise ValueError(
                     f"The layer {layer.name!r} does not fit that of the trained network. Build "
@@ -416,7 +416,11 @@ class ObjectDetector(DetectionFitting):
         check_positive_integer("max_boxes", max_boxes)
         check_positive_integer("batch_size", batch_size)
         images = list(as_sequence(inputs))
-        options = {"threshold": threshold, "iou_threshold": iou_threshold, "max_boxes": max_boxes}
+        options: dict[str, Any] = {
+            "threshold": threshold,
+            "iou_threshold": iou_threshold,
+            "max_boxes": max_boxes,
+        }
         answers: list[Any] = []
         for start in range(0, len(images), batch_size):
             part = images[start : start + batch_size]

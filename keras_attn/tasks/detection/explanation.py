@@ -220,7 +220,7 @@ def _agreement(weights: np.ndarray, occlusion: np.ndarray) -> float:
     ranks = [_ranks((sums / np.maximum(counts, 1.0)).ravel()), _ranks(occlusion.ravel())]
     if min(each.std() for each in ranks) == 0.0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -46,7 +46,8 @@ def fit_images(images: Tensor, image_size: tuple[int, int]) -> Tensor:
         Float32 images `(B, *image_size, 3)`.
     """
     images = ops.cast(images, "float32")
-    new = fitted_size(*images.shape[1:3], image_size)
+    height, width = images.shape[1:3]
+    new = fitted_size(height, width, image_size)
     if new != tuple(images.shape[1:3]):
         images = ops.image.resize(
             images, new, interpolation="bilinear", antialias=True, data_format="channels_last"

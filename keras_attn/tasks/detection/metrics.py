@@ -82,7 +82,7 @@ def _mean(precision: np.ndarray) -> float | None:
 
 def _annotations(examples: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:
     """Return boxes in the form of COCO: left, top, width, height."""
-    result = []
+    result: list[dict[str, Any]] = []
     for image, example in enumerate(examples, start=1):
         scores = example.get("scores", np.ones(len(example["labels"])))
         for box, label, score in zip(example["boxes"], example["labels"], scores, strict=True):
