@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.tasks._position_attention import AttentionMap, attention_maps
     from keras_attn.tasks.audio.classifier import AudioClassifier
     from keras_attn.tasks.audio.explanation import AudioExplanation
     from keras_attn.tasks.building import from_architecture
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from keras_attn.tasks.generation.answers import Generation
     from keras_attn.tasks.generation.explanation import GenerationExplanation
     from keras_attn.tasks.generation.generator import TextGenerator
-    from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
     from keras_attn.tasks.images.classifier import ImageClassifier
     from keras_attn.tasks.images.explanation import ImageExplanation
     from keras_attn.tasks.images.plots import plot_attention
@@ -69,7 +69,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "forecasting.explanation": ["ForecastExplanation"],
         "forecasting.forecaster": ["Forecaster"],
         "forecasting.losses": ["ForecastError", "ForecastLoss"],
-        "images.attention_maps": ["AttentionMap", "attention_maps"],
+        "_position_attention": ["AttentionMap", "attention_maps"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],

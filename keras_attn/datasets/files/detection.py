@@ -5,7 +5,7 @@ import dataclasses
 import os
 import pathlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -254,7 +254,7 @@ def _find_voc(root: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
     if annotations.is_dir():
         images = image_folder or root / VOC_FOLDERS[1]
         listed_parts = _listed_parts(root / VOC_FOLDERS[2])
-        _add_folder(found, annotations, images, "", lambda stem: listed_parts.get(stem, ""))
+        _add_folder(found, annotations, images, "", listed_parts)
         if listed_parts:
             unlisted = [name for name, part in found.parts.items() if not part]
             for name in unlisted:
@@ -269,7 +269,7 @@ def _find_voc(root: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
         }
         for part, folder in (folders if "train" in folders else {"": root}).items():
             prefix = f"{folder.name}/" if part else ""
-            _add_folder(found, folder, image_folder or folder, prefix, lambda _, p=part: p)
+            _add_folder(found, folder, image_folder or folder, prefix, {}, part)
     if not found.annotations:
         raise ValueError(
             f"{root} holds no images with annotations of Pascal VOC. It must hold the folders "
@@ -284,7 +284,8 @@ def _add_folder(
     annotations: pathlib.Path,
     images: pathlib.Path,
     prefix: str,
-    part_of: Callable[[str], str],
+    parts: Mapping[str, str],
+    part: str = "",
 ) -> None:
     """Add the XML files of a folder, with their images in another or the same one."""
     files = {
@@ -307,7 +308,7 @@ def _add_folder(
             continue
         annotated.add(image)
         found.annotations[name], found.images[name] = annotation, image
-        found.parts[name] = part_of(path.stem)
+        found.parts[name] = parts.get(path.stem, part)
     others = [each for each in files.values() if each not in annotated]
     if others:
         found.skipped[NOT_ANNOTATED] += [f"{prefix}{each.name}" for each in others]

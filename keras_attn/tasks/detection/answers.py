@@ -92,7 +92,7 @@ class Detections:
         return plot_boxes(self._pixels(), self)
 
     def _pixels(self) -> np.ndarray:
-        from keras_attn.tasks.images.inputs import read_image
+        from keras_attn.tasks._image_inputs import read_image
 
         if self.image is None:
             raise ValueError("A plot needs the image. Set it: dataclasses.replace(..., image=...).")

@@ -16,6 +16,7 @@ from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization
 from keras_attn.ops import select_boxes
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._image_inputs import Image, as_sequence, is_one_image, read_image
 from keras_attn.tasks._labels import check_label_names
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.detection.answers import Detections
@@ -28,7 +29,6 @@ from keras_attn.tasks.detection.metrics import average_precision, best_threshold
 from keras_attn.tasks.detection.plots import draw_example
 from keras_attn.tasks.detection.training_data import DetectionTrainingData
 from keras_attn.tasks.example_answers import ExampleAnswer
-from keras_attn.tasks.images.inputs import Image, as_sequence, is_one_image, read_image
 from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import TrainingData
 

@@ -17,13 +17,12 @@ from keras_attn._printable import printable
 from keras_attn.ops import box_iou
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, rgb
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._heat_maps import blocks, overlay
 from keras_attn.tasks._plotted import PlottedExplanation
+from keras_attn.tasks._position_attention import attention_layers, attention_maps
 from keras_attn.tasks.detection.answers import DetectedObject, Detections
 from keras_attn.tasks.detection.losses import decode_map
 from keras_attn.tasks.detection.plots import draw_box
-from keras_attn.tasks.images.attention_maps import attention_layers, attention_maps
-from keras_attn.tasks.images.explanation import _blocks
-from keras_attn.tasks.images.plots import overlay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,11 +120,11 @@ class DetectionExplanation(PlottedExplanation):
                 " it (with a minus sign), the stronger the denser",
             )
         )
-        lines += _blocks(self.occlusion)
+        lines += blocks(self.occlusion)
         for name, weights in self.attention.items():
             text = f"Attention of its position in layer {name!r}"
             lines.append(Text(f"{text}; agreement with the above: {self.agreement[name]:.2f}"))
-            lines += _blocks(weights, ATTENTION)
+            lines += blocks(weights, ATTENTION)
         return Group(*lines)
 
     def _heading(self) -> str:

@@ -10,18 +10,18 @@ from keras_attn._arrays import to_weights
 from keras_attn._types import Tensor
 from keras_attn.datasets import DetectionSplit
 from keras_attn.tasks._batches import check_elements, is_dataset, with_rank
+from keras_attn.tasks._image_inputs import (
+    as_sequence,
+    check_batch,
+    check_values,
+    read_image,
+)
 from keras_attn.tasks.detection.inputs import (
     as_objects,
     check_format,
     encode_objects,
     fit_images,
     fitted_size,
-)
-from keras_attn.tasks.images.inputs import (
-    as_sequence,
-    check_batch,
-    check_values,
-    read_image,
 )
 from keras_attn.tasks.task import Task
 

@@ -8,13 +8,13 @@ from keras_attn._names import unknown
 from keras_attn._wording import counted
 from keras_attn.datasets.files.detection import rename_labels
 from keras_attn.recipes import Recipe, parse_recipe
-from keras_attn.tasks.images.own_data import ImageFolderReader
+from keras_attn.tasks._image_files import ListsImages
 
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
 MARGIN = 2  # images are shrunk to so many times the size of the network's input
 
 
-class DetectionReader:
+class DetectionReader(ListsImages):
     """Reader of images with boxes, see `keras_attn.datasets.read_detection`."""
 
     options = ("image_folder",)
@@ -32,10 +32,6 @@ class DetectionReader:
     def read(self, path: pathlib.Path, **options: Any) -> datasets.DetectionTable:
         """Read a folder of Pascal VOC or a file of COCO."""
         return datasets.read_detection(path, **options)
-
-    def list_files(self, folder: pathlib.Path) -> tuple[list[str], list[str]]:
-        """Return the paths of all images in a folder and below it, and notes on other files."""
-        return ImageFolderReader().list_files(folder)
 
     def split(self, table: datasets.DetectionTable, **options: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_detection`."""

@@ -5,9 +5,8 @@ from typing import Any
 
 from keras_attn import datasets
 from keras_attn._wording import counted
-from keras_attn.datasets.files._account import tally
-from keras_attn.datasets.files._label_folders import SUFFIXES, list_files
 from keras_attn.recipes import Recipe, parse_recipe
+from keras_attn.tasks._image_files import ListsImages
 from keras_attn.tasks._own_labels import label_indices
 
 STEPS_PER_EPOCH = 4  # if the recipe's batches are larger than the training split
@@ -20,7 +19,7 @@ FINE_TUNING = {
 }
 
 
-class ImageFolderReader:
+class ImageFolderReader(ListsImages):
     """Reader of folders of images, see `keras_attn.datasets.read_images`."""
 
     options = ()
@@ -37,26 +36,6 @@ class ImageFolderReader:
     def read(self, path: pathlib.Path, **options: Any) -> datasets.ImageTable:
         """Read a folder."""
         return datasets.read_images(path, **options)
-
-    def list_files(self, folder: pathlib.Path) -> tuple[list[str], list[str]]:
-        """Return the paths of all images in a folder and below it, and notes on other files.
-
-        Raises:
-            ValueError: There are no images.
-        """
-        images, others = list_files(folder)
-        tallied = tally(others)
-        notes = [
-            f"{folder}: {counted(skipped.count, 'file')} left out: {reason}, such as "
-            f"{skipped.lines[0]}."
-            for reason, skipped in tallied.items()
-        ]
-        if not images:
-            raise ValueError(
-                f"The folder {str(folder)!r} holds no image: no file, here or in a folder below, "
-                f"that ends in {', '.join(SUFFIXES)}."
-            )
-        return list(map(str, images)), notes
 
     def split(self, table: datasets.ImageTable, **options: Any) -> datasets.Dataset[Any]:
         """Split a table, see `keras_attn.datasets.split_images`."""
