@@ -21,7 +21,7 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT, real_data_dir
 
 EXPECTED_PARAMETERS = {
-    "bccd_attention_detector": 0,
+    "bccd_attention_detector": 761_127,
     "chnsenticorp_ngram_attention": 1_550_068,
     "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,

@@ -35,6 +35,7 @@ from keras_attn.tasks.training_data import TrainingData
 DEFAULT_THRESHOLD = 0.3  # of a model that was not trained by a recipe
 LEAST_SCORE = 0.01  # of the boxes that the average precision is computed from
 MAX_BOXES = 100
+EXAMPLE_SIDE = 512  # pixels of a picture on a card, at most
 BATCH = 32  # images
 ADAPT_SAMPLE = 500  # largest number of images for input statistics
 
@@ -536,6 +537,8 @@ class ObjectDetector(DetectionFitting):
             names = [self.label_names[label] for label in labels]
             truth = Detections(boxes, tuple(names), np.ones(len(names), "float32"))
             picture = draw_example(image, answer, truth, self.label_names)
+            step = 1 + max(picture.shape) // EXAMPLE_SIDE
+            picture = picture[::step, ::step]  # cards show pixels as they are
             examples.append(ExampleAnswer(picture, truth.describe(), answer.describe()))
         return examples
 

@@ -103,6 +103,7 @@ class DetectionExplanation(PlottedExplanation):
         for axis in axes:
             draw_box(axis, box, "black")
             draw_box(axis, box, WHITE, "--")
+            axis.set(xlim=extent[:2], ylim=extent[2:])
         return figure
 
     def to_rich(self) -> "RenderableType":

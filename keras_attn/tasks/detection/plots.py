@@ -56,6 +56,8 @@ def plot_boxes(image: np.ndarray, answer: "Detections") -> Any:
             parse_math=False,
             bbox={"facecolor": color, "edgecolor": "none", "pad": 1.0},
         )
+    # Boxes reach the border, and would widen the axes.
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axis.set_title(answer.describe(), parse_math=False)
     return figure
 
