@@ -102,6 +102,8 @@ def soak_entry(name: str, calls: int) -> list[float]:
     task = zoo.describe(name).recipe.task
     if task == "image_classification":
         examples = list(random.integers(0, 256, (64, 32, 32, 3)).astype("uint8"))
+    elif task == "object_detection":
+        examples = list(random.integers(0, 256, (64, 96, 128, 3)).astype("uint8"))
     elif task == "audio_classification":
         noise = random.uniform(-0.5, 0.5, (64, 4_000))
         examples = [Waveform(samples.astype("float32"), RATE) for samples in noise]

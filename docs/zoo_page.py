@@ -21,6 +21,7 @@ TITLES = {
     "text_generation": "Text generation",
     "forecasting": "Forecasting",
     "audio_classification": "Spoken words",
+    "object_detection": "Object detection",
 }
 PAGE = """---
 hide:
@@ -33,13 +34,14 @@ Entries are built by name: `keras_attn.build("cifar10_attention_net")`. Each was
 scratch by its recipe; its card says with what code and on what machine, and how to train it again.
 
 Figures are those of the test split, which is read once per run: accuracy in percent, BLEU by
-sacreBLEU, and for forecasts the mean squared error of standardized values, the lower the better.
+sacreBLEU, mAP50 of object detection by pycocotools, and for forecasts the mean squared error of
+standardized values, the lower the better.
 With several seeds they are the mean and the sample standard deviation over them. Compare figures of
 the same data only. "6 views" is test-time augmentation: the mean of the answers to an image and its
 mirror image, each at three places a pixel apart ([more](images.md#test-time-augmentation)).
-"Without attention" is the same network with attention replaced by an average; for forecasts, with
-blocks of feed-forward networks only. The training time is the wall time of a run, the median if
-there are several.
+"Without attention" is the same network with attention replaced by an average; for forecasts and
+object detection, with blocks of feed-forward networks only. The training time is the wall time of a
+run, the median if there are several.
 
 Click on the title of a column to sort. On a narrow screen the tables scroll sideways.
 

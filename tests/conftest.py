@@ -20,7 +20,7 @@ collect_ignore = ["tasks/toy_task.py"]
 AS_PUBLISHED = (
     *("multi30k", "fra-eng", "cmn-eng", "chnsenticorp"),
     *("tinyshakespeare", "tang_poems"),
-    *("ett", "weather", "traffic", "fsdd"),
+    *("ett", "weather", "traffic", "fsdd", "bccd"),
 )
 PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data").expanduser()
 

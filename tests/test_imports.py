@@ -39,7 +39,15 @@ def test_no_file_imports_itself_by_way_of_others(imports):
 
 def test_no_library_file_outside_its_folder_imports_a_task(imports):
     """A task is one folder: `tasks` and the registry of built-in tasks alone lead to it."""
-    for folder in ("audio", "forecasting", "generation", "images", "texts", "translation"):
+    for folder in (
+        "audio",
+        "detection",
+        "forecasting",
+        "generation",
+        "images",
+        "texts",
+        "translation",
+    ):
         package = f"keras_attn.tasks.{folder}"
         importers = {
             name

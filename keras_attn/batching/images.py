@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
+from keras_attn.batching.evaluation import Examples
 from keras_attn.batching.order import check_batch_size, epoch_order
-from keras_attn.datasets import ImageSplit
 
 
 def draw_flips(size: int, seed: int, epoch: int) -> np.ndarray:
@@ -37,7 +37,7 @@ class ImageBatches(keras.utils.PyDataset):
     on the seed and the epoch.
 
     Args:
-        split: The training images.
+        split: The training images, such as an `ImageSplit`.
         batch_size: Images per batch. Images that do not fill a batch are left out that epoch.
         seed: Integer that, with the epoch, determines the order.
         epochs: Number of epochs.
@@ -52,7 +52,7 @@ class ImageBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        split: ImageSplit,
+        split: Examples,
         batch_size: int,
         *,
         seed: int,

@@ -46,6 +46,7 @@ from keras_attn.cli.models import (
     check_label,
     check_options,
     check_parent,
+    check_plots,
     find_model,
     locate,
 )
@@ -123,6 +124,30 @@ Horizon = Annotated[
         help="For forecasting: number of steps (default: all that the model forecasts).",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SCORE",
+        help="For object detection: least score of a box (default: that of each label by which "
+        "the counts of the validation images were best).",
+    ),
+]
+MaxBoxes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="For object detection: largest number of boxes of an image (default: 100).",
+    ),
+]
+Plots = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="For object detection and forecasting: write a picture of each answer into this new "
+        "folder.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -176,6 +201,7 @@ app.command(
         "keras-attn predict cifar10_attention_net photo.jpg more_photos/",
         'keras-attn predict shakespeare_character_transformer "ROMEO:" --seed 1',
         "keras-attn predict etth1_patch_transformer history.csv --json",
+        "keras-attn predict bccd_attention_detector smear.jpg --plots drawn",
     )
 )
 @with_column_options("text_column", "source_column", "time_column", "step", "decimal", "day_first")
@@ -199,11 +225,14 @@ def predict(
     stop: generation.Stop = None,
     no_repeat_ngram_size: translation.NoRepeatNgramSize = None,
     horizon: Horizon = None,
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
+    plots: Plots = None,
     weights: Weights = None,
     *,
     table: dict[str, Any],
 ) -> None:
-    """Label images, sounds or texts, translate sentences, or continue texts and time series.
+    """Label images, sounds or texts, find objects, translate, or continue texts and time series.
 
     Inputs that cannot be read are reported on standard error; the others are answered, and the exit
     status is 1.
@@ -226,7 +255,11 @@ def predict(
         stop=stop or None,
         no_repeat_ngram_size=no_repeat_ngram_size,
         horizon=horizon,
+        threshold=threshold,
+        max_boxes=max_boxes,
     )
+    if plots is not None:
+        check_plots(name, task, plots)
     examples = read_inputs(name, task, inputs, file, table)
     if "errors" in task.prediction_options and len(examples.inputs) > 1:
         options["errors"] = "return"
@@ -246,6 +279,8 @@ def predict(
     elif answers:
         output.print_answers(task, examples.readable.values(), list(answers.values()), top)
     output.print_coverage([answers.get(index) for index in range(len(examples.inputs))])
+    if plots is not None:
+        output.write_plots(plots, {examples.inputs[index]: each for index, each in answers.items()})
     report_problems(task, examples)
 
 
@@ -349,6 +384,8 @@ def export(
     top_k: generation.TopK = None,
     top_p: generation.TopP = None,
     stop: generation.Stop = None,
+    threshold: Threshold = None,
+    max_boxes: MaxBoxes = None,
     weights: Weights = None,
 ) -> None:
     """Export a SavedModel that takes raw input and needs only TensorFlow."""
@@ -369,6 +406,8 @@ def export(
         top_k=top_k,
         top_p=top_p,
         stop=stop or None,
+        threshold=threshold,
+        max_boxes=max_boxes,
         **search,
     )
     check_new_folder(folder)

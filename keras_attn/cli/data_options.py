@@ -26,7 +26,8 @@ def _declarations(
         typer.Option(
             help="Your own data. For texts or pairs of sentences, a table: .csv, .tsv, .txt or "
             ".jsonl; for series, a table with a row per time; for documents, a file or a folder of "
-            "texts. For images and sounds, a folder that holds a folder for each label.",
+            "texts. For images and sounds, a folder with a folder for each label. For object "
+            "detection, a folder of Pascal VOC, or a JSON file of COCO.",
             **PANEL,
         ),
     ] = None,
@@ -136,6 +137,14 @@ def _declarations(
         typer.Option(
             help="For forecasting: whether dates such as 1/2/2024 begin with the day (default: by "
             "a number above 12).",
+            **PANEL,
+        ),
+    ] = None,
+    image_folder: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="For object detection: folder of the images of a COCO file (default: beside it).",
             **PANEL,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_attn import datasets, loading, zoo
+from keras_attn._folders import is_new
 from keras_attn._names import unknown
 from keras_attn.cli import framework
 from keras_attn.recipes import TaskDescription, describe_task
@@ -178,6 +179,24 @@ def check_plot(path: pathlib.Path) -> None:
             f"The name of a plot must end in {', '.join(PLOT_SUFFIXES)}. Received: {str(path)!r}."
         )
     check_parent(path)
+
+
+def check_plots(name: str, task: TaskDescription, folder: pathlib.Path) -> None:
+    """Raise unless pictures of the answers of a model can be written into a folder.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: The task has no pictures of answers.
+        FileExistsError: The folder exists and is not empty.
+    """
+    if not task.draws_answers:
+        raise ValueError(f"--plots is not for {name}, which does {task.name}. Leave it out.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("Plots need matplotlib: pip install 'keras-attn[plots]'.")
+    if not is_new(folder):
+        raise FileExistsError(
+            f"--plots writes a new folder, and {str(folder)!r} exists and is not an empty folder."
+        )
 
 
 def check_parent(path: pathlib.Path) -> None:

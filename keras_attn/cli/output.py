@@ -7,6 +7,7 @@ A test checks that no other module of this package prints.
 
 import contextlib
 import os
+import pathlib
 import re
 import sys
 import warnings
@@ -78,6 +79,24 @@ def show(renderable: RenderableType) -> None:
     """Print a `rich` renderable, as wide as the terminal, or as needed if there is none."""
     console = SafeConsole(width=None if has_width() else UNLIMITED)
     console.print(renderable)
+
+
+def write_plots(folder: pathlib.Path, answers: Mapping[str, Any]) -> None:
+    """Write a picture of each answer into a folder, and print where they are on standard error.
+
+    Args:
+        folder: The folder.
+        answers: Answers with the method `plot`, by the path of the input. Files have the names of
+            the inputs; where two are the same, a number follows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, answer in answers.items():
+        stem = pathlib.PurePath(path).stem
+        target, number = folder / f"{stem}.png", 2
+        while target.exists():
+            target, number = folder / f"{stem}_{number}.png", number + 1
+        answer.plot().savefig(target, dpi=120)
+    echo(f"Written: {len(answers)} in {folder}", err=True)
 
 
 def show_markdown(text: str) -> None:

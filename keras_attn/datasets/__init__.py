@@ -2,6 +2,7 @@
 
 from keras_attn._label_names import label_name
 from keras_attn.datasets import (  # register theirs
+    bccd,
     chnsenticorp,
     cifar,
     echoes,
@@ -20,9 +21,12 @@ from keras_attn.datasets import (  # register theirs
 )
 from keras_attn.datasets._tfds import DatasetNotFoundError
 from keras_attn.datasets.cifar import save_arrays
+from keras_attn.datasets.detection import DetectionSplit
 from keras_attn.datasets.documents import DocumentSplit
 from keras_attn.datasets.files import (
     Account,
+    DetectionAccount,
+    DetectionTable,
     DocumentAccount,
     DocumentTable,
     FolderAccount,
@@ -34,12 +38,14 @@ from keras_attn.datasets.files import (
     WaveformTable,
     decode_image,
     decode_wav,
+    read_detection,
     read_documents,
     read_images,
     read_pairs,
     read_series,
     read_texts,
     read_waveforms,
+    split_detection,
     split_documents,
     split_images,
     split_pairs,
@@ -65,6 +71,9 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "DatasetNotFoundError",
+    "DetectionAccount",
+    "DetectionSplit",
+    "DetectionTable",
     "DocumentAccount",
     "DocumentSplit",
     "DocumentTable",
@@ -88,6 +97,7 @@ __all__ = [
     "label_name",
     "list_datasets",
     "load",
+    "read_detection",
     "read_documents",
     "read_images",
     "read_pairs",
@@ -96,6 +106,7 @@ __all__ = [
     "read_waveforms",
     "register_dataset",
     "save_arrays",
+    "split_detection",
     "split_documents",
     "split_images",
     "split_pairs",

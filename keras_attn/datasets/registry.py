@@ -130,7 +130,8 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
             `"multi30k_en_de"` and other pairs of `en` with `de`, `fr` or `cs`; `"tatoeba_en_fr"`,
             `"tatoeba_fr_en"`, `"tatoeba_en_zh"`, `"tatoeba_zh_en"`; `"numerals"`. Text generation:
             `"shakespeare"`, `"tang"`, `"echoes"`. Forecasting: `"etth1"`, `"weather"`,
-            `"traffic"`, `"sales"`. Sounds: `"fsdd"`, `"melodies"`.
+            `"traffic"`, `"sales"`. Sounds: `"fsdd"`, `"melodies"`. Images with
+            boxes: `"bccd"`.
         data_dir: Folder of TensorFlow Datasets; for CIFAR also a `.npz` file that
             `save_arrays` wrote; for translation, `chnsenticorp` and `fsdd` also the folder of the
             published files. None means the environment's `TFDS_DATA_DIR`, or
@@ -139,10 +140,10 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
 
     Returns:
         A mapping of `"train"`, `"validation"` and `"test"` to an `ImageSplit`, a `TextSplit`,
-        a `PairSplit` or a `WaveformSplit`. `imdb` also has `"unlabelled"`, `chnsenticorp`
-        `"test_unseen"`, and `multi30k`, except for Czech, `"test_2017"` and `"test_coco"`. The
-        validation split of CIFAR is 5,000 of the 50,000 training images, and that of IMDB 2,000 of
-        the 25,000 training reviews, always the same ones.
+        a `PairSplit`, a `WaveformSplit` or a `DetectionSplit`. `imdb` also has `"unlabelled"`,
+        `chnsenticorp` `"test_unseen"`, and `multi30k`, except for Czech, `"test_2017"` and
+        `"test_coco"`. The validation split of CIFAR is 5,000 of the 50,000 training images, and
+        that of IMDB 2,000 of the 25,000 training reviews, always the same ones.
 
     Raises:
         ValueError: No data set has that name.

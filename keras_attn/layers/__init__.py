@@ -4,6 +4,7 @@ from keras_attn.layers.attention import Attention
 from keras_attn.layers.attention_decoder import AttentionDecoder
 from keras_attn.layers.attention_pooling import AttentionPooling
 from keras_attn.layers.augmentation import CutMix, Cutout, Mixup, RandomFlip, RandomShift
+from keras_attn.layers.box_augmentation import RandomColor, RandomPlacement
 from keras_attn.layers.branches import BranchMean
 from keras_attn.layers.convolution import ConvBlock, ResidualBlock
 from keras_attn.layers.gates import CBAM, EfficientChannelAttention, SqueezeExcite
@@ -43,8 +44,10 @@ __all__ = [
     "NGramEmbedding",
     "PatchWhitening",
     "PositionEmbedding",
+    "RandomColor",
     "RandomFlip",
     "RandomNoise",
+    "RandomPlacement",
     "RandomShift",
     "RandomSpectralTilt",
     "RandomSpeedPerturbation",

@@ -8,6 +8,10 @@
 
 from keras_attn.models._config import frozen_config
 from keras_attn.models._translation import TranslationModel
+from keras_attn.models.attention_detector import (
+    AttentionDetectorConfig,
+    build_attention_detector,
+)
 from keras_attn.models.attention_net import AttentionNetConfig, build_attention_net
 from keras_attn.models.calendar_transformer import (
     CalendarTransformerConfig,
@@ -68,6 +72,7 @@ from keras_attn.models.translation_transformer import (
 
 __all__ = [
     "ArchitectureInfo",
+    "AttentionDetectorConfig",
     "AttentionNetConfig",
     "CalendarTransformerConfig",
     "CausalTransformer",
@@ -89,6 +94,7 @@ __all__ = [
     "attention_pooling",
     "backbone",
     "build",
+    "build_attention_detector",
     "build_attention_net",
     "build_calendar_transformer",
     "build_causal_transformer",

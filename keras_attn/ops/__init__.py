@@ -4,6 +4,7 @@ Nothing here is a layer, has a variable, or reads a file.
 """
 
 from keras_attn.ops.beams import gather_beams
+from keras_attn.ops.boxes import box_iou, generalized_iou, select_boxes
 from keras_attn.ops.dispatch import IMPLEMENTATIONS, attention
 from keras_attn.ops.full import attend
 from keras_attn.ops.layout import swap_heads
@@ -35,14 +36,17 @@ __all__ = [
     "attend",
     "attention",
     "band_mask",
+    "box_iou",
     "combine",
     "entmax15",
     "gather_beams",
+    "generalized_iou",
     "length_mask",
     "normalized_sigmoid",
     "padding_mask",
     "register_normalizer",
     "rotary",
+    "select_boxes",
     "sigmoid",
     "sinusoidal",
     "softmax",

@@ -25,6 +25,7 @@ BUILT_IN = {
     "forecasting": "keras_attn.tasks.forecasting.description",
     "audio_classification": "keras_attn.tasks.audio.description",
     "image_classification": "keras_attn.tasks.images.description",
+    "object_detection": "keras_attn.tasks.detection.description",
     "text_generation": "keras_attn.tasks.generation.description",
     "multi_label_text_classification": "keras_attn.tasks.texts.description",
     "text_classification": "keras_attn.tasks.texts.description",
@@ -90,6 +91,7 @@ class TaskDescription:
         usage: Python code after `model.` that returns an answer, for cards.
         prints_texts: Whether `keras-attn predict` prints the attribute `text` of answers as it is,
             rather than a table.
+        draws_answers: Whether answers have the method `plot`, for `keras-attn predict --plots`.
         reads: The inputs of `keras-attn predict`: `"texts"` or `"files"`.
         example_input: An input as one writes it on the command line, for messages.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
@@ -99,6 +101,7 @@ class TaskDescription:
         table: Reader of a user's own tables, or None.
         fine_tuning: Values of keys of a recipe, see `change_recipe`, for runs on a user's own data
             that start from trained weights with a recipe for training from scratch.
+        min_labels: Least number of labels of a model, if its examples have labels.
         multi_label_task: Name of the task of the same architectures in which an example may have
             several labels, or None.
     """
@@ -117,6 +120,7 @@ class TaskDescription:
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
     prints_texts: ClassVar[bool] = False
+    draws_answers: ClassVar[bool] = False
     reads: ClassVar[Literal["texts", "files"]] = "texts"
     example_input: ClassVar[str] = '"a text"'
     prediction_options: ClassVar[tuple[str, ...]] = ()
@@ -124,6 +128,7 @@ class TaskDescription:
     explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
     fine_tuning: ClassVar[Mapping[str, Any]] = {}
+    min_labels: ClassVar[int] = 2
     multi_label_task: ClassVar[str | None] = None
 
     def demonstration(self) -> Demonstration | None:

@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
+    from keras_attn.tasks._position_attention import AttentionMap, attention_maps
     from keras_attn.tasks.audio.classifier import AudioClassifier
     from keras_attn.tasks.audio.explanation import AudioExplanation
     from keras_attn.tasks.building import from_architecture
     from keras_attn.tasks.calibration import expected_calibration_error, fit_temperature
     from keras_attn.tasks.classification import Classification, ClassificationTask
     from keras_attn.tasks.compilation import compile_mode
+    from keras_attn.tasks.detection.answers import DetectedObject, Detections
+    from keras_attn.tasks.detection.detector import ObjectDetector
+    from keras_attn.tasks.detection.explanation import DetectionExplanation
+    from keras_attn.tasks.detection.losses import BestFit, DetectionF1, DetectionLoss
     from keras_attn.tasks.example_answers import ExampleAnswer
     from keras_attn.tasks.forecasting.answers import Forecast
     from keras_attn.tasks.forecasting.explanation import ForecastExplanation
@@ -19,7 +24,6 @@ if TYPE_CHECKING:
     from keras_attn.tasks.generation.answers import Generation
     from keras_attn.tasks.generation.explanation import GenerationExplanation
     from keras_attn.tasks.generation.generator import TextGenerator
-    from keras_attn.tasks.images.attention_maps import AttentionMap, attention_maps
     from keras_attn.tasks.images.classifier import ImageClassifier
     from keras_attn.tasks.images.explanation import ImageExplanation
     from keras_attn.tasks.images.plots import plot_attention
@@ -53,6 +57,10 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "calibration": ["expected_calibration_error", "fit_temperature"],
         "classification": ["Classification", "ClassificationTask"],
         "compilation": ["compile_mode"],
+        "detection.answers": ["DetectedObject", "Detections"],
+        "detection.detector": ["ObjectDetector"],
+        "detection.explanation": ["DetectionExplanation"],
+        "detection.losses": ["BestFit", "DetectionF1", "DetectionLoss"],
         "example_answers": ["ExampleAnswer"],
         "generation.answers": ["Generation"],
         "generation.explanation": ["GenerationExplanation"],
@@ -61,7 +69,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "forecasting.explanation": ["ForecastExplanation"],
         "forecasting.forecaster": ["Forecaster"],
         "forecasting.losses": ["ForecastError", "ForecastLoss"],
-        "images.attention_maps": ["AttentionMap", "attention_maps"],
+        "_position_attention": ["AttentionMap", "attention_maps"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],

@@ -49,18 +49,7 @@ class FolderReader:
         Raises:
             ValueError: There are no such files.
         """
-        files, others = list_files(folder, self.kind)
-        notes = [
-            f"{folder}: {counted(skipped.count, 'file')} left out: {reason}, such as "
-            f"{skipped.lines[0]}."
-            for reason, skipped in tally(others).items()
-        ]
-        if not files:
-            raise ValueError(
-                f"The folder {str(folder)!r} holds no {self.kind.example}: no file, here or in a "
-                f"folder below, that ends in {', '.join(self.kind.suffixes)}."
-            )
-        return list(map(str, files)), notes
+        return list_inputs(folder, self.kind)
 
     def examples(self, table: Any, model: Any) -> Any:
         """Return all examples, with labels as indices into the model's label names.
@@ -76,6 +65,26 @@ class FolderReader:
                 f"such as {pathlib.Path(table.account.path, 'test')}."
             )
         return self.make_split(table, label_indices(table, model.label_names))
+
+
+def list_inputs(folder: pathlib.Path, kind: FileKind) -> tuple[list[str], list[str]]:
+    """Return the paths of all files of a kind in a folder and below it, and notes on others.
+
+    Raises:
+        ValueError: There are no such files.
+    """
+    files, others = list_files(folder, kind)
+    notes = [
+        f"{folder}: {counted(skipped.count, 'file')} left out: {reason}, such as "
+        f"{skipped.lines[0]}."
+        for reason, skipped in tally(others).items()
+    ]
+    if not files:
+        raise ValueError(
+            f"The folder {str(folder)!r} holds no {kind.example}: no file, here or in a folder "
+            f"below, that ends in {', '.join(kind.suffixes)}."
+        )
+    return list(map(str, files)), notes
 
 
 def limit_recipe_batch(recipe: Recipe, train: Any, example: str) -> tuple[Recipe, list[str]]:

@@ -48,7 +48,8 @@ def from_architecture(
             "The number of classes is the length of `label_names`: leave out `num_classes`. "
             f"Received: num_classes={settings['num_classes']!r}."
         )
-    if len(label_names) == 1:
+    task = describe_task(models.describe_architecture(architecture).task)
+    if len(label_names) == 1 and task.min_labels > 1:
         remedy = "Add a name for the examples without it, such as 'other'"
         if multi_label:
             remedy += ", and leave out `multi_label`"
@@ -56,7 +57,6 @@ def from_architecture(
             "`label_names` must have at least two names. Received: "
             f"{list(label_names)!r}. {remedy}."
         )
-    task = describe_task(models.describe_architecture(architecture).task)
     if multi_label:
         if task.multi_label_task is None:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The model that `fit` trains: augmentation, a task, and a moving average of its weights."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,9 @@ class Learner(ItemLossModel):
     Args:
         task: A built model from the inputs of a batch to logits.
         objective: The loss and the metric, and how targets are prepared for them.
-        augmentations: Layers applied to float inputs in training, in order.
+        augmentations: Layers applied to float inputs in training, in order. Where a layer has the
+            method `augment_targets`, it changes the targets of the loss and of the metrics
+            likewise, such as boxes; `mix_targets` changes those of the loss alone.
         ema_decay: Decay per step of the average, in [0, 1); 0 for no average. The decay is lower
             in the first steps, so that the average does not depend on the initial weights.
         **kwargs: See `keras.Model`.
@@ -47,6 +50,8 @@ class Learner(ItemLossModel):
         self.augmentations = augmentations
         self.ema_decay = ema_decay
         self.example: Any = None  # a batch whose shapes the metrics are built from
+        # One batch per thread: TensorFlow traces replicas in threads that alternate in a step.
+        self._augmented = threading.local()
         if ema_decay:
             self.steps = self.add_weight(
                 name="steps", shape=(), initializer="zeros", dtype="float32", trainable=False
@@ -104,6 +109,11 @@ class Learner(ItemLossModel):
     ) -> Tensor:
         if self.objective.one_hot:
             y = ops.one_hot(y, ops.shape(y_pred)[-1], dtype=y_pred.dtype)
+        if training and any(hasattr(layer, "augment_targets") for layer in self.augmentations):
+            for layer in self.augmentations:
+                if hasattr(layer, "augment_targets"):
+                    y = layer.augment_targets(y)
+            self._augmented.targets = y  # for the metrics of this step
         for layer in self.augmentations:
             if training and hasattr(layer, "mix_targets"):
                 y = layer.mix_targets(y)
@@ -112,6 +122,12 @@ class Learner(ItemLossModel):
         return super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
+
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> dict[str, Any]:
+        y = vars(self._augmented).pop("targets", y)
+        return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:
         # The weights are those of the classes, in training; the loss is then the weighted mean.

@@ -11,7 +11,7 @@ from typing import Any
 from keras_attn import datasets
 from keras_attn._files import sha256
 from keras_attn._names import refuse_renamed, unknown
-from keras_attn.recipes import Recipe
+from keras_attn.recipes import Recipe, describe_task
 from keras_attn.tasks import Task, from_architecture
 from keras_attn.tasks._labels import LABEL_ARGUMENTS, normalize_label_names
 from keras_attn.tasks.finite import check_finite
@@ -202,9 +202,10 @@ def _requested_labels(
         )
     if num_classes is not None:
         integer = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
-        if not integer or num_classes < 2:
+        least = describe_task(entry.recipe.task).min_labels
+        if not integer or num_classes < least:
             raise ValueError(
-                f"`num_classes` must be an integer of at least 2. Received: {num_classes!r}."
+                f"`num_classes` must be an integer of at least {least}. Received: {num_classes!r}."
             )
         return tuple(map(str, range(num_classes)))
     return normalize_label_names(label_names)

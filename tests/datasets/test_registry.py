@@ -99,8 +99,10 @@ def test_data_sets_are_listed_by_task(greetings):
     assert documents == ["shakespeare", "tang"]
     sounds = datasets.list_datasets("audio_classification")
     assert sounds == ["fsdd"]
+    boxes = datasets.list_datasets("object_detection")
+    assert boxes == ["bccd"]
     assert datasets.list_datasets("no_such_task") == []
-    every = [*texts, *images, *pairs, *series, *documents, *sounds]
+    every = [*texts, *images, *pairs, *series, *documents, *sounds, *boxes]
     assert datasets.list_datasets() == sorted(every)
 
 

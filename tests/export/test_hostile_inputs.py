@@ -71,7 +71,8 @@ def fits_of(kind):
 
 
 def test_every_architecture_is_attacked():
-    others = models.list_architectures("forecasting")  # see tests/tasks/forecasting/test_export.py
+    # See tests/tasks/forecasting/test_export.py and tests/tasks/detection/test_detector.py.
+    others = (*models.list_architectures("forecasting"), "attention_detector")
     assert {*SETTINGS, *others} == set(models.list_architectures())
 
 

@@ -46,8 +46,10 @@ CASES = {
     "PatchWhitening": ({"kernel_size": 2}, [(2, 8, 6, 3)]),
     "PositionEmbedding": ({"max_length": 9}, [(2, 6, 5)]),
     "RandomTimeShift": ({"samples": 4, "seed": 3}, [(2, 90)]),
+    "RandomColor": ({"contrast": 0.2, "balance": 0.1, "seed": 3}, [(2, 8, 6, 5)]),
     "RandomFlip": ({"seed": 3}, [(2, 8, 6, 5)]),
     "RandomNoise": ({"lowest_snr_db": 5.0, "seed": 3}, [(2, 90)]),
+    "RandomPlacement": ({"zoom": 1.5, "shift": 0.2, "seed": 3}, [(2, 8, 6, 5)]),
     "RandomShift": ({"pixels": 2, "seed": 3}, [(2, 8, 6, 5)]),
     "RandomSpeedPerturbation": ({"change": 0.2, "seed": 3}, [(2, 90)]),
     "RandomSpectralTilt": ({"strength": 0.5, "seed": 3}, [(2, 90)]),
@@ -133,7 +135,13 @@ def test_every_layer_has_a_case():
 
 # Layers without weights for the last axis.
 ANY_SIZE = {"BranchMean", "CutMix", "Cutout", "EfficientChannelAttention", "Mixup", "RandomFlip"}
-ANY_SIZE |= {"RandomShift", "RelativePositionBias", "SinusoidalPositionEncoding"}
+ANY_SIZE |= {
+    "RandomColor",
+    "RandomPlacement",
+    "RandomShift",
+    "RelativePositionBias",
+    "SinusoidalPositionEncoding",
+}
 WAVEFORMS = {"RandomNoise", "RandomSpectralTilt", "RandomSpeedPerturbation"}
 WAVEFORMS |= {"RandomTimeShift", "RandomTrim"}
 ANY_SIZE |= WAVEFORMS | {"LogMelSpectrogram", "SpecAugment"}

@@ -21,6 +21,7 @@ from keras_attn.zoo import cards, publishing, registry
 from tests.conftest import ROOT, real_data_dir
 
 EXPECTED_PARAMETERS = {
+    "bccd_attention_detector": 761_127,
     "chnsenticorp_ngram_attention": 1_550_068,
     "cifar100_attention_net": 1_844_985,
     "cifar100_compact_transformer": 501_436,
@@ -77,7 +78,7 @@ def test_entries_and_their_variants_build(name):
             preprocessing=recipe.preprocessing,
             **recipe.settings(variant),
         )
-        if recipe.task == "forecasting":  # the blocks attend
+        if recipe.task in ("forecasting", "object_detection"):  # the blocks attend
             kinds = {type(layer).__name__ for layer in model.network.layers}
             assert ("TransformerEncoderBlock" in kinds) == (variant != WITHOUT_ATTENTION)
         elif recipe.task not in (
@@ -99,6 +100,7 @@ def test_recorded_runs_are_of_the_recipe_as_it_is(name):
         for segment in segments(run):
             assert "+changes" not in segment["commit"], "a published run comes from committed code"
         least = {"translation": 1_000, "audio_classification": 300, "forecasting": 2_000}
+        least["object_detection"] = 72
         if entry.recipe.task != "text_generation":  # whose test split may be one document
             assert run["metrics"]["test"]["examples"] >= least.get(entry.recipe.task, 600)
 
@@ -117,6 +119,7 @@ def test_weights_fit_the_limits_and_are_the_best_on_validation(name):
         assert (entry.folder / file["file"]).stat().st_size == file["bytes"]
     translates = entry.recipe.task == "translation"
     keys = {"translation": "bleu", "forecasting": "mse", "text_generation": "loss"}
+    keys["object_detection"] = "map50"
     assert sum(file["bytes"] for file in files) < (16_000_000 if translates else 25_000_000)
     metric = describe_task(entry.recipe.task).primary_metric
     sign = 1 if metric.greater_is_better else -1
@@ -201,6 +204,25 @@ def test_weights_give_the_accuracy_that_is_recorded_on_real_sounds():
     seed = entry.results["weights"]["seed"]
     recorded = next(run for run in entry.runs() if run["seed"] == seed)["metrics"]["validation"]
     assert metrics["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.004)  # float16
+
+
+def test_the_detector_of_blood_cells_is_precise_and_counts_right_on_average():
+    for run in _published("bccd_attention_detector"):
+        assert run["metrics"]["test"]["map50"] >= 0.85
+        assert abs(run["metrics"]["test"]["count_bias"]) <= 0.1
+        assert run["parameters"] <= 1_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.data("bccd")
+def test_weights_give_the_precision_that_is_recorded_on_real_blood_cells():
+    pytest.importorskip("pycocotools")
+    entry = zoo.describe("bccd_attention_detector")
+    split = datasets.load("bccd", real_data_dir("bccd"))["validation"]
+    metrics = zoo.build(entry.name).evaluate_split(split)
+    seed = entry.results["weights"]["seed"]
+    recorded = next(run for run in entry.runs() if run["seed"] == seed)["metrics"]["validation"]
+    assert metrics["map50"] == pytest.approx(recorded["map50"], abs=0.004)  # float16
 
 
 def test_the_baseline_of_the_attention_net_costs_as_much():

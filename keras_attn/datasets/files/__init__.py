@@ -1,6 +1,12 @@
 """Readers of your own files: tables of labelled texts, sentence pairs, documents, and images."""
 
 from keras_attn.datasets.files._account import Account, FolderAccount, TableAccount
+from keras_attn.datasets.files.detection import (
+    DetectionAccount,
+    DetectionTable,
+    read_detection,
+    split_detection,
+)
 from keras_attn.datasets.files.documents import (
     DocumentAccount,
     DocumentTable,
@@ -17,6 +23,8 @@ from keras_attn.datasets.files.waveforms import decode_wav
 
 __all__ = [
     "Account",
+    "DetectionAccount",
+    "DetectionTable",
     "DocumentAccount",
     "DocumentTable",
     "FolderAccount",
@@ -28,12 +36,14 @@ __all__ = [
     "WaveformTable",
     "decode_image",
     "decode_wav",
+    "read_detection",
     "read_documents",
     "read_images",
     "read_pairs",
     "read_series",
     "read_texts",
     "read_waveforms",
+    "split_detection",
     "split_documents",
     "split_images",
     "split_pairs",

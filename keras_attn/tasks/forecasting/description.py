@@ -39,6 +39,7 @@ class Forecasting(TaskDescription):
     usage = 'forecast("history.csv")  # mean, quantiles, times'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "history.csv"
+    draws_answers = True
     prediction_options = ("horizon",)
     explanation_options = ("variable",)
     table = SeriesReader()

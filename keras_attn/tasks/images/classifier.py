@@ -16,6 +16,15 @@ from keras_attn.datasets import Dataset, ImageSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization, PatchWhitening
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._image_inputs import (
+    Image,
+    as_sequence,
+    check_channels,
+    check_images,
+    is_one_image,
+    is_pillow,
+    read_image,
+)
 from keras_attn.tasks.calibration import expected_calibration_error, softmax
 from keras_attn.tasks.classification import (
     Classification,
@@ -26,15 +35,6 @@ from keras_attn.tasks.classification import (
 from keras_attn.tasks.images.description import DESCRIPTION, check_views
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
 from keras_attn.tasks.images.fitting import ImageFitting
-from keras_attn.tasks.images.inputs import (
-    Image,
-    as_sequence,
-    check_channels,
-    check_images,
-    is_one_image,
-    is_pillow,
-    read_image,
-)
 from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_in_graph, average_where_uncertain
 from keras_attn.tasks.task import Task

@@ -12,14 +12,14 @@ import numpy as np
 
 from keras_attn._names import unknown
 from keras_attn._printable import printable
-from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, rgb
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, rgb
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks._heat_maps import blocks, overlay
 from keras_attn.tasks._plotted import PlottedExplanation, log_odds
+from keras_attn.tasks._position_attention import attention_layers, attention_maps
 from keras_attn.tasks._report_tables import short_name
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
-from keras_attn.tasks.images.attention_maps import attention_layers, attention_maps
-from keras_attn.tasks.images.plots import overlay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BATCH = 256  # images
 PATCHES = 8  # default number of squares along the shorter side
-SHADES = " ░▒▓█"  # by increasing magnitude of a value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,10 +104,10 @@ class ImageExplanation(PlottedExplanation):
                 " it (with a minus sign), the stronger the denser",
             )
         )
-        lines += _blocks(self.occlusion)
+        lines += blocks(self.occlusion)
         for name, weights in self.attention.items():
             lines.append(Text(f"Attention received in layer {name!r}"))
-            lines += _blocks(weights, ATTENTION)
+            lines += blocks(weights, ATTENTION)
         return Group(*lines)
 
 
@@ -150,28 +149,3 @@ def explain_image(
     return ImageExplanation(
         label, answer, pixels, (odds[0] - odds[1:]).reshape(rows, columns), attention
     )
-
-
-def _blocks(values: np.ndarray, color: Color = FOR) -> "list[RenderableType]":
-    """Return a line of blocks for each row of a map.
-
-    The shade shows the magnitude of a value, and the color its sign. For terminals without
-    colors, values below 0 also have a minus sign.
-
-    Args:
-        values: Floats `(R, K)`.
-        color: Color of values above 0.
-    """
-    from rich.text import Text
-
-    largest = np.abs(values).max() or 1.0
-    lines: list[RenderableType] = []
-    for row in values / largest:
-        line = Text("  ")
-        for value in row:
-            shade = SHADES[round((len(SHADES) - 1) * abs(value))]
-            negative = value < 0 and shade != " "
-            sign = "-" if negative else shade
-            line.append(f"{sign}{shade}", rgb(AGAINST if negative else color))
-        lines.append(line)
-    return lines

@@ -8,8 +8,8 @@ from keras import ops
 from keras_attn._types import Tensor
 from keras_attn._warnings import warn_user
 from keras_attn.tasks._batches import check_elements, with_rank
+from keras_attn.tasks._image_inputs import as_sequence, check_batch, check_values, read_image
 from keras_attn.tasks.classification import ClassificationTask
-from keras_attn.tasks.images.inputs import as_sequence, check_batch, check_values, read_image
 
 GROUP_PIXELS = 10_000_000  # images of a list that are resized together, so that few are in memory
 

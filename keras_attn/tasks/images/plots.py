@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_attn.tasks._figures import new_figure
-from keras_attn.tasks.images.attention_maps import AttentionMap
-
-MIN_OPACITY, MAX_OPACITY = 0.15, 0.85  # of a heat map over an image, for 0 and the largest value
+from keras_attn.tasks._heat_maps import overlay
+from keras_attn.tasks._position_attention import AttentionMap
 
 
 def plot_attention(
@@ -65,41 +64,6 @@ def plot_attention(
         _outline(axis, row, column)
         axis.set_title(f"Attention weights of query {number}" if several else "Attention weights")
     return figure
-
-
-def overlay(
-    axis: Any,
-    values: np.ndarray,
-    extent: tuple[float, float, float, float],
-    *,
-    signed: bool = False,
-) -> Any:
-    """Draw a heat map over the image of an axis, and return what a color bar needs.
-
-    Args:
-        axis: The matplotlib `Axes`.
-        values: Float array `(R, K)`. The values that are farther from 0 are more opaque.
-        extent: Left, right, bottom and top of the heat map, in the coordinates of the axis.
-        signed: Whether there are negative values: the colors are then purple for positive values,
-            and orange for negative ones.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    magnitudes = np.abs(values)
-    largest = magnitudes.max() or 1.0
-    scale = ScalarMappable(
-        Normalize(-largest if signed else 0.0, largest), "PuOr" if signed else "inferno"
-    )
-    axis.imshow(
-        values,
-        norm=scale.norm,
-        cmap=scale.cmap,
-        alpha=MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * magnitudes / largest,
-        extent=extent,
-        interpolation="nearest",
-    )
-    return scale  # the color bar of the image would be as transparent as its first cell
 
 
 def _outline(axis: Any, row: int, column: int) -> None:

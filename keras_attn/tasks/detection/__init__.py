@@ -1,0 +1,1 @@
+"""Object detection: `ObjectDetector`, its answers, training data and explanations."""
