@@ -75,7 +75,8 @@ def run(folder: pathlib.Path, console: Console, task: str = DEFAULT_TASK) -> dic
     serving = runs["with attention"].model.export(folder / "serving" / "1")
     answer = serve(serving, shown.serving_inputs)
     _print(console, "[bold]Served[/] by plain TensorFlow from the SavedModel: ", _listed(answer))
-    _print(console, "The right answer: ", f"{shown.target}\n")
+    _print(console, "The right answer: ", shown.target)
+    console.print()
     _print_paths(folder, runs, serving, console)
     console.print(f"Done in {time.monotonic() - started:.0f} s.")
     return {metric.key: values, "answer": answer}
@@ -97,14 +98,16 @@ def _listed(answer: Mapping[str, Any]) -> str:
         array = np.asarray(value)
         if isinstance(value, bytes):
             parts.append(f"{name} {value.decode()!r}")
+        elif array.dtype.kind in "SO":  # padded by empty strings
+            strings = [each.decode() for each in array.ravel() if each]
+            parts.append(f"{name} {', '.join(strings[:MAX_SHOWN])}")
         elif array.dtype.kind == "f" and array.size <= MAX_SHOWN:
             parts.append(f"{name} {np.round(array.astype('float64'), 3).tolist()}")
         elif array.size <= MAX_SHOWN and array.dtype.kind in "iub":
             parts.append(f"{name} {array.tolist()}")
         elif array.dtype.kind == "f" and array.ndim:
-            mean = np.round(array.mean(axis=0, dtype="float64"), 1)
-            text = f", mean {mean.tolist()}" if mean.size <= MAX_SHOWN else ""
-            parts.append(f"{name} of shape {array.shape}{text}")
+            first = np.round(array[0].astype("float64"), 1).tolist()
+            parts.append(f"{name} of shape {array.shape}, the first {first}")
     return ", ".join(parts)
 
 

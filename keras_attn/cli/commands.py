@@ -422,7 +422,8 @@ def demo(
         str,
         typer.Option(
             metavar="TASK",
-            help="Task to show: images, sentiment, translation, generation, forecasting, audio.",
+            help="Task to show: images, sentiment, translation, generation, forecasting, audio, "
+            "detection.",
         ),
     ] = "images",
     out: Annotated[pathlib.Path, typer.Option(help="New folder for the files of the demo.")] = (

@@ -5,6 +5,7 @@ from keras_attn.datasets import (  # register theirs
     bccd,
     chnsenticorp,
     cifar,
+    discs,
     echoes,
     forecasting,
     fsdd,

@@ -131,12 +131,12 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset[A
             `"tatoeba_fr_en"`, `"tatoeba_en_zh"`, `"tatoeba_zh_en"`; `"numerals"`. Text generation:
             `"shakespeare"`, `"tang"`, `"echoes"`. Forecasting: `"etth1"`, `"weather"`,
             `"traffic"`, `"sales"`. Sounds: `"fsdd"`, `"melodies"`. Images with
-            boxes: `"bccd"`.
+            boxes: `"bccd"`, `"discs"`.
         data_dir: Folder of TensorFlow Datasets; for CIFAR also a `.npz` file that
             `save_arrays` wrote; for translation, `chnsenticorp` and `fsdd` also the folder of the
             published files. None means the environment's `TFDS_DATA_DIR`, or
-            `~/tensorflow_datasets`. `shapes`, `remarks`, `numerals`, `echoes`, `sales` and
-            `melodies` are generated and read no file.
+            `~/tensorflow_datasets`. `shapes`, `remarks`, `numerals`, `echoes`, `sales`,
+            `melodies` and `discs` are generated and read no file.
 
     Returns:
         A mapping of `"train"`, `"validation"` and `"test"` to an `ImageSplit`, a `TextSplit`,

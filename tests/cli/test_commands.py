@@ -298,7 +298,7 @@ def test_demo(task, tmp_path, monkeypatch):
     assert set(result[metric]) == {"with attention", "without attention"}
     if task == "forecasting":
         assert result["answer"]["mean"].shape == (24, 2)
-        assert "mean of shape (24, 2)" in output.getvalue()
+        assert "mean of shape (24, 2), the first [" in output.getvalue()
     else:
         assert 0 < result["answer"]["score"] <= 1
         assert "not empty" in run("demo", "--out", tmp_path / "demo", code=1)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from keras_attn import datasets
-from keras_attn.datasets import echoes, melodies, numerals, sales
+from keras_attn.datasets import discs, echoes, melodies, numerals, sales
 
 
-@pytest.mark.parametrize("name", ["numerals", "echoes", "sales", "melodies"])
+@pytest.mark.parametrize("name", ["numerals", "echoes", "sales", "melodies", "discs"])
 def test_they_are_the_same_in_every_process(name):
-    draw = {"numerals": numerals.draw_numerals, "echoes": echoes.draw_echoes,
-            "sales": sales.draw_sales, "melodies": melodies.draw_melodies}[name]  # fmt: skip
+    module = {"numerals": numerals, "echoes": echoes, "sales": sales, "melodies": melodies,
+              "discs": discs}[name]  # fmt: skip
+    draw = getattr(module, f"draw_{name}")
     first, again, other = draw()["test"], datasets.load(name)["test"], draw(seed=1)["test"]
     assert first.fingerprint == again.fingerprint != other.fingerprint
 
@@ -66,3 +67,15 @@ def test_sales_follow_visitors_by_two_hours():
         for lag in range(5)
     ]
     assert int(np.argmax(correlations)) == 2
+
+
+def test_the_boxes_of_discs_touch_their_sides():
+    split = discs.draw_discs(sizes={"test": 5})["test"]
+    for image, boxes, labels in zip(split.images, split.boxes, split.labels, strict=True):
+        green = image[..., 1].astype(float)
+        for (left, top, right, bottom), label in zip(boxes, labels, strict=True):
+            middle = green[round((top + bottom) / 2), round((left + right) / 2)]
+            edge = green[round((top + bottom) / 2), round(left) + 2]
+            outside = np.median(green)
+            assert edge < outside - 30
+            assert (middle < outside - 30) == (discs.LABELS[label] == "disc")

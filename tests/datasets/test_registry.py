@@ -94,13 +94,13 @@ def test_data_sets_are_listed_by_task(greetings):
     assert pairs == sorted(pairs)
     assert len(pairs) == 11
     series = datasets.list_datasets("forecasting")
-    assert series == ["etth1", "traffic", "weather"]
+    assert series == ["etth1", "sales", "traffic", "weather"]
     documents = datasets.list_datasets("text_generation")
-    assert documents == ["shakespeare", "tang"]
+    assert documents == ["echoes", "shakespeare", "tang"]
     sounds = datasets.list_datasets("audio_classification")
-    assert sounds == ["fsdd"]
+    assert sounds == ["fsdd", "melodies"]
     boxes = datasets.list_datasets("object_detection")
-    assert boxes == ["bccd"]
+    assert boxes == ["bccd", "discs"]
     assert datasets.list_datasets("no_such_task") == []
     every = [*texts, *images, *pairs, *series, *documents, *sounds, *boxes]
     assert datasets.list_datasets() == sorted(every)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from keras_attn.recipes import (
+    Demonstration,
     Metric,
     Recipe,
     Section,
@@ -92,6 +93,11 @@ class ObjectDetection(TaskDescription):
     export_options = ("threshold", "max_boxes")
     explanation_options = ("label", "max_pixels")
     table = DetectionReader()
+
+    def demonstration(self) -> Demonstration:
+        from keras_attn.tasks.detection.demonstration import demonstration
+
+        return demonstration()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_threshold("threshold", options.get("threshold"))

@@ -164,7 +164,7 @@ class ObjectDetector(DetectionFitting):
     # Training
 
     def adapt(self, images: Any, objects: Any = None) -> None:
-        """Learn mean and deviation of the images.
+        """Learn mean and standard deviation of the images.
 
         Call it once on a new model, with training images, before `fit`.
 
