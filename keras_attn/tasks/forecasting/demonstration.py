@@ -44,6 +44,6 @@ def demonstration() -> Demonstration:
         "next day, with a band of 80 %.",
         parse_recipe(RECIPE),
         dataset,
-        {"values": history[None]},
+        {"values": history[None].astype("float32")},
         f"visitors and sales in the next hour {np.round(test.values[-24], 1).tolist()}",
     )
