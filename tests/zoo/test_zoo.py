@@ -299,6 +299,7 @@ def test_listing_filters():
     forecasters = zoo.list(task="forecasting")
     assert "etth1_patch_transformer" in forecasters
     generators = zoo.list(task="text_generation")
+    generators += zoo.list(task="object_detection")
     everything = sorted(images + texts + sounds + translators + forecasters + generators)
     assert everything == zoo.list() == keras_attn.list_models()
     assert set(zoo.list(pretrained=True)) | set(zoo.list(pretrained=False)) == set(zoo.list())
