@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 BATCH = 16  # the largest
+MIN_SAMPLES = 200  # one analysis window at 8 kHz; shorter waveforms are refused
 ALPHABETS = (
     (0x00, 0x20),  # control characters
     (0x20, 0x7F),
@@ -64,16 +65,16 @@ def draw_images(random: np.random.Generator) -> np.ndarray:
 
 
 def draw_waveforms(random: np.random.Generator) -> np.ndarray:
-    """Return a batch of waveforms, none of them silent, float32 `(B, n)` with `B` from 0."""
+    """Return a batch of waveforms, float32 `(B, n)` with `B` from 0, none silent or too short."""
     size = int(random.integers(0, BATCH + 1))
-    samples = int(random.integers(9, (20, 900, 9_000)[random.integers(3)]))
+    samples = int(random.integers(MIN_SAMPLES, (220, 900, 9_000)[random.integers(3)]))
     loudness = 10.0 ** -random.integers(0, 12)
     kind = random.integers(4)
     if kind == 0:  # constant
         waveforms = np.ones((size, samples))
     elif kind == 1:  # an impulse
         waveforms = np.zeros((size, samples))
-        waveforms[:, random.integers(samples)] = 1.0
+        waveforms[:, random.integers(MIN_SAMPLES - 1, samples)] = 1.0
     elif kind == 2:  # a square wave
         waveforms = np.where(np.arange(samples) // random.integers(1, 50) % 2, 1.0, -1.0)
         waveforms = np.tile(waveforms, (size, 1))

@@ -35,13 +35,13 @@ def new_figure(width: float, height: float) -> Any:
         ImportError: matplotlib is not installed; the message says how to install it.
     """
     try:
-        from matplotlib.figure import Figure
+        from matplotlib import figure
     except ImportError as error:
         raise ImportError(
             "Plots and HTML pages of images need matplotlib: pip install 'keras-attn[plots]'."
         ) from error
 
-    class FigureWithFonts(Figure):
+    class Figure(figure.Figure):  # notebooks show the name of the class
         """A figure that sets the font of East Asian letters when it is drawn."""
 
         def draw(self, renderer: Any) -> Any:
@@ -50,7 +50,7 @@ def new_figure(width: float, height: float) -> Any:
                     warnings.filterwarnings("ignore", "Glyph .* missing from")
                 return super().draw(renderer)
 
-    return FigureWithFonts(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _set_fonts(figure: Any) -> bool:
