@@ -26,8 +26,8 @@ def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
     >>> import numpy as np
     >>> boxes = np.array([[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 2.0]], "float32")
-    >>> np.round(ops.convert_to_numpy(box_iou(boxes, boxes[1:])), 3).tolist()
-    [[0.333], [1.0]]
+    >>> print(ops.convert_to_numpy(box_iou(boxes, boxes[1:])).round(3)[:, 0])
+    [0.333 1.   ]
     """
     first, second = boxes[..., :, None, :], others[..., None, :, :]
     shared = _area(
@@ -103,8 +103,8 @@ def select_boxes(
     >>> boxes = np.array([[[0, 0, 10, 10], [1, 0, 11, 10], [30, 0, 40, 10]]], "float32")
     >>> scores = np.array([[[0.9], [0.8], [0.7]]], "float32")
     >>> _, labels, kept = select_boxes(boxes, scores, max_boxes=3)
-    >>> ops.convert_to_numpy(labels).tolist(), ops.convert_to_numpy(kept).round(1).tolist()
-    ([[0, 0, -1]], [[0.9, 0.7, 0.0]])
+    >>> print(ops.convert_to_numpy(labels), ops.convert_to_numpy(kept).round(1))
+    [[ 0  0 -1]] [[0.9 0.7 0. ]]
     """
     positions, num_labels = scores.shape[1:]
     scores = ops.where(scores >= threshold, scores, ops.full_like(scores, -1.0))

@@ -305,9 +305,7 @@ def test_demo(task, tmp_path, monkeypatch):
 
 
 def test_every_task_has_a_demo_whose_inputs_are_those_of_its_saved_model(run_here):
-    names = demonstration.tasks_with_demo()
-    assert set(names) == set(BUILT_IN) - {"multi_label_text_classification"}
-    for name in names:
+    for name in set(BUILT_IN) - {"multi_label_text_classification"}:
         shown = describe_task(name).demonstration()
         assert set(shown.serving_inputs) == {
             info.name for info in describe_task(name).signature.inputs

@@ -96,9 +96,9 @@ def test_a_saved_model_answers_or_refuses_every_input(kind, hostile, tmp_path):
 
     refusals = (tf.errors.InvalidArgumentError, TypeError, ValueError)
     counts = hostile.attack(
-        answer, refusals, draw_of(kind, hostile), inputs=1_000, fits=fits_of(kind)
+        answer, refusals, draw_of(kind, hostile), inputs=500, fits=fits_of(kind)
     )
-    assert counts.answered > 500
+    assert counts.answered > 250
     assert counts.refused > 10
 
 
@@ -128,11 +128,11 @@ def test_hostile_inputs_are_answered_or_refused_in_python(kind, hostile):
         lambda batch: ask(model, batch),
         (TypeError, ValueError),
         draw_of(kind, hostile),
-        inputs=500,
+        inputs=250,
         seed=1,
         fits=fits_of(kind),
     )
-    assert counts.answered > 200
+    assert counts.answered > 100
 
 
 @pytest.mark.slow

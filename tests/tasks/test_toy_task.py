@@ -160,7 +160,7 @@ def test_it_is_published_with_a_card_and_built_from_the_zoo(published, finished)
         "a SavedModel that takes texts string (B,)",
         "mean absolute error",
         f"{error} (1 seed)",
-        "the best on the validation numbers",
+        "the best on the validation split",
     ):
         assert part in card, card
     np.testing.assert_allclose(sums(zoo.build(NAME)), sums(finished.model), rtol=1e-5)

@@ -152,7 +152,7 @@ def test_translators_are_published_by_their_bleu(tmp_path, monkeypatch):
     assert "| as published | test (Flickr 2016) | 1,014 | 37.2 [35.8, 38.5] | 57.1 | 39.0 |" in card
     assert "| as published | test_2017 (Flickr 2017) | 1,014 | 30.0 [" in card
     assert "| as published | 1 | 38.00 BLEU | 37.20 BLEU | 1.5 | 2026-11-21 |" in card
-    assert "beam search with 5 beams" in card
+    assert "beam search with a beam size of 5" in card
     assert "over seeds" not in card
     assert card.count("`b|1`") == card.count("`c|1`") == 1
     assert "37.2 BLEU (1 seed) | - | 1.5 min on 2 cores (a processor) |" in cards.table([entry])
@@ -165,7 +165,7 @@ def test_translators_are_published_by_their_bleu(tmp_path, monkeypatch):
     assert "| as published | test (Flickr 2016) | 1,014 | 38.2 ± 1.4 | 57.1 ± 0.0 |" in card
     assert "| twice | validation | 1,014 | 20.0 [35.8, 38.5] |" in card
     assert "over seeds" in card
-    assert "the best on the validation sentences" in card
+    assert "the best on the validation split" in card
     assert "38.2 ± 1.4 BLEU (2 seeds)" in cards.table([entry])
     built = zoo.build("pairs_tiny")
     assert built.tokenizer.pieces == best.tokenizer.pieces

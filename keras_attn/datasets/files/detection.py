@@ -48,6 +48,7 @@ class DetectionAccount(TableAccount):
 
     Example:
 
+    >>> from keras_attn.datasets.files._account import Skipped
     >>> skipped = {"without annotation": Skipped(1, ("9.jpg",))}
     >>> print(DetectionAccount("cells", 9, 8, skipped, {"red": 80, "white": 8}))
     cells: 9 images read, 8 kept, 1 skipped.

@@ -103,7 +103,7 @@ def test_the_card_shows_baselines_and_the_variant_by_horizon(published, finished
         "57 of 24 steps",
         'model.forecast("history.csv")',
         "a SavedModel that takes values float32 (B, L, V)",
-        "the best on the validation series",
+        "the best on the validation split",
     ):
         assert part in card, card
     model = zoo.build(NAME)
