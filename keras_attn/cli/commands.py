@@ -422,8 +422,7 @@ def demo(
         str,
         typer.Option(
             metavar="TASK",
-            help="Task to show: images, sentiment, translation, generation, forecasting, audio, "
-            "detection.",
+            help="Task to show, by its name or a keyword, such as forecasting or sentiment.",
         ),
     ] = "images",
     out: Annotated[pathlib.Path, typer.Option(help="New folder for the files of the demo.")] = (

@@ -73,23 +73,23 @@ def draw_numerals(seed: int = 0, sizes: dict[str, int] | None = None) -> Dataset
     sizes = SIZES if sizes is None else sizes
 
     @functools.cache
-    def read(split: str) -> PairSplit:
-        # Many short numbers, of which there are few, and ever fewer of longer ones.
+    def read() -> dict[str, np.ndarray]:
         random = np.random.default_rng(seed)
+        # As many numbers of each length, but for the short ones, of which there are few.
         exponents = random.random(40 * sum(sizes.values())) * np.log10(LARGEST + 1)
-        numbers = list(dict.fromkeys((10**exponents).astype(int).tolist()))
-        begin = sum(
-            count for name, count in sizes.items() if list(sizes).index(name) < place[split]
-        )
-        chosen = random.permutation(numbers[: sum(sizes.values())])[begin : begin + sizes[split]]
+        distinct = np.array(list(dict.fromkeys((10**exponents).astype(int).tolist())))
+        chosen = random.permutation(distinct[: sum(sizes.values())])
+        ends = np.cumsum(list(sizes.values()))
+        return dict(zip(sizes, np.split(chosen, ends[:-1]), strict=True))
+
+    def split_of(name: str) -> PairSplit:
         sources, targets = (
-            np.array([write(int(number)) for number in chosen], dtype=object)
+            np.array([write(int(number)) for number in read()[name]], dtype=object)
             for write in (in_english, in_chinese)
         )
         return PairSplit(sources, targets, target_language="zh")
 
-    place = {name: index for index, name in enumerate(sizes)}
-    readers = {split: functools.partial(read, split) for split in sizes}
+    readers = {name: functools.partial(split_of, name) for name in sizes}
     return Dataset("numerals", (), readers, "zh")
 
 

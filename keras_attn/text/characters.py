@@ -147,8 +147,8 @@ class CharacterTokenizer(StringLayer):
         self._check_has_characters()
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.RaggedTensor.from_tensor(ids)
-        strings = tf.constant(["", "", "", REPLACEMENT, *self._characters])
-        return tf.strings.reduce_join(ids.with_values(tf.gather(strings, ids.values)), axis=1)
+        strings = tf.gather(tf.constant(self._strings), ids.values)
+        return tf.strings.reduce_join(ids.with_values(strings), axis=1)
 
     def continue_texts(self, texts: Any, ids: Any) -> Tensor:
         """Return the texts of ids `(B, T)` that follow other texts `(B,)`, see `detokenize`."""
@@ -160,12 +160,11 @@ class CharacterTokenizer(StringLayer):
         Args:
             ids: An integer tensor, or a NumPy array, for which the result is a list.
         """
-        strings = [text.encode() for text in ("", "", "", REPLACEMENT, *self._characters)]
         if isinstance(ids, np.ndarray):
-            return [strings[token_id] for token_id in ids]
+            return [self._strings[token_id].encode() for token_id in ids]
         import tensorflow as tf
 
-        return tf.gather(tf.constant(strings), ids)
+        return tf.gather(tf.constant(self._strings), ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of the ids of one row, without TensorFlow, see `detokenize`.
@@ -175,8 +174,7 @@ class CharacterTokenizer(StringLayer):
         >>> CharacterTokenizer("ab").decode([1, 5, 4, 2, 0])
         'ba'
         """
-        strings = ["", "", "", REPLACEMENT, *self._characters]
-        return "".join(strings[token_id] for token_id in ids)
+        return "".join(self._strings[token_id] for token_id in ids)
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:
         """Return a readable name of each id: the character, or a name such as `"<end>"`."""
@@ -215,6 +213,7 @@ class CharacterTokenizer(StringLayer):
                 )
         check_terms(map(_escape, characters), "character")
         self._characters = characters
+        self._strings = ["", "", "", REPLACEMENT, *characters]  # of each id
         codes = np.array([ord(character) for character in characters], "int32")
         order = np.argsort(codes)
         self._codes = codes[order]

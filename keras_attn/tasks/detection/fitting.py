@@ -72,7 +72,7 @@ class DetectionFitting(Task):
             TypeError, ValueError: The objects do not fit the images, a label is unknown, or a box
                 has no area.
         """
-        check_format(bounding_box_format)
+        _check_format(bounding_box_format, x, kwargs.get("validation_data"))
         self._box_format = bounding_box_format
         try:
             return super().fit(x, y, batch_size, epochs, **kwargs)
@@ -91,7 +91,7 @@ class DetectionFitting(Task):
         """Return loss and best fit on images and objects, see `fit`."""
         if bounding_box_format is None:  # also as `fit` calls it
             return super().evaluate(x, y, batch_size, **kwargs)
-        check_format(bounding_box_format)
+        _check_format(bounding_box_format, x)
         self._box_format = bounding_box_format
         try:
             return super().evaluate(x, y, batch_size, **kwargs)
@@ -203,3 +203,14 @@ class DetectionFitting(Task):
         """Return the factors of x and y between an image and the network's input."""
         height, width = fitted_size(size[0], size[1], self.image_size)
         return width / size[1], height / size[0]
+
+
+def _check_format(box_format: Any, *data: Any) -> None:
+    """Raise ValueError for an unknown format of boxes, or one that a data set does not support."""
+    check_format(box_format)
+    if box_format != "xyxy" and any(hasattr(each, "element_spec") for each in data):
+        raise ValueError(
+            "The boxes of a tf.data.Dataset must be 'xyxy' in pixels. Received: "
+            f"bounding_box_format={box_format!r}. Convert them in the data set, such as by "
+            "keras.utils.bounding_boxes.convert_format."
+        )

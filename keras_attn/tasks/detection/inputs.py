@@ -144,9 +144,36 @@ def as_objects(
                 f"{np.asarray(each['boxes'])[np.flatnonzero(wrong)[0]].tolist()} at index {index}. "
                 "Pass their format as `bounding_box_format`, and drop boxes without area."
             )
+        _check_places(boxes, each["boxes"], size, box_format, index)
         all_boxes.append(boxes)
         all_labels.append(labels)
     return all_boxes, all_labels
+
+
+def _check_places(
+    boxes: np.ndarray, received: Any, size: tuple[int, int], box_format: str, index: int
+) -> None:
+    """Raise ValueError for boxes that another format would explain.
+
+    Args:
+        boxes: Boxes `(n, 4)`, `xyxy` in pixels.
+        received: The boxes as they were passed.
+        size: Height and width of the image.
+        box_format: Format of the boxes that were passed.
+        index: Index of the image.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    outside = ((centres < 0) | (centres > [size[1], size[0]])).any(axis=-1)
+    # Coordinates from 0 to 1 would be boxes within the first pixel.
+    relative = not box_format.startswith("rel_") and len(boxes) and boxes.max() <= 1.0
+    if outside.any() or (relative and max(size) > 2):
+        row = int(np.flatnonzero(outside)[0]) if outside.any() else 0
+        problem = "relative coordinates, as it seems" if not outside.any() else "a box outside"
+        raise ValueError(
+            f"Boxes must lie in their image of {size[1]}x{size[0]} pixels, in the format "
+            f"{box_format!r}. Received: {problem}, {np.asarray(received)[row].tolist()} at index "
+            f"{index}. Pass their format as `bounding_box_format`, or drop the box."
+        )
 
 
 def encode_objects(

@@ -139,6 +139,8 @@ BOX = [[1.0, 1.0, 9.0, 9.0]]
         ([{"boxes": BOX, "labels": [2]}], "indices from 0 to 1"),
         ([{"boxes": BOX, "labels": [0, 1]}], r"boxes \(n, 4\) and labels \(n,\)"),
         ([{"boxes": [[9.0, 1.0, 1.0, 9.0]], "labels": [0]}], "must be finite and have an area"),
+        ([{"boxes": [[60.0, 40.0, 90.0, 44.0]], "labels": [0]}], "a box outside"),
+        ([{"boxes": [[0.1, 0.2, 0.5, 0.9]], "labels": [0]}], "relative coordinates, as it seems"),
         ([{"boxes": BOX}], "dictionary with the keys 'boxes'"),
         ([], "objects for each image"),
         ([BOX], "Received: list at index 0"),
@@ -150,6 +152,8 @@ def test_objects_that_do_not_fit_are_refused(targets, message):
         model.fit([np.zeros((48, 64, 3), "uint8")], targets, verbose=0)
     with pytest.raises(ValueError, match="bounding_box_format"):
         model.fit([np.zeros((48, 64, 3), "uint8")], [], bounding_box_format="xyhw")
+    with pytest.raises(ValueError, match=r"boxes of a tf\.data\.Dataset must be 'xyxy'"):
+        model.fit(draw(2).batches(2), bounding_box_format="xywh")
     for options in ({"threshold": 2.0}, {"max_boxes": 0}, {"iou_threshold": "a"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             model.detect(np.zeros((48, 64, 3), "uint8"), **options)
