@@ -213,7 +213,7 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     difference = statistics.fmean(accuracies[0]) - statistics.fmean(accuracies[1])
     verb = "gains" if difference > 0 else "loses"
     intervals = [_wilson(metric, group) for group in (runs, baseline)]
-    lower, upper = _difference_interval(accuracies, intervals)
+    lower, upper = difference_interval(accuracies, intervals)
     parameters = " and ".join(f"{group[0]['parameters']:,}" for group in (runs, baseline))
     number = f"{len(runs)} and {len(baseline)} runs"
     if len(runs) == len(baseline):
@@ -233,7 +233,7 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run], metric: Metric, wh
     )
 
 
-def _difference_interval(
+def difference_interval(
     accuracies: Sequence[Sequence[float]], intervals: Sequence[tuple[float, float]]
 ) -> tuple[float, float]:
     """Return the 95 % interval of a difference of accuracies, in points, from those of both.

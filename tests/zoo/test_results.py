@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from keras_attn import zoo
 from keras_attn.recipes import describe_task
+from keras_attn.recipes.figures import wilson_interval
+from keras_attn.tasks._classification_cards import difference_interval
 from keras_attn.zoo import cards, publishing, registry
 from tests.zoo.catalogues import registering
 
@@ -173,3 +175,11 @@ def test_a_damaged_record_is_not_published(entry, tmp_path):
     (tmp_path / "record.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"record\.json is damaged: it has no weights_sha256"):
         publishing.publish(NAME, [tmp_path])
+
+
+def test_the_interval_of_a_difference_is_that_of_newcombe():
+    """56 of 70 against 48 of 80: the first example of Newcombe (1998), table II, method 10."""
+    intervals = [wilson_interval(0.8, 70), wilson_interval(0.6, 80)]
+    lower, upper = difference_interval([[80.0], [60.0]], intervals)
+    assert lower == pytest.approx(5.24, abs=0.01)
+    assert upper == pytest.approx(33.39, abs=0.01)
