@@ -30,13 +30,15 @@ def tasks_with_demo() -> list[str]:
 def run(folder: pathlib.Path, console: Console, task: str = DEFAULT_TASK) -> dict[str, Any]:
     """Train a model and its baseline without attention, compare them, and serve the model.
 
+    A translator has no such baseline.
+
     Args:
         folder: New or empty folder for all files of the demo.
         console: Console to print to.
         task: Name of the task.
 
     Returns:
-        The primary metric of both models on the test split, and the outputs of the exported
+        The primary metric of each model on the test split, and the outputs of the exported
         SavedModel for one example.
 
     Raises:
@@ -57,7 +59,10 @@ def run(folder: pathlib.Path, console: Console, task: str = DEFAULT_TASK) -> dic
     started = time.monotonic()
     _print(console, f"[bold]{shown.recipe.dataset}[/]: ", shown.data)
     runs = {}
-    for variant, title in ((None, "with attention"), (WITHOUT_ATTENTION, "without attention")):
+    titles: dict[str | None, str] = {None: "with attention"}
+    if WITHOUT_ATTENTION in shown.recipe.variants:
+        titles[WITHOUT_ATTENTION] = "without attention"
+    for variant, title in titles.items():
         _print(console, "\n[bold]Training[/] ", f"{shown.recipe.architecture}, {title}")
         runs[title] = training.train(
             shown.recipe,

@@ -36,7 +36,7 @@ _LOG = (
 # which another one is used; and those of images that cannot be decoded, which are reported with the
 # name of the file.
 _HARMLESS = (
-    r"oneDNN supports DT_BOOL only on platforms with AVX-512",
+    r"oneDNN supports DT_\w+ only on platforms with AVX-512",
     r"Unable to register cu\w+ factory",
     r"computation_placer.*already registered",
     r"jpeg_mem\.cc:\d+\] ",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_attn.datasets._tfds import DatasetNotFoundError, tfds_folder
+from keras_attn.datasets._tfds import find_file
 from keras_attn.datasets.detection import DetectionSplit
 from keras_attn.datasets.files._annotations import Annotation, parse_voc
 from keras_attn.datasets.files.detection import account_for, label_indices
@@ -50,26 +50,10 @@ def load_bccd(data_dir: str | os.PathLike[str] | None = None) -> Dataset[Detecti
 
     @functools.cache
     def read(split: str) -> DetectionSplit:
-        path = _find(data_dir)
+        path = find_file("BCCD", FOLDER, (CONTENT, ARCHIVE), data_dir)
         return _read(path, split)
 
     return Dataset("bccd", LABELS, {split: functools.partial(read, split) for split in LISTS})
-
-
-def _find(data_dir: str | os.PathLike[str] | None) -> pathlib.Path:
-    """Return the archive, or the folder of its content."""
-    folder = tfds_folder(data_dir)
-    candidates = [folder / FOLDER] if data_dir is None else [folder, folder / FOLDER]
-    for candidate in candidates:
-        if (candidate / CONTENT).is_dir():
-            return candidate / CONTENT
-        if (candidate / ARCHIVE).is_file():
-            return candidate / ARCHIVE
-    raise DatasetNotFoundError(
-        f"BCCD is not on disk. Looked for {ARCHIVE}, or a folder {CONTENT}, in "
-        f"{' and '.join(map(str, candidates))}. Put the published files there, or give the folder "
-        "that holds them as `data_dir`, or in TFDS_DATA_DIR."
-    )
 
 
 def _read(path: pathlib.Path, split: str) -> DetectionSplit:

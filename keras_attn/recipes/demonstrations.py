@@ -17,7 +17,7 @@ class Demonstration:
 
     Attributes:
         data: A sentence or two on the data, and on what an answer is.
-        recipe: The recipe, with the variant `no_attention`.
+        recipe: The recipe, with the variant `no_attention` if the architecture has that baseline.
         dataset: The data set, with the splits `train`, `validation` and `test`.
         serving_inputs: A test example, as the inputs of the exported SavedModel by name.
         target: What is right for that example, as text.

@@ -232,7 +232,7 @@ def test_bccd_is_read_from_a_folder_and_the_archive(tmp_path, archive):
 
 
 def test_bccd_that_is_absent_or_damaged(tmp_path):
-    with pytest.raises(datasets.DatasetNotFoundError, match=r"Looked for BCCD\.tar\.xz"):
+    with pytest.raises(datasets.DatasetNotFoundError, match=r"Looked for BCCD, BCCD\.tar\.xz"):
         datasets.load("bccd", tmp_path)["train"]
     (tmp_path / "BCCD").mkdir()
     with pytest.raises(ValueError, match="incomplete or damaged"):

@@ -45,5 +45,5 @@ def demonstration() -> Demonstration:
         parse_recipe(RECIPE),
         dataset,
         {"values": history[None].astype("float32")},
-        f"visitors and sales in the next hour {np.round(test.values[-24], 1).tolist()}",
+        f"visitors and sales in the next hour {np.round(test.values[-24].astype('float64'), 1).tolist()}",
     )

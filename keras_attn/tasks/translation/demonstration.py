@@ -20,7 +20,6 @@ RECIPE: dict[str, Any] = {
         "num_heads": 4,
         "intermediate_dim": 128,
     },
-    "variants": {"no_attention": {"attention": "none"}},
     "optimizer": {"name": "adamw", "learning_rate": 0.005},
     "schedule": {"warmup_epochs": 1.0, "decay": "cosine"},
     "training": {"epochs": 8, "batch_size": 1024},
