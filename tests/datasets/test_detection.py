@@ -80,10 +80,10 @@ def test_faults_are_dropped_and_reported(faulty):
         "Without an object: 1 image, such as b.",
         "Labels that differ in upper and lower case alone: 'Cell', 'cell'.",
         "  1 not an annotation of Pascal VOC (d.xml)",
-        "  1 without an image of that name (h.xml)",
+        "  1 without an image of its own (h.xml)",
         "  1 without annotation (j.png)",
         "  1 with an image that cannot be read (f)",
-        "  1 with an image of another size than the annotation states (c)",
+        "  1 with an image of another size, once it is upright, than the annotation states (c)",
     ):
         assert line in printed.splitlines() or line in printed
 
@@ -136,7 +136,7 @@ def test_coco_boxes_are_left_top_width_height(tmp_path):
     assert table.split.boxes[0].tolist() == [[1, 2, 11, 14], [20, 5, 32, 15]]
     assert [table.label_names[label] for label in table.split.labels[0]] == ["dog", "cat"]
     printed = str(table.account)
-    assert "1 without an image of that name (gone.png)" in printed
+    assert "1 without an image of its own (gone.png)" in printed
     assert "Dropped: 1 object marked as a crowd (b.png)." in printed
     assert "Cut at the border of the image: 1 box." in printed
     write(tmp_path / "other", {"a.png": png(5)})
@@ -147,6 +147,51 @@ def test_coco_boxes_are_left_top_width_height(tmp_path):
     np.testing.assert_allclose(
         small.split.boxes[0], np.array([[1, 2, 11, 14], [20, 5, 32, 15]]) * 12 / 32, atol=1e-5
     )
+
+
+def test_coco_files_may_list_images_twice_and_objects_of_others(tmp_path):
+    box = [1, 2, 10, 12]
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "./a.png"}]
+    objects = [
+        {"image_id": 1, "category_id": 3, "bbox": box},
+        {"image_id": 2, "category_id": 5, "bbox": box},
+        {"image_id": 99, "category_id": 5, "bbox": box},
+        {"image_id": 1, "category_id": 8, "bbox": box},
+    ]
+    write(tmp_path, {"a.png": png(), "a.json": coco(images=images, annotations=objects)})
+    table = datasets.read_detection(tmp_path / "a.json")
+    assert [table.label_names[label] for label in table.split.labels[0]] == ["cat", "dog"]
+    for part in ("1 object of images that the file does not list", "Listed twice: ./a.png.",
+                 "1 object of a category that is not listed"):  # fmt: skip
+        assert part in str(table.account)
+    images[1] = {"id": 1, "file_name": "b.png"}
+    write(tmp_path, {"a.json": coco(images=images)})
+    with pytest.raises(ValueError, match=r"an id of its own.*'a\.png' and 'b\.png'"):
+        datasets.read_detection(tmp_path / "a.json")
+
+
+def test_each_image_of_voc_has_one_annotation(tmp_path):
+    good, other = item("cell", 2, 3, 12, 13), item("dot", 2, 3, 12, 13)
+    write(tmp_path / "a", {"1.jpg": png(1), "1.png": png(2), "1.XML": voc(good, filename="1.png"),
+                           "2.xml": voc(other, filename="1.png")})  # fmt: skip
+    table = datasets.read_detection(tmp_path / "a")
+    assert table.label_names == ("cell",)
+    assert np.array_equal(table.split.images[0], datasets.decode_image(tmp_path / "a" / "1.png"))
+    for part in ("1 without an image of its own (2.xml)", "1 without annotation (1.jpg)"):
+        assert part in str(table.account)
+
+
+def test_lists_of_splits_that_contradict_are_refused(tmp_path):
+    files = {f"JPEGImages/{name}.png": png(index) for index, name in enumerate("ab")}
+    files |= {f"Annotations/{name}.xml": voc(item("a", 1, 1, 9, 9)) for name in "ab"}
+    files |= {"ImageSets/Main/train.txt": "\ufeffa\nz", "ImageSets/Main/val.txt": "b"}
+    write(tmp_path, files)
+    table = datasets.read_detection(tmp_path)
+    assert table.parts == ("train", "validation")
+    assert "Listed without an annotated image: 1 name, such as z." in str(table.account)
+    write(tmp_path, {"ImageSets/Main/val.txt": "a\nb"})
+    with pytest.raises(ValueError, match="1 image in two, such as 'a'"):
+        datasets.read_detection(tmp_path)
 
 
 @pytest.mark.parametrize(

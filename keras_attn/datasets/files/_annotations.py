@@ -13,6 +13,7 @@ from keras_attn._files import read_json_object
 from keras_attn._label_names import label_name
 
 NO_LABEL = "without label"
+NO_CATEGORY = "of a category that is not listed"
 NO_COORDINATES = "without four numbers as coordinates"
 NO_AREA = "without area"
 OUTSIDE = "outside of the image"
@@ -61,6 +62,13 @@ class Annotation:
             self.boxes.append(sides)
             self.labels.append(name)
 
+    def extend(self, other: "Annotation") -> None:
+        """Add the objects of another annotation of the same image."""
+        for label, box in zip(other.labels, other.boxes, strict=True):
+            self.add(label, box)
+        for reason, count in other.dropped.items():
+            self.dropped[reason] += count
+
     def fit(self, width: int, height: int) -> None:
         """Cut boxes at the border of the image, and drop those outside of it."""
         boxes, labels, before = [], [], self.boxes
@@ -102,33 +110,49 @@ def parse_voc(content: str | bytes) -> Annotation:
     return annotation
 
 
-def read_coco(path: pathlib.Path) -> list[Annotation]:
+def read_coco(path: pathlib.Path) -> tuple[list[Annotation], int]:
     """Return the annotations in a file of COCO, in the order of its images.
 
     Objects that are marked as a crowd are dropped, since their box is that of a group.
 
+    Returns:
+        The annotations, and the number of objects of images that the file does not list.
+
     Raises:
-        ValueError: It is no such file.
+        ValueError: It is no such file, or two images have one id.
     """
+    unlisted = 0
     try:
         content = read_json_object(path)
         labels = {each["id"]: each["name"] for each in content.get("categories", [])}
-        by_id = {}
+        by_id: dict[Any, Annotation] = {}
         for each in content["images"]:
             size = (_integer(each.get("width")), _integer(each.get("height")))
+            if each["id"] in by_id:
+                names = by_id[each["id"]].image, str(each["file_name"])
+                raise ValueError(
+                    f"{path} must have an id of its own for each image. Received: the id "
+                    f"{each['id']!r} for {names[0]!r} and {names[1]!r}."
+                )
             by_id[each["id"]] = Annotation(str(each["file_name"]), size if all(size) else None)
         for each in content["annotations"]:
-            annotation = by_id[each["image_id"]]
+            annotation = by_id.get(each["image_id"])
+            if annotation is None:
+                unlisted += 1
+                continue
             if each.get("iscrowd"):
                 annotation.dropped[CROWD] += 1
                 continue
-            annotation.add(labels.get(each.get("category_id")), _from_xywh(each.get("bbox")))
+            if each.get("category_id") not in labels:
+                annotation.dropped[NO_CATEGORY] += 1
+                continue
+            annotation.add(labels[each["category_id"]], _from_xywh(each.get("bbox")))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} is no file of COCO annotations: it needs the lists `images`, `annotations` "
             f"and `categories`. Reading it failed with {error!r}."
         ) from error
-    return list(by_id.values())
+    return list(by_id.values()), unlisted
 
 
 def _from_xywh(box: Any) -> Sequence[Any]:

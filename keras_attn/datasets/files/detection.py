@@ -33,10 +33,10 @@ from keras_attn.datasets.splits import Dataset
 VOC_FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 IMAGE_FOLDERS = ("", "images", "JPEGImages")  # beside a file of COCO
 MIN_IMAGES = 10  # of a table that is cut into splits
-NO_IMAGE = "without an image of that name"
+NO_IMAGE = "without an image of its own"
 UNREADABLE = "with an image that cannot be read"
 NOT_VOC = "not an annotation of Pascal VOC"
-OTHER_SIZE = "with an image of another size than the annotation states"
+OTHER_SIZE = "with an image of another size, once it is upright, than the annotation states"
 NOT_ANNOTATED = "without annotation"
 _THREADS = 8
 
@@ -240,17 +240,19 @@ class _Found(NamedTuple):
         images: The file of each image, by the same name.
         parts: The split of each image, by the same name.
         skipped: Other images and annotations by reason.
+        notes: Sentences on what else was found.
     """
 
     annotations: dict[str, Annotation]
     images: dict[str, pathlib.Path]
     parts: dict[str, str]
     skipped: dict[str, list[str]]
+    notes: list[str]
 
 
 def _find_voc(root: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
     """Return the annotations of Pascal VOC in a folder."""
-    found = _Found({}, {}, {}, defaultdict(list))
+    found = _Found({}, {}, {}, defaultdict(list), [])
     annotations = root / VOC_FOLDERS[0]
     if annotations.is_dir():
         images = image_folder or root / VOC_FOLDERS[1]
@@ -262,6 +264,11 @@ def _find_voc(root: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
                 del found.annotations[name], found.images[name], found.parts[name]
             if unlisted:
                 found.skipped["in none of the lists of splits"] += unlisted
+            if absent := [name for name in listed_parts if name not in found.parts]:
+                found.notes.append(
+                    f"Listed without an annotated image: {counted(len(absent), 'name')}, such as "
+                    f"{absent[0]}."
+                )
     else:
         folders = {
             SPLIT_NAMES[each.name.lower()]: each
@@ -289,28 +296,35 @@ def _add_folder(
     part: str = "",
 ) -> None:
     """Add the XML files of a folder, with their images in another or the same one."""
-    files = {
-        each.stem: each
+    files = [
+        each
         for each in sorted(images.iterdir() if images.is_dir() else ())
         if each.suffix.lower() in SUFFIXES and not each.name.startswith(".")
-    }
-    annotated = set()
-    for path in sorted(annotations.glob("*.xml")):
+    ]
+    by_name, by_stem = ({getattr(each, key): each for each in files} for key in ("name", "stem"))
+    annotated: set[pathlib.Path | None] = set()
+    documents = sorted(each for each in annotations.iterdir() if each.suffix.lower() == ".xml")
+    own = {path.stem for path in documents}
+    for path in documents:
         name = f"{prefix}{path.stem}"
         try:
             annotation = parse_voc(path.read_bytes())
         except ValueError:
             found.skipped[NOT_VOC].append(f"{prefix}{path.name}")
-            annotated.add(files.get(path.stem))  # its image is not counted again
+            annotated.add(by_stem.get(path.stem))  # its image is not counted again
             continue
-        image = files.get(path.stem) or files.get(pathlib.PurePath(annotation.image).stem)
-        if image is None:
+        stated = pathlib.PurePath(annotation.image)
+        image = by_name.get(stated.name) if stated.stem == path.stem else None
+        image = image or by_stem.get(path.stem)
+        if image is None and stated.stem not in own:  # of an image without a file of its own
+            image = by_name.get(stated.name) or by_stem.get(stated.stem)
+        if image is None or image in annotated:
             found.skipped[NO_IMAGE].append(f"{prefix}{path.name}")
             continue
         annotated.add(image)
         found.annotations[name], found.images[name] = annotation, image
         found.parts[name] = parts.get(path.stem, part)
-    others = [each for each in files.values() if each not in annotated]
+    others = [each for each in files if each not in annotated]
     if others:
         found.skipped[NOT_ANNOTATED] += [f"{prefix}{each.name}" for each in others]
 
@@ -318,24 +332,43 @@ def _add_folder(
 def _listed_parts(folder: pathlib.Path) -> dict[str, str]:
     """Return the split of each image by the lists of Pascal VOC; empty if there are none."""
     parts: dict[str, str] = {}
+    twice: list[str] = []
     for file, part in (("train", "train"), ("val", "validation"), ("test", "test")):
         path = folder / f"{file}.txt"
         if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            parts |= {line.split()[0]: part for line in lines if line.strip()}
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            names = [line.split()[0] for line in lines if line.strip()]
+            twice += [name for name in names if parts.get(name, part) != part]
+            parts |= dict.fromkeys(names, part)
+    if twice:
+        raise ValueError(
+            f"The lists in {folder} must name each image for one split. Received: "
+            f"{counted(len(twice), 'image')} in two, such as {twice[0]!r}."
+        )
     return parts if "train" in parts.values() else {}
 
 
 def _find_coco(path: pathlib.Path, image_folder: pathlib.Path | None) -> _Found:
     """Return the annotations in a file of COCO."""
-    found = _Found({}, {}, {}, defaultdict(list))
+    found = _Found({}, {}, {}, defaultdict(list), [])
     folders = [image_folder] if image_folder else [path.parent / name for name in IMAGE_FOLDERS]
-    for annotation in read_coco(path):
+    annotations, unlisted = read_coco(path)
+    if unlisted:
+        found.notes.append(
+            f"Dropped: {counted(unlisted, 'object')} of images that the file does not list."
+        )
+    names: dict[pathlib.Path, str] = {}
+    for annotation in annotations:
         name = annotation.image
         places = [folder / name for folder in folders]
         image = next((place for place in places if place.is_file()), None)
         if image is None:
             found.skipped[NO_IMAGE].append(name)
+            continue
+        first = names.setdefault(image.resolve(), name)
+        if first in found.annotations:
+            found.annotations[first].extend(annotation)
+            found.notes.append(f"Listed twice: {name}. Its objects were joined.")
             continue
         found.annotations[name], found.images[name] = annotation, image
         found.parts[name] = ""
@@ -370,7 +403,7 @@ def _make_table(
             annotation.fit(image.shape[1], image.shape[0])
             kept[name] = image
     annotations = {name: found.annotations[name] for name in kept}
-    all_names, account = account_for(str(root), annotations, skipped, label_names)
+    all_names, account = account_for(str(root), annotations, skipped, label_names, found.notes)
     if not kept or not all_names:
         raise ValueError(f"{root} has no image with an object that can be used.\n{account}")
     images_and_boxes = [
@@ -392,6 +425,7 @@ def account_for(
     annotations: Mapping[str, Annotation],
     skipped: Mapping[str, Sequence[str]],
     label_names: Sequence[str] | None = None,
+    more_notes: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], DetectionAccount]:
     """Return the label names, and the account, of annotations that are kept.
 
@@ -404,7 +438,7 @@ def account_for(
             f"{path} has labels that are not among `label_names`: {listed(others, 'labels')}."
         )
     all_names = tuple(sorted(counts)) if label_names is None else tuple(label_names)
-    notes = []
+    notes = list(more_notes)
     for reason, images in dropped_objects(annotations).items():
         first = ", ".join(list(dict.fromkeys(images))[:5])
         notes.append(f"Dropped: {counted(len(images), 'object')} {reason} ({first}).")

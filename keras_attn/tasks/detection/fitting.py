@@ -72,6 +72,12 @@ class DetectionFitting(Task):
             TypeError, ValueError: The objects do not fit the images, a label is unknown, or a box
                 has no area.
         """
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "`class_weight` is not supported for objects, of which an image has several. "
+                "Received: "
+                f"{kwargs['class_weight']!r:.80}. Weight images by `sample_weight`."
+            )
         _check_format(bounding_box_format, x, kwargs.get("validation_data"))
         self._box_format = bounding_box_format
         try:
@@ -151,9 +157,28 @@ class DetectionFitting(Task):
                 "The targets of a tf.data.Dataset must be dictionaries of `boxes` (B, M, 4) and "
                 f"`labels` (B, M), indices with -1 as padding. Received: {targets!r:.200}."
             )
-        factors = np.tile(self._factors(size), 2).astype("float32")
-        boxes = tf.cast(targets["boxes"], tf.float32) * factors
-        labels = tf.cast(targets["labels"], tf.float32)[..., None]
+        boxes, labels = (
+            each.to_tensor(-1) if isinstance(each, tf.RaggedTensor) else each
+            for each in (targets["boxes"], targets["labels"])
+        )
+        if labels.dtype == tf.string:
+            raise TypeError(
+                "The labels of a tf.data.Dataset must be indices. Received: strings. Pass lists, "
+                "or replace each name by its place in `label_names`."
+            )
+        labels = tf.cast(labels, tf.float32)
+        boxes = tf.reshape(tf.cast(boxes, tf.float32), (*tf.unstack(tf.shape(labels)), 4))
+        sides = boxes[..., 2:] - boxes[..., :2]
+        is_right = tf.reduce_all(sides > 0.0, axis=-1) & (labels < len(self.label_names))
+        message = (
+            "The objects of a tf.data.Dataset must have labels from 0 to "
+            f"{len(self.label_names) - 1}, -1 for padding, and boxes 'xyxy' with an area. Received:"
+        )
+        tf.debugging.Assert(tf.reduce_all(is_right | (labels < 0.0)), [message, labels, boxes])
+        # An image may have no object: pad by one.
+        boxes = tf.pad(boxes, [[0, 0], [0, 1], [0, 0]], constant_values=-1.0)
+        labels = tf.pad(labels, [[0, 0], [0, 1]], constant_values=-1.0)[..., None]
+        boxes = boxes * np.tile(self._factors(size), 2).astype("float32")
         return (x, tf.concat([boxes, labels], axis=-1), *(with_rank(w, 1) for w in weights))
 
     def _preprocess(self, x: Any, *rest: Any, training: bool = False) -> Any:

@@ -104,10 +104,17 @@ def as_objects(
     check_format(box_format)
     if isinstance(targets, Mapping):
         _check_keys(targets)
+        if len(targets["boxes"]) != len(targets["labels"]):
+            raise ValueError(
+                "There must be boxes and labels for each image. Received: boxes of "
+                f"{counted(len(targets['boxes']), 'image')}, labels of {len(targets['labels'])}."
+            )
         targets = [
             {"boxes": boxes, "labels": labels}
             for boxes, labels in zip(targets["boxes"], targets["labels"], strict=True)
         ]
+    if hasattr(targets, "tolist") and getattr(targets, "ndim", 0) == 1:
+        targets = targets.tolist()  # a column of pandas, or an object array
     if not isinstance(targets, list | tuple):
         raise TypeError(f"The objects must be {_ACCEPTED}. Received: {type(targets).__name__}.")
     if len(targets) != len(sizes):

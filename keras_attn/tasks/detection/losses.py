@@ -74,6 +74,8 @@ class DetectionLoss(keras.losses.Loss):
     Call arguments:
         y_true: Objects `(B, M, 5)`: boxes in pixels, `xyxy`, and labels; a label of -1 is padding.
         y_pred: Map `(B, h, w, C + 4)`, see `keras_attn.models.build_attention_detector`.
+        sample_weight: Weights of images `(B,)`, or None. The loss of an image, and the number of
+            its objects, are multiplied by its weight.
 
     Returns:
         A scalar.
@@ -100,7 +102,12 @@ class DetectionLoss(keras.losses.Loss):
         self.positions = positions
         self.box_weight = box_weight
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+        # Keras multiplies what `call` returns by the weights, and that is a quotient already.
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        return self.call(y_true, y_pred, sample_weight)
+
+    def call(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
         logits, boxes = decode_map(ops.cast(y_pred, "float32"), self.image_size)
         objects, labels, exists = split_targets(y_true)
         centres = position_centres(tuple(y_pred.shape[1:3]), self.image_size)
@@ -119,14 +126,21 @@ class DetectionLoss(keras.losses.Loss):
         one_hot = ops.one_hot(ops.maximum(labels, 0), logits.shape[-1], dtype="float32")
         target_scores = ops.einsum("bmp,bmc->bpc", target, one_hot)
         label_loss = ops.sum(
-            ops.maximum(logits, 0.0) - logits * target_scores + ops.log1p(ops.exp(-ops.abs(logits)))
-        )
+            ops.maximum(logits, 0.0)
+            - logits * target_scores
+            + ops.log1p(ops.exp(-ops.abs(logits))),
+            axis=(1, 2),
+        )  # (B,)
         weight = ops.sum(target, axis=1)  # (B, P)
         own = ops.einsum("bmp,bmk->bpk", assigned, objects)  # each position has one object at most
         own = ops.where(ops.sum(assigned, axis=1)[..., None] > 0.5, own, boxes)
-        box_loss = ops.sum(weight * (1.0 - generalized_iou(boxes, own)))
-        total = label_loss + self.box_weight * box_loss
-        return total / ops.maximum(ops.sum(exists), 1.0)
+        box_loss = ops.sum(weight * (1.0 - generalized_iou(boxes, own)), axis=1)
+        losses, counts = label_loss + self.box_weight * box_loss, ops.sum(exists, axis=1)
+        if sample_weight is None:
+            return ops.sum(losses) / ops.maximum(ops.sum(counts), 1.0)
+        weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        count = ops.sum(weights * counts)
+        return ops.sum(weights * losses) / ops.where(count > 0.0, count, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -147,8 +147,8 @@ def best_thresholds(
 ) -> np.ndarray:
     """Return the least score of each label by which the counts of its objects are best.
 
-    The sum over images of the absolute differences of counts is minimal; where several scores are
-    equal, their median is returned.
+    The sum over images of the absolute differences of counts is minimal; of several such scores the
+    one nearest to their median is returned.
 
     Args:
         detections: See `average_precision`.
@@ -167,5 +167,6 @@ def best_thresholds(
         scores = [each["scores"][each["labels"] == label] for each in detections]
         counts = np.array([[(some >= t).sum() for some in scores] for t in THRESHOLDS])
         errors = np.abs(counts - objects).sum(axis=1)
-        result[label] = np.median(THRESHOLDS[errors == errors.min()])
+        best = THRESHOLDS[errors == errors.min()]
+        result[label] = best[np.abs(best - np.median(best)).argmin()]
     return result

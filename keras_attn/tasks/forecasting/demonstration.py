@@ -39,11 +39,12 @@ def demonstration() -> Demonstration:
     dataset = datasets.load("sales")
     test = dataset["test"]
     history = test.values[-192:-24]
+    following = np.round(test.values[-24].astype("float64"), 1).tolist()
     return Demonstration(
         f"{len(test.values):,} hours of the visitors and the sales of a shop. The answer is the "
         "next day, with a band of 80 %.",
         parse_recipe(RECIPE),
         dataset,
         {"values": history[None].astype("float32")},
-        f"visitors and sales in the next hour {np.round(test.values[-24].astype('float64'), 1).tolist()}",
+        f"visitors and sales in the next hour {following}",
     )

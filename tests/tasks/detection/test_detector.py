@@ -7,6 +7,7 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import keras_attn
@@ -89,6 +90,8 @@ def test_answers_are_iterated_counted_written_and_drawn(model):
 
 
 def test_objects_may_be_padded_named_and_in_other_formats():
+    import tensorflow as tf
+
     model, split = make(), draw(4)
     xywh = [
         np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=-1)
@@ -114,6 +117,13 @@ def test_objects_may_be_padded_named_and_in_other_formats():
             np.testing.assert_allclose(received, expected, rtol=1e-5)
     dataset = split.batches(2)
     np.testing.assert_allclose(model.evaluate(dataset, verbose=0)[1], expected[1], rtol=1e-5)
+    column = pd.Series(split.targets)
+    np.testing.assert_allclose(model.evaluate(split.inputs, column, verbose=0), expected, rtol=1e-5)
+    for label, sides in ((7, BOX[0]), (0, BOX[0][::-1])):
+        wrong = {"boxes": np.array([[sides]] * 4, "float32"), "labels": np.full((4, 1), label)}
+        batches = tf.data.Dataset.from_tensor_slices((np.stack(split.images), wrong)).batch(2)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must have labels from 0 to 1"):
+            model.evaluate(batches, verbose=0)
 
 
 @pytest.mark.slow  # it compiles a training step
@@ -157,6 +167,8 @@ def test_objects_that_do_not_fit_are_refused(targets, message):
     for options in ({"threshold": 2.0}, {"max_boxes": 0}, {"iou_threshold": "a"}):
         with pytest.raises(ValueError, match=next(iter(options))):
             model.detect(np.zeros((48, 64, 3), "uint8"), **options)
+    with pytest.raises(ValueError, match="`class_weight` is not supported"):
+        model.fit([np.zeros((48, 64, 3), "uint8")], [], class_weight={0: 1.0})
     with pytest.raises(TypeError, match="uint8"):
         model.detect(np.zeros((48, 64, 3)))
 

@@ -80,6 +80,11 @@ def test_the_loss_is_that_of_task_aligned_assignment(seed, positions):
         for m, t in zip(maps, targets, strict=True)
     )
     assert float(loss(targets, maps)) == pytest.approx(expected / 6, rel=1e-4)
+    # The weight of an image counts its loss and its objects.
+    weights = np.zeros(len(maps), "float32")
+    weights[0] = 0.5
+    alone = float(loss(targets[:1], maps[:1]))
+    assert float(loss(targets, maps, sample_weight=weights)) == pytest.approx(alone, rel=1e-4)
 
 
 def test_boxes_are_decoded_around_their_positions():

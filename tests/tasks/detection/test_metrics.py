@@ -99,3 +99,21 @@ def test_thresholds_give_the_best_counts():
     assert errors == {"count_error": 0.0, "count_median_error": 0.0, "count_bias": 0.0}
     few = count_errors(detections, truths, np.array([1.1, 0.3]))
     assert few == {"count_error": 1.0, "count_median_error": 1.0, "count_bias": -1.0}
+
+
+def test_thresholds_give_the_fewest_errors_of_all_that_are_tried():
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        scores = [np.round(random.random(random.integers(0, 9)), 2) for _ in range(5)]
+        objects = [np.zeros(random.integers(0, 6), "int32") for _ in range(5)]
+        found = [{"labels": np.zeros(len(s), "int32"), "scores": s} for s in scores]
+        best = best_thresholds(found, [{"labels": o} for o in objects], 1, 0.3)[0]
+        errors = {
+            t: sum(
+                abs((s >= t - 1e-6).sum() - len(o)) for s, o in zip(scores, objects, strict=True)
+            )
+            for t in np.round(np.arange(0.05, 0.96, 0.01), 2)
+        }
+        if sum(map(len, objects)):
+            nearest = min(errors, key=lambda t: abs(t - best))
+            assert errors[nearest] == min(errors.values())
