@@ -277,7 +277,7 @@ def test_it_trains_on_another_backend_as_well():
     script = (
         "import numpy as np\n"
         "from tests.tasks.audio.small_audio import draw, make, trained\n"
-        "model = trained(epochs=4)\n"
+        "model = trained(epochs=2)\n"
         "print(model.evaluate_split(draw(64, 4))['accuracy'])\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
@@ -285,7 +285,7 @@ def test_it_trains_on_another_backend_as_well():
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert float(done.stdout.split()[-1]) > 0.8
+    assert float(done.stdout.split()[-1]) > 0.7
 
 
 def test_symbolic_calls_have_shapes():
