@@ -46,7 +46,8 @@ def measure(images: int, data_dir: str | None) -> dict[str, Any]:
     agreements: dict[str, list[float]] = {}
     for row in np.flatnonzero(found)[:images]:
         for name, value in model.explain(split.images[row]).agreement.items():
-            agreements.setdefault(name, []).append(value)
+            if value is not None:
+                agreements.setdefault(name, []).append(value)
     means = {
         name: {"images": len(values), "mean": float(np.mean(values)), "std": float(np.std(values))}
         for name, values in agreements.items()

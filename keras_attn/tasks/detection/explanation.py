@@ -15,6 +15,12 @@ from keras import ops
 from keras_attn._names import unknown
 from keras_attn._printable import printable
 from keras_attn.ops import box_iou
+from keras_attn.tasks._agreement import (
+    average_over_cells,
+    cell_edges,
+    format_agreement,
+    rank_correlation,
+)
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, rgb
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks._heat_maps import blocks, overlay
@@ -50,7 +56,7 @@ class DetectionExplanation(PlottedExplanation):
             position's query for all keys, averaged over heads. Empty if there is no attention.
         agreement: For each of them the rank correlation (Spearman) of the weights, averaged over
             the squares, with `occlusion`. Near 1 the position attended to what its answer depends
-            on; near 0 attention says little about that.
+            on; near 0 attention says little about that. None if either is the same everywhere.
     """
 
     target: DetectedObject
@@ -60,7 +66,7 @@ class DetectionExplanation(PlottedExplanation):
     position: tuple[float, float]
     occlusion: np.ndarray
     attention: dict[str, np.ndarray]
-    agreement: dict[str, float]
+    agreement: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation without the image as a dictionary that can be written as JSON."""
@@ -78,6 +84,7 @@ class DetectionExplanation(PlottedExplanation):
         It needs matplotlib: `pip install 'keras-attn[plots]'`.
         """
         panels = 2 + len(self.attention)
+        agreement = {name: format_agreement(value) for name, value in self.agreement.items()}
         figure = new_figure(4.0 * panels, 3.7)
         axes = figure.subplots(1, panels, squeeze=False)[0]
         height, width = self.image.shape[:2]
@@ -86,7 +93,7 @@ class DetectionExplanation(PlottedExplanation):
             f"{self.target.label} ({self.target.score:.2f})",
             "Evidence for (purple), against (orange)",
             *(
-                f"Attention of its position, {name}\n(agreement {self.agreement[name]:.2f})"
+                f"Attention of its position, {name}\n(agreement {agreement[name]})"
                 for name in self.attention
             ),
         ]
@@ -124,7 +131,8 @@ class DetectionExplanation(PlottedExplanation):
         lines += blocks(self.occlusion)
         for name, weights in self.attention.items():
             text = f"Attention of its position in layer {name!r}"
-            lines.append(Text(f"{text}; agreement with the above: {self.agreement[name]:.2f}"))
+            agreement = format_agreement(self.agreement[name])
+            lines.append(Text(f"{text}; agreement with the above: {agreement}"))
             lines += blocks(weights, ATTENTION)
         return Group(*lines)
 
@@ -171,7 +179,7 @@ def explain_detection(
         position,
         occlusion,
         attention,
-        {name: _agreement(weights, occlusion) for name, weights in attention.items()},
+        {name: _agreement(each, occlusion, inputs[0]) for name, each in attention.items()},
     )
 
 
@@ -191,7 +199,7 @@ def _occlusion(
 ) -> np.ndarray:
     """Return the decrease of a logit when each square of an image is replaced by its mean."""
     height, width = image.shape[:2]
-    side = max(1, min(height, width) // SQUARES)
+    side = _square_side(image)
     rows, columns = -(-height // side), -(-width // side)
     occluded = np.repeat(image[None], rows * columns, axis=0)
     mean = image.mean(axis=(0, 1))
@@ -208,23 +216,12 @@ def _occlusion(
     return change.astype("float64").reshape(rows, columns)
 
 
-def _agreement(weights: np.ndarray, occlusion: np.ndarray) -> float:
-    """Return the rank correlation of a map of weights, averaged over squares, with occlusion."""
-    rows, columns = (
-        np.arange(size) * squares // size
-        for size, squares in zip(weights.shape, occlusion.shape, strict=True)
-    )
-    sums, counts = np.zeros(occlusion.shape), np.zeros(occlusion.shape)
-    np.add.at(sums, (rows[:, None], columns[None]), weights)
-    np.add.at(counts, (rows[:, None], columns[None]), 1.0)
-    ranks = [_ranks((sums / np.maximum(counts, 1.0)).ravel()), _ranks(occlusion.ravel())]
-    if min(each.std() for each in ranks) == 0.0:
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def _agreement(weights: np.ndarray, occlusion: np.ndarray, image: np.ndarray) -> float | None:
+    """Return the rank correlation of weights, averaged over the squares, with occlusion."""
+    side = _square_side(image)
+    edges = [cell_edges(side, total) for total in image.shape[:2]]
+    return rank_correlation(average_over_cells(weights, *edges).ravel(), occlusion.ravel())
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each value; equal values have the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[inverse]
+def _square_side(image: np.ndarray) -> int:
+    return max(1, min(image.shape[:2]) // SQUARES)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._printable import printable
+from keras_attn.tasks._agreement import format_agreement
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, OnlyInColor, rgb
 from keras_attn.tasks.coverage import SAYS_LITTLE, is_little_known, known_share
 
@@ -154,7 +155,7 @@ def _agreement(explanation: Explanation) -> str:
     if all(value is None for value in explanation.agreement.values()):
         return "The methods are not compared: too few words are known, or none has an effect."
     shares = [
-        f"{TITLES[name]} {'-' if value is None else f'{value:.2f}'}"
+        f"{TITLES[name]} {format_agreement(value)}"
         for name, value in explanation.agreement.items()
         if name != "attention" or explanation.attention is not None
     ]
