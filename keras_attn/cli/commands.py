@@ -456,7 +456,7 @@ def publish(
 
 @app.command(rich_help_panel=MAINTAINERS)
 def assess(name: Entry, data_dir: DataDir = None) -> None:
-    """Calibrate an entry's weights, store them in float16, and record example answers."""
+    """Calibrate weights, store them in float16, record examples and explanations."""
     check_data_dir(data_dir)
     framework.start()
     from keras_attn.zoo import assessment, publishing, registry

@@ -32,10 +32,12 @@ from keras_attn.models.keyword_attention import (
 )
 from keras_attn.models.ngram_attention import NGramAttentionConfig, build_ngram_attention
 from keras_attn.models.parts import (
+    FeatureMap,
     attention_pooling,
     backbone,
     head,
     head_layers,
+    last_feature_map,
     ngram_embedding,
 )
 from keras_attn.models.patch_transformer import (
@@ -113,6 +115,7 @@ __all__ = [
     "frozen_config",
     "head",
     "head_layers",
+    "last_feature_map",
     "list_architectures",
     "ngram_embedding",
     "register_architecture",

@@ -173,6 +173,67 @@ def attention_pooling(network: keras.Model) -> AttentionPooling | None:
     return None
 
 
+class FeatureMap(NamedTuple):
+    """A feature map inside a network.
+
+    Attributes:
+        tensor: The symbolic tensor, `(B, height, width, C)` or `(B, height * width, C)`.
+        height: Number of rows.
+        width: Number of columns.
+    """
+
+    tensor: Tensor
+    height: int
+    width: int
+
+
+def last_feature_map(network: keras.Model) -> FeatureMap | None:
+    """Return the feature map that is nearest to the output of an image network.
+
+    It is a tensor of rank 4 with more than one position, or the tokens that a
+    `keras.layers.Reshape` makes of one, as in `compact_transformer`.
+
+    Args:
+        network: A functional or sequential model with one output and channels last.
+
+    Returns:
+        The map; None if the network has none of fixed size.
+
+    Raises:
+        ValueError: The network is no functional or sequential model with one output.
+
+    Example:
+
+    >>> from keras_attn import models
+    >>> found = last_feature_map(models.build("compact_transformer", num_layers=1))
+    >>> found.tensor.shape, found.height, found.width
+    ((None, 64, 128), 8, 8)
+    """
+    _find_end(network)
+    nodes = list(_ancestors(list(network.outputs)))
+    sides = {
+        node.output_tensors[0].shape[1]: tuple(node.input_tensors[0].shape[1:3])
+        for node in nodes
+        if isinstance(node.operation, keras.layers.Reshape)
+        and len(node.output_tensors[0].shape) == 3
+        and len(node.input_tensors[0].shape) == 4
+        and None not in node.input_tensors[0].shape[1:3]
+    }
+    for node in nodes:
+        if not node.input_tensors:
+            continue  # an input of the network
+        for tensor in node.output_tensors:
+            if len(tensor.shape) == 4:
+                height, width = tensor.shape[1:3]
+            elif len(tensor.shape) == 3:
+                height, width = sides.get(tensor.shape[1], (None, None))
+            else:
+                continue
+            if height is not None and width is not None and height * width > 1:
+                return FeatureMap(tensor, height, width)
+    return None
+
+
 def _find_end(network: keras.Model) -> _End:
     """Walk back from the output of a network to the last layers with weights."""
     outputs = getattr(network, "outputs", None)

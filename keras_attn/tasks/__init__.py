@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING
 from keras_attn import _lazy
 
 if TYPE_CHECKING:
-    from keras_attn.tasks._position_attention import AttentionMap, attention_maps
+    from keras_attn.tasks._position_attention import (
+        AttentionMap,
+        attention_maps,
+        attention_rollout,
+    )
     from keras_attn.tasks.audio.classifier import AudioClassifier
     from keras_attn.tasks.audio.explanation import AudioExplanation
     from keras_attn.tasks.building import from_architecture
@@ -69,7 +73,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "forecasting.explanation": ["ForecastExplanation"],
         "forecasting.forecaster": ["Forecaster"],
         "forecasting.losses": ["ForecastError", "ForecastLoss"],
-        "_position_attention": ["AttentionMap", "attention_maps"],
+        "_position_attention": ["AttentionMap", "attention_maps", "attention_rollout"],
         "images.classifier": ["ImageClassifier"],
         "images.explanation": ["ImageExplanation"],
         "images.plots": ["plot_attention"],

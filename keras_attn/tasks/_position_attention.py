@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attn import models
 from keras_attn.layers import SelfAttention2D, TransformerEncoderBlock
 from keras_attn.tasks.task import Task
 
@@ -90,7 +91,7 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
             f"Its layers are: {', '.join(layer.name for layer in network.layers)}."
         )
     layer_inputs = {layer.name: layer.input for layer, _ in layers}
-    features = keras.Model(network.inputs, layer_inputs)(inputs)
+    features = keras.Model(network.inputs[0], layer_inputs)(inputs)
     maps = []
     for layer, sides in layers:
         feature_map = features[layer.name]
@@ -102,6 +103,75 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
         maps.append(AttentionMap(layer.name, weights))
     return maps
+
+
+def attention_rollout(network: keras.Model, inputs: Any) -> np.ndarray | None:
+    """Return how attention mixes the positions of the last map into the pooled features.
+
+    Attention rollout of Abnar and Zuidema (arXiv:2005.00928): the weights of each layer, averaged
+    over heads, are mixed equally with the identity, which stands for the residual connection, and
+    multiplied from the last layer to the first. Only layers on a map of the size of the last one
+    count. The pooling weights, or equal ones without attention pooling, average the rows.
+
+    Args:
+        network: A functional model with layers that `attention_maps` reads.
+        inputs: Inputs of the network `(B, H, W, C)`.
+
+    Returns:
+        Float array `(B, H', W')` whose maps each sum to 1. None if no layer attends, or if the
+        network pools another map than the last layer's.
+
+    Example:
+
+    >>> from keras_attn import models
+    >>> network = models.build("compact_transformer", num_layers=2, num_classes=3)
+    >>> rollout = attention_rollout(network, np.zeros((2, 32, 32, 3), "float32"))
+    >>> rollout.shape, rollout.sum(axis=(1, 2)).round(4)
+    ((2, 8, 8), array([1., 1.]))
+    """
+    if not attention_layers(network):
+        return None
+    maps = attention_maps(network, inputs)
+    batch, _, height, width = maps[-1].weights.shape[:4]
+    positions = height * width
+    mixing = _pooling_weights(network, inputs)
+    if mixing is None:
+        mixing = np.full((batch, positions), 1.0 / positions)
+    if mixing.shape[1] != positions:
+        return None
+    for layer in reversed(maps):
+        if layer.weights.shape[2:4] == (height, width):
+            mixing = 0.5 * mixing + 0.5 * np.einsum("bq,bqk->bk", mixing, _over_positions(layer))
+    return mixing.reshape(batch, height, width)
+
+
+def _over_positions(layer: AttentionMap) -> np.ndarray:
+    """Return the mean weights of all heads `(B, H * W, H * W)`, with rows that sum to 1.
+
+    In a layer that downsamples its keys, the weight of a key is split over its positions.
+    """
+    weights = layer.weights.mean(axis=1, dtype="float64")
+    batch, height, width, key_height, key_width = weights.shape
+    rows, columns = (
+        np.minimum(np.arange(size) * keys // size, keys - 1)
+        for size, keys in ((height, key_height), (width, key_width))
+    )
+    weights = weights[:, :, :, rows][..., columns].reshape(batch, height * width, -1)
+    return weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
+
+
+def _pooling_weights(network: keras.Model, inputs: Any) -> np.ndarray | None:
+    """Return the attention pooling's weight of each position `(B, T)`, or None without one."""
+    pooling = models.attention_pooling(network)
+    if pooling is None:
+        return None
+    pooled = keras.Model(network.inputs[0], pooling.input)(inputs)
+    x, *masks = keras.tree.flatten(pooled)
+    padding_mask = masks[0] if masks else None
+    _, scores = pooling(x, padding_mask=padding_mask, return_attention_scores=True)
+    weights = ops.convert_to_numpy(ops.cast(scores, "float32")).astype("float64")
+    weights = weights.reshape(weights.shape[0], -1, weights.shape[-1]).mean(axis=1)
+    return weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
 
 
 def attention_layers(

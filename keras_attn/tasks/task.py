@@ -98,6 +98,7 @@ class Task(RawInputModel):
     - `further_serving_functions`: functions of further signatures to export.
     - `explain`: explain one answer.
     - `example_answers`: answers for a few examples, for cards.
+    - `explanation_curves`: how faithful its explanations are, for cards.
     - `report`: evaluate by class.
     - `backbone`, `features`, `copy_backbone`: for tasks that can start from a trained backbone.
     - `preprocess_inputs`, `preprocess_targets`, `preprocess_batch`: convert the arguments of
@@ -302,6 +303,19 @@ class Task(RawInputModel):
             The examples; none if the task does not support it.
         """
         return []
+
+    def explanation_curves(self, split: Any, count: int = 50) -> dict[str, Any]:
+        """Return how faithful explanations are, for cards.
+
+        Args:
+            split: A split of a data set for this task.
+            count: Number of examples, the first of the split.
+
+        Returns:
+            Deletion and insertion curves, see `keras_attn.tasks.deletion_insertion.curves`; empty
+            if the task does not support it.
+        """
+        return {}
 
     # The trained backbone
 

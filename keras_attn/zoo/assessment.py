@@ -1,4 +1,4 @@
-"""Assess the published weights of an entry: calibration, float16 storage, example answers."""
+"""Assess the published weights of an entry: calibration, storage, examples, explanations."""
 
 import copy
 import json
@@ -22,6 +22,7 @@ from keras_attn.zoo import cards, pictures, registry
 from keras_attn.zoo.building import build
 from keras_attn.zoo.publishing import copy_atomically
 
+EXPLAINED = 50  # examples whose explanations are measured
 MAX_CHANGE = 0.02  # of the primary metric by float16, in the unit of tables
 
 
@@ -31,7 +32,7 @@ def assess(
     data_dir: str | os.PathLike[str] | None = None,
     dataset: datasets.Dataset[Any] | None = None,
 ) -> registry.Entry:
-    """Calibrate and compress the published weights of an entry, and record example answers.
+    """Calibrate and compress the published weights of an entry, and record what cards show.
 
     Everything is decided on validation data:
 
@@ -40,6 +41,8 @@ def assess(
     - The weights are stored in float16, see `keras_attn.training.weights_files.store_as_float16`,
       unless that changes the primary metric by more than 0.02 in the unit of tables.
     - Example answers are recorded, see `keras_attn.tasks.Task.example_answers`.
+    - Deletion and insertion curves show how faithful explanations are, see
+      `keras_attn.tasks.Task.explanation_curves`.
 
     The results, the card and its pictures are written. What was decided before is not repeated
     until other weights are published.
@@ -75,6 +78,8 @@ def assess(
         weights |= {"sha256": sha256(target), "bytes": target.stat().st_size}
     examples = model.example_answers(dataset["validation"])
     results["examples"] = [example.to_dict() for example in examples]
+    if faithfulness := model.explanation_curves(dataset["validation"], EXPLAINED):
+        results["explanations"] = {**faithfulness, "weights_sha256": weights["sha256"]}
     write_text(entry.folder / "results.json", json.dumps(results, indent=2))
     _write_images(examples, entry.folder / pictures.EXAMPLES)
     assessed = registry.describe(name)

@@ -8,6 +8,7 @@ from keras_attn._files import write_text
 from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import Run, by_hardware, commits, hardware, minutes_by_hardware
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
+from keras_attn.tasks.deletion_insertion import mean_of, method_title
 from keras_attn.zoo.registry import Entry
 
 MAX_CHARACTERS = 240  # of a text in a table of examples
@@ -51,11 +52,13 @@ def in_page(page: str, content: str, begin: str = BEGIN, end: str = END) -> str:
 
 
 def write(entry: Entry) -> None:
-    """Write an entry's card, and the picture of its training curves."""
+    """Write an entry's card, and the pictures of its curves."""
     from keras_attn.zoo import pictures
 
     runs = {variant: entry.runs(variant) for variant in ("", *entry.recipe.variants)}
     pictures.draw_curves(runs, entry.folder / pictures.CURVES)
+    if explanations := entry.results.get("explanations"):
+        pictures.draw_explanations(explanations, entry.folder / pictures.EXPLANATIONS)
     write_text(entry.folder / "README.md", card(entry))
 
 
@@ -79,6 +82,7 @@ def card(entry: Entry) -> str:
                 *task.card_results(recipe, runs),
                 *_calibration(entry),
                 *_examples(entry),
+                *_explanations(entry),
                 *_curves(entry),
                 "## Runs",
                 _runs(entry),
@@ -214,6 +218,30 @@ def _cell(value: str | float) -> str:
     if len(text) > MAX_CHARACTERS:
         text = f"{text[:MAX_CHARACTERS].rstrip()} ..."
     return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text) or "-"
+
+
+def _explanations(entry: Entry) -> list[str]:
+    """Return the section on the faithfulness of explanations, if it was measured."""
+    results = entry.results.get("explanations")
+    if not results:
+        return []
+    examples = describe_task(entry.recipe.task).examples
+    lines = ["| order | deletion | insertion | agreement |", "|---|---|---|---|"]
+    for name, curves in results["methods"].items():
+        deletion, insertion = (f"{mean_of(curves[key]):.3f}" for key in ("deletion", "insertion"))
+        agreement = f"{curves['agreement']:.2f}" if "agreement" in curves else "-"
+        row = [method_title(name), deletion, insertion, agreement]
+        lines.append(f"| {' | '.join(row)} |")
+    return [
+        "## Explanations",
+        f"For the first {results['examples']} validation {examples}, the parts of the input that "
+        "`explain` ranks are removed, or added to an empty input, the most important first. The "
+        "numbers are means of the probability of the label over the shares of parts: the smaller "
+        "by deletion and the larger by insertion, the more faithful the order. Agreement is the "
+        "mean rank correlation with the effect of leaving single parts out.",
+        "\n".join(lines),
+        "![Probability of the label by the share of parts removed or added](explanations.svg)",
+    ]
 
 
 def _curves(entry: Entry) -> list[str]:

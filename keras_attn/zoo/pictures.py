@@ -1,4 +1,4 @@
-"""Pictures of cards: training curves, and images of examples. They need matplotlib."""
+"""Pictures of cards: training curves, examples, explanations. They need matplotlib."""
 
 import io
 import pathlib
@@ -11,8 +11,10 @@ from keras_attn._files import replacing
 from keras_attn.recipes.figures import Run
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR
 from keras_attn.tasks._figures import new_figure
+from keras_attn.tasks.deletion_insertion import RANDOM, method_title
 
-CURVES, EXAMPLES = "curves.svg", "examples.png"  # files of an entry
+# Files of an entry.
+CURVES, EXAMPLES, EXPLANATIONS = "curves.svg", "examples.png", "explanations.svg"
 COLORS = (FOR, (120, 120, 120), AGAINST, ATTENTION)  # of the entry and its variants, in order
 SIDE, GAP = 96, 8  # pixels of an image of an example, and between two
 
@@ -51,6 +53,27 @@ def draw_curves(runs: Mapping[str, Sequence[Run]], path: pathlib.Path) -> bool:
         axis.legend(fontsize="x-small")
     _save_svg(figure, path)
     return True
+
+
+def draw_explanations(results: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Draw deletion and insertion curves as an SVG file.
+
+    Args:
+        results: See `keras_attn.tasks.deletion_insertion.curves`.
+        path: The file to write.
+    """
+    figure = new_figure(8.4, 3.0)
+    for axis, key in zip(
+        figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
+    ):
+        for name, curves in results["methods"].items():
+            style = ":" if name == RANDOM else "-"
+            axis.plot(results["fractions"], curves[key], style, lw=1.1, label=method_title(name))
+        axis.set_title(key)
+        axis.set_xlabel(f"share of the parts {'removed' if key == 'deletion' else 'added'}")
+    axis.legend(fontsize="x-small")
+    figure.axes[0].set_ylabel("probability of the label")
+    _save_svg(figure, path)
 
 
 def _plot(axis: Any, values: Sequence[float | None], style: str, color: Any, label: Any) -> None:

@@ -81,7 +81,9 @@ def publish(name: str, folders: Sequence[str | os.PathLike[str]]) -> registry.En
             for key in ASSESSED
             if key in entry.results["weights"]
         }
-        results |= {key: entry.results[key] for key in ("examples",) if key in entry.results}
+        results |= {
+            key: entry.results[key] for key in ("examples", "explanations") if key in entry.results
+        }
     for file in asset_files(entry):
         stem = pathlib.Path(file).stem
         results[stem] = {

@@ -97,10 +97,24 @@ class _Example(_Section):
     score: float | None
 
 
+class _Method(_Section):
+    deletion: list[float]
+    insertion: list[float]
+    agreement: float = Field(default=None)  # type: ignore[assignment] # see _Results
+
+
+class _Explanations(_Section):
+    examples: Count
+    fractions: list[float]
+    methods: dict[str, _Method]
+    weights_sha256: Sha256
+
+
 class _Results(_Section):
     weights: _Weights = Field(default=None)  # type: ignore[assignment] # missing, but not null
     runs: list[_Run] = []
     examples: list[_Example] = []
+    explanations: _Explanations = Field(default=None)  # type: ignore[assignment]
     __pydantic_extra__: dict[str, _File]  # the asset files, by their stem
 
 

@@ -88,7 +88,7 @@ def check_layout(figure):
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, box
     titles = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
-    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(titles))
+    assert all(a.x1 < b.x0 or b.y1 < a.y0 for a, b in itertools.pairwise(titles))
 
 
 @pytest.mark.parametrize("stage", TITLES)
@@ -125,14 +125,20 @@ def test_explanations_of_images_are_drawn_with_nothing_cut_off(label, layers):
     attention = {f"block_{n}": rng.dirichlet(np.ones(64)).reshape(8, 8) for n in range(layers)}
     image = rng.integers(0, 256, (32, 32, 3), "uint8")
     answer = Classification(label, 0.7, {label: 0.7, "dog": 0.3})
-    figure = ImageExplanation(label, answer, image, occlusion, attention).plot()
+    maps = {"grad_cam": rng.normal(size=(7, 7)), "rollout": rng.random((8, 8)) if layers else None}
+    figure = ImageExplanation(
+        label, answer, image, occlusion, patch_size=16, **maps, attention=attention
+    ).plot()
     check_layout(figure)
-    assert len(figure.axes) == 2 + layers + 1 + layers  # panels, then color bars
+    further = 1 + 1 + (layers > 0) + layers  # maps
+    assert len(figure.axes) == 1 + 2 * further  # the image, maps, then color bars
     np.testing.assert_array_equal(figure.axes[1].images[1].get_array(), occlusion)
-    bars = figure.axes[2 + layers :]
+    bars = figure.axes[1 + further :]
     assert bars[0].get_ylim() == (-3.0, 3.0)
     assert [bar.get_ylabel() for bar in bars] == [
         "decrease of log-odds if covered",
+        "gradient times features",
+        *["share of the position"] * (layers > 0),
         *["mean attention weight"] * layers,
     ]
 

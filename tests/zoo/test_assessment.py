@@ -9,6 +9,7 @@ import pytest
 
 from keras_attn import datasets, training, zoo
 from keras_attn._files import sha256
+from keras_attn.tasks.deletion_insertion import mean_of
 from keras_attn.training.weights_files import store_as_float16
 from keras_attn.zoo import assessment, cards, pictures, publishing, registry
 from tests.zoo.catalogues import registering
@@ -23,8 +24,9 @@ def drawn():
 
 
 @pytest.fixture
-def entry(tmp_path):
+def entry(tmp_path, monkeypatch):
     """A copy of a trained entry as it was before it was assessed."""
+    monkeypatch.setattr(assessment, "EXPLAINED", 3)
     source = zoo.describe("shapes_small_attention_cnn")
     folder = tmp_path / "catalogue" / NAME
     folder.mkdir(parents=True)
@@ -33,7 +35,8 @@ def entry(tmp_path):
     model.temperature.assign(1.0)
     model.save_weights(folder / "model.weights.h5")
     results = json.loads((source.folder / "results.json").read_text())
-    results.pop("examples", None)
+    for key in ("examples", "explanations"):
+        results.pop(key, None)
     for key in ("calibration", "storage", "values_sha256"):
         results["weights"].pop(key, None)
     results["weights"]["sha256"] = sha256(folder / "model.weights.h5")
@@ -89,6 +92,23 @@ def test_examples_are_right_and_wrong_ones_in_the_order_of_the_data(entry, drawn
     before, after = (100 * calibration[key]["test"] for key in ("error_before", "error"))
     assert f"from {before:.2f} to {after:.2f} %" in card
     assert "stored in float16: validation accuracy" in card
+
+
+def test_explanations_are_measured_and_drawn(entry, drawn):
+    assessed = assessment.assess(NAME, dataset=drawn)
+    results = assessed.results["explanations"]
+    assert results["examples"] == 3
+    methods = results["methods"]
+    assert {"occlusion", "grad_cam", "rollout", "random"} <= set(methods)
+    starts = {curves[key][0] for curves in methods.values() for key in ("deletion",)}
+    ends = {curves["insertion"][-1] for curves in methods.values()}
+    assert starts == ends  # the complete image
+    faithful, chance = (mean_of(methods[name]["deletion"]) for name in ("occlusion", "random"))
+    assert faithful < chance
+    card = (assessed.folder / "README.md").read_text()
+    assert f"| occlusion | {faithful:.3f} |" in card
+    assert "explanations.svg" in card
+    assert (assessed.folder / "explanations.svg").read_text().startswith("<?xml")
 
 
 def test_weights_that_float16_changes_stay_in_float32(entry, drawn, monkeypatch):

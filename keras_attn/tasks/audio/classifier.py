@@ -19,7 +19,12 @@ from keras_attn.datasets.waveforms import MAX_SECONDS, pad_waveforms
 from keras_attn.layers import LogMelSpectrogram
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.audio.description import DESCRIPTION
-from keras_attn.tasks.audio.explanation import AudioExplanation, explain_waveform, picture_of
+from keras_attn.tasks.audio.explanation import (
+    AudioExplanation,
+    explain_waveform,
+    explanation_curves,
+    picture_of,
+)
 from keras_attn.tasks.audio.fitting import AudioFitting
 from keras_attn.tasks.audio.inputs import (
     Sound,
@@ -424,6 +429,11 @@ class AudioClassifier(AudioFitting):
             )
             for example in super().example_answers(split, count)
         ]
+
+    def explanation_curves(self, split: WaveformSplit, count: int = 50) -> dict[str, Any]:
+        """Return deletion and insertion curves, see `Task.explanation_curves`."""
+        sounds = [self._prepare(waveform) for waveform in split.waveforms[:count]]
+        return explanation_curves(self, sounds)
 
     def serving_function(self) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from waveforms with a rate to labels with scores."""

@@ -1,4 +1,4 @@
-"""Explanations of audio classifiers by the attention over time and by occlusion.
+"""Explanations of audio classifiers by attention over time, gradient and occlusion.
 
 Attention shows when a network attends, but not whether that determines its answer. Occlusion
 measures the effect on the answer: by how much the log-odds of a label decrease when the frames of a
@@ -6,6 +6,7 @@ segment are hidden (Zeiler and Fergus, arXiv:1311.2901).
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,12 +16,21 @@ from keras import ops
 from keras_attn import models
 from keras_attn._names import unknown
 from keras_attn._printable import printable
+from keras_attn._types import Tensor
 from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.tasks._agreement import (
+    average_over_cells,
+    cell_edges,
+    format_agreement,
+    rank_correlation,
+)
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, rgb
+from keras_attn.tasks._gradient import gradient, log_odds_in_graph
 from keras_attn.tasks._plotted import PlottedExplanation, log_odds
 from keras_attn.tasks.audio.plots import plot_explanation, spectrogram_picture
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
+from keras_attn.tasks.deletion_insertion import Case, curves
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,6 +54,9 @@ class AudioExplanation(PlottedExplanation):
         frame_seconds: Distance of two frames.
         occlusion: Float array `(S,)`: decrease of the log-odds of the label when the frames of a
             segment are hidden. Positive where the segment is evidence for the label.
+        gradient_times_input: Float array `(S,)`: the gradient of the log-odds with respect to the
+            features of a segment's frames, multiplied by the features, in sum. It estimates
+            `occlusion`, whose hidden frames are 0.
         segment_seconds: Length of a segment; the last may be shorter.
         attention: For each layer that attends over time, by name, a float array `(P,)`: the
             attention weight of each position, averaged over heads and queries. The last is that of
@@ -57,8 +70,37 @@ class AudioExplanation(PlottedExplanation):
     spectrogram: np.ndarray
     frame_seconds: float
     occlusion: np.ndarray
+    gradient_times_input: np.ndarray
     segment_seconds: float
     attention: dict[str, np.ndarray]
+
+    @property
+    def agreement(self) -> dict[str, float | None]:
+        """Spearman's rank correlation of each other method with occlusion, over the segments.
+
+        `gradient_times_input` is compared with `occlusion`; the attention of each layer, which has
+        no sign, with its absolute value. None if either is the same everywhere.
+        """
+        values = self.over_segments()
+        effect = values.pop("occlusion")
+        return {
+            name: rank_correlation(
+                each, effect if name == "gradient_times_input" else np.abs(effect)
+            )
+            for name, each in values.items()
+        }
+
+    def over_segments(self) -> dict[str, np.ndarray]:
+        """Return the value of each segment by each method, `(S,)`; the mean of attention."""
+        frames = len(self.spectrogram)
+        edges = cell_edges(round(self.segment_seconds / self.frame_seconds), frames)
+        return {
+            "occlusion": self.occlusion,
+            "gradient_times_input": self.gradient_times_input,
+            **{
+                name: average_over_cells(weights, edges) for name, weights in self.attention.items()
+            },
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation without the spectrogram, to be written as JSON."""
@@ -68,7 +110,9 @@ class AudioExplanation(PlottedExplanation):
             "seconds": self.seconds,
             "segment_seconds": self.segment_seconds,
             "occlusion": self.occlusion.tolist(),
+            "gradient_times_input": self.gradient_times_input.tolist(),
             "attention": {name: weights.tolist() for name, weights in self.attention.items()},
+            "agreement": self.agreement,
         }
 
     def plot(self) -> Any:
@@ -87,8 +131,10 @@ class AudioExplanation(PlottedExplanation):
         lines.append(Text(f"{self.seconds:.2f} seconds, from left to right"))
         energy = np.maximum(self.spectrogram.max(axis=1) - self.spectrogram.min(), 0.0)
         lines += [Text("Loudness"), _bars(energy, (128, 128, 128))]
+        agreement = {name: format_agreement(value) for name, value in self.agreement.items()}
         for name, weights in self.attention.items():
-            lines += [Text(f"Attention in layer {name!r}"), _bars(weights, ATTENTION)]
+            title = f"Attention in layer {name!r}; agreement with occlusion: {agreement[name]}"
+            lines += [Text(title), _bars(weights, ATTENTION)]
         lines.append(
             Text.assemble(
                 "Change of log-odds without each segment: evidence ",
@@ -98,9 +144,10 @@ class AudioExplanation(PlottedExplanation):
                 " it",
             )
         )
-        scale = float(np.abs(self.occlusion).max(initial=0.0))
-        lines.append(_bars(np.maximum(self.occlusion, 0.0), FOR, scale))
-        lines.append(_bars(np.maximum(-self.occlusion, 0.0), AGAINST, scale))
+        lines += _signed_bars(self.occlusion)
+        name = "gradient_times_input"
+        lines.append(Text(f"The same, estimated by the gradient; agreement: {agreement[name]}"))
+        lines += _signed_bars(self.gradient_times_input)
         return Group(*lines)
 
 
@@ -121,23 +168,19 @@ def explain_waveform(
             f"`segment_seconds` must be at least {frame_seconds:g}, the distance of two frames. "
             f"Received: {segment_seconds!r}."
         )
-    features = ops.convert_to_numpy(spectrogram(samples[None]))
-    used = int(features.any(axis=(0, 2)).sum())
-    features = features[:, :used]
+    features = _features(classifier, samples)
+    used = features.shape[1]
     size = max(1, round(segment_seconds / frame_seconds))
     segments = -(-used // size)
-    versions = np.repeat(features, 1 + segments, axis=0)
-    for index in range(segments):
-        versions[1 + index, size * index : size * (index + 1)] = 0.0  # hidden, as padding is
+    present = ~np.eye(segments, dtype=bool)  # each segment is left out in turn
+    present = np.concatenate([np.ones((1, segments), bool), present])
+    logits = _logits_of_segments(classifier, features, size, present)
     temperature = float(ops.convert_to_numpy(classifier.temperature))
-    parts = [
-        ops.convert_to_numpy(classifier.network(versions[start : start + BATCH], training=False))
-        for start in range(0, len(versions), BATCH)
-    ]
-    logits = np.concatenate(parts).astype("float64") / temperature
     (answer,) = classification_answers(classifier.label_names, softmax(logits[:1]))
     label = answer.label if label is None else label
-    odds = log_odds(logits, classifier.label_names.index(label))
+    index = classifier.label_names.index(label)
+    odds = log_odds(logits, index)
+    products = features[0] * _slopes(classifier.network, features, index)[0] / temperature
     return AudioExplanation(
         label,
         answer,
@@ -145,9 +188,72 @@ def explain_waveform(
         _decibels(classifier, samples)[:used],
         frame_seconds,
         odds[0] - odds[1:],
+        np.add.reduceat(products.sum(axis=1, dtype="float64"), np.arange(0, used, size)),
         size * frame_seconds,
         attention_over_time(classifier.network, features),
     )
+
+
+def explanation_curves(
+    classifier: "AudioClassifier", sounds: Iterable[np.ndarray]
+) -> dict[str, Any]:
+    """Return deletion and insertion curves for sounds, see `Task.explanation_curves`.
+
+    The parts are the segments of `occlusion`, and the label is that of the answer.
+
+    Args:
+        classifier: The classifier.
+        sounds: The samples of each, `(n,)` at the classifier's rate.
+    """
+
+    def explained(samples: np.ndarray) -> Case:
+        explanation = explain_waveform(classifier, samples)
+        features = _features(classifier, samples)
+        size = round(explanation.segment_seconds / explanation.frame_seconds)
+        index = classifier.label_names.index(explanation.label)
+
+        def probabilities(present: np.ndarray) -> np.ndarray:
+            logits = _logits_of_segments(classifier, features, size, present)
+            return softmax(logits)[:, index]
+
+        return Case(explanation.over_segments(), probabilities, explanation.agreement)
+
+    return curves(explained(samples) for samples in sounds)
+
+
+def _features(classifier: "AudioClassifier", samples: np.ndarray) -> np.ndarray:
+    """Return the features `(1, T, M)` of samples, without padding."""
+    features = ops.convert_to_numpy(classifier.spectrogram(samples[None]))
+    return features[:, : int(features.any(axis=(0, 2)).sum())]
+
+
+def _logits_of_segments(
+    classifier: "AudioClassifier", features: np.ndarray, size: int, present: np.ndarray
+) -> np.ndarray:
+    """Return the calibrated logits `(N, C)` of a sound with only some of its segments.
+
+    Args:
+        classifier: The classifier.
+        features: Float array `(1, T, M)`.
+        size: Frames of a segment.
+        present: Boolean array `(N, S)`. The frames of the other segments are 0, as padding is.
+    """
+    frames = present.repeat(size, axis=1)[:, : features.shape[1], None]
+    temperature = float(ops.convert_to_numpy(classifier.temperature))
+    parts = []
+    for start in range(0, len(frames), BATCH):
+        versions = np.where(frames[start : start + BATCH], features, np.float32(0.0))
+        parts.append(ops.convert_to_numpy(classifier.network(versions, training=False)))
+    return np.concatenate(parts).astype("float64") / temperature
+
+
+def _slopes(network: keras.Model, features: np.ndarray, index: int) -> np.ndarray:
+    """Return the gradient of the log-odds of a label at temperature 1, `(1, T, M)`."""
+
+    def function(x: Tensor) -> Tensor:
+        return log_odds_in_graph(network(x, training=False)[0], index)
+
+    return gradient(function, features)
 
 
 def attention_over_time(network: keras.Model, features: np.ndarray) -> dict[str, np.ndarray]:
@@ -193,6 +299,15 @@ def _decibels(classifier: "AudioClassifier", samples: np.ndarray) -> np.ndarray:
     """Return the spectrogram `(T, M)` of samples before normalization."""
     decibels, _ = classifier.spectrogram.decibels(ops.convert_to_tensor(samples[None], "float32"))
     return ops.convert_to_numpy(decibels)[0]
+
+
+def _signed_bars(values: np.ndarray) -> "list[RenderableType]":
+    """Return two lines of bars: the values above 0, and those below."""
+    scale = float(np.abs(values).max(initial=0.0))
+    return [
+        _bars(np.maximum(values, 0.0), FOR, scale),
+        _bars(np.maximum(-values, 0.0), AGAINST, scale),
+    ]
 
 
 def _bars(values: np.ndarray, color: Color, scale: float | None = None) -> "RenderableType":

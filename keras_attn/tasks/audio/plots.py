@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_attn.tasks._agreement import format_agreement
 from keras_attn.tasks._display import AGAINST, ATTENTION, FOR
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks._report_tables import short_name
@@ -21,7 +22,8 @@ _COLORS = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252
 
 def plot_explanation(explanation: "AudioExplanation") -> Any:
     """Plot the parts of an explanation over time, see `AudioExplanation.plot`."""
-    heights = [2.4, *[0.8] * len(explanation.attention), 1.0]
+    agreement = {name: format_agreement(value) for name, value in explanation.agreement.items()}
+    heights = [2.4, *[0.8] * len(explanation.attention), 1.0, 1.0]
     figure = new_figure(7.2, 1.4 + sum(heights))
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     seconds = len(explanation.spectrogram) * explanation.frame_seconds  # drawn
@@ -37,21 +39,26 @@ def plot_explanation(explanation: "AudioExplanation") -> Any:
     axes[0].set_ylabel("mel filter")
     title = f"Answer: {short_name(explanation.answer.label)} ({explanation.answer.score:.2f})"
     axes[0].set_title(title, fontsize="medium", parse_math=False)
-    for axis, (name, weights) in zip(axes[1:-1], explanation.attention.items(), strict=True):
+    for axis, (name, weights) in zip(axes[1:-2], explanation.attention.items(), strict=True):
         step = seconds / len(weights)
         places = step * (np.arange(len(weights)) + 0.5)
         axis.bar(places, weights, width=step, color=_rgb(ATTENTION))
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
+        title = f"{name}\nagreement {agreement[name]}"
+        axis.set_ylabel(title, rotation=0, ha="right", va="center", parse_math=False)
         axis.set_yticks([])
     axes[1 if explanation.attention else 0].set_xlim(0.0, seconds)
     step = explanation.segment_seconds
     starts = step * np.arange(len(explanation.occlusion))
     widths = np.minimum(step, seconds - starts)
-    colors = [_rgb(FOR if value > 0 else AGAINST) for value in explanation.occlusion]
-    axes[-1].bar(starts, explanation.occlusion, width=widths, align="edge", color=colors)
-    axes[-1].axhline(0.0, color="black", linewidth=0.8)
+    gradient = f"gradient\nagreement {agreement['gradient_times_input']}"
+    signed = [(gradient, explanation.gradient_times_input)]
+    signed.append(("decrease of\nlog-odds", explanation.occlusion))
+    for axis, (title, values) in zip(axes[-2:], signed, strict=True):
+        colors = [_rgb(FOR if value > 0 else AGAINST) for value in values]
+        axis.bar(starts, values, width=widths, align="edge", color=colors)
+        axis.axhline(0.0, color="black", linewidth=0.8)
+        axis.set_ylabel(title, rotation=0, ha="right", va="center")
     label = short_name(explanation.label)
-    axes[-1].set_ylabel("decrease of\nlog-odds")
     axes[-1].set_xlabel(
         f"seconds; below: evidence for {label} (purple), against it (orange)", parse_math=False
     )

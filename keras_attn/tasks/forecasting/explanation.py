@@ -15,6 +15,7 @@ from keras_attn._names import unknown
 from keras_attn._printable import printable
 from keras_attn.layers import TransformerEncoderBlock
 from keras_attn.models import SeriesPatches
+from keras_attn.tasks._agreement import format_agreement, rank_correlation
 from keras_attn.tasks._figures import new_figure
 from keras_attn.tasks._plotted import Plotted
 from keras_attn.tasks.forecasting.answers import Forecast
@@ -57,6 +58,23 @@ class ForecastExplanation(Plotted):
         """The mean absolute change of the forecast without each segment, float `(S,)`."""
         return np.abs(self.occlusion).mean(axis=1)
 
+    @property
+    def agreement(self) -> dict[str, float | None]:
+        """Spearman's rank correlation of the attention of each block with `importance`.
+
+        The weight of a patch is split equally over its rows, and the weights of rows are summed
+        over segments. None if either is the same everywhere.
+        """
+        agreement = {}
+        for name, weights in self.attention.items():
+            rows = np.zeros(len(self.forecast.history))
+            for (start, end), weight in zip(self.patches, weights, strict=True):
+                inside = slice(max(0, start), end)
+                rows[inside] += weight / max(1, len(rows[inside]))
+            sums = np.add.reduceat(rows, self.segments[:, 0])
+            agreement[name] = rank_correlation(sums, self.importance)
+        return agreement
+
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation with the forecast as a dictionary that can be written as JSON."""
         return {
@@ -66,6 +84,7 @@ class ForecastExplanation(Plotted):
             "occlusion": self.occlusion.tolist(),
             "patches": self.patches.tolist(),
             "attention": {name: weights.tolist() for name, weights in self.attention.items()},
+            "agreement": self.agreement,
         }
 
     def plot(self) -> Any:
@@ -80,7 +99,8 @@ class ForecastExplanation(Plotted):
         rows = len(self.forecast.history)
         for name, weights in self.attention.items():
             places = self.patches.mean(axis=1) - rows
-            middle.plot(places, weights, marker=".", label=name)
+            label = f"{name} (agreement {format_agreement(self.agreement[name])})"
+            middle.plot(places, weights, marker=".", label=label)
         middle.set(xlim=(-rows, 0), xlabel="rows before the forecast", ylabel="attention weight")
         middle.set_title("Attention to each patch, mean over heads and queries", fontsize="medium")
         if self.attention:
@@ -115,7 +135,9 @@ class ForecastExplanation(Plotted):
             Text(f"  {_bars(self.importance)}  at most {self.importance.max():.4g}"),
         ]
         for name, weights in self.attention.items():
-            lines.append(Text(f"Attention to each patch in {name!r}:"))
+            agreement = format_agreement(self.agreement[name])
+            title = f"Attention to each patch in {name!r}; agreement with the above: {agreement}"
+            lines.append(Text(title))
             lines.append(Text(f"  {_bars(weights)}  at most {weights.max():.3f}"))
         return Group(*lines)
 

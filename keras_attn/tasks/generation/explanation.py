@@ -1,4 +1,4 @@
-"""Explanations of language models: surprisal of each token, and attention."""
+"""Explanations of language models: surprisal of each token, attention, and leave-one-out."""
 
 import dataclasses
 import html as markup
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_attn._printable import printable
+from keras_attn.tasks._agreement import format_agreement, rank_correlation
 from keras_attn.tasks._display import AGAINST, Displayed
 from keras_attn.tasks._figures import new_figure
 
@@ -22,11 +23,11 @@ VISIBLE = {"\n": "⏎", " ": "␣", "\t": "⇥"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GenerationExplanation(Displayed):
-    """How surprising each token of a text is to a language model, and where it attended.
+    """How surprising each token is to a language model, where it attended, what it depends on.
 
     The surprisal of a token is its negative log-probability given the tokens before it. Attention
     shows where the model looked when it predicted a token; it does not prove that this determined
-    the prediction.
+    the prediction. `leave_one_out` measures that, and `agreement` compares the two.
 
     Attributes:
         tokens: The `T` tokens of the text.
@@ -35,12 +36,28 @@ class GenerationExplanation(Displayed):
         attention: Float32 `(layers, heads, T, T)`. Row `t` has the weights at the step that
             predicts token `t`; column `s` is the token before token `s`, and column 0 the start
             token. None if the model has no attention.
+        leave_one_out: Float32 `(T, T)`: decrease of the log-probability of token `t` (row) in the
+            text without the earlier token `s` (column). 0 for `s >= t`.
     """
 
     tokens: tuple[str, ...]
     surprisal: np.ndarray
     most_likely: tuple[str, ...]
     attention: np.ndarray | None
+    leave_one_out: np.ndarray
+
+    @property
+    def agreement(self) -> float | None:
+        """Spearman's rank correlation of attention to earlier tokens with the size of the effect.
+
+        Attention is the mean over layers and heads. None without attention, or if either is the
+        same everywhere.
+        """
+        if self.attention is None:
+            return None
+        later, earlier = np.tril_indices(len(self.tokens), -1)
+        weights = self.attention.mean(axis=(0, 1))[later, earlier + 1]  # column 0: the start
+        return rank_correlation(weights, np.abs(self.leave_one_out)[later, earlier])
 
     @property
     def perplexity(self) -> float:
@@ -55,10 +72,12 @@ class GenerationExplanation(Displayed):
             "most_likely": list(self.most_likely),
             "perplexity": self.perplexity,
             "attention": None if self.attention is None else self.attention.tolist(),
+            "leave_one_out": self.leave_one_out.tolist(),
+            "agreement": self.agreement,
         }
 
     def plot(self, layer: int = -1) -> Any:
-        """Return a matplotlib `Figure`: surprisal, and the attention of a layer.
+        """Return a matplotlib `Figure`: surprisal, the attention of a layer, leave-one-out.
 
         Attention is the mean over the heads. Long texts are shown by their last 80 tokens. For
         scripts that matplotlib's default font lacks, such as Chinese, set
@@ -72,25 +91,30 @@ class GenerationExplanation(Displayed):
         """
         shown = slice(max(0, len(self.tokens) - MAX_TOKENS), None)
         names = [_visible(token) for token in self.tokens[shown]]
-        size = max(4.0, 0.17 * len(names))
-        if self.attention is None:
-            figure = new_figure(size + 1.0, 2.4)
-            upper = figure.subplots()
-        else:
+        earlier = ("earlier token", names, self.leave_one_out[shown, shown], "PuOr")
+        maps = [(*earlier, "decrease of log-probability if left out (nats)")]
+        if self.attention is not None:
             if not -len(self.attention) <= layer < len(self.attention):
                 raise ValueError(
                     f"`layer` must be the index of one of {len(self.attention)} layers. Received: "
                     f"{layer}."
                 )
-            figure = new_figure(size + 1.0, size + 2.4)
-            upper, lower = figure.subplots(2, 1, height_ratios=(1.0, size / 1.4))
-            weights = self.attention[layer].mean(axis=0)[shown, shown]
-            lower.imshow(weights, cmap="Blues", vmin=0.0, aspect="equal")
             before = [START, *map(_visible, self.tokens[:-1])][shown]
-            lower.set_xticks(range(len(names)), before, fontsize=6, parse_math=False)
-            lower.set_yticks(range(len(names)), names, fontsize=6, parse_math=False)
-            lower.set_xlabel("attended token")
-            lower.set_ylabel("predicted token")
+            weights = self.attention[layer].mean(axis=0)[shown, shown]
+            maps.insert(0, ("attended token", before, weights, "Blues", "attention weight"))
+        size = max(4.0, 0.17 * len(names))
+        figure = new_figure(size + 2.0, 2.4 + size * len(maps))
+        ratios = (1.0, *[size / 1.4] * len(maps))
+        upper, *lower = figure.subplots(1 + len(maps), 1, height_ratios=ratios)
+        for axis, (title, columns, values, colors, unit) in zip(lower, maps, strict=True):
+            largest = float(np.abs(values).max()) or 1.0
+            signed = colors == "PuOr"
+            image = axis.imshow(values, cmap=colors, vmin=-largest * signed, vmax=largest)
+            axis.set_xticks(range(len(names)), columns, fontsize=6, parse_math=False)
+            axis.set_yticks(range(len(names)), names, fontsize=6, parse_math=False)
+            axis.set_xlabel(title)
+            axis.set_ylabel("predicted token")
+            figure.colorbar(image, ax=axis, label=unit, shrink=0.7)
         color = tuple(channel / 255 for channel in AGAINST)
         upper.bar(range(len(names)), self.surprisal[shown], color=color)
         upper.set_xticks(range(len(names)), names, fontsize=6, parse_math=False)
@@ -140,7 +164,8 @@ class GenerationExplanation(Displayed):
             style = f"black on rgb({mixed[0]},{mixed[1]},{mixed[2]})"
             text.append(printable(token.replace("\u2581", " "), keep="\n"), style)
         table = Table(box=box.SIMPLE)
-        for title in ("place", "token", "surprisal", "likeliest", "attended most"):
+        titles = ("place", "token", "surprisal", "likeliest", "attended most", "depends most on")
+        for title in titles:
             table.add_column(title)
         for index in np.argsort(-self.surprisal, kind="stable")[:MOST_SURPRISING]:
             table.add_row(
@@ -149,8 +174,21 @@ class GenerationExplanation(Displayed):
                 f"{self.surprisal[index]:.2f}",
                 Text(_visible(self.most_likely[index])),
                 Text(self._most_attended(int(index))),
+                Text(self._most_needed(int(index))),
             )
-        return Group(text, table, f"Perplexity {self.perplexity:.2f}; surprisal in nats.")
+        summary = f"Perplexity {self.perplexity:.2f}; surprisal in nats."
+        if self.attention is not None:
+            agreement = format_agreement(self.agreement)
+            summary += f" Rank correlation of attention with leave-one-out: {agreement}."
+        return Group(text, table, summary)
+
+    def _most_needed(self, index: int) -> str:
+        """Return the earlier token without which a token is least likely, with its effect."""
+        effects = self.leave_one_out[index, :index]
+        if not len(effects) or effects.max() <= 0.0:
+            return "-"
+        earlier = int(effects.argmax())
+        return f"{_visible(self.tokens[earlier])} ({earlier + 1}, {effects[earlier]:+.2f})"
 
     def _most_attended(self, index: int) -> str:
         """Return the token with the largest weight in the last layer, with its place."""

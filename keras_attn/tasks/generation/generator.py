@@ -389,7 +389,9 @@ class TextGenerator(GenerationFitting):
         return scores
 
     def explain(self, text: str) -> GenerationExplanation:
-        """Return how surprising each token of a text is, and where each token attended.
+        """Return how surprising each token of a text is, where it attended, what it depends on.
+
+        The effect of each token is measured by leaving it out: one more pass for each token.
 
         Args:
             text: A text, read as the beginning of a document.
@@ -416,7 +418,31 @@ class TextGenerator(GenerationFitting):
             surprisal=keras.ops.convert_to_numpy(losses)[0],
             most_likely=tuple(best),
             attention=np.stack(scores) if scores else None,
+            leave_one_out=self._leave_one_out(tokens),
         )
+
+    def _leave_one_out(self, tokens: np.ndarray) -> np.ndarray:
+        """Return the decrease of the log-probability of each token without each earlier one.
+
+        Args:
+            tokens: The start token and the `T` tokens of a text.
+
+        Returns:
+            Float32 array `(T, T)`; row `t` is that of token `t`, and column `s >= t` is 0.
+        """
+        _, losses = token_losses(tokens[None, 1:], self.predict_on_batch(tokens[None, :-1]))
+        losses = keras.ops.convert_to_numpy(losses)[0]
+        count = len(losses)
+        effects = np.zeros((count, count), "float32")
+        omitted = np.arange(count - 1)  # nothing follows the last token
+        positions = np.arange(count)
+        for start in range(0, count - 1, EVALUATION_BATCH):
+            rows = omitted[start : start + EVALUATION_BATCH]
+            texts = tokens[positions + (positions > rows[:, None])]
+            _, changed = token_losses(texts[:, 1:], self.predict_on_batch(texts[:, :-1]))
+            for row, values in zip(rows, keras.ops.convert_to_numpy(changed), strict=True):
+                effects[row + 1 :, row] = values[row:] - losses[row + 1 :]
+        return effects
 
     # Export and assets
 

@@ -33,7 +33,7 @@ from keras_attn.tasks.classification import (
     serving_outputs,
 )
 from keras_attn.tasks.images.description import DESCRIPTION, check_views
-from keras_attn.tasks.images.explanation import ImageExplanation, explain_image
+from keras_attn.tasks.images.explanation import ImageExplanation, explain_image, explanation_curves
 from keras_attn.tasks.images.fitting import ImageFitting
 from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_in_graph, average_where_uncertain
@@ -497,6 +497,10 @@ class ImageClassifier(ImageFitting):
         """
         pixels = read_image(image, self.max_pixels if max_pixels is None else max_pixels)
         return explain_image(self, pixels, label, patch_size)
+
+    def explanation_curves(self, split: ImageSplit, count: int = 50) -> dict[str, Any]:
+        """Return deletion and insertion curves, see `Task.explanation_curves`."""
+        return explanation_curves(self, split.images[:count])
 
     def serving_function(
         self, views: int = 1, views_threshold: float = 1.0

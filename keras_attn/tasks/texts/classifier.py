@@ -34,7 +34,7 @@ from keras_attn.tasks.task import Task
 from keras_attn.tasks.texts._inputs import are_strings
 from keras_attn.tasks.texts.answers import TextClassification, text_answers
 from keras_attn.tasks.texts.description import DESCRIPTION
-from keras_attn.tasks.texts.explanation import TextExplanation, explain_text
+from keras_attn.tasks.texts.explanation import TextExplanation, explain_text, explanation_curves
 from keras_attn.tasks.texts.fitting import TextFitting
 from keras_attn.tasks.texts.metrics import classification_metrics
 from keras_attn.tasks.texts.naive_bayes import INITIAL_RATIOS, fixed_ratios, initial_ngram_values
@@ -476,6 +476,10 @@ class TextClassifier(TextFitting):
         (('a', 'fine', 'film', '!'), np.int64(1))
         """
         return explain_text(self, text, label)
+
+    def explanation_curves(self, split: TextSplit, count: int = 50) -> dict[str, Any]:
+        """Return deletion and insertion curves, see `Task.explanation_curves`."""
+        return explanation_curves(self, split.texts[:count])
 
     def serving_function(self) -> Callable[..., dict[str, Any]]:
         """Return the function to export, from strings to labels with scores.

@@ -7,7 +7,7 @@ with two measures of effect, and with their rank correlation.
 
 import dataclasses
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,7 +17,9 @@ from keras_attn import models
 from keras_attn._names import unknown
 from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
+from keras_attn.tasks._agreement import rank_correlation
 from keras_attn.tasks._display import Displayed
+from keras_attn.tasks.deletion_insertion import Case, curves
 from keras_attn.tasks.texts import _rendering
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
 from keras_attn.tasks.texts.plots import plot_explanation
@@ -147,6 +149,47 @@ def explain_text(
     return TextExplanation(label, answer, tokens, attention, gradient, effect, known)
 
 
+def explanation_curves(classifier: "TextClassifier", texts: Iterable[str]) -> dict[str, Any]:
+    """Return deletion and insertion curves for texts, see `Task.explanation_curves`.
+
+    The parts are words, and the label is that of the answer. Texts without words are left out.
+    """
+
+    def explained(text: str) -> Case:
+        explanation = explain_text(classifier, text)
+        words = np.array([word.encode() for word in explanation.tokens], dtype=object)
+        index = classifier.label_names.index(explanation.label)
+
+        def probabilities(present: np.ndarray) -> np.ndarray:
+            return _probabilities(classifier, [words[row] for row in present], index)
+
+        scores = {
+            "leave_one_out": explanation.leave_one_out,
+            "gradient_times_input": explanation.gradient_times_input,
+        }
+        if explanation.attention is not None:
+            scores["attention"] = explanation.attention
+        return Case(scores, probabilities, explanation.agreement)
+
+    return curves(explained(text) for text in texts if len(classifier.encoder.words([text]).values))
+
+
+def _probabilities(
+    classifier: "TextClassifier", texts: Sequence[np.ndarray], index: int
+) -> np.ndarray:
+    """Return the probability `(N,)` of a label for texts, each an array of words."""
+    import tensorflow as tf
+
+    order = np.argsort([len(words) for words in texts], kind="stable")
+    result = np.zeros(len(texts))
+    for start in range(0, len(order), ROWS):
+        rows = order[start : start + ROWS]
+        words = tf.constant([word for row in rows for word in texts[row]], tf.string)
+        ragged = tf.RaggedTensor.from_row_lengths(words, [len(texts[row]) for row in rows])
+        result[rows] = 1.0 / (1.0 + np.exp(-_log_odds(classifier, ragged, index)))
+    return result
+
+
 def over_words(weights: np.ndarray) -> np.ndarray:
     """Split the weights of n-grams `(T, G)` evenly over their words, and return `(T,)`.
 
@@ -165,30 +208,6 @@ def over_words(weights: np.ndarray) -> np.ndarray:
         for offset in range(min(order, length)):
             words[offset:] += share[: length - offset]
     return words
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation, or None if either array is constant.
-
-    Ties have their mean rank. An array whose values differ only by rounding counts as constant.
-
-    Example:
-
-    >>> rank_correlation(np.array([1.0, 2.0, 9.0]), np.array([0.1, 0.2, 0.3]))
-    1.0
-    """
-    for values in (first, second):
-        if len(values) < 2 or np.ptp(values) <= 1e-6 * np.abs(values).max():
-            return None
-    ranks = [_mean_ranks(values) for values in (first, second)]
-    first, second = (values - values.mean() for values in ranks)
-    cosine = (first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum())
-    return round(float(cosine), 12)
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[group]
 
 
 def _attention_and_gradient(
@@ -275,21 +294,21 @@ def _leave_one_out(classifier: "TextClassifier", words: Tensor, index: int) -> n
     import tensorflow as tf
 
     length = len(words)
-    complete = _log_odds(classifier, words[None], index)
+    complete = _log_odds(classifier, _rows(words[None]), index)
     positions = np.arange(length - 1)
     ablated = []
     for start in range(0, length, ROWS):
         omitted = np.arange(start, min(start + ROWS, length))[:, None]
         rows = tf.gather(words, positions + (positions >= omitted))
-        ablated.append(_log_odds(classifier, rows, index))
+        ablated.append(_log_odds(classifier, _rows(rows), index))
     return complete - np.concatenate([np.zeros(0), *ablated])
 
 
 def _log_odds(classifier: "TextClassifier", words: Tensor, index: int) -> np.ndarray:
-    """Return the log-odds `(B,)` of a label for texts of equal length `(B, T)`."""
+    """Return the log-odds `(B,)` of a label for texts, ragged words `(B, None)`."""
     encoder = classifier.encoder
     # Use the compiled call, as `classify` does: recurrent networks are slow without it.
-    logits = classifier.predict_on_batch(encoder.dense(encoder.lookup(_rows(words))))
+    logits = classifier.predict_on_batch(encoder.dense(encoder.lookup(words)))
     logits = np.asarray(logits, "float64")
     if classifier.multi_label:
         return logits[:, index]

@@ -2,13 +2,17 @@
 
 import dataclasses
 import html as markup
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_attn._printable import printable
-from keras_attn.tasks._display import Displayed
+from keras_attn.tasks._agreement import format_agreement, rank_correlation
+from keras_attn.tasks._display import AGAINST, ATTENTION, FOR, Color, Displayed
+from keras_attn.tasks._figures import is_east_asian
 from keras_attn.tasks.translation.plots import plot_alignment, readable
+from keras_attn.text.subwords import MARKER
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,10 +60,11 @@ class Translation(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Alignment(Displayed):
-    """The attention weights of a translation: cross-attention and self-attention.
+    """The attention weights of a translation, and the effect of each word of the source.
 
-    Alignments show where the decoder attended. They do not prove that those words determined the
-    translation.
+    Attention shows where the decoder attended. It does not prove that those words determined the
+    translation: `leave_one_out` measures by how much each subword of the translation becomes less
+    likely without a word of the source, and `agreement` compares the two.
 
     Attributes:
         source_tokens: The `S` subwords of the source, including the end token.
@@ -71,6 +76,12 @@ class Alignment(Displayed):
         decoder: Float32 `(layers, heads, T, T)`, within the translation so far. Column `t` is the
             token before token `t`, and column 0 the start token. None if the model has no decoder
             self-attention.
+        words: For each of the `W` words of the source the index of its first subword, and the
+            index after its last. Letters of scripts without spaces between words, such as
+            Chinese, are words of their own.
+        leave_one_out: Float32 `(T, W)`, the log-probability of each target token given those
+            before it, minus that without the word. Positive where the word makes it likelier.
+            None if the effect was not measured.
     """
 
     source_tokens: tuple[str, ...]
@@ -78,6 +89,26 @@ class Alignment(Displayed):
     cross: np.ndarray
     encoder: np.ndarray | None = None
     decoder: np.ndarray | None = None
+    words: tuple[tuple[int, int], ...] = ()
+    leave_one_out: np.ndarray | None = None
+
+    @property
+    def source_words(self) -> tuple[str, ...]:
+        """The words of the source that `leave_one_out` leaves out."""
+        return tuple("".join(self.source_tokens[start:end]) for start, end in self.words)
+
+    @property
+    def agreement(self) -> float | None:
+        """Spearman's rank correlation of attention to words with the size of their effect.
+
+        Attention is the mean of the cross-attention over layers and heads, summed over the
+        subwords of each word. None if the effect was not measured, or either is constant.
+        """
+        if self.leave_one_out is None:
+            return None
+        weights = self.cross.mean(axis=(0, 1))
+        sums = [weights[:, start:end].sum(axis=1) for start, end in self.words]
+        return rank_correlation(np.stack(sums, axis=1).ravel(), np.abs(self.leave_one_out).ravel())
 
     def attention(self, stage: str = "cross") -> tuple[np.ndarray, list[str], list[str]]:
         """Return the weights of a stage, and the tokens of its rows and columns.
@@ -112,6 +143,9 @@ class Alignment(Displayed):
                 for stage in ("cross", "encoder", "decoder")
                 for weights in [getattr(self, stage)]
             },
+            "source_words": list(self.source_words),
+            "leave_one_out": None if self.leave_one_out is None else self.leave_one_out.tolist(),
+            "agreement": self.agreement,
         }
 
     def plot(self, stage: str = "cross", layer: int | None = None, head: int | None = None) -> Any:
@@ -119,48 +153,84 @@ class Alignment(Displayed):
         return plot_alignment(self, stage, layer, head)
 
     def to_rich(self) -> "RenderableType":
-        """Return a table of the source subwords that each target subword attended to most."""
+        """Return a table: where each target subword attended most, and what it depends on most."""
         from rich import box
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         table = Table("translation", "attended to most", box=box.SIMPLE)
-        for token, row in zip(self.target_tokens, self.cross.mean(axis=(0, 1)), strict=True):
+        effects: Any = [None] * len(self.target_tokens)
+        if self.leave_one_out is not None:
+            table.add_column("less likely without (log-probability)")
+            effects = self.leave_one_out
+        attended = self.cross.mean(axis=(0, 1))
+        for token, row, effect in zip(self.target_tokens, attended, effects, strict=True):
             order = np.argsort(-row, kind="stable")[:MOST_ATTENDED]
             cells = [f"{readable(self.source_tokens[i])} {row[i]:.2f}" for i in order]
-            table.add_row(Text(printable(readable(token))), Text(printable("   ".join(cells))))
-        return table
+            columns = [readable(token), "   ".join(cells)]
+            if effect is not None:
+                order = np.argsort(-effect, kind="stable")[:MOST_ATTENDED]
+                words = self.source_words
+                cells = [f"{readable(words[i])} {effect[i]:+.2f}" for i in order]
+                columns.append("   ".join(cells))
+            table.add_row(*(Text(printable(column)) for column in columns))
+        if self.leave_one_out is None:
+            return table
+        agreement = f"Rank correlation of attention and effect: {format_agreement(self.agreement)}."
+        return Group(table, Text(agreement))
 
     def to_html(self) -> str:
-        """Return an HTML table of the cross-attention, averaged over layers and heads.
+        """Return HTML tables of attention and of the effect of leaving words out.
 
-        It needs no style sheet.
+        Attention is the cross-attention, averaged over layers and heads. The tables need no style
+        sheet.
         """
-        weights = self.cross.mean(axis=(0, 1))
-        largest = weights.max() or 1.0
+        tables = [
+            (
+                "Attention of each subword of the translation (rows) to the source (columns)",
+                self.source_tokens,
+                self.cross.mean(axis=(0, 1)),
+            )
+        ]
+        if self.leave_one_out is not None:
+            title = (
+                "Decrease of the log-probability of each subword (rows) without a word of the "
+                f"source (columns); rank correlation {format_agreement(self.agreement)}"
+            )
+            tables.append((title, self.source_words, self.leave_one_out))
+        # Set both text and background colors, because the theme of a notebook may be dark.
+        return (
+            '<div style="font-family:sans-serif;font-size:13px;color:#1f2328;background:#ffffff;'
+            'padding:8px;overflow-x:auto">'
+            + "\n".join(self._html_table(*table) for table in tables)
+            + "</div>"
+        )
+
+    def _html_table(self, title: str, columns: tuple[str, ...], values: np.ndarray) -> str:
+        """Return a table of values `(T, columns)`, colored by their magnitude and sign."""
+        largest = np.abs(values).max() or 1.0
+        signed = values.min() < 0 or values is self.leave_one_out
         cell = "padding:2px 6px;text-align:center"
         head = "".join(
-            f'<th style="{cell}">{markup.escape(readable(token))}</th>'
-            for token in self.source_tokens
+            f'<th style="{cell}">{markup.escape(readable(token))}</th>' for token in columns
         )
         row_start = '<tr style="background:inherit">'  # notebooks shade every other row
         rows = [f"{row_start}<th></th>{head}</tr>"]
-        for token, row in zip(self.target_tokens, weights, strict=True):
+        for token, row in zip(self.target_tokens, values, strict=True):
             cells = "".join(
-                f'<td title="{value:.4f}" style="{cell};'
-                f'background:rgba(90,150,240,{value / largest:.2f})">{value:.2f}</td>'
+                f'<td title="{value:.4f}" style="{cell};background:rgba('
+                f'{",".join(map(str, _color(value, signed)))},{abs(value) / largest:.2f})">'
+                f"{value:.2f}</td>"
                 for value in row
             )
             name = markup.escape(readable(token))
             rows.append(f'{row_start}<th style="text-align:right;{cell}">{name}</th>{cells}</tr>')
         body = "\n".join(rows)
-        # Set both text and background colors, because the theme of a notebook may be dark.
         return (
-            '<div style="font-family:sans-serif;font-size:13px;color:#1f2328;background:#ffffff;'
-            'padding:8px;overflow-x:auto"><div><b>Attention of each subword of the translation '
-            "(rows) to the source (columns)</b></div>\n"
+            f"<div><b>{markup.escape(title)}</b></div>\n"
             '<table style="border-collapse:collapse;color:inherit;background:inherit">\n'
-            f"{body}\n</table></div>"
+            f"{body}\n</table>"
         )
 
     def to_page(self) -> str:
@@ -171,3 +241,34 @@ class Alignment(Displayed):
         )
 
     _repr_html_ = to_html
+
+
+def _color(value: float, signed: bool) -> Color:
+    """Return the color of a value: blue for attention, purple and orange for signed effects."""
+    if not signed:
+        return ATTENTION
+    return FOR if value > 0 else AGAINST
+
+
+def source_words(tokens: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Return the first index and the index after the last of the subwords of each word.
+
+    A word begins at a subword with the marker of a space, and at each subword of East Asian
+    letters, which have no spaces between words.
+
+    Args:
+        tokens: Subwords, without the end token.
+
+    Example:
+
+    >>> source_words(["▁un", "like", "ly", "▁dogs", "你", "好"])
+    ((0, 3), (3, 4), (4, 5), (5, 6))
+    """
+    starts = [
+        index
+        for index, token in enumerate(tokens)
+        if index == 0
+        or token.startswith(MARKER)
+        or any(map(is_east_asian, token + tokens[index - 1]))
+    ]
+    return tuple(zip(starts, [*starts[1:], len(tokens)], strict=True)) if starts else ()

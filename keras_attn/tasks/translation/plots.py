@@ -17,10 +17,12 @@ SPACE = "\u00b7"  # a middle dot for the space before a word
 
 CELL, LETTER = 0.26, 0.08  # inches of a subword's row or column, and of a letter of its label
 TITLE_LETTER = 0.1  # inches of a letter of the title
+EFFECT = "leave_one_out"
 STAGES = {  # title of each stage, and labels of its rows and columns
     "cross": ("Cross-attention", "translation (query)", "source (key)"),
     "encoder": ("Encoder self-attention", "source (query)", "source (key)"),
     "decoder": ("Decoder self-attention", "next subword (query)", "previous subwords (key)"),
+    EFFECT: ("Effect of leaving words out", "translation", "words of the source"),
 }
 
 
@@ -40,8 +42,9 @@ def plot_alignment(
 
     Args:
         alignment: The alignment of a translation, see `Translator.explain`.
-        stage: `"cross"`, from the translation to the source; `"encoder"`, within the source; or
-            `"decoder"`, within the translation so far.
+        stage: `"cross"`, from the translation to the source; `"encoder"`, within the source;
+            `"decoder"`, within the translation so far; or `"leave_one_out"`, the effect of each
+            word of the source, which has no layers and heads.
         layer: Index of a layer, from 0. None averages over layers.
         head: Index of a head, from 0. None averages over heads.
 
@@ -49,7 +52,7 @@ def plot_alignment(
         A matplotlib `Figure`, whose size grows with the number of subwords.
 
     Raises:
-        ValueError: There is no such stage, layer or head.
+        ValueError: There is no such stage, layer or head; or the effect was not measured.
 
     Example:
 
@@ -64,18 +67,28 @@ def plot_alignment(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['·un', '·chien', '<end>']
     """
-    weights, rows, columns = alignment.attention(stage)
-    weights, layer_title = _select(weights, "layer", layer)
-    weights, head_title = _select(weights, "head", head)
+    if stage == EFFECT:
+        weights, rows, columns = _effect(alignment, layer, head)
+        subtitle = "decrease of the log-probability of each subword without each word"
+    else:
+        weights, rows, columns = alignment.attention(stage)
+        weights, layer_title = _select(weights, "layer", layer)
+        weights, head_title = _select(weights, "head", head)
+        subtitle = f"{layer_title}, {head_title}"
     rows, columns = ([readable(token) for token in side] for side in (rows, columns))
     stage_title, row_title, column_title = STAGES[stage]
-    title = f"{stage_title}\n{layer_title}, {head_title}"
+    title = f"{stage_title}\n{subtitle}"
     width = CELL * len(columns) + LETTER * max(map(len, rows)) + 1.5  # with the color bar
     height = CELL * len(rows) + LETTER * max(map(len, columns)) + 1.2  # with the title
     title_width = TITLE_LETTER * max(map(len, title.splitlines()))
     figure = new_figure(max(width, title_width, 4.0), max(height, 2.8))
     axis = figure.subplots()
-    image = axis.imshow(weights, vmin=0.0, cmap="viridis", interpolation="nearest")
+    if stage == EFFECT:
+        largest = float(np.abs(weights).max()) or 1.0
+        colors = {"vmin": -largest, "vmax": largest, "cmap": "PuOr"}
+    else:
+        colors = {"vmin": 0.0, "cmap": "viridis"}
+    image = axis.imshow(weights, **colors, interpolation="nearest")
     # Tokens may contain dollar signs, which must not start a formula.
     axis.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
     axis.set_yticks(range(len(rows)), rows, parse_math=False)
@@ -84,8 +97,25 @@ def plot_alignment(
     axis.set_ylabel(row_title, labelpad=8)
     axis.set_xlabel(column_title, labelpad=8)
     figure.suptitle(title, fontsize="medium")
-    figure.colorbar(image, ax=axis, label="attention weight")
+    unit = "nats" if stage == EFFECT else "attention weight"
+    figure.colorbar(image, ax=axis, label=unit)
     return figure
+
+
+def _effect(
+    alignment: "Alignment", layer: int | None, head: int | None
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return the effect of leaving words out, and the tokens of its rows and columns."""
+    if layer is not None or head is not None:
+        raise ValueError(
+            f"stage={EFFECT!r} has no layers and heads. Received: layer={layer!r}, head={head!r}. "
+            "Leave both out."
+        )
+    if alignment.leave_one_out is None:
+        raise ValueError(
+            f"stage={EFFECT!r} needs an alignment by `Translator.explain`. This one has no effects."
+        )
+    return alignment.leave_one_out, list(alignment.target_tokens), list(alignment.source_words)
 
 
 def _select(weights: np.ndarray, name: str, index: int | None) -> tuple[np.ndarray, str]:

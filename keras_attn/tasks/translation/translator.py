@@ -1,5 +1,6 @@
 """The translator: a task that converts strings of one language into another."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from keras_attn import models
 from keras_attn._validation import check_positive_integer
 from keras_attn._wording import counted
+from keras_attn.batching import EncodedPairs
 from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
 from keras_attn.decoding import beam_search
 from keras_attn.models import TranslationModel
@@ -26,7 +28,7 @@ from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import Texts
 from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
 from keras_attn.tasks.translation._search_model import SearchModel, beam_settings
-from keras_attn.tasks.translation.answers import END, Alignment
+from keras_attn.tasks.translation.answers import END, Alignment, source_words
 from keras_attn.tasks.translation.description import DESCRIPTION
 from keras_attn.tasks.translation.training_data import TranslationTrainingData
 from keras_attn.text import Normalizer, SubwordTokenizer
@@ -205,7 +207,10 @@ class Translator(SearchModel):
         return logits
 
     def explain(self, text: str, target: str | None = None) -> Alignment:
-        """Return the attention of each target subword to the source subwords.
+        """Return where each target subword attended, and what it depends on.
+
+        The effect of a word of the source is measured by leaving it out: one more pass of the
+        network for each word.
 
         Args:
             text: The source.
@@ -228,11 +233,36 @@ class Translator(SearchModel):
             stage: np.stack([keras.ops.convert_to_numpy(layer)[0] for layer in layers])
             for stage, layers in self.network.attention_scores(inputs).items()
         }
+        tokens = self.tokenizer.token_strings(pairs.sources[0][:-1])
+        words = source_words(tokens)
         return Alignment(
-            (*self.tokenizer.token_strings(pairs.sources[0][:-1]), END),
+            (*tokens, END),
             (*self.tokenizer.token_strings(pairs.targets[0]), END),
             **scores,
+            words=words,
+            leave_one_out=self._leave_one_out(pairs, words),
         )
+
+    def _leave_one_out(self, pairs: EncodedPairs, words: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return the decrease of the log-probability of each target token without each word.
+
+        Args:
+            pairs: A single pair.
+            words: The subwords of each of its `W` words, see `Alignment`.
+
+        Returns:
+            Float32 array `(T, W)`, `T` with the end token.
+        """
+        source, target = pairs.sources[0], pairs.targets[0]
+        sources = [source] + [np.delete(source, slice(start, end)) for start, end in words]
+        versions = dataclasses.replace(pairs, sources=sources, targets=[target] * len(sources))
+        parts = []
+        for start in range(0, len(sources), BATCH):
+            inputs, outputs = versions.batch(range(start, min(start + BATCH, len(sources))))
+            _, losses = token_losses(outputs, self.predict_on_batch(inputs))
+            parts.append(keras.ops.convert_to_numpy(losses)[:, : len(target) + 1])
+        losses = np.concatenate(parts)
+        return (losses[1:] - losses[0]).T.astype("float32")
 
     def serving_function(
         self,

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from keras_attn.tasks._agreement import rank_correlation
 from tests.tasks.audio.small_audio import chirp, make, trained
 
 pytestmark = pytest.mark.tensorflow
@@ -46,6 +47,24 @@ def test_occlusion_is_the_change_of_log_odds(model):
         hidden[:, 10 * index : 10 * index + 10] = 0.0
         expected = log_odds(features) - log_odds(hidden)
         assert explanation.occlusion[index] == pytest.approx(expected, abs=1e-3)
+        # The derivative with respect to the scale of the segment's features.
+        nearby = [features.copy() for _ in range(2)]
+        nearby[0][:, 10 * index : 10 * index + 10] *= 1.01
+        nearby[1][:, 10 * index : 10 * index + 10] *= 0.99
+        slope = (log_odds(nearby[0]) - log_odds(nearby[1])) / 0.02
+        assert explanation.gradient_times_input[index] == pytest.approx(slope, rel=0.05, abs=0.02)
+
+
+def test_agreement_is_measured_over_the_segments(model):
+    explanation = model.explain(chirp(1, 0.3), segment_seconds=0.1)  # 10, 10 and 9 frames
+    weights = np.repeat(explanation.attention["block_1"] * 15, 2)
+    scaled = np.interp(
+        (np.arange(2900) + 0.5) / 2900, (np.arange(3000) + 0.5) / 3000, np.repeat(weights, 100)
+    )
+    means = [part.mean() for part in np.split(scaled, [1000, 2000])]
+    expected = rank_correlation(np.array(means), np.abs(explanation.occlusion))
+    assert explanation.agreement["block_1"] == expected
+    assert list(explanation.agreement) == ["gradient_times_input", "block_1", "attention"]
 
 
 def test_it_is_displayed_in_every_form(model, tmp_path):
@@ -60,10 +79,11 @@ def test_it_is_displayed_in_every_form(model, tmp_path):
     assert set(values["attention"]) == {"block_1", "attention"}
     assert "data:image/png;base64," in explanation.to_html()
     assert explanation.to_page().startswith("<!DOCTYPE html>")
-    assert len(explanation.plot().axes) == 5  # with the color bar
+    assert len(explanation.plot().axes) == 6  # with the color bar
     other = model.explain(chirp(1), "falling")
     assert "Explained: falling" in str(other)
-    np.testing.assert_allclose(other.occlusion, -explanation.occlusion, atol=1e-4)
+    for name in ("occlusion", "gradient_times_input"):
+        np.testing.assert_allclose(getattr(other, name), -getattr(explanation, name), atol=1e-4)
 
 
 def test_a_network_without_attention_has_none_to_show():

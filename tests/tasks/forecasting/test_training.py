@@ -173,6 +173,8 @@ def test_explanations_show_attention_and_occlusion(name):
     (weights,) = explanation.attention.values()
     assert weights.shape == (len(explanation.patches),)
     assert 0.0 < weights.sum() <= 1.0 + 1e-5
+    (agreement,) = explanation.agreement.values()
+    assert agreement is None or -1.0 <= agreement <= 1.0
     first, last = explanation.segments[-1]
     values = make_split(300).values[-rows:].copy()
     values[first:last] = np.nan

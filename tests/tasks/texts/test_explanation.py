@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from keras_attn import layers, tasks, text
+from keras_attn.tasks._agreement import rank_correlation
 from keras_attn.tasks._display import FOR, rgb
-from keras_attn.tasks.texts.explanation import over_words, rank_correlation
+from keras_attn.tasks.texts.explanation import over_words
 
 pytestmark = pytest.mark.tensorflow
 

@@ -91,9 +91,12 @@ def test_explanations_are_shown_in_every_form(model):
     with console.capture() as capture:
         console.print(explanation)
     lines = [line for line in capture.get().splitlines() if line.strip()]
-    assert len(lines) == 2 + len(explanation.target_tokens)
+    assert len(lines) == 3 + len(explanation.target_tokens)
+    assert "Rank correlation" in lines[-1]
     html = explanation.to_html()
-    assert html.count("<tr ") == 1 + len(explanation.target_tokens)
+    assert html.count("<tr ") == 2 * (1 + len(explanation.target_tokens))
+    assert back["source_words"] == list(explanation.source_words)
+    np.testing.assert_allclose(back["leave_one_out"], explanation.leave_one_out)
     assert "<b> chien" not in html
     assert html in explanation.to_page()
     assert explanation._repr_html_() == html

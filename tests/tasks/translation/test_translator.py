@@ -12,7 +12,7 @@ from keras_attn import tasks, zoo
 from keras_attn.batching import PairBatches
 from keras_attn.datasets import PairSplit
 from keras_attn.decoding import beam_search
-from keras_attn.tasks import SequenceCrossentropy, TokenAccuracy, Translator
+from keras_attn.tasks import Alignment, SequenceCrossentropy, TokenAccuracy, Translator
 from keras_attn.tasks.coverage import coverage_warnings
 from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
 from tests.conftest import ROOT
@@ -182,6 +182,26 @@ def test_seeds_share_a_graph_and_batches_draw_other_numbers(fitted):
     drawn = fitted.sample([SOURCES[0]] * (2 * BATCH), seed=2, temperature=3.0)
     assert len(fitted._searches._compiled) == graphs
     assert drawn[:BATCH] != drawn[BATCH:]
+
+
+def test_effects_are_those_of_leaving_words_out(fitted):
+    alignment = fitted.explain(SOURCES[0], TARGETS[0])
+    words = SOURCES[0].split()
+    assert [word.strip("\u2581") for word in alignment.source_words] == words
+    for column in range(len(words)):
+        rest = " ".join(words[:column] + words[column + 1 :])
+        change = fitted.score([SOURCES[0]], [TARGETS[0]]) - fitted.score([rest], [TARGETS[0]])
+        effect = alignment.leave_one_out[:, column].sum()
+        np.testing.assert_allclose(effect, change[0], atol=1e-4)
+    assert -1.0 <= alignment.agreement <= 1.0
+    axes = alignment.plot("leave_one_out").axes[0]
+    assert len(axes.get_xticklabels()) == len(words)
+    with pytest.raises(ValueError, match="no layers and heads"):
+        alignment.plot("leave_one_out", layer=0)
+    with pytest.raises(ValueError, match="no effects"):
+        Alignment(alignment.source_tokens, alignment.target_tokens, alignment.cross).plot(
+            "leave_one_out"
+        )
 
 
 def test_explanations_hold_every_attention(fitted):
