@@ -5,8 +5,8 @@
 Each entry is evaluated on the first examples of its validation split, as many as `EXAMPLES` says
 for its task, by the primary metric of the task. The size is that of the `.keras` file. The times
 are those of answers for one batch, both models in turns in the same process. Entries that are
-recorded are skipped, unless `--again` is given, and so are those whose data are not on disk. Writes `benchmarks/results/quantization.json`, and
-the table in `docs/pages/quantization.md`.
+recorded are skipped, unless `--again` is given, and so are those whose data are not on disk.
+Writes `benchmarks/results/quantization.json`, and the table in `docs/pages/quantization.md`.
 """
 
 import argparse
