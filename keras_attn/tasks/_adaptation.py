@@ -55,7 +55,8 @@ def quantize(model: keras.Model, mode: str, config: Any, filters: Any, options: 
         # Keras reports each layer that stays as it is, such as every normalization.
         warnings.filterwarnings("ignore", message=".*does not have a `quantize` method")
         warnings.filterwarnings("ignore", message=".*NGramEmbedding quantizes learned features")
-        keras.Model.quantize(model, mode, config=config, filters=filters, **options)
+        # Keras refuses layers that are not built, such as those of a preprocessing not used yet.
+        model.network.quantize(mode, config=config, filters=filters, **options)
     if not quantized_layers(model):
         raise ValueError(
             f"{type(model).__name__} has no layer that Keras quantizes to {mode}"

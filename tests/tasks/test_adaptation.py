@@ -169,6 +169,13 @@ def test_what_cannot_be_done_with_a_quantized_model_is_refused():
         model.fit(IMAGES, np.zeros(8), verbose=0)
 
 
+def test_a_model_can_be_quantized_before_its_first_answer():
+    model = new_texts("recurrent_attention")
+    loaded = type(model).from_config(model.get_config())  # whose vocabulary is not built
+    loaded.quantize("int8")
+    assert quantized_layers(loaded)
+
+
 @pytest.mark.slow
 def test_int4_works_as_int8_does(tmp_path):
     model = new_translation()
