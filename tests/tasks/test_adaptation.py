@@ -280,7 +280,7 @@ def test_fit_changes_low_rank_updates_and_the_head_alone(task, quantized, tmp_pa
 def test_arguments_of_lora_are_checked():
     model = new_images()
     for arguments, message in (
-        ({"rank": 0}, "`rank` must be a positive integer"),
+        ({"rank": 0}, "`rank` must be an integer of at least 1"),
         ({"rank": 2, "lora_alpha": 0.0}, "`lora_alpha` must be a positive number"),
         ({"rank": 2, "targets": "all"}, "`targets`"),
         ({"rank": 2, "targets": "dense"}, r"no layer of .* can have LoRA with targets='dense'"),
