@@ -187,7 +187,7 @@ class NGramEmbedding(keras.layers.Layer):
                 f"mode={mode!r}, dims={self.dims}."
             )
         self._quantize_tables(config)
-        policy: Any = self.dtype_policy  # which mypy finds no type for
+        policy: Any = self.dtype_policy  # type: ignore[has-type]
         self.dtype_policy = keras.dtype_policies.get(f"int8_from_{policy.name}")
 
     def without_folds(self, ids: Tensor) -> Tensor:
