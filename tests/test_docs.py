@@ -78,6 +78,14 @@ def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
         assert (ROOT / path).is_file(), path
 
 
+def test_the_table_of_quantization_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    quantization = script("benchmarks", "quantization")
+    results = json.loads(quantization.RESULTS.read_text(encoding="utf-8"))
+    assert quantization.table(results) in quantization.PAGE.read_text(encoding="utf-8")
+    assert set(results) <= set(zoo.list(pretrained=True))
+
+
 def test_the_tables_of_unseen_speakers_noise_and_latency_are_those_of_the_results():
     speakers = script("benchmarks", "speakers")
     page = speakers.PAGE.read_text(encoding="utf-8")

@@ -115,6 +115,9 @@ class NGramEmbedding(keras.layers.Layer):
                     (size, self.num_ratios), "zeros", trainable=False, name=f"ratios_{order + 1}"
                 )
                 self.ratios.append(ratios)
+        self.scales: list[Any] = [None] * len(self.tables)  # of the rows of quantized tables
+        if self.quantization_mode is not None:
+            self._quantize_tables(None)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         ids = ops.cast(inputs, "int32")
@@ -127,7 +130,7 @@ class NGramEmbedding(keras.layers.Layer):
                 rows = self._lookup_ratios(order, column, term_ids, bool(training))
                 features.append(ops.cast(rows, self.compute_dtype) * is_ngram)
             if table is not None:
-                rows = ops.take(table, term_ids, axis=0)
+                rows = self._lookup_features(order, term_ids)
                 # Two factors of one feature each: products with all features take memory.
                 features.append(ops.cast(rows, self.compute_dtype) * (self.gain * is_ngram))
         return ops.concatenate(features, axis=-1)
@@ -152,6 +155,11 @@ class NGramEmbedding(keras.layers.Layer):
         if self.num_ratios:
             self._assign_ratios(order, values, without_folds)
             return
+        if self.quantization_mode is not None:
+            raise ValueError(
+                f"{self.name} is quantized, and its table of order {order} cannot be set. Set it "
+                "before `quantize`."
+            )
         table = self.tables[order]
         rows, columns = table.shape
         if values.ndim != 2 or len(values) != rows or values.shape[1] > columns:
@@ -164,6 +172,23 @@ class NGramEmbedding(keras.layers.Layer):
         changed = np.array(ops.convert_to_numpy(table))
         changed[:, : values.shape[1]] = values / self.gain
         table.assign(changed)
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantize the learned features to int8, with a scale for each n-gram.
+
+        Ratios, which are counted and not learned, stay as they are.
+
+        Raises:
+            NotImplementedError: `mode` is not `"int8"`, or the layer has no learned features.
+        """
+        if mode != "int8" or not any(self.dims):
+            raise NotImplementedError(
+                f"{self.name}: NGramEmbedding quantizes learned features to int8. Received: "
+                f"mode={mode!r}, dims={self.dims}."
+            )
+        self._quantize_tables(config)
+        policy: Any = self.dtype_policy  # type: ignore[has-type]
+        self.dtype_policy = keras.dtype_policies.get(f"int8_from_{policy.name}")
 
     def without_folds(self, ids: Tensor) -> Tensor:
         """Return ids `(..., G)` that select no fold, for ids that may select one."""
@@ -186,6 +211,38 @@ class NGramEmbedding(keras.layers.Layer):
             "num_ratios": self.num_ratios,
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
         }
+
+    def _int8_call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        return self.call(inputs, training=training)  # which reads quantized tables
+
+    def _quantize_tables(self, config: Any) -> None:
+        """Replace the learned tables by int8 tables and scales."""
+        quantizer = getattr(config, "weight_quantizer", None)
+        if quantizer is None:
+            quantizer = keras.quantizers.AbsMaxQuantizer(axis=-1)
+        for order, table in enumerate(self.tables):
+            if table is None:
+                continue
+            values, scales = quantizer(ops.convert_to_tensor(table), to_numpy=True)
+            self._untrack_variable(table)
+            name = f"embeddings_{order + 1}"
+            self.tables[order] = self.add_weight(
+                table.shape, "zeros", dtype="int8", trainable=False, name=name
+            )
+            self.scales[order] = self.add_weight(
+                (table.shape[0], 1), "ones", trainable=False, name=f"{name}_scale"
+            )
+            self.tables[order].assign(values)
+            self.scales[order].assign(scales)
+        self._is_quantized = True
+
+    def _lookup_features(self, order: int, term_ids: Tensor) -> Tensor:
+        """Return the learned features `(..., D_g)` of one order, before the gain."""
+        rows = ops.take(self.tables[order], term_ids, axis=0)
+        if self.scales[order] is None:
+            return rows
+        scales = ops.take(self.scales[order], term_ids, axis=0)
+        return ops.cast(rows, scales.dtype) / scales
 
     def _remove_fold(self, order: int, ids: Tensor) -> Tensor:
         """Return the ids of one order as if they selected no fold."""

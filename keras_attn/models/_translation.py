@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_attn._token_ids import PADDING_ID
 from keras_attn._types import Tensor
-from keras_attn.ops.layout import reshape
+from keras_attn.layers._tied_embedding import TiedEmbedding
 
 State = dict[str, Any]
 
@@ -51,7 +51,7 @@ class TranslationModel(keras.Model):
             config = self.config_class(**config)
         self.config = config
         size, dim = config.vocabulary_size, config.model_dim
-        self.embedding = keras.layers.Embedding(
+        self.embedding = TiedEmbedding(
             size,
             dim,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5),
@@ -87,10 +87,7 @@ class TranslationModel(keras.Model):
 
     def logits(self, states: Tensor) -> Tensor:
         """Return float32 logits `(..., V)` of states `(..., D)`."""
-        table = ops.cast(self.embedding.embeddings, states.dtype)
-        rows = ops.reshape(states, (-1, states.shape[-1]))
-        logits = ops.cast(ops.matmul(rows, ops.transpose(table)), "float32")
-        return reshape(logits, (*ops.shape(states)[:-1], logits.shape[-1]))
+        return self.embedding.logits(states)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         shape = (*inputs["target"].shape, self.config.vocabulary_size)

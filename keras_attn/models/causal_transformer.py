@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_attn._types import Tensor
 from keras_attn.layers import TransformerEncoderBlock
+from keras_attn.layers._tied_embedding import TiedEmbedding
 from keras_attn.models._config import Positive, Rate, StreamingAttentionKind, frozen_config
 from keras_attn.models._translation import State, caches_grow
 from keras_attn.models.registry import register_architecture
@@ -91,7 +92,7 @@ class CausalTransformer(keras.Model):
             config = CausalTransformerConfig(**config)
         self.config = config
         size, dim = config.vocabulary_size, config.model_dim
-        self.embedding = keras.layers.Embedding(
+        self.embedding = TiedEmbedding(
             size,
             dim,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=dim**-0.5),
@@ -120,10 +121,7 @@ class CausalTransformer(keras.Model):
 
     def logits(self, states: Tensor) -> Tensor:
         """Return float32 logits `(..., V)` of states `(..., D)`."""
-        table = ops.cast(self.embedding.embeddings, states.dtype)
-        rows = ops.reshape(states, (-1, states.shape[-1]))
-        logits = ops.cast(ops.matmul(rows, ops.transpose(table)), "float32")
-        return reshape(logits, (*ops.shape(states)[:-1], logits.shape[-1]))
+        return self.embedding.logits(states)
 
     def attention_scores(self, inputs: Tensor) -> list[Tensor]:
         """Return the attention weights of each block, `(B, N, T, T)`; none without attention."""

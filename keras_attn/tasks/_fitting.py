@@ -8,6 +8,7 @@ import keras
 from keras_attn._arrays import to_array, to_weights
 from keras_attn._types import Tensor
 from keras_attn.recipes import TaskDescription
+from keras_attn.tasks._adaptation import check_can_fit, restart_lora
 from keras_attn.tasks._batches import (
     PreprocessedBatches,
     as_tuple,
@@ -75,7 +76,10 @@ class RawInputModel(SaveableModel):
 
         Raises:
             TypeError: `x` is a data loader of torch.
+            ValueError: The model is quantized and has no LoRA.
         """
+        check_can_fit(self)
+        restart_lora(self)
         validation = kwargs.get("validation_data")
         if validation is not None:
             parts = validation if isinstance(validation, tuple | list) else (validation,)

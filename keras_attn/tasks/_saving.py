@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_attn._files import check_disk_space
 from keras_attn.export import unwritten
+from keras_attn.tasks._adaptation import adaptation_config, restore_adaptation, restore_trainable
 
 ORIGIN_FILE = "origin.json"  # among the assets of a `.keras` file
 VOCABULARY_DIGEST = "vocabulary_sha256"  # beside the variables of a model
@@ -49,7 +50,12 @@ class SaveableModel(keras.Model):
         # normalization in a block.
         layers = enumerate(self._flatten_layers())
         frozen = [index for index, layer in layers if not layer.trainable]
-        return {**super().get_config(), **parts, "frozen_layers": frozen}
+        return {
+            **super().get_config(),
+            **parts,
+            "frozen_layers": frozen,
+            **adaptation_config(self),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -58,8 +64,11 @@ class SaveableModel(keras.Model):
             for name in cls.parts
         }
         settings = {**config, **parts}
+        names = ("quantized_layers", "lora_layers", "trainable_weights")
+        adaptation = {name: settings.pop(name) for name in names if name in settings}
         frozen_layers = settings.pop("frozen_layers", None)
         model = cls(**settings)
+        restore_adaptation(model, adaptation)
         layers = list(model._flatten_layers())
         if frozen_layers is None:  # before version 0.2: without the sublayers
             frozen = [layer for layer in layers if not layer.trainable]
@@ -70,6 +79,7 @@ class SaveableModel(keras.Model):
                 continue
             layer.trainable = True  # TensorFlow ignores that False is set to False
             layer.trainable = False
+        restore_trainable(model, adaptation)
         return model
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
@@ -221,7 +231,15 @@ def _is_local_file(filepath: Any, overwrite: bool) -> bool:
 
 
 def _bytes(variable: Any) -> int:
-    itemsize = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1, "uint8": 1}
+    itemsize = {
+        "float64": 8,
+        "int64": 8,
+        "float16": 2,
+        "bfloat16": 2,
+        "bool": 1,
+        "uint8": 1,
+        "int8": 1,
+    }
     size = 1
     for length in variable.shape:
         size *= length

@@ -11,6 +11,8 @@ import keras
 from keras_attn._warnings import warn_user
 from keras_attn.export import import_tensorflow, write_saved_model
 from keras_attn.recipes import Recipe, Signature, TaskDescription
+from keras_attn.tasks import _adaptation
+from keras_attn.tasks._adaptation import TrainableParameters
 from keras_attn.tasks._fitting import RawInputModel
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.training_data import TrainingData
@@ -346,6 +348,73 @@ class Task(RawInputModel):
         raise ValueError(
             f"{type(self).__name__} has no head to replace: its trained weights are used whole."
         )
+
+    # Small weights and small updates
+
+    def quantize(
+        self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
+    ) -> None:
+        """Quantize dense layers and embeddings, as `keras.Model.quantize` does.
+
+        Products of the layers become products of integers, with inputs quantized on the way.
+        Convolutions, recurrent cells and normalization stay as they are: Keras has no quantized
+        form of them. Answers, explanations, `save` and `export` are then those of the quantized
+        model. It cannot be trained, except by `enable_lora`.
+
+        Args:
+            mode: `"int8"` or `"int4"`.
+            config: A `keras.quantizers.QuantizationConfig`, in place of `mode`.
+            filters: Which layers to quantize, see `keras.Model.quantize`.
+            **kwargs: See `keras.Model.quantize`.
+
+        Raises:
+            ValueError: The mode is not supported, the model is quantized already, or no layer can
+                be quantized.
+
+        Example:
+
+        >>> from keras_attn import zoo
+        >>> model = zoo.build("shapes_small_attention_cnn")
+        >>> model.quantize("int8")
+        >>> model.network.get_layer("logits").quantization_mode
+        'int8'
+        """
+        _adaptation.quantize(self, mode or config.mode, config, filters, kwargs)
+
+    def enable_lora(
+        self, rank: int, lora_alpha: float | None = None, targets: str = "attention"
+    ) -> TrainableParameters:
+        """Train low-rank updates of projections alone (Hu et al., arXiv:2106.09685).
+
+        The backbone is frozen, except for the updates; the head, if the task has one, stays
+        trainable. Answers do not change before `fit`, and an optimizer begins anew. `save` merges
+        the updates into the weights, and a loaded model has new updates, which begin at 0.
+
+        Args:
+            rank: Rank of the updates.
+            lora_alpha: Scale of the updates, times `rank`; None is `rank`.
+            targets: `"attention"` for the projections of query and value of attention layers, or
+                all projections where a layer has no such pair; `"dense"` for all dense layers.
+
+        Returns:
+            The numbers of trainable parameters and of all parameters.
+
+        Raises:
+            ValueError: An argument is out of range, no layer can have LoRA, or it is enabled
+                already.
+
+        Example:
+
+        >>> from keras_attn import zoo
+        >>> model = zoo.build("shapes_small_attention_cnn")
+        >>> model.enable_lora(rank=2).trainable < model.count_params()
+        True
+        """
+        try:
+            backbone = self.backbone.layers
+        except AttributeError:  # the task has no head
+            backbone = [self.network]
+        return _adaptation.enable_lora(self, backbone, rank, lora_alpha, targets)
 
     # Export
 

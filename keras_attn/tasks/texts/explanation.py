@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 ROWS = 32  # texts in a batch of leave-one-out
 MIN_RANKED = 3  # words of which a rank correlation is reported
 
-# Traced functions by classifier. An attribute of the classifier would become part of its exports.
-_traced: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
+# Traced functions by classifier, with the ids of the variables that they read. An attribute of the
+# classifier would become part of its exports.
+_traced: weakref.WeakKeyDictionary[Any, tuple[list[int], Callable[..., Any]]]
+_traced = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -215,10 +217,12 @@ def _attention_and_gradient(
 ) -> tuple[np.ndarray | None, np.ndarray]:
     """Return attention, or None, and gradient times input of each word."""
     length, orders = len(words), len(classifier.encoder.orders)
-    if classifier not in _traced:
-        _traced[classifier] = _trace_pass(classifier, orders)
+    # A change of the variables, such as by `enable_lora` or `quantize`, needs a new graph.
+    variables = list(map(id, classifier.network.variables))
+    if classifier not in _traced or _traced[classifier][0] != variables:
+        _traced[classifier] = variables, _trace_pass(classifier, orders)
     ids = classifier.encoder.dense(classifier.encoder.lookup(_rows(words[None])))
-    scores, contributions = _traced[classifier](ids, index)
+    scores, contributions = _traced[classifier][1](ids, index)
     gradient = over_words(contributions.numpy()[:length].astype("float64"))
     positions = ids.shape[1]
     if scores is None or scores.shape[-1] not in (positions, positions * orders):
@@ -256,7 +260,7 @@ def _trace_pass(classifier: "TextClassifier", orders: int) -> Callable[..., Any]
             # The gradient with respect to the features needs the tape to record them, which it
             # does if it watches the embedding tables. It does not watch frozen tables by itself.
             for layer in embeddings:
-                tape.watch([table.value for table in layer.variables])
+                tape.watch([v.value for v in layer.variables if v.dtype != "int8"])
             outputs = model(ids, training=False)
             logits = tf.cast(outputs["logits"][0], tf.float32) / temperature
             log_odds = logits[index]
