@@ -113,6 +113,12 @@ class TranslationDescription(TaskDescription):
         "no_repeat_ngram_size",
         "banned_words",
     )
+    refused_formats: ClassVar[dict[str, str]] = {
+        "onnx": "beam search and the cache of its steps are a loop over strings and growing "
+        "tensors. Use 'ctranslate2' or 'saved_model'.",
+        "litert": "beam search is a loop over strings and growing tensors. Use 'ctranslate2' or "
+        "'saved_model'.",
+    }
     table = PairTableReader()
 
     def demonstration(self) -> Demonstration:

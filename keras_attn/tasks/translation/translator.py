@@ -279,6 +279,9 @@ class Translator(SearchModel):
 
         return serve
 
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"serving_default": {"texts": ["A sentence of a few words."]}}
+
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the subwords to `vocabulary.txt`, one per line."""
         self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))
