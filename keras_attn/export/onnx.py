@@ -1,6 +1,7 @@
 """ONNX models, by tf2onnx."""
 
 import contextlib
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +57,7 @@ def write_onnx(
             opset=OPSET,
             custom_op_handlers=_handlers(),
         )
+    _set_captured(model.graph, concrete)
     for name, value in metadata.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         model.metadata_props.add(key=name, value=text)
@@ -69,6 +71,16 @@ def write_onnx(
     with replacing(path) as partial:
         partial.write_bytes(model.SerializeToString())
     return path
+
+
+def _set_captured(graph: Any, concrete: Any) -> None:
+    """Make constants of what a function has captured, which tf2onnx takes for further inputs."""
+    from onnx import numpy_helper
+
+    captured = {inside.name: outside for outside, inside in concrete.graph.captures}
+    for info in [each for each in graph.input if each.name in captured]:
+        graph.initializer.append(numpy_helper.from_array(captured[info.name].numpy(), info.name))
+        graph.input.remove(info)
 
 
 class _Traced:
@@ -98,12 +110,13 @@ def _without_reshape_optimizer() -> Iterator[None]:
 
 
 def _handlers() -> dict[str, Any]:
-    """Return conversions of operations that tf2onnx lacks, by the name of the operation."""
+    """Return conversions of operations that tf2onnx lacks, or computes otherwise, by name."""
     return {
+        "SelectV2": (_convert_select, []),
         "Erfc": (_convert_erfc, []),
         "RFFT": (_convert_rfft, []),
-        "Real": (_convert_part, [0]),
-        "Imag": (_convert_part, [1]),
+        "Real": (functools.partial(_convert_part, first=0), []),
+        "Imag": (functools.partial(_convert_part, first=1), []),
     }
 
 
@@ -115,6 +128,14 @@ def _convert_erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
     one = _constant(context, np.array(1.0, "float32"))
     arguments = {"outputs": [output], "shapes": [shape], "dtypes": [dtype]}
     context.make_node("Sub", [one, erf.output[0]], name=node.name, **arguments)
+
+
+def _convert_select(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """Convert a selection. tf2onnx writes products with 0 and 1, which are NaN for NaN."""
+    output, dtype, shape = _output(context, node)
+    context.remove_node(node.name)
+    arguments = {"outputs": [output], "shapes": [shape], "dtypes": [dtype]}
+    context.make_node("Where", node.input, name=node.name, **arguments)
 
 
 def _convert_rfft(context: Any, node: Any, name: str, arguments: Any) -> None:
@@ -140,13 +161,13 @@ def _convert_rfft(context: Any, node: Any, name: str, arguments: Any) -> None:
     )
 
 
-def _convert_part(context: Any, node: Any, name: str, arguments: Any) -> None:
+def _convert_part(context: Any, node: Any, name: str, arguments: Any, *, first: int) -> None:
     """Convert the real or imaginary part of what `_convert_rfft` returns."""
     from onnx import TensorProto
 
     output, _, shape = _output(context, node)
     context.remove_node(node.name)
-    bounds = [(arguments[0],), (np.iinfo("int32").max,), (-1,), (2,)]  # start, end, axis, step
+    bounds = [(first,), (np.iinfo("int32").max,), (-1,), (2,)]  # start, end, axis, step
     values = [_constant(context, np.array(each, "int64")) for each in bounds]
     context.make_node(
         "Slice",

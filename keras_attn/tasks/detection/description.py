@@ -99,9 +99,12 @@ class ObjectDetection(TaskDescription):
     )
     further_formats: ClassVar[dict[str, ExportFormat]] = {
         "onnx": ExportFormat("ONNX", f"images uint8 (B, H, W, 3) {FITTED}", suffix=".onnx"),
-        "litert": ExportFormat("LiteRT", f"an image uint8 (1, H, W, 3) {FITTED}", (), ".tflite"),
     }
-    refused_formats: ClassVar[dict[str, str]] = {"ctranslate2": NO_CTRANSLATE2}
+    refused_formats: ClassVar[dict[str, str]] = {
+        "litert": "its interpreter cannot prepare the selection of boxes (XNNPACK delegate: failed "
+        "to reshape runtime). Use 'onnx' or 'saved_model'.",
+        "ctranslate2": NO_CTRANSLATE2,
+    }
     usage = 'detect("photo.png")  # boxes, labels, scores'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"

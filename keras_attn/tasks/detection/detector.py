@@ -14,7 +14,6 @@ from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn.datasets import Dataset, DetectionSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
-from keras_attn.export import write_litert
 from keras_attn.layers import ImageNormalization
 from keras_attn.ops import select_boxes
 from keras_attn.recipes import Recipe, Signature, TaskDescription, TensorInfo
@@ -32,7 +31,7 @@ from keras_attn.tasks.detection.metrics import average_precision, best_threshold
 from keras_attn.tasks.detection.plots import draw_example
 from keras_attn.tasks.detection.training_data import DetectionTrainingData
 from keras_attn.tasks.example_answers import ExampleAnswer
-from keras_attn.tasks.task import Task, write_info
+from keras_attn.tasks.task import Task
 from keras_attn.tasks.training_data import TrainingData
 
 DEFAULT_THRESHOLD = 0.3  # of a model that was not trained by a recipe
@@ -636,11 +635,10 @@ class ObjectDetector(DetectionFitting):
     def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
         """Return the functions that write each format, see `Task.export_writers`.
 
-        ONNX and LiteRT models read images that are fitted to the network, see
+        ONNX models read images that are fitted to the network, see
         `keras_attn.tasks.detection.inputs.fit_images`, and return boxes in pixels of them.
         """
-        writers = {"onnx": self._write_onnx, "litert": self._write_litert}
-        return {**super().export_writers(), **writers}
+        return {**super().export_writers(), "onnx": self._write_onnx}
 
     def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
         axes = ("B", *self.image_size, 3)
@@ -655,14 +653,6 @@ class ObjectDetector(DetectionFitting):
         boxes, labels, scores = self._boxes(self(images, training=False), None, None, MAX_BOXES)
         counts = ops.sum(ops.cast(labels >= 0, "int32"), axis=1)
         return {"boxes": boxes, "labels": labels, "scores": scores, "counts": counts}
-
-    def _write_litert(self, path: pathlib.Path) -> pathlib.Path:
-        import tensorflow as tf
-
-        spec = tf.TensorSpec((1, *self.image_size, 3), tf.uint8)
-        write_litert(path, self._fitted_outputs, self, images=spec)
-        write_info(path, self.export_info())
-        return path
 
     def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
         return image_requests(self.image_size)
