@@ -9,8 +9,6 @@ import sys
 
 import numpy as np
 
-sys.modules.update(dict.fromkeys(("tensorflow", "keras", "keras_attn", "jax", "torch")))
-
 
 def run_onnx(path, inputs):
     import onnxruntime
@@ -30,6 +28,7 @@ def run_litert(path, inputs):
 
 
 def main(folder):
+    sys.modules.update(dict.fromkeys(("tensorflow", "keras", "keras_attn", "jax", "torch")))
     for path in sorted(folder.glob("*.npz")):
         inputs = dict(np.load(path))
         for suffix, run in ((".onnx", run_onnx), (".tflite", run_litert)):

@@ -57,10 +57,8 @@ def model_of(kind):
     return small_model(kind)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=[pytest.mark.slow] if n else []) for n, kind in enumerate(CASES)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CASES)
 def test_a_server_can_run_the_requests(kind, tmp_path):
     import tensorflow as tf
 
