@@ -190,7 +190,10 @@ def megabytes(row: dict[str, Any]) -> str:
 def origin(part: dict[str, Any]) -> str:
     hardware = part["hardware"]
     commit = (part["commit"] or "unknown")[:10]
-    return f"{THREADS} threads, {hardware['processor']}, commit {commit}."
+    return (
+        f"{THREADS} threads, {hardware['processor']}, beside other jobs, so that times are rough; "
+        f"commit {commit}."
+    )
 
 
 def write_page(results: dict[str, Any]) -> None:
