@@ -301,69 +301,16 @@ def ctranslate2(task: Task, beams: int) -> Contender:
 def _ctranslate2_model(folder: pathlib.Path) -> Any:
     from ctranslate2 import Translator
 
+    from keras_attn.export import write_ctranslate2
+
     path = folder / "ctranslate2"
     if not path.exists():
-        path.mkdir()
-        with np.load(folder / "weights.npz") as weights:
-            _write_ctranslate2(dict(weights), path)
+        with np.load(folder / "weights.npz") as arrays:
+            weights = dict(arrays)
+        write_ctranslate2(path, weights, weights.pop("positions"))
     return Translator(
         str(path), "cpu", compute_type="float32", inter_threads=1, intra_threads=CORES
     )
-
-
-def _write_ctranslate2(weights: dict[str, np.ndarray], folder: pathlib.Path) -> None:
-    """Our weights as a model of CTranslate2."""
-    from ctranslate2.specs import TransformerSpec
-
-    spec = TransformerSpec.from_config(
-        (_count_layers(weights, "encoder"), _count_layers(weights, "decoder")),
-        num_heads=len(weights["encoder_1/attention/query/bias"]),
-        pre_norm=True,
-    )
-    embeddings = weights["embedding/embeddings"]
-    spec.encoder.embeddings[0].weight = embeddings
-    spec.decoder.embeddings.weight = embeddings
-    spec.decoder.projection.weight = embeddings
-    for name in ("encoder", "decoder"):
-        stack = getattr(spec, name)
-        stack.position_encodings.encodings = weights["positions"]
-        _norm(stack.layer_norm, weights, f"{name}_norm")
-        for number, layer in enumerate(stack.layer, start=1):
-            path = f"{name}_{number}"
-            own, cross = f"{path}/attention", f"{path}/cross_attention"
-            _norm(layer.self_attention.layer_norm, weights, f"{own}_norm")
-            _linear(layer.self_attention.linear[0], weights, own, "query", "key", "value")
-            _linear(layer.self_attention.linear[1], weights, own, "attention_output")
-            if name == "decoder":
-                _norm(layer.attention.layer_norm, weights, f"{cross}_norm")
-                _linear(layer.attention.linear[0], weights, cross, "query")
-                _linear(layer.attention.linear[1], weights, cross, "key", "value")
-                _linear(layer.attention.linear[2], weights, cross, "attention_output")
-            _norm(layer.ffn.layer_norm, weights, f"{path}/feed_forward_norm")
-            _linear(layer.ffn.linear_0, weights, path, "feed_forward_in")
-            _linear(layer.ffn.linear_1, weights, path, "feed_forward_out")
-    vocabulary = list(map(str, range(len(embeddings))))
-    spec.register_source_vocabulary(vocabulary)
-    spec.register_target_vocabulary(vocabulary)
-    spec.config.unk_token = str(PADDING_ID)
-    spec.config.bos_token = spec.config.decoder_start_token = str(START_ID)
-    spec.config.eos_token = str(END_ID)
-    spec.config.layer_norm_epsilon = 1e-6
-    spec.validate()
-    spec.optimize()
-    spec.save(str(folder))
-
-
-def _norm(spec: Any, weights: dict[str, np.ndarray], path: str) -> None:
-    spec.gamma, spec.beta = weights[f"{path}/gamma"], weights[f"{path}/beta"]
-
-
-def _linear(spec: Any, weights: dict[str, np.ndarray], path: str, *names: str) -> None:
-    """One layer of some of ours, whose outputs stand behind each other."""
-    biases = [weights[f"{path}/{name}/bias"].reshape(-1) for name in names]
-    kernels = [weights[f"{path}/{name}/kernel"] for name in names]
-    matrices = [x.reshape(-1, bias.size).T for x, bias in zip(kernels, biases, strict=True)]
-    spec.weight, spec.bias = np.concatenate(matrices), np.concatenate(biases)
 
 
 def _count_layers(weights: Any, stack: str) -> int:

@@ -141,7 +141,7 @@ def measure_latency(results: dict[str, Any], data_dir: str | None) -> None:
     waveforms = test.waveforms[::5]
     with tempfile.TemporaryDirectory() as folder:
         loaded = tf.saved_model.load(str(model.export(pathlib.Path(folder, "1"))))
-        lite = model.export_litert(pathlib.Path(folder, "model.tflite"), seconds=1.0)
+        lite = model.export(pathlib.Path(folder, "model.tflite"), format="litert", seconds=1.0)
         interpreter = tf.lite.Interpreter(str(lite), num_threads=1)
         bytes_of_lite = lite.stat().st_size
     interpreter.allocate_tensors()

@@ -99,6 +99,17 @@ def test_the_tables_of_unseen_speakers_noise_and_latency_are_those_of_the_result
     assert results["noise"]["weights"] == weights
 
 
+def test_the_tables_of_formats_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import formats
+
+    page = formats.PAGE.read_text(encoding="utf-8")
+    results = json.loads(formats.RESULTS.read_text(encoding="utf-8"))
+    for name, content in formats.tables(results).items():
+        begin, end = formats.MARKERS[name]
+        assert page.partition(begin)[2].partition(end)[0].strip() == content, name
+
+
 def test_the_figure_of_the_zoo_has_all_trained_entries_and_their_accuracies():
     figure = (ROOT / "docs" / "pages" / "zoo_cifar.svg").read_text(encoding="utf-8")
     for name in zoo.list("cifar*", pretrained=True):

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from keras_attn import __version__, zoo
-from keras_attn._folders import check_new_folder
 from keras_attn.cli import (
     evaluation,
+    export_options,
     framework,
     generation,
     listing,
@@ -365,13 +365,19 @@ def explain(
     epilog=examples(
         "keras-attn export imdb_ngram_attention serving/1",
         "keras-attn export runs/mine serving/2",
+        "keras-attn export cifar10_attention_net cifar.onnx --format onnx",
+        "keras-attn export multi30k_en_de_transformer mt --format ctranslate2",
     )
 )
 def export(
     name: Model,
-    folder: Annotated[
-        pathlib.Path, typer.Argument(metavar="FOLDER", help="New folder, such as serving/1.")
+    path: Annotated[
+        pathlib.Path,
+        typer.Argument(
+            metavar="PATH", help="New folder, such as serving/1; or a file, such as model.onnx."
+        ),
     ],
+    format_: export_options.Format = "saved_model",
     beam_size: BeamSize = None,
     length_penalty: translation.LengthPenalty = None,
     min_length: translation.MinLength = None,
@@ -386,18 +392,22 @@ def export(
     stop: generation.Stop = None,
     threshold: Threshold = None,
     max_boxes: MaxBoxes = None,
+    seconds: export_options.Seconds = None,
+    quantization: export_options.Quantization = None,
+    calibration: export_options.Calibration = None,
     weights: Weights = None,
 ) -> None:
-    """Export a SavedModel that takes raw input and needs only TensorFlow."""
+    """Export a model that takes raw input and runs without keras_attn."""
     name = find_model(name)
     task, build = locate(name, weights)
+    chosen = task.export_format(format_)
     search = translation.search_options(
         length_penalty, min_length, no_repeat_ngram_size, banned_word
     )
     options = check_options(
-        name,
+        f"{name} in --format {format_}",
         task,
-        task.export_options,
+        chosen.options,
         views=views,
         views_threshold=views_threshold,
         beam_size=beam_size,
@@ -408,12 +418,17 @@ def export(
         stop=stop or None,
         threshold=threshold,
         max_boxes=max_boxes,
+        seconds=seconds,
+        quantization=quantization,
+        calibration=None if calibration is None else export_options.files(task, calibration),
         **search,
     )
-    check_new_folder(folder)
+    chosen.check_path(path)
+    if chosen.suffix:
+        check_parent(path)
     model = build()
-    path = model.export(folder, **options)
-    output.echo(f"SavedModel: {path}  (signature serving_default: {model.signature})")
+    written = model.export(path, format=format_, **options)
+    output.echo(export_options.describe(model, format_, written))
 
 
 @app.command(epilog=examples("keras-attn demo", "keras-attn demo --task forecasting --out demo"))

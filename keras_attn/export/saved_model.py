@@ -17,6 +17,7 @@ import keras
 
 from keras_attn._errors import tensorflow_reason
 from keras_attn._folders import check_new_folder
+from keras_attn.export._tracing import changed_settings
 
 
 def write_saved_model(
@@ -25,6 +26,7 @@ def write_saved_model(
     owner: keras.layers.Layer,
     *,
     further: Mapping[str, tuple[Callable[..., dict[str, Any]], Mapping[str, Any]]] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
     **inputs: Any,
 ) -> pathlib.Path:
     """Write `function` as a SavedModel with the signatures `serving_default` and `serve`.
@@ -38,6 +40,8 @@ def write_saved_model(
         owner: The layer whose variables the functions use.
         further: Functions of further signatures by name, each with the `tf.TensorSpec` of its
             arguments by name.
+        files: Contents of further files of the folder, by their path in it, such as
+            `"assets/model.json"`. TensorFlow ignores them.
         **inputs: `tf.TensorSpec` of each argument of `function`, by name.
 
     Returns:
@@ -59,7 +63,8 @@ def write_saved_model(
         specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in inputs.items()}
         return tf.function(function, autograph=False).get_concrete_function(**specs)
 
-    with _disable_cudnn(owner):
+    # The operation of cuDNN cannot be served on a CPU.
+    with changed_settings(owner, use_cudnn=False):
         concrete = trace(function, inputs)
         others = {name: trace(*each) for name, each in (further or {}).items()}
         module.serve = concrete  # a `tf.function` would be traced and written a second time
@@ -71,12 +76,20 @@ def write_saved_model(
                 signatures = {"serving_default": concrete, "serve": concrete, **others}
                 with _disable_information(tf.get_logger()):
                     tf.saved_model.save(module, str(unfinished), signatures=signatures)
+                _write_files(unfinished, files or {})
                 if path.exists():
                     path.rmdir()
                 unfinished.rename(path)
         except (OSError, tf.errors.OpError) as error:
             raise unwritten("SavedModel", path, error) from error
     return path
+
+
+def _write_files(folder: pathlib.Path, files: Mapping[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def unwritten(what: str, path: pathlib.Path, error: BaseException) -> OSError:
@@ -97,20 +110,6 @@ def unwritten(what: str, path: pathlib.Path, error: BaseException) -> OSError:
         f"The {what} could not be written to {str(path)!r}, and nothing is left of it: {reason}. "
         "Free disk space, or choose another path.",
     )
-
-
-@contextlib.contextmanager
-def _disable_cudnn(owner: keras.layers.Layer) -> Iterator[None]:
-    """Disable cuDNN in recurrent layers, because its operation cannot be served on a CPU."""
-    layers = [layer for layer in owner._flatten_layers() if hasattr(layer, "use_cudnn")]
-    saved = [layer.use_cudnn for layer in layers]
-    try:
-        for layer in layers:
-            layer.use_cudnn = False
-        yield
-    finally:
-        for layer, use_cudnn in zip(layers, saved, strict=True):
-            layer.use_cudnn = use_cudnn
 
 
 @contextlib.contextmanager

@@ -229,8 +229,9 @@ def last_observed(x: Tensor, weights: Tensor) -> Tensor:
     Returns:
         Tensor `(N, 1)`.
     """
-    order = ops.arange(1, x.shape[1] + 1, dtype="float32")
-    position = ops.argmax(weights * order, axis=1, keepdims=True)
+    order = ops.arange(1, x.shape[1] + 1, dtype="int32")
+    # Keras compares the bits of floats in `argmax`, which converters do not know.
+    position = ops.argmax(ops.cast(weights, "int32") * order, axis=1, keepdims=True)
     return ops.take_along_axis(x, position, axis=1)
 
 

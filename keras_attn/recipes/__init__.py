@@ -8,6 +8,7 @@ from keras_attn.recipes.changes import (
     shorten_warmup,
 )
 from keras_attn.recipes.demonstrations import Demonstration
+from keras_attn.recipes.formats import NO_CTRANSLATE2, ExportFormat
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.reading import load_recipe, parse_recipe
 from keras_attn.recipes.recipe import Recipe, RecipeError, Section, Training
@@ -24,8 +25,10 @@ from keras_attn.recipes.tasks import (
 )
 
 __all__ = [
+    "NO_CTRANSLATE2",
     "TABLE_OPTIONS",
     "Demonstration",
+    "ExportFormat",
     "Metric",
     "Recipe",
     "RecipeError",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from keras_attn._names import unknown
 from keras_attn.recipes.demonstrations import Demonstration
 from keras_attn.recipes.figures import Run, figure, results_table
+from keras_attn.recipes.formats import ExportFormat, refusal
 from keras_attn.recipes.metrics import Metric
 from keras_attn.recipes.recipe import Recipe
 from keras_attn.recipes.signature import Signature
@@ -96,7 +97,11 @@ class TaskDescription:
         example_input: An input as one writes it on the command line, for messages.
         prediction_options: Names of the arguments of `Task.answers` that are also options of
             commands, such as `"beam_size"`.
-        export_options: The same for `Task.export`.
+        export_options: The same for `Task.export` of a SavedModel.
+        further_formats: The formats besides SavedModels that `Task.export` writes, by name, see
+            `Task.export_writers`.
+        refused_formats: For formats of other tasks the reason why this task has none, and the
+            nearest that works, as sentences.
         explanation_options: The same for `Task.explain`.
         table: Reader of a user's own tables, or None.
         fine_tuning: Values of keys of a recipe, see `change_recipe`, for runs on a user's own data
@@ -125,6 +130,8 @@ class TaskDescription:
     example_input: ClassVar[str] = '"a text"'
     prediction_options: ClassVar[tuple[str, ...]] = ()
     export_options: ClassVar[tuple[str, ...]] = ()
+    further_formats: ClassVar[Mapping[str, ExportFormat]] = {}
+    refused_formats: ClassVar[Mapping[str, str]] = {}
     explanation_options: ClassVar[tuple[str, ...]] = ()
     table: ClassVar[TableReader | None] = None
     fine_tuning: ClassVar[Mapping[str, Any]] = {}
@@ -142,11 +149,34 @@ class TaskDescription:
         module, _, name = self.model.partition(":")
         return getattr(importlib.import_module(module), name)
 
+    @property
+    def export_formats(self) -> dict[str, ExportFormat]:
+        """All formats that `Task.export` writes, by name."""
+        reads = ", ".join(map(str, self.signature.inputs))
+        saved_model = ExportFormat("SavedModel", reads, self.export_options)
+        return {"saved_model": saved_model, **self.further_formats}
+
+    def export_format(self, name: str) -> ExportFormat:
+        """Return a format that `Task.export` writes.
+
+        Raises:
+            ValueError: The task has no such format; the message says why, and lists those it has.
+
+        Example:
+
+        >>> describe_task("image_classification").export_format("litert").suffix
+        '.tflite'
+        """
+        formats = self.export_formats
+        if name not in formats:
+            raise ValueError(refusal(self.name, name, formats, self.refused_formats))
+        return formats[name]
+
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError if an option of a command has an impossible value.
 
         Args:
-            options: Options in `prediction_options`, `export_options` or `explanation_options`.
+            options: Options of answers, exports or explanations.
         """
 
     def metric_columns(self, metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.texts.multi_label import MultiLabelTextClassifier
     from keras_attn.tasks.training_data import Objective, TrainingData
     from keras_attn.tasks.translation.answers import Alignment, Translation
+    from keras_attn.tasks.translation.ctranslate2 import CTranslate2Translator
     from keras_attn.tasks.translation.plots import plot_alignment
     from keras_attn.tasks.translation.translator import Translator
 
@@ -90,6 +91,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "texts.multi_label": ["MultiLabelTextClassifier"],
         "training_data": ["Objective", "TrainingData"],
         "translation.answers": ["Alignment", "Translation"],
+        "translation.ctranslate2": ["CTranslate2Translator"],
         "translation.plots": ["plot_alignment"],
         "sequence_loss": [
             "SequenceCrossentropy",

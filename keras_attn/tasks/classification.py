@@ -88,6 +88,9 @@ class ClassificationTask(Task):
         self.label_names = check_label_names(type(self).__name__, label_names, outputs)
         self.network = network
 
+    def export_info(self) -> dict[str, Any]:
+        return {**super().export_info(), "label_names": list(self.label_names)}
+
     def compile_default(self) -> None:
         """Compile with Adam, cross-entropy and accuracy."""
         self.compile(

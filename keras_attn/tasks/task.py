@@ -1,6 +1,7 @@
 """The base class of all models that convert raw input into answers."""
 
 import importlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,13 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import keras
 
+from keras_attn import __version__
+from keras_attn._files import write_text
 from keras_attn._warnings import warn_user
-from keras_attn.export import import_tensorflow, write_saved_model
+from keras_attn.export import (
+    WARMUP_FILE,
+    import_tensorflow,
+    warmup_records,
+    write_onnx,
+    write_saved_model,
+)
 from keras_attn.recipes import Recipe, Signature, TaskDescription
 from keras_attn.tasks import _adaptation
 from keras_attn.tasks._adaptation import TrainableParameters
 from keras_attn.tasks._fitting import RawInputModel
 from keras_attn.tasks.example_answers import ExampleAnswer
+from keras_attn.tasks.published import Published, fingerprint
 from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -98,6 +108,9 @@ class Task(RawInputModel):
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
       such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
     - `further_serving_functions`: functions of further signatures to export.
+    - `export_writers`: functions that write further formats.
+    - `export_info`: what an exported model says of itself, such as label names.
+    - `warmup_requests`: example requests of the SavedModel.
     - `explain`: explain one answer.
     - `example_answers`: answers for a few examples, for cards.
     - `explanation_curves`: how faithful its explanations are, for cards.
@@ -115,6 +128,7 @@ class Task(RawInputModel):
 
     description: ClassVar[TaskDescription]
     asset_files: ClassVar[tuple[str, ...]] = ()
+    _published: Published | None = None
 
     # Construction
 
@@ -454,41 +468,132 @@ class Task(RawInputModel):
         """
         return {}
 
-    def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
-        """Write a SavedModel of plain TensorFlow ops that takes raw input.
+    def set_published(self, entry: str, card: str) -> None:
+        """Note that the model has the weights of an entry of the zoo, see `published`."""
+        self._published = Published(entry, card, fingerprint(self))
 
-        Its signatures `serving_default` and `serve` are both `signature`; a task may have others,
-        see `description.further_signatures`. It runs with TensorFlow alone, without keras and
-        keras_attn.
+    @property
+    def published(self) -> Published | None:
+        """The entry of the zoo whose weights the model has; None also after any change of them."""
+        known = self._published
+        return known if known is not None and known.fingerprint == fingerprint(self) else None
+
+    def export_info(self) -> dict[str, Any]:
+        """Return what an exported model says of itself: the library, the task and the entry.
+
+        A subclass adds what its clients need, such as label names. All values can be written as
+        JSON.
+        """
+        published = self.published
+        return {
+            "library": f"keras_attn {__version__}",
+            "task": self.description.name,
+            "entry": None if published is None else published.entry,
+        }
+
+    def export_files(self) -> dict[str, str | bytes]:
+        """Return the files that a SavedModel holds besides its graph, by their path in it.
+
+        They are `assets/model.json` with `export_info`; for the weights of an entry its card,
+        `assets/README.md`; and `warmup_requests`.
+        """
+        info = json.dumps(self.export_info(), indent=2, ensure_ascii=False)
+        files: dict[str, str | bytes] = {"assets/model.json": f"{info}\n"}
+        if (published := self.published) is not None and published.card:
+            files["assets/README.md"] = published.card
+        if requests := self.warmup_requests():
+            files[WARMUP_FILE] = warmup_records(requests)
+        return files
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return an example request for signatures of the SavedModel: its inputs by name.
+
+        TensorFlow Serving runs them when it loads the model, and does not load a model that
+        refuses one. The default is none.
+        """
+        return {}
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format of `description.export_formats`, by name.
+
+        Each takes a path and the options of its format, and returns the path. A subclass with
+        `description.further_formats` extends the dictionary.
+        """
+        return {"saved_model": self._write_saved_model}
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "saved_model",  # noqa: A002  # as Keras names it
+        **options: Any,
+    ) -> pathlib.Path:
+        """Write a model that takes raw input, to run without keras and keras_attn.
+
+        The default is a SavedModel of plain TensorFlow ops. Its signatures `serving_default` and
+        `serve` are both `signature`; a task may have others, see
+        `description.further_signatures`. It holds the files that `export_files` names.
 
         Args:
-            filepath: Folder to write, such as `"serving/1"`. It may exist if it is empty.
-            **options: Options named in `description.export_options`, such as `views` for images
-                and `beam_size` for translation.
+            filepath: Folder to write, such as `"serving/1"`, which may exist if it is empty; or,
+                for formats that are one file, its name, such as `"model.tflite"`.
+            format: One of `description.export_formats`, such as `"saved_model"` or `"onnx"`.
+            **options: Options of the format, such as `views` for a SavedModel of images.
 
         Returns:
-            The folder's path.
+            The path.
 
         Raises:
-            TypeError: An option is not supported, such as Keras's `format`.
-            ValueError: The value of an option is out of range.
+            TypeError: An option is not one of the format.
+            ValueError: The task has no such format, the value of an option is out of range, or the
+                name of a file has another ending.
+            ImportError: The converter is not installed; the message names the extra.
             RuntimeError: The Keras backend is not TensorFlow.
             FileExistsError: The folder exists and is not empty.
         """
-        accepted = self.description.export_options
-        if unknown := [name for name in options if name not in accepted]:
+        chosen = self.description.export_format(format)
+        if unknown := [name for name in options if name not in chosen.options]:
             raise TypeError(
-                f"{type(self).__name__}.export writes a TensorFlow SavedModel and takes a path"
-                f"{''.join(f', {name}' for name in accepted)}. Received: {', '.join(unknown)}. For "
-                "other formats export `.network`."
+                f"{type(self).__name__}.export with format={format!r} takes a path"
+                f"{''.join(f', {name}' for name in chosen.options)}. Received: "
+                f"{', '.join(unknown)}."
             )
         import_tensorflow()
+        path = pathlib.Path(filepath)
+        chosen.check_path(path)
+        return self.export_writers()[format](path, **options)
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        """Return the function of ONNX models, and its signature.
+
+        It is defined for tasks whose `description.further_formats` has `"onnx"`.
+        """
+        raise NotImplementedError
+
+    def onnx_info(self) -> dict[str, Any]:
+        """Return `export_info`, and what encoding inputs of the ONNX model needs."""
+        return self.export_info()
+
+    def _write_onnx(self, path: pathlib.Path) -> pathlib.Path:
+        function, signature = self.onnx_function()
+        metadata = self.export_info()
+        write_onnx(path, function, self, metadata=metadata, **_specs(signature))
+        write_info(path, self.onnx_info())
+        return path
+
+    def _write_saved_model(self, path: pathlib.Path, **options: Any) -> pathlib.Path:
         further = {
             name: (function, _specs(self.description.further_signatures[name]))
             for name, function in self.further_serving_functions(**options).items()
         }
         function, specs = self.serving_function(**options), _specs(self.signature)
-        return write_saved_model(filepath, function, self, further=further, **specs)
+        files = self.export_files()
+        return write_saved_model(path, function, self, further=further, files=files, **specs)
+
+
+def write_info(path: pathlib.Path, info: Mapping[str, Any]) -> None:
+    """Write what an exported model says of itself as JSON beside it: `model.onnx.json`."""
+    text = json.dumps(info, indent=2, ensure_ascii=False)
+    write_text(path.with_name(f"{path.name}.json"), text)
 
 
 def _specs(signature: Signature) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from keras_attn.text._layer import StringLayer
 from keras_attn.text._segmentation import Trie, encode_utf8, segment
 from keras_attn.text._term_files import check_terms, read_terms, write_terms
 from keras_attn.text.normalization import Normalizer
+from keras_attn.text.plain import MARKER
 
-MARKER = "\u2581"  # stands for the space before a word
 FILE = "subwords.txt"
 _SPECIAL_NAMES = {PADDING_ID: "<padding>", START_ID: "<start>", END_ID: "<end>"}
 

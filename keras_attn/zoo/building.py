@@ -100,6 +100,11 @@ def build(
         model = _new(entry.recipe, dataset_labels if labels is None else labels, own)
         if weights is not None:
             _load(model, entry, weights, overrides)
+        if weights == "zoo" and not (overrides or preprocessing):
+            card = entry.folder / "README.md"
+            model.set_published(
+                entry.name, card.read_text(encoding="utf-8") if card.is_file() else ""
+            )
         return model
     if weights != "zoo":
         whole = _with_own_head(entry, weights, dataset_labels, labels, own, new_head)

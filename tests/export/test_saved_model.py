@@ -133,5 +133,7 @@ def test_a_disk_that_is_full_is_one_line(classifier, tmp_path, capfd):
 
 
 def test_arguments_of_keras_are_refused_and_not_ignored(classifier, tmp_path):
-    with pytest.raises(TypeError, match="format"):
-        classifier.export(tmp_path / "model", format="onnx")
+    with pytest.raises(TypeError, match="verbose"):
+        classifier.export(tmp_path / "model", verbose=False)
+    with pytest.raises(ValueError, match=r"Received: 'openvino'\. Accepted: 'saved_model', 'onnx'"):
+        classifier.export(tmp_path / "model", format="openvino")

@@ -16,9 +16,10 @@ from keras_attn._wording import counted
 from keras_attn.batching.waveforms import SAMPLE_MULTIPLE
 from keras_attn.datasets import Dataset, WaveformSplit
 from keras_attn.datasets.waveforms import MAX_SECONDS, pad_waveforms
+from keras_attn.export import write_litert
 from keras_attn.layers import LogMelSpectrogram
-from keras_attn.recipes import Recipe, TaskDescription
-from keras_attn.tasks.audio.description import DESCRIPTION
+from keras_attn.recipes import Recipe, Signature, TaskDescription
+from keras_attn.tasks.audio.description import DESCRIPTION, LOGITS_INPUT
 from keras_attn.tasks.audio.explanation import (
     AudioExplanation,
     explain_waveform,
@@ -26,14 +27,14 @@ from keras_attn.tasks.audio.explanation import (
     picture_of,
 )
 from keras_attn.tasks.audio.fitting import AudioFitting
+from keras_attn.tasks.audio.fixed_length import check_seconds
 from keras_attn.tasks.audio.inputs import (
     Sound,
     as_waveforms,
     is_one_waveform,
     with_rate,
 )
-from keras_attn.tasks.audio.litert import write_litert
-from keras_attn.tasks.audio.serving import serve_files, serve_waveforms
+from keras_attn.tasks.audio.serving import serve_files, serve_waveforms, waveform_requests
 from keras_attn.tasks.audio.training_data import AudioTrainingData
 from keras_attn.tasks.calibration import expected_calibration_error, softmax
 from keras_attn.tasks.classification import (
@@ -42,7 +43,7 @@ from keras_attn.tasks.classification import (
     cross_entropy,
 )
 from keras_attn.tasks.example_answers import ExampleAnswer
-from keras_attn.tasks.task import Task
+from keras_attn.tasks.task import Task, write_info
 from keras_attn.tasks.training_data import TrainingData
 
 ADAPT_SAMPLE = 2_000  # largest number of waveforms for statistics
@@ -443,23 +444,36 @@ class AudioClassifier(AudioFitting):
         """Return the function of the signature `wav`, from WAV files to labels with scores."""
         return {"wav": serve_files(self)}
 
-    def export_litert(self, filepath: str | os.PathLike[str], seconds: float = 1.0) -> pathlib.Path:
-        """Write a LiteRT (TensorFlow Lite) model of built-in operations, with its spectrogram.
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return waveform_requests(self)
 
-        LiteRT reserves memory for fixed sizes, so that it takes one waveform of a fixed length at
-        the model's own rate, and no resampling: pad shorter ones by zeros at the end, which change
-        nothing. It has no strings, so that it returns probabilities in the order of `label_names`.
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`.
 
-        Args:
-            filepath: File to write, ending in `.tflite`.
-            seconds: Length of the waveform.
-
-        Returns:
-            The path. The model takes `waveforms`, float32 `(1, seconds * rate)`, and returns
-            `probabilities`, float32 `(1, C)`.
-
-        Raises:
-            ValueError: The name of the file is another, or `seconds` is out of range.
-            RuntimeError: The Keras backend is not TensorFlow.
+        LiteRT reserves memory for fixed sizes, so that its models take one waveform of a fixed
+        length at the model's own rate: pad shorter ones by zeros at the end, which change nothing.
         """
-        return write_litert(self, filepath, seconds)
+        writers = {"onnx": self._write_onnx, "litert": self._write_litert}
+        return {**super().export_writers(), **writers}
+
+    def export_info(self) -> dict[str, Any]:
+        """Return also the rate of the waveforms that the model reads."""
+        return {**super().export_info(), "rate": self.rate}
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        return self._probabilities, LOGITS_INPUT
+
+    def _probabilities(self, waveforms: Tensor) -> dict[str, Any]:
+        """Return the outputs of formats without strings, in TensorFlow."""
+        import tensorflow as tf
+
+        return {"probabilities": tf.nn.softmax(self(waveforms, training=False))}
+
+    def _write_litert(self, path: pathlib.Path, seconds: float = 1.0) -> pathlib.Path:
+        import tensorflow as tf
+
+        check_seconds(seconds, self.max_seconds)
+        spec = tf.TensorSpec((1, round(seconds * self.rate)), tf.float32)
+        write_litert(path, self._probabilities, self, waveforms=spec)
+        write_info(path, self.export_info())
+        return path

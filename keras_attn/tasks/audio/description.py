@@ -1,5 +1,6 @@
 """Description of the classification of sounds. Imports no Keras."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
@@ -7,7 +8,9 @@ from pydantic import Field
 
 from keras_attn.datasets.waveforms import MAX_SECONDS
 from keras_attn.recipes import (
+    NO_CTRANSLATE2,
     Demonstration,
+    ExportFormat,
     Recipe,
     Section,
     Signature,
@@ -19,6 +22,7 @@ from keras_attn.recipes.recipe import Count, Fraction, NonNegative, Positive
 from keras_attn.tasks import _classification_cards as cards
 from keras_attn.tasks._class_weights import ClassificationTraining
 from keras_attn.tasks._folder_data import FINE_TUNING, limit_recipe_batch
+from keras_attn.tasks.audio.fixed_length import check_seconds
 from keras_attn.tasks.audio.own_data import READER
 
 
@@ -102,6 +106,13 @@ class AudioRecipe(Recipe):
         return {**self.spectrogram.model_dump(), "max_seconds": self.audio.max_seconds}
 
 
+# Inputs and outputs of formats without strings.
+LOGITS_INPUT = Signature(
+    (TensorInfo("waveforms", "float32", ("B", "n"), "at the model's rate; zeros are padding"),),
+    (cards.OUTPUTS[-1],),
+)
+
+
 class AudioClassification(cards.ClassificationDescription):
     """Classification of a sound as one of a set of labels, such as spoken words."""
 
@@ -123,6 +134,18 @@ class AudioClassification(cards.ClassificationDescription):
             cards.OUTPUTS,
         )
     }
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "onnx": ExportFormat(
+            "ONNX", "waveforms float32 (B, n) at the rate of the model", suffix=".onnx"
+        ),
+        "litert": ExportFormat(
+            "LiteRT",
+            "a waveform float32 (1, seconds * rate), padded by zeros",
+            ("seconds",),
+            ".tflite",
+        ),
+    }
+    refused_formats: ClassVar[dict[str, str]] = {"ctranslate2": NO_CTRANSLATE2}
     usage = 'classify("seven.wav")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "seven.wav"
@@ -134,6 +157,10 @@ class AudioClassification(cards.ClassificationDescription):
         from keras_attn.tasks.audio.demonstration import demonstration
 
         return demonstration()
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        if "seconds" in options:
+            check_seconds(options["seconds"])
 
     def fit_to_data(self, recipe: Recipe, train: Any) -> tuple[Recipe, list[str]]:
         return limit_recipe_batch(recipe, train, "sound")

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_attn.datasets.waveforms import MAX_RATE, MAX_VALUE, MIN_RATE
 from keras_attn.layers.spectrogram import waveform_lengths
 from keras_attn.tasks.audio.resampling import resample_in_graph
@@ -60,6 +62,19 @@ def serve_files(classifier: "AudioClassifier") -> Callable[..., dict[str, Any]]:
         return _outputs(classifier, tf.pad(waveforms, [[0, padding], [0, 1]]), size)
 
     return serve
+
+
+def waveform_requests(classifier: "AudioClassifier") -> dict[str, dict[str, Any]]:
+    """Return example requests for both signatures, of a second of silence."""
+    import tensorflow as tf
+
+    samples = np.zeros((1, round(min(1.0, classifier.max_seconds) * classifier.rate)), "float32")
+    rate = np.int32(classifier.rate)
+    content = tf.audio.encode_wav(samples[0][:, None], rate).numpy()
+    return {
+        "serving_default": {"waveforms": samples, "rate": rate},
+        "wav": {"files": [content]},
+    }
 
 
 def _checked_lengths(

@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from keras_attn.recipes import (
+    NO_CTRANSLATE2,
     Demonstration,
+    ExportFormat,
     Metric,
     Recipe,
     Section,
@@ -61,6 +63,15 @@ def check_threshold(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {value!r}.")
 
 
+FITTED = "of the size of the network: resized in its aspect ratio, grey right or below"
+OUTPUTS = (
+    TensorInfo("boxes", "float32", ("B", "N", 4), "left, top, right, bottom in pixels"),
+    TensorInfo("labels", "string", ("B", "N"), "label of each box, empty for padding"),
+    TensorInfo("scores", "float32", ("B", "N"), "score of each box, falling"),
+    TensorInfo("counts", "int32", ("B",), "number of boxes of each image"),
+)
+
+
 class ObjectDetection(TaskDescription):
     """Boxes and labels of the objects in an image."""
 
@@ -73,18 +84,27 @@ class ObjectDetection(TaskDescription):
     recipe: ClassVar[type[Recipe]] = DetectionRecipe
     signature = Signature(
         (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
-        (
-            TensorInfo("boxes", "float32", ("B", "N", 4), "left, top, right, bottom in pixels"),
-            TensorInfo("labels", "string", ("B", "N"), "label of each box, empty for padding"),
-            TensorInfo("scores", "float32", ("B", "N"), "score of each box, falling"),
-            TensorInfo("counts", "int32", ("B",), "number of boxes of each image"),
-        ),
+        OUTPUTS,
     )
+    further_signatures: ClassVar[dict[str, Signature]] = {
+        "bytes": Signature(
+            (TensorInfo("image_bytes", "string", ("B",), "contents of JPEG or PNG files"),),
+            OUTPUTS,
+        )
+    }
     example_titles = ("objects", "detected")
     example_rule = (
         "The first pictures of the validation split. Full lines: detected boxes; dashed lines: "
         "boxes of the data set that no detected box of the label overlaps by half or more."
     )
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "onnx": ExportFormat("ONNX", f"images uint8 (B, H, W, 3) {FITTED}", suffix=".onnx"),
+    }
+    refused_formats: ClassVar[dict[str, str]] = {
+        "litert": "its interpreter cannot prepare the selection of boxes (XNNPACK delegate: failed "
+        "to reshape runtime). Use 'onnx' or 'saved_model'.",
+        "ctranslate2": NO_CTRANSLATE2,
+    }
     usage = 'detect("photo.png")  # boxes, labels, scores'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"

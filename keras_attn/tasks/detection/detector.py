@@ -1,6 +1,7 @@
 """The object detector: a task that finds objects in images."""
 
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -15,7 +16,8 @@ from keras_attn.datasets import Dataset, DetectionSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
 from keras_attn.layers import ImageNormalization
 from keras_attn.ops import select_boxes
-from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.recipes import Recipe, Signature, TaskDescription, TensorInfo
+from keras_attn.tasks._image_bytes import decode_image_in_graph, image_requests
 from keras_attn.tasks._image_inputs import Image, as_sequence, is_one_image, read_image
 from keras_attn.tasks._labels import check_label_names
 from keras_attn.tasks.compilation import compile_mode
@@ -544,6 +546,9 @@ class ObjectDetector(DetectionFitting):
 
     # Export
 
+    def export_info(self) -> dict[str, Any]:
+        return {**super().export_info(), "label_names": list(self.label_names)}
+
     def serving_function(
         self, threshold: float | None = None, max_boxes: int = MAX_BOXES
     ) -> Callable[..., dict[str, Any]]:
@@ -557,8 +562,6 @@ class ObjectDetector(DetectionFitting):
         check_positive_integer("max_boxes", max_boxes)
         import tensorflow as tf
 
-        names = tf.constant(["", *self.label_names])
-
         def serve(images: Any) -> dict[str, Any]:
             images = tf.ensure_shape(images, (None, None, None, 3))
             # TensorFlow's convolutions on a CPU fail for empty batches: add an image of one
@@ -568,15 +571,88 @@ class ObjectDetector(DetectionFitting):
             images = tf.pad(images, [[0, padding], [0, padding], [0, padding], [0, 0]])
             sides = tf.cast(tf.shape(images)[1:3], tf.float32)[::-1]
             batch, factors = fit_images_in_graph(images, self.image_size)
-            boxes, labels, scores = self._boxes(
-                self(batch, training=False), threshold, None, max_boxes
-            )
-            boxes = tf.clip_by_value(boxes / tf.tile(factors, [2]), 0.0, tf.tile(sides, [2]))
-            return {
-                "boxes": boxes[:size],
-                "labels": tf.gather(names, labels + 1)[:size],
-                "scores": scores[:size],
-                "counts": tf.reduce_sum(tf.cast(labels >= 0, tf.int32), axis=1)[:size],
-            }
+            return self._serving_outputs(batch, factors, sides, size, threshold, max_boxes)
 
         return serve
+
+    def further_serving_functions(
+        self, threshold: float | None = None, max_boxes: int = MAX_BOXES
+    ) -> Mapping[str, Callable[..., dict[str, Any]]]:
+        """Return the function of the signature `bytes`, from JPEG and PNG files to boxes."""
+        import tensorflow as tf
+
+        def read(content: Any) -> tuple[Any, Any, Any]:
+            image = decode_image_in_graph(content, self.max_pixels)
+            batch, factors = fit_images_in_graph(image[None], self.image_size)
+            return batch[0], factors, tf.cast(tf.shape(image)[:2], tf.float32)[::-1]
+
+        def serve(image_bytes: Any) -> dict[str, Any]:
+            contents = tf.ensure_shape(image_bytes, (None,))
+            size = tf.shape(contents)[0]
+            shapes = (*self.image_size, 3), (2,), (2,)
+            specs = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+            batch, factors, sides = tf.map_fn(read, contents, fn_output_signature=specs)
+            padding = tf.cast(tf.equal(size, 0), tf.int32)
+            batch = tf.pad(batch, [[0, padding], [0, 0], [0, 0], [0, 0]])
+            factors = tf.pad(factors, [[0, padding], [0, 0]], constant_values=1.0)[:, None]
+            sides = tf.pad(sides, [[0, padding], [0, 0]])[:, None]
+            return self._serving_outputs(batch, factors, sides, size, threshold, max_boxes)
+
+        return {"bytes": serve}
+
+    def _serving_outputs(
+        self,
+        batch: Any,
+        factors: Any,
+        sides: Any,
+        size: Any,
+        threshold: float | None,
+        max_boxes: int,
+    ) -> dict[str, Any]:
+        """Return the outputs of the signature, in TensorFlow.
+
+        Args:
+            batch: Images `(B, *image_size, 3)`.
+            factors: Those of x and y between an image and the batch, `(2,)` or `(B, 1, 2)`.
+            sides: Width and height of an image, of the same shape.
+            size: Number of rows to return.
+            threshold: See `detect`.
+            max_boxes: See `detect`.
+        """
+        import tensorflow as tf
+
+        names = tf.constant(["", *self.label_names])
+        boxes, labels, scores = self._boxes(self(batch, training=False), threshold, None, max_boxes)
+        limits = tf.concat([sides, sides], axis=-1)
+        boxes = tf.clip_by_value(boxes / tf.concat([factors, factors], axis=-1), 0.0, limits)
+        return {
+            "boxes": boxes[:size],
+            "labels": tf.gather(names, labels + 1)[:size],
+            "scores": scores[:size],
+            "counts": tf.reduce_sum(tf.cast(labels >= 0, tf.int32), axis=1)[:size],
+        }
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`.
+
+        ONNX models read images that are fitted to the network, see
+        `keras_attn.tasks.detection.inputs.fit_images`, and return boxes in pixels of them.
+        """
+        return {**super().export_writers(), "onnx": self._write_onnx}
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        axes = ("B", *self.image_size, 3)
+        images = TensorInfo("images", "uint8", axes, "RGB, fitted to this size")
+        return self._fitted_outputs, Signature((images,), ())
+
+    def _fitted_outputs(self, images: Tensor) -> dict[str, Any]:
+        """Return the outputs of formats without strings, in TensorFlow.
+
+        `labels` are indices, and -1 for padding.
+        """
+        boxes, labels, scores = self._boxes(self(images, training=False), None, None, MAX_BOXES)
+        counts = ops.sum(ops.cast(labels >= 0, "int32"), axis=1)
+        return {"boxes": boxes, "labels": labels, "scores": scores, "counts": counts}
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return image_requests(self.image_size)

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from keras_attn.recipes import (
+    NO_CTRANSLATE2,
     Demonstration,
+    ExportFormat,
     Metric,
     Recipe,
     Signature,
@@ -36,6 +38,15 @@ class Forecasting(TaskDescription):
             TensorInfo("quantiles", "float32", ("B", "H", "K", "Q"), "quantiles, by rising level"),
         ),
     )
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "onnx": ExportFormat(
+            "ONNX", "the inputs of the SavedModel, of the history of the model", suffix=".onnx"
+        )
+    }
+    refused_formats: ClassVar[dict[str, str]] = {
+        "litert": "missing values and the calendar are not tested there. Use 'onnx'.",
+        "ctranslate2": NO_CTRANSLATE2,
+    }
     usage = 'forecast("history.csv")  # mean, quantiles, times'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "history.csv"

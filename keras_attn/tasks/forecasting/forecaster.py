@@ -1,5 +1,6 @@
 """The forecaster: a task that continues time series."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -360,23 +361,43 @@ class Forecaster(SeriesModel):
 
         return serve
 
-    def export(self, filepath: str | os.PathLike[str], **options: Any) -> pathlib.Path:
-        """Write a SavedModel, see `Task.export`.
+    def export_info(self) -> dict[str, Any]:
+        """Return also the variables that are read and forecast, the quantiles and the interval."""
+        return {**super().export_info(), **self._series_info()}
 
-        Its file `assets.extra/series.json` has the names of the variables that are read and
-        forecast, the levels of the quantiles, and the interval.
-        """
-        path = super().export(filepath, **options)
-        content = {
+    def _series_info(self) -> dict[str, Any]:
+        return {
             "variables": list(self.variable_names),
             "targets": list(self.target_names),
             "quantiles": list(self.quantiles),
             "step_seconds": self.step,
         }
-        folder = path / "assets.extra"
-        folder.mkdir(exist_ok=True)
-        write_text(folder / SERIES_FILE, json.dumps(content, indent=2) + "\n")
-        return path
+
+    def export_files(self) -> dict[str, str | bytes]:
+        """Return the files of a SavedModel, see `Task.export_files`.
+
+        `assets.extra/series.json` has the names of the variables that are read and forecast, the
+        levels of the quantiles, and the interval.
+        """
+        content = json.dumps(self._series_info(), indent=2)
+        return {**super().export_files(), f"assets.extra/{SERIES_FILE}": f"{content}\n"}
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`."""
+        return {**super().export_writers(), "onnx": self._write_onnx}
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        values, *times = self.signature.inputs
+        axes = ("B", self.history_length, self.num_variables)
+        values = dataclasses.replace(values, axes=axes)
+        return self.serving_function(), Signature((values, *times), self.signature.outputs)
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        shape = (1, self.history_length, self.num_variables)
+        request: dict[str, Any] = {"values": np.zeros(shape, "float32")}
+        if self.reads_time:
+            request["times"] = np.zeros(1, "int64")
+        return {"serving_default": request}
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the names of the variables, the interval and the column of times."""

@@ -89,6 +89,11 @@ class TextGeneration(TaskDescription):
         "beam_size",
     )
     export_options = ("max_length", "temperature", "top_k", "top_p", "stop")
+    refused_formats: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("onnx", "litert", "ctranslate2"),
+        "its loop over tokens, with a seed and stop strings, needs strings and TensorFlow's loops. "
+        "Use 'saved_model'.",
+    )
     table = DocumentTableReader()
 
     def demonstration(self) -> Demonstration:

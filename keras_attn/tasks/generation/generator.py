@@ -485,6 +485,9 @@ class TextGenerator(GenerationFitting):
 
         return serve
 
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"serving_default": {"texts": ["A"], "seed": np.int64(0)}}
+
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the vocabulary to `vocabulary.txt`."""
         self.tokenizer.write(pathlib.Path(folder, VOCABULARY_FILE))

@@ -1,6 +1,7 @@
 """The image classifier: a task that converts images into labels with scores."""
 
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -14,8 +15,10 @@ from keras_attn._validation import check_positive_integer
 from keras_attn._wording import counted
 from keras_attn.datasets import Dataset, ImageSplit
 from keras_attn.datasets.files.images import MAX_PIXELS
+from keras_attn.export import write_litert
 from keras_attn.layers import ImageNormalization, PatchWhitening
-from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.recipes import Recipe, Signature, TaskDescription
+from keras_attn.tasks._image_bytes import decode_image_in_graph, image_requests
 from keras_attn.tasks._image_inputs import (
     Image,
     as_sequence,
@@ -32,12 +35,18 @@ from keras_attn.tasks.classification import (
     cross_entropy,
     serving_outputs,
 )
-from keras_attn.tasks.images.description import DESCRIPTION, check_views
+from keras_attn.tasks.images.description import DESCRIPTION, check_quantization, check_views
 from keras_attn.tasks.images.explanation import ImageExplanation, explain_image, explanation_curves
 from keras_attn.tasks.images.fitting import ImageFitting
+from keras_attn.tasks.images.fixed_size import (
+    check_image_size,
+    fixed_size_images,
+    fixed_size_signature,
+    resizing_by_products,
+)
 from keras_attn.tasks.images.training_data import ImageTrainingData
 from keras_attn.tasks.images.views import average_in_graph, average_where_uncertain
-from keras_attn.tasks.task import Task
+from keras_attn.tasks.task import Task, write_info
 from keras_attn.tasks.training_data import TrainingData
 
 ADAPT_SAMPLE = 5_000  # largest number of images for input statistics
@@ -528,6 +537,78 @@ class ImageClassifier(ImageFitting):
             return serving_outputs(self.label_names, tf.nn.softmax(logits)[:size])
 
         return serve
+
+    def further_serving_functions(
+        self, views: int = 1, views_threshold: float = 1.0
+    ) -> Mapping[str, Callable[..., dict[str, Any]]]:
+        """Return the function of the signature `bytes`, from JPEG and PNG files to labels."""
+        import tensorflow as tf
+
+        def read(content: Any) -> Any:
+            return self.preprocess(decode_image_in_graph(content, self.max_pixels))
+
+        def serve(image_bytes: Any) -> dict[str, Any]:
+            contents = tf.ensure_shape(image_bytes, (None,))
+            size = tf.shape(contents)[0]
+            spec = tf.TensorSpec(self.image_shape, tf.float32)
+            images = tf.map_fn(read, contents, fn_output_signature=spec)
+            padding = tf.cast(tf.equal(size, 0), tf.int32)
+            images = tf.pad(images, [[0, padding], [0, 0], [0, 0], [0, 0]])
+            logits = average_in_graph(self._inference, images, views, views_threshold)
+            return serving_outputs(self.label_names, tf.nn.softmax(logits)[:size])
+
+        return {"bytes": serve}
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return image_requests(self.image_shape[:2])
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`."""
+        writers = {"onnx": self._write_onnx, "litert": self._write_litert}
+        return {**super().export_writers(), **writers}
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        return self._probabilities, fixed_size_signature(self.image_shape[:2])
+
+    def _probabilities(self, images: Tensor) -> dict[str, Any]:
+        """Return the outputs of formats without strings, in TensorFlow."""
+        import tensorflow as tf
+
+        return {"probabilities": tf.nn.softmax(self._inference(images))}
+
+    def _write_litert(
+        self,
+        path: pathlib.Path,
+        image_size: Sequence[int] | None = None,
+        quantization: str | None = None,
+        calibration: Any = None,
+    ) -> pathlib.Path:
+        """Write a LiteRT model.
+
+        Args:
+            path: File to write.
+            image_size: Height and width of the image that it reads, which is resized in the model;
+                None is the size of the network.
+            quantization: `"int8"` quantizes weights and activations; None nothing.
+            calibration: Images for the quantization, as for `fit`, whose values are typical.
+        """
+        import tensorflow as tf
+
+        check_quantization(quantization, calibration)
+        size = check_image_size(image_size, self.image_shape[:2])
+        resize = resizing_by_products(size, self.image_shape[:2])
+        examples = None
+        if calibration is not None:
+            examples = fixed_size_images(calibration, size, self.max_pixels)
+        write_litert(
+            path,
+            lambda images: self._probabilities(resize(images)),
+            self,
+            examples=examples,
+            images=tf.TensorSpec((1, *size, 3), tf.uint8),
+        )
+        write_info(path, self.export_info())
+        return path
 
     def _inference(self, images: Tensor) -> Tensor:
         return self(images, training=False)

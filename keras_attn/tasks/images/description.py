@@ -8,7 +8,9 @@ import pydantic
 from pydantic import Field
 
 from keras_attn.recipes import (
+    NO_CTRANSLATE2,
     Demonstration,
+    ExportFormat,
     Recipe,
     Section,
     Signature,
@@ -113,6 +115,20 @@ def check_views(views: int, threshold: float = 1.0) -> None:
         )
 
 
+def check_quantization(quantization: Any, calibration: Any) -> None:
+    """Raise ValueError unless weights are to be quantized with, or not and without, examples."""
+    if quantization not in (None, "int8"):
+        raise ValueError(
+            f"`quantization` must be 'int8', or None for float32. Received: {quantization!r}."
+        )
+    if (quantization is None) != (calibration is None):
+        raise ValueError(
+            "`quantization` to int8 needs `calibration`, some hundred images such as the model "
+            f"will see, and these need quantization='int8'. Received: {quantization!r} and "
+            f"{'no images' if calibration is None else 'images'}."
+        )
+
+
 class ImageClassification(cards.ClassificationDescription):
     """Classification of an image as one of a set of labels."""
 
@@ -125,6 +141,24 @@ class ImageClassification(cards.ClassificationDescription):
         (TensorInfo("images", "uint8", ("B", "H", "W", 3), "images of any size, RGB"),),
         cards.OUTPUTS,
     )
+    further_signatures: ClassVar[dict[str, Signature]] = {
+        "bytes": Signature(
+            (TensorInfo("image_bytes", "string", ("B",), "contents of JPEG or PNG files"),),
+            cards.OUTPUTS,
+        )
+    }
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "onnx": ExportFormat(
+            "ONNX", "images uint8 (B, H, W, 3) of the size of the network", suffix=".onnx"
+        ),
+        "litert": ExportFormat(
+            "LiteRT",
+            "an image uint8 (1, H, W, 3) of the size of the network, or of image_size",
+            ("image_size", "quantization", "calibration"),
+            ".tflite",
+        ),
+    }
+    refused_formats: ClassVar[dict[str, str]] = {"ctranslate2": NO_CTRANSLATE2}
     usage = 'classify("photo.png")  # label, score, probabilities'
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"
@@ -144,6 +178,7 @@ class ImageClassification(cards.ClassificationDescription):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_views(options.get("views", 1), options.get("views_threshold", 1.0))
+        check_quantization(options.get("quantization"), options.get("calibration"))
 
 
 DESCRIPTION: TaskDescription = register_task(ImageClassification())

@@ -11,13 +11,14 @@ import numpy as np
 from keras import ops
 
 from keras_attn import models
+from keras_attn._token_ids import FIRST_TERM_ID, PADDING_ID, UNKNOWN_ID
 from keras_attn._types import Tensor
 from keras_attn._validation import check_positive_integer
 from keras_attn._warnings import warn_user
 from keras_attn._wording import counted, listed
 from keras_attn.batching import EncodedTexts, EvaluationBatches
 from keras_attn.datasets import Dataset, TextSplit
-from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.recipes import Recipe, Signature, TaskDescription, TensorInfo
 from keras_attn.tasks._class_weights import (
     ClassificationTraining,
     class_weights,
@@ -46,6 +47,7 @@ NUM_FOLDS = 5  # folds of the training texts for held-out log-count ratios
 BATCH = 256  # texts in a batch
 MAX_BATCH_WORDS = 2**18  # words in a batch at inference, padding included
 VOCABULARY_FILE = "vocabulary.txt"
+EXAMPLE = "A text of a few words."  # of a request that warms up a server
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -496,6 +498,34 @@ class TextClassifier(TextFitting):
             return {**outputs, "words": words, "known_words": known_words}
 
         return serve
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`."""
+        return {**super().export_writers(), "onnx": self._write_onnx}
+
+    def onnx_function(self) -> tuple[Callable[..., dict[str, Any]], Signature]:
+        def serve(token_ids: Any) -> dict[str, Any]:
+            return self._serving_outputs(self(token_ids, training=False))
+
+        axes = ("B", "T", len(self.encoder.orders))
+        token_ids = TensorInfo("token_ids", "int32", axes, "of words and n-grams; 0 is padding")
+        return serve, Signature((token_ids,), ())
+
+    def onnx_info(self) -> dict[str, Any]:
+        """Return also the vocabularies, and the settings of `keras_attn.text.NGramEncoder`."""
+        settings = self.encoder.get_config()
+        names = ("max_length", "head", "once", "lowercase", "rules")
+        return {
+            **self.export_info(),
+            "encoder": {name: settings[name] for name in names},
+            "padding_id": PADDING_ID,
+            "unknown_id": UNKNOWN_ID,
+            "first_term_id": FIRST_TERM_ID,
+            "vocabularies": [list(each.terms) for each in self.encoder.vocabularies],
+        }
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"serving_default": {"texts": [EXAMPLE]}}
 
     def _serving_outputs(self, logits: Any) -> dict[str, Any]:
         """Return the named outputs of a SavedModel for logits `(B, C)`, in TensorFlow."""

@@ -6,7 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from keras_attn.recipes import (
+    NO_CTRANSLATE2,
     Demonstration,
+    ExportFormat,
     Metric,
     Recipe,
     Section,
@@ -81,6 +83,18 @@ class TextClassificationDescription(cards.ClassificationDescription):
             TensorInfo("known_words", "int32", ("B",), "how many of them are in the vocabulary"),
         ),
     )
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "onnx": ExportFormat(
+            "ONNX",
+            "token_ids int32 (B, T, G), which the client looks up in the vocabularies beside it",
+            suffix=".onnx",
+        )
+    }
+    refused_formats: ClassVar[dict[str, str]] = {
+        "litert": "LiteRT has no strings, and reserves memory for texts of one length. Use 'onnx' "
+        "for token ids, or 'saved_model' for strings.",
+        "ctranslate2": NO_CTRANSLATE2,
+    }
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
     table = TextTableReader()
     multi_label_task: ClassVar[str | None] = "multi_label_text_classification"

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from keras_attn.recipes import (
     Demonstration,
+    ExportFormat,
     Metric,
     Recipe,
     Section,
@@ -113,6 +114,19 @@ class TranslationDescription(TaskDescription):
         "no_repeat_ngram_size",
         "banned_words",
     )
+    further_formats: ClassVar[dict[str, ExportFormat]] = {
+        "ctranslate2": ExportFormat(
+            "CTranslate2",
+            "ids as strings; keras_attn.tasks.CTranslate2Translator reads texts",
+            ("quantization",),
+        )
+    }
+    refused_formats: ClassVar[dict[str, str]] = {
+        "onnx": "beam search and the cache of its steps are a loop over strings and growing "
+        "tensors. Use 'ctranslate2' or 'saved_model'.",
+        "litert": "beam search is a loop over strings and growing tensors. Use 'ctranslate2' or "
+        "'saved_model'.",
+    }
     table = PairTableReader()
 
     def demonstration(self) -> Demonstration:

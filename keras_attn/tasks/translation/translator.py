@@ -1,6 +1,7 @@
 """The translator: a task that converts strings of one language into another."""
 
 import dataclasses
+import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,9 @@ from keras_attn._wording import counted
 from keras_attn.batching import EncodedPairs
 from keras_attn.datasets import Dataset, DatasetInfo, PairSplit
 from keras_attn.decoding import beam_search
-from keras_attn.models import TranslationModel
+from keras_attn.export import write_ctranslate2
+from keras_attn.models import TranslationModel, TranslationTransformer
+from keras_attn.ops import sinusoidal
 from keras_attn.recipes import Recipe, TaskDescription
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.example_answers import ExampleAnswer
@@ -29,6 +32,7 @@ from keras_attn.tasks.translation._pair_model import Texts
 from keras_attn.tasks.translation._search import BATCH, Searches, search_batch
 from keras_attn.tasks.translation._search_model import SearchModel, beam_settings
 from keras_attn.tasks.translation.answers import END, Alignment, source_words
+from keras_attn.tasks.translation.ctranslate2 import INFO_FILE
 from keras_attn.tasks.translation.description import DESCRIPTION
 from keras_attn.tasks.translation.training_data import TranslationTrainingData
 from keras_attn.text import Normalizer, SubwordTokenizer
@@ -308,6 +312,54 @@ class Translator(SearchModel):
             }
 
         return serve
+
+    def export_writers(self) -> dict[str, Callable[..., pathlib.Path]]:
+        """Return the functions that write each format, see `Task.export_writers`."""
+        return {**super().export_writers(), "ctranslate2": self._write_ctranslate2}
+
+    def _write_ctranslate2(
+        self, path: pathlib.Path, quantization: str | None = None
+    ) -> pathlib.Path:
+        """Write a folder for `keras_attn.tasks.CTranslate2Translator`.
+
+        Args:
+            path: Folder to write.
+            quantization: `"int8"` to store the weights of products in int8, or None.
+
+        Raises:
+            ValueError: The network is no Transformer with softmax attention.
+        """
+        network, config = self.network, self.network.config
+        if not isinstance(network, TranslationTransformer) or config.attention != "softmax":
+            raise ValueError(
+                "CTranslate2 runs Transformers with softmax attention. Received: a "
+                f"{type(network).__name__} with attention={config.attention!r}. Use 'saved_model'."
+            )
+        if not self._is_adapted:
+            raise RuntimeError("This translator has no subwords. Call `adapt` first.")
+        info = {
+            **self.export_info(),
+            "max_length": self.max_length,
+            "normalizer": dataclasses.asdict(self.tokenizer.normalizer),
+            "pieces": list(self.tokenizer.pieces),
+        }
+        weights = {
+            variable.path: keras.ops.convert_to_numpy(variable).astype("float32")
+            for variable in network.weights
+        }
+        length = max(512, self.max_length + 2)
+        positions = keras.ops.convert_to_numpy(sinusoidal(np.arange(length), config.model_dim))
+        return write_ctranslate2(
+            path,
+            weights,
+            positions,
+            activation=config.activation,
+            quantization=quantization,
+            files={INFO_FILE: json.dumps(info, indent=2, ensure_ascii=False)},
+        )
+
+    def warmup_requests(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"serving_default": {"texts": ["A sentence of a few words."]}}
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write the subwords to `vocabulary.txt`, one per line."""

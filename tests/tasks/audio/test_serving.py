@@ -180,7 +180,7 @@ def test_it_runs_without_keras(model, exported, tmp_path):
 def test_a_litert_model_answers_the_same(model, tmp_path):
     import tensorflow as tf
 
-    path = model.export_litert(tmp_path / "model.tflite", seconds=0.5)
+    path = model.export(tmp_path / "model.tflite", format="litert", seconds=0.5)
     interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -196,10 +196,10 @@ def test_a_litert_model_answers_the_same(model, tmp_path):
         logits = model(samples).numpy()
         shares = np.exp(logits) / np.exp(logits).sum()
         np.testing.assert_allclose(received, shares, atol=1e-5)
-    with pytest.raises(ValueError, match=r"must end in \.tflite"):
-        model.export_litert(tmp_path / "model.lite")
+    with pytest.raises(ValueError, match=r"must end in '\.tflite'"):
+        model.export(tmp_path / "model.lite", format="litert")
     with pytest.raises(ValueError, match="`seconds` must be above 0"):
-        model.export_litert(tmp_path / "model.tflite", seconds=11)
+        model.export(tmp_path / "model.tflite", format="litert", seconds=11)
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 11_025, 4_000, 8_001])

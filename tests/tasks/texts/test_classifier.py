@@ -341,8 +341,8 @@ def test_an_export_answers_the_same_without_keras(served, name):
 
 
 def test_export_refuses_what_it_does_not_do(classifier, tmp_path):
-    with pytest.raises(TypeError, match="format"):
-        classifier.export(tmp_path / "model", format="onnx")
+    with pytest.raises(ValueError, match=r"LiteRT has no strings.*Use 'onnx'"):
+        classifier.export(tmp_path / "model.tflite", format="litert")
     with pytest.raises(RuntimeError, match="no vocabulary yet"):
         make().export(tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -378,8 +378,10 @@ def test_the_saved_model_holds_core_operations_alone(exported):
 
 @pytest.mark.tensorflow
 def test_export_takes_nothing_that_it_would_ignore(fitted, tmp_path):
-    with pytest.raises(TypeError, match="format"):
+    with pytest.raises(ValueError, match=r"beam search.*Use 'ctranslate2'"):
         fitted.export(tmp_path / "2", format="onnx")
+    with pytest.raises(TypeError, match=r"takes a path.*Received: views"):
+        fitted.export(tmp_path / "2", views=2)
 
 
 def test_adapt_parts_punctuation_and_leaves_out_what_is_rare():
