@@ -393,6 +393,8 @@ class Task(RawInputModel):
         >>> model.network.get_layer("logits").quantization_mode
         'int8'
         """
+        if mode is None and config is None:
+            raise ValueError('`quantize` needs a `mode`, such as "int8", or a `config`.')
         _adaptation.quantize(self, mode or config.mode, config, filters, kwargs)
 
     def enable_lora(
