@@ -156,6 +156,8 @@ def test_answers_files_and_exports_are_those_of_the_quantized_model(task, tmp_pa
 
 def test_what_cannot_be_done_with_a_quantized_model_is_refused():
     model = new_images()
+    with pytest.raises(ValueError, match="`quantize` needs a `mode`"):
+        model.quantize()
     for mode in ("float8", "gptq"):
         config = keras.quantizers.GPTQConfig(dataset=[], tokenizer=None) if mode == "gptq" else None
         with pytest.raises(ValueError, match=f"takes mode='int8' .*'{mode}'.*not supported: i"):
