@@ -9,13 +9,16 @@ import keras
 
 @contextlib.contextmanager
 def changed_settings(owner: keras.layers.Layer, **settings: Any) -> Iterator[None]:
-    """Set attributes of all layers that have them, with values of the same type, for a while."""
+    """Set attributes of all layers that have them for a while.
+
+    A string replaces only strings: recurrent layers of Keras have a number as `implementation`.
+    """
     saved = []
     try:
         for layer in owner._flatten_layers():
             for name, value in settings.items():
                 current = getattr(layer, name, None)
-                if isinstance(current, type(value)):
+                if current is not None and isinstance(current, str) >= isinstance(value, str):
                     saved.append((layer, name, current))
                     setattr(layer, name, value)
         yield

@@ -76,7 +76,8 @@ class AttentionLayer(keras.layers.Layer):
         >>> layer.enable_lora(rank=2)
         >>> float(keras.ops.max(keras.ops.abs(layer(x, x) - before)))
         0.0
-        >>> layer.query_dense.lora_kernel_a.shape, layer.query_dense.lora_kernel_b.shape
+        >>> projection = layer.query_dense
+        >>> tuple(projection.lora_kernel_a.shape), tuple(projection.lora_kernel_b.shape)
         ((16, 2, 2), (2, 8))
         """
         owner = type(self).__name__

@@ -170,7 +170,7 @@ def test_explain_shows_where_an_image_decides_the_answer(images, run_here, tmp_p
     printed = run_here("explain", NAME, image, "--html", page)
     answer = json.loads(run_here("predict", NAME, image, "--json"))
     assert f"Answer: {answer['label']} ({answer['score']:.3f})" in printed
-    assert "Attention received in layer 'attention'" in printed
+    assert "Attention in layer 'attention'" in printed
     assert f"Written: {page}" in printed
     html = page.read_text(encoding="utf-8")
     assert html.startswith("<!DOCTYPE html>")

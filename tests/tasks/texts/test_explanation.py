@@ -378,7 +378,7 @@ def test_many_texts_trace_once():
     for some_text in ("good", TEXT, "a bad film"):
         model.explain(some_text)
         model.explain(some_text, "bad")
-    assert explanation._traced[model].experimental_get_tracing_count() == 1
+    assert explanation._traced[model][1].experimental_get_tracing_count() == 1
 
 
 def _without_colors(explanation):

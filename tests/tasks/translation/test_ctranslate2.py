@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from keras_attn import tasks
+from keras_attn.batching.padding import pad_rows
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import Normalizer, SubwordTokenizer
 from keras_attn.text.plain import PlainTokenizer, normalize
@@ -40,11 +41,14 @@ print(json.dumps([*answers, model.info["task"]]))
 def test_the_plain_tokenizer_is_the_same(normalizer):
     tokenizer = SubwordTokenizer(["▁", "▁so", "ft", "da", "y", "▁a"], normalizer)
     plain = PlainTokenizer(tokenizer.pieces, normalizer)
-    for text, ids in zip(HARD, sentence_ids(tokenizer, HARD), strict=True):
-        assert normalize(text, normalizer) == normalizer(text).numpy().decode(), text
+    encoded = sentence_ids(tokenizer, HARD)
+    detokenized = tokenizer.detokenize(pad_rows(encoded, 1)).numpy()
+    for text, normalized, ids, expected in zip(
+        HARD, normalizer(HARD).numpy(), encoded, detokenized, strict=True
+    ):
+        assert normalize(text, normalizer) == normalized.decode(), text
         assert plain.encode(text) == ids.tolist(), text
-        detokenized = tokenizer.detokenize(ids[None]).numpy()[0].decode()
-        assert plain.decode([1, *ids, 2, 0]) == detokenized
+        assert plain.decode([1, *ids, 2, 0]) == expected.decode()
 
 
 @pytest.mark.slow
