@@ -405,7 +405,7 @@ def export(
         length_penalty, min_length, no_repeat_ngram_size, banned_word
     )
     options = check_options(
-        f"{name} in --format {format_}",
+        name if format_ == "saved_model" else f"{name} in --format {format_}",
         task,
         chosen.options,
         views=views,
