@@ -13,6 +13,14 @@ import numpy as np
 
 FRACTIONS = tuple(step / 16 for step in range(17))
 RANDOM = "random"
+# Titles of methods in cards. Others are names of layers, or good titles as they are.
+TITLES = {
+    "leave_one_out": "leave-one-out",
+    "gradient_times_input": "gradient times input",
+    "grad_cam": "Grad-CAM",
+    "rollout": "attention rollout",
+    RANDOM: "random order",
+}
 
 
 class Case(NamedTuple):
@@ -92,7 +100,7 @@ def method_title(name: str) -> str:
 
     Example:
 
-    >>> method_title("leave_one_out")
-    'leave one out'
+    >>> method_title("leave_one_out"), method_title("block_1")
+    ('leave-one-out', 'block_1')
     """
-    return "random order" if name == RANDOM else name.replace("_", " ")
+    return TITLES.get(name, name)
