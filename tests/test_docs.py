@@ -22,6 +22,7 @@ PAGES = [
     "images.md",
     "index.md",
     "masks.md",
+    "quantization.md",
     "sentiment.md",
     "tasks.md",
     "translation.md",

@@ -1,6 +1,7 @@
 """Options of `keras-attn export` for its formats."""
 
 import pathlib
+import random
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ from keras_attn.recipes import TaskDescription
 
 if TYPE_CHECKING:
     from keras_attn.tasks import Task
+
+MAX_CALIBRATION = 500  # images
 
 Format = Annotated[
     str,
@@ -37,13 +40,14 @@ Calibration = Annotated[
     pathlib.Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="For --quantization int8 in litert: folder of images such as the model will see.",
+        help="For --quantization int8 in litert: folder of images such as the model will see; at "
+        "most 500 are drawn.",
     ),
 ]
 
 
 def files(task: TaskDescription, folder: pathlib.Path) -> list[Any]:
-    """Return the input files in a folder.
+    """Return the input files in a folder, at most `MAX_CALIBRATION`, drawn with a fixed seed.
 
     Raises:
         ValueError: The task reads no files, or there are none in the folder.
@@ -54,7 +58,8 @@ def files(task: TaskDescription, folder: pathlib.Path) -> list[Any]:
     paths, _ = list_files(folder)
     if not paths:
         raise ValueError(f"--calibration needs a folder of images. {str(folder)!r} has none.")
-    return list(paths)
+    drawn = random.Random(0).sample(sorted(paths), min(MAX_CALIBRATION, len(paths)))
+    return list(drawn)
 
 
 def describe(model: "Task", name: str, path: pathlib.Path) -> str:

@@ -121,7 +121,8 @@ class AttentionLayer(keras.layers.Layer):
         """Return the layer's own projections by name, such as `"query"`."""
         return {
             name.rpartition("_")[0]: layer
-            for name, layer in vars(self).items()
+            # On PyTorch, sublayers are in `_modules` and not among the attributes.
+            for name, layer in {**vars(self), **getattr(self, "_modules", {})}.items()
             if name.endswith(PROJECTIONS) and layer is not None
         }
 

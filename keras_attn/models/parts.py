@@ -4,6 +4,7 @@ Parts are found by structure and type, so that networks of this package, network
 `.keras` files and networks of users are treated alike.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -197,7 +198,7 @@ def last_feature_map(network: keras.Model) -> FeatureMap | None:
         network: A functional or sequential model with one output and channels last.
 
     Returns:
-        The map; None if the network has none of fixed size.
+        The map; None if the network has none of fixed size that a layer with weights computes.
 
     Raises:
         ValueError: The network is no functional or sequential model with one output.
@@ -218,10 +219,12 @@ def last_feature_map(network: keras.Model) -> FeatureMap | None:
         and len(node.output_tensors[0].shape) == 3
         and len(node.input_tensors[0].shape) == 4
         and None not in node.input_tensors[0].shape[1:3]
+        and math.prod(node.input_tensors[0].shape[1:3]) == node.output_tensors[0].shape[1]
     }
     for node in nodes:
-        if not node.input_tensors:
-            continue  # an input of the network
+        before = [node, *_ancestors(node.input_tensors)]
+        if not any(_weights(each.operation) for each in before):
+            continue  # an input, or its preprocessing
         for tensor in node.output_tensors:
             if len(tensor.shape) == 4:
                 height, width = tensor.shape[1:3]

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn._names import unknown
 from keras_attn._wording import counted
+from keras_attn.layers import NGramEmbedding
 from keras_attn.layers._attention_layer import AttentionLayer
 from keras_attn.layers._lora import check_lora_settings, check_without_lora
 
@@ -51,6 +53,12 @@ def quantize(model: keras.Model, mode: str, config: Any, filters: Any, options: 
             f"such as {quantized[0].name!r}, in mode {quantized[0].quantization_mode!r}. Build or "
             "load the float model again to quantize it in another way."
         )
+    tables = [each for each in model._flatten_layers() if isinstance(each, NGramEmbedding)]
+    if mode == "int4" and any(any(table.dims) for table in tables):
+        raise ValueError(
+            f"{type(model).__name__}.quantize: the learned features of n-grams, most of its "
+            'weights, have no int4 form. Pass mode="int8".'
+        )
     with warnings.catch_warnings():
         # Keras reports each layer that stays as it is, such as every normalization.
         warnings.filterwarnings("ignore", message=".*does not have a `quantize` method")
@@ -90,7 +98,13 @@ def enable_lora(
     for layer in layers:
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
             variable.trainable = False
-    for layer in selected:
+    inside = set(map(id, layers))
+    heads = [  # a quantized kernel is not trainable
+        layer
+        for layer in quantized_layers(model)
+        if id(layer) not in inside and isinstance(layer, LORA_LAYERS)
+    ]
+    for layer in (*selected, *heads):
         layer.enable_lora(rank, lora_alpha=lora_alpha)
     forget_compiled(model)
     return TrainableParameters(_size(model.trainable_weights), _size(model.weights))
@@ -119,6 +133,31 @@ def check_can_fit(model: keras.Model) -> None:
             f"{counted(len(layers), 'layer')} are {layers[0].quantization_mode}. Call "
             "`enable_lora(rank=4)` to train low-rank updates of them, or `fit` before `quantize`."
         )
+
+
+def check_can_convert(model: keras.Model, name: str) -> None:
+    """Raise ValueError for a quantized model, whose kernels converters do not know."""
+    if quantized_layers(model):
+        raise ValueError(
+            f"This {type(model).__name__} is quantized, and exports to {name!r} are of float "
+            "weights. Export the model before `quantize`, with quantization='int8' where the "
+            "format has it; or use format='saved_model'."
+        )
+
+
+def effective_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """Return the float32 weights of a model by path, with the updates of LoRA added."""
+    weights = {
+        variable.path: ops.convert_to_numpy(variable).astype("float32")
+        for variable in model.weights
+    }
+    for layer in lora_layers(model):
+        for name in ("kernel", "embeddings"):
+            stored = getattr(layer, f"_{name}", None)
+            if stored is not None:
+                values = ops.convert_to_numpy(ops.convert_to_tensor(getattr(layer, name)))
+                weights[stored.path] = values.astype("float32")
+    return weights
 
 
 def restart_lora(model: keras.Model) -> None:

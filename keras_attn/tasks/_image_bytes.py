@@ -2,7 +2,7 @@
 
 TensorFlow's decoders ignore the orientation of EXIF data, which says how to turn a photo. It is
 read here from the segment APP1 of JPEG and the chunk `eXIf` of PNG. Orientations that are stated in
-XMP alone are not.
+XMP, or in texts of PNG as ImageMagick writes them, are not.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from keras_attn.datasets.files._image_headers import (
 BYTES = "image_bytes"  # TensorFlow Serving decodes {"b64": ...} for names that end in _bytes
 _PADDING = 64  # bytes, so that the fields of a truncated header can be read
 _MAX_SEGMENTS = 1_000  # of a JPEG before its pixels
-_MAX_CHUNKS = 50_000  # of a PNG
+_MAX_CHUNKS = 1_000  # of a PNG
 
 Number = Callable[..., Any]
 
@@ -149,8 +149,7 @@ def _find_in_jpeg(number: Number, size: Tensor) -> tuple[Any, Any]:
 
     def is_before_pixels(place: Any, start: Any, end: Any) -> Any:
         ends = (number(place, 2) == 0xFFD9) | (number(place, 2) == 0xFFDA)
-        marker = number(place, 1) == 0xFF
-        return (start == 0) & marker & ~ends & (place + 4 <= tf.cast(size, tf.int64))
+        return (start == 0) & ~ends & (place + 4 <= tf.cast(size, tf.int64))
 
     def read(place: Any, start: Any, end: Any) -> tuple[Any, Any, Any]:
         marker = number(place + 1, 1)
@@ -159,7 +158,10 @@ def _find_in_jpeg(number: Number, size: Tensor) -> tuple[Any, Any]:
         is_exif = (marker == 0xE1) & (number(place + 4, 4) == int.from_bytes(b"Exif", "big"))
         is_exif &= number(place + 8, 2) == 0
         following = place + tf.where(plain, tf.constant(2, tf.int64), 2 + length)
-        following = tf.where(marker == 0xFF, place + 1, following)  # a fill byte
+        # Fill bytes, and bytes that do not belong there.
+        is_segment = (number(place, 1) == 0xFF) & (marker != 0xFF)
+        following = tf.where(is_segment, following, place + 1)
+        is_exif &= is_segment
         start = tf.where(is_exif, place + 10, start)
         end = tf.where(is_exif, place + 2 + length, end)
         return following, start, end
@@ -179,7 +181,9 @@ def _find_in_png(number: Number, size: Tensor) -> tuple[Any, Any]:
     def read(place: Any, start: Any, end: Any) -> tuple[Any, Any, Any]:
         length = number(place, 4)
         is_exif = number(place + 4, 4) == int.from_bytes(b"eXIf", "big")
-        start = tf.where(is_exif, place + 8, start)
+        prefix = is_exif & (number(place + 8, 4) == int.from_bytes(b"Exif", "big"))
+        first = tf.where(prefix, place + 14, place + 8)  # some writers add the prefix of JPEG
+        start = tf.where(is_exif, first, start)
         return place + 12 + length, start, tf.where(is_exif, place + 8 + length, end)
 
     state = [tf.constant(place, tf.int64) for place in (8, 0, 0)]

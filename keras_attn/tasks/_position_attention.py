@@ -12,6 +12,15 @@ from keras_attn import models
 from keras_attn.layers import SelfAttention2D, TransformerEncoderBlock
 from keras_attn.tasks.task import Task
 
+# Layers that compute each position of a map or each token by itself.
+WITHIN_POSITIONS = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.LayerNormalization,
+    keras.layers.Reshape,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class AttentionMap:
@@ -22,10 +31,12 @@ class AttentionMap:
         weights: Float32 array `(B, num_heads, H, W, H', W')`: the weight of the key at the second
             `(row, column)` for the query at the first. In a layer that downsamples its keys,
             `H' = H // downsample`.
+        downsample: Side of the squares of positions whose mean is a key.
     """
 
     layer: str
     weights: np.ndarray
+    downsample: int = 1
 
     def query(self, row: int, column: int, image: int = 0) -> np.ndarray:
         """Return the weights `(H', W')` of the keys for one query, averaged over heads."""
@@ -101,7 +112,7 @@ def attention_maps(model: Any, images: np.ndarray) -> list[AttentionMap]:
         keys = (height // downsample, width // downsample)
         shape = (len(images), layer.num_heads, height, width, *keys)
         weights = ops.convert_to_numpy(ops.cast(scores, "float32")).reshape(shape)
-        maps.append(AttentionMap(layer.name, weights))
+        maps.append(AttentionMap(layer.name, weights, downsample))
     return maps
 
 
@@ -118,8 +129,8 @@ def attention_rollout(network: keras.Model, inputs: Any) -> np.ndarray | None:
         inputs: Inputs of the network `(B, H, W, C)`.
 
     Returns:
-        Float array `(B, H', W')` whose maps each sum to 1. None if no layer attends, or if the
-        network pools another map than the last layer's.
+        Float array `(B, H', W')` whose maps each sum to 1. None if no layer attends, or if layers
+        between the last of them and the pooling may mix positions, such as convolutions.
 
     Example:
 
@@ -129,7 +140,8 @@ def attention_rollout(network: keras.Model, inputs: Any) -> np.ndarray | None:
     >>> rollout.shape, rollout.sum(axis=(1, 2)).round(4)
     ((2, 8, 8), array([1., 1.]))
     """
-    if not attention_layers(network):
+    layers = attention_layers(network)
+    if not layers or _mixes_positions_after(network, layers[-1][0]):
         return None
     maps = attention_maps(network, inputs)
     batch, _, height, width = maps[-1].weights.shape[:4]
@@ -137,26 +149,41 @@ def attention_rollout(network: keras.Model, inputs: Any) -> np.ndarray | None:
     mixing = _pooling_weights(network, inputs)
     if mixing is None:
         mixing = np.full((batch, positions), 1.0 / positions)
-    if mixing.shape[1] != positions:
-        return None
     for layer in reversed(maps):
         if layer.weights.shape[2:4] == (height, width):
             mixing = 0.5 * mixing + 0.5 * np.einsum("bq,bqk->bk", mixing, _over_positions(layer))
     return mixing.reshape(batch, height, width)
 
 
+def _mixes_positions_after(network: keras.Model, layer: keras.layers.Layer) -> bool:
+    """Return whether operations between a layer and the pooling may mix positions of its map."""
+    feature_map = models.last_feature_map(network)
+    if feature_map is None:
+        return True
+    tensor = feature_map.tensor
+    while True:
+        operation, index, _ = tensor._keras_history
+        if operation is layer:
+            return False
+        inputs = operation._inbound_nodes[index].input_tensors
+        if not isinstance(operation, WITHIN_POSITIONS) or len(inputs) != 1:
+            return True
+        (tensor,) = inputs
+
+
 def _over_positions(layer: AttentionMap) -> np.ndarray:
     """Return the mean weights of all heads `(B, H * W, H * W)`, with rows that sum to 1.
 
-    In a layer that downsamples its keys, the weight of a key is split over its positions.
+    In a layer that downsamples its keys, the weight of a key is split over its positions. Those at
+    the right and lower edges that are in no key have none.
     """
     weights = layer.weights.mean(axis=1, dtype="float64")
     batch, height, width, key_height, key_width = weights.shape
-    rows, columns = (
-        np.minimum(np.arange(size) * keys // size, keys - 1)
-        for size, keys in ((height, key_height), (width, key_width))
-    )
-    weights = weights[:, :, :, rows][..., columns].reshape(batch, height * width, -1)
+    rows, columns = (np.arange(size) // layer.downsample for size in (height, width))
+    in_key = (rows < key_height)[:, None] & (columns < key_width)
+    rows, columns = np.minimum(rows, key_height - 1), np.minimum(columns, key_width - 1)
+    weights = weights[:, :, :, rows][..., columns] * in_key
+    weights = weights.reshape(batch, height * width, -1)
     return weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-12)
 
 

@@ -393,8 +393,6 @@ class Task(RawInputModel):
         >>> model.network.get_layer("logits").quantization_mode
         'int8'
         """
-        if mode is None and config is None:
-            raise ValueError('`quantize` needs a `mode`, such as "int8", or a `config`.')
         _adaptation.quantize(self, mode or config.mode, config, filters, kwargs)
 
     def enable_lora(
@@ -403,7 +401,8 @@ class Task(RawInputModel):
         """Train low-rank updates of projections alone (Hu et al., arXiv:2106.09685).
 
         The backbone is frozen, except for the updates; the head, if the task has one, stays
-        trainable. Answers do not change before `fit`, and an optimizer begins anew. `save` merges
+        trainable, by updates of its own where it is quantized. Answers do not change before `fit`,
+        and the state of the optimizer is reset. `save` merges
         the updates into the weights, and a loaded model has new updates, which begin at 0.
 
         Args:
@@ -481,7 +480,7 @@ class Task(RawInputModel):
         return known if known is not None and known.fingerprint == fingerprint(self) else None
 
     def export_info(self) -> dict[str, Any]:
-        """Return what an exported model says of itself: the library, the task and the entry.
+        """Return metadata of an exported model: the library, the task and the entry.
 
         A subclass adds what its clients need, such as label names. All values can be written as
         JSON.
@@ -529,7 +528,7 @@ class Task(RawInputModel):
         format: str = "saved_model",  # noqa: A002  # as Keras names it
         **options: Any,
     ) -> pathlib.Path:
-        """Write a model that takes raw input, to run without keras and keras_attn.
+        """Write a model for another runtime.
 
         The default is a SavedModel of plain TensorFlow ops. Its signatures `serving_default` and
         `serve` are both `signature`; a task may have others, see
@@ -546,8 +545,9 @@ class Task(RawInputModel):
 
         Raises:
             TypeError: An option is not one of the format.
-            ValueError: The task has no such format, the value of an option is out of range, or the
-                name of a file has another ending.
+            ValueError: The task has no such format, the value of an option is out of range, the
+                name of a file has another ending, or the model is quantized and the format is not
+                `"saved_model"`.
             ImportError: The converter is not installed; the message names the extra.
             RuntimeError: The Keras backend is not TensorFlow.
             FileExistsError: The folder exists and is not empty.
@@ -560,6 +560,8 @@ class Task(RawInputModel):
                 f"{', '.join(unknown)}."
             )
         import_tensorflow()
+        if format != "saved_model":
+            _adaptation.check_can_convert(self, format)
         path = pathlib.Path(filepath)
         chosen.check_path(path)
         return self.export_writers()[format](path, **options)
@@ -593,7 +595,7 @@ class Task(RawInputModel):
 
 
 def write_info(path: pathlib.Path, info: Mapping[str, Any]) -> None:
-    """Write what an exported model says of itself as JSON beside it: `model.onnx.json`."""
+    """Write the metadata of an exported model as JSON next to it, such as `model.onnx.json`."""
     text = json.dumps(info, indent=2, ensure_ascii=False)
     write_text(path.with_name(f"{path.name}.json"), text)
 

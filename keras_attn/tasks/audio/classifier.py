@@ -433,7 +433,8 @@ class AudioClassifier(AudioFitting):
 
     def explanation_curves(self, split: WaveformSplit, count: int = 50) -> dict[str, Any]:
         """Return deletion and insertion curves, see `Task.explanation_curves`."""
-        sounds = [self._prepare(waveform) for waveform in split.waveforms[:count]]
+        audible = [each for each in split.waveforms[:count] if np.any(each.samples)]
+        sounds = [self._prepare(waveform) for waveform in audible]
         return explanation_curves(self, sounds)
 
     def serving_function(self) -> Callable[..., dict[str, Any]]:

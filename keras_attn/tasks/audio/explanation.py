@@ -180,7 +180,7 @@ def explain_waveform(
     label = answer.label if label is None else label
     index = classifier.label_names.index(label)
     odds = log_odds(logits, index)
-    products = features[0] * _slopes(classifier.network, features, index)[0] / temperature
+    products = features[0] * _slopes(classifier.network, features, index, temperature)[0]
     return AudioExplanation(
         label,
         answer,
@@ -247,11 +247,13 @@ def _logits_of_segments(
     return np.concatenate(parts).astype("float64") / temperature
 
 
-def _slopes(network: keras.Model, features: np.ndarray, index: int) -> np.ndarray:
-    """Return the gradient of the log-odds of a label at temperature 1, `(1, T, M)`."""
+def _slopes(
+    network: keras.Model, features: np.ndarray, index: int, temperature: float
+) -> np.ndarray:
+    """Return the gradient of the calibrated log-odds of a label, `(1, T, M)`."""
 
     def function(x: Tensor) -> Tensor:
-        return log_odds_in_graph(network(x, training=False)[0], index)
+        return log_odds_in_graph(network(x, training=False)[0] / temperature, index)
 
     return gradient(function, features)
 

@@ -591,7 +591,9 @@ class ObjectDetector(DetectionFitting):
             size = tf.shape(contents)[0]
             shapes = (*self.image_size, 3), (2,), (2,)
             specs = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
-            batch, factors, sides = tf.map_fn(read, contents, fn_output_signature=specs)
+            batch, factors, sides = tf.map_fn(
+                read, contents, fn_output_signature=specs, parallel_iterations=1
+            )
             padding = tf.cast(tf.equal(size, 0), tf.int32)
             batch = tf.pad(batch, [[0, padding], [0, 0], [0, 0], [0, 0]])
             factors = tf.pad(factors, [[0, padding], [0, 0]], constant_values=1.0)[:, None]

@@ -47,17 +47,18 @@ class GenerationExplanation(Displayed):
     leave_one_out: np.ndarray
 
     @property
-    def agreement(self) -> float | None:
-        """Spearman's rank correlation of attention to earlier tokens with the size of the effect.
+    def agreement(self) -> dict[str, float | None]:
+        """Spearman's rank correlation of `"attention"` to earlier tokens with the size of effects.
 
-        Attention is the mean over layers and heads. None without attention, or if either is the
-        same everywhere.
+        Attention is the mean over layers and heads. None if either is the same everywhere; empty
+        without attention.
         """
         if self.attention is None:
-            return None
+            return {}
         later, earlier = np.tril_indices(len(self.tokens), -1)
         weights = self.attention.mean(axis=(0, 1))[later, earlier + 1]  # column 0: the start
-        return rank_correlation(weights, np.abs(self.leave_one_out)[later, earlier])
+        effect = np.abs(self.leave_one_out)[later, earlier]
+        return {"attention": rank_correlation(weights, effect)}
 
     @property
     def perplexity(self) -> float:
@@ -178,7 +179,7 @@ class GenerationExplanation(Displayed):
             )
         summary = f"Perplexity {self.perplexity:.2f}; surprisal in nats."
         if self.attention is not None:
-            agreement = format_agreement(self.agreement)
+            agreement = format_agreement(self.agreement["attention"])
             summary += f" Rank correlation of attention with leave-one-out: {agreement}."
         return Group(text, table, summary)
 

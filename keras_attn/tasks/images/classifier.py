@@ -551,7 +551,7 @@ class ImageClassifier(ImageFitting):
             contents = tf.ensure_shape(image_bytes, (None,))
             size = tf.shape(contents)[0]
             spec = tf.TensorSpec(self.image_shape, tf.float32)
-            images = tf.map_fn(read, contents, fn_output_signature=spec)
+            images = tf.map_fn(read, contents, fn_output_signature=spec, parallel_iterations=1)
             padding = tf.cast(tf.equal(size, 0), tf.int32)
             images = tf.pad(images, [[0, padding], [0, 0], [0, 0], [0, 0]])
             logits = average_in_graph(self._inference, images, views, views_threshold)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from keras import ops
 
 from keras_attn._names import unknown
 from keras_attn._printable import printable
@@ -220,7 +221,12 @@ def explain_image(
         image=array.round().clip(0, 255).astype("uint8"),
         occlusion=(odds[0] - odds[1:]).reshape(rows, columns),
         patch_size=size,
-        grad_cam=grad_cam(network, inputs, classifier.label_names.index(label)),
+        grad_cam=grad_cam(
+            network,
+            inputs,
+            classifier.label_names.index(label),
+            float(ops.convert_to_numpy(classifier.temperature)),
+        ),
         rollout=None if rollout is None else rollout[0],
         attention={layer_map.layer: layer_map.received() for layer_map in maps},
     )

@@ -98,17 +98,18 @@ class Alignment(Displayed):
         return tuple("".join(self.source_tokens[start:end]) for start, end in self.words)
 
     @property
-    def agreement(self) -> float | None:
-        """Spearman's rank correlation of attention to words with the size of their effect.
+    def agreement(self) -> dict[str, float | None]:
+        """Spearman's rank correlation of `"attention"` to words with the size of their effect.
 
         Attention is the mean of the cross-attention over layers and heads, summed over the
-        subwords of each word. None if the effect was not measured, or either is constant.
+        subwords of each word. None if either is constant; empty if the effect was not measured.
         """
         if self.leave_one_out is None:
-            return None
+            return {}
         weights = self.cross.mean(axis=(0, 1))
         sums = [weights[:, start:end].sum(axis=1) for start, end in self.words]
-        return rank_correlation(np.stack(sums, axis=1).ravel(), np.abs(self.leave_one_out).ravel())
+        effect = np.abs(self.leave_one_out).ravel()
+        return {"attention": rank_correlation(np.stack(sums, axis=1).ravel(), effect)}
 
     def attention(self, stage: str = "cross") -> tuple[np.ndarray, list[str], list[str]]:
         """Return the weights of a stage, and the tokens of its rows and columns.
@@ -177,8 +178,8 @@ class Alignment(Displayed):
             table.add_row(*(Text(printable(column)) for column in columns))
         if self.leave_one_out is None:
             return table
-        agreement = f"Rank correlation of attention and effect: {format_agreement(self.agreement)}."
-        return Group(table, Text(agreement))
+        agreement = format_agreement(self.agreement["attention"])
+        return Group(table, Text(f"Rank correlation of attention and effect: {agreement}."))
 
     def to_html(self) -> str:
         """Return HTML tables of attention and of the effect of leaving words out.
@@ -194,9 +195,10 @@ class Alignment(Displayed):
             )
         ]
         if self.leave_one_out is not None:
+            agreement = format_agreement(self.agreement["attention"])
             title = (
                 "Decrease of the log-probability of each subword (rows) without a word of the "
-                f"source (columns); rank correlation {format_agreement(self.agreement)}"
+                f"source (columns); rank correlation {agreement}"
             )
             tables.append((title, self.source_words, self.leave_one_out))
         # Set both text and background colors, because the theme of a notebook may be dark.

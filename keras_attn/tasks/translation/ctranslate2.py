@@ -29,7 +29,8 @@ class CTranslate2Translator:
 
     Raises:
         ImportError: ctranslate2 is not installed.
-        FileNotFoundError, ValueError: The folder is none of these.
+        FileNotFoundError: `path` is not a folder that `export` wrote.
+        ValueError: Its metadata are those of another format.
 
     Example: see the page on deployment.
     """
@@ -48,6 +49,11 @@ class CTranslate2Translator:
                 f"it has no {INFO_FILE}."
             )
         self.info = read_json_object(file)
+        if missing := {"normalizer", "pieces", "max_length"} - set(self.info):
+            raise ValueError(
+                f"{os.fspath(file)!r} is of another format: it lacks {', '.join(sorted(missing))}. "
+                "Pass a folder that export(path, format='ctranslate2') wrote."
+            )
         normalizer = Normalizer.from_config(self.info["normalizer"])
         self.tokenizer = PlainTokenizer(self.info["pieces"], normalizer)
         self.max_length = int(self.info["max_length"])
@@ -95,6 +101,7 @@ class CTranslate2Translator:
             answers = self.model.translate_batch(
                 tokens,
                 beam_size=beam_size,
+                min_decoding_length=0,
                 max_decoding_length=max(limits),
                 disable_unk=True,  # the token of padding, which is never written
                 suppress_sequences=[[str(START_ID)]],

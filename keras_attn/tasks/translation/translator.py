@@ -20,6 +20,7 @@ from keras_attn.export import write_ctranslate2
 from keras_attn.models import TranslationModel, TranslationTransformer
 from keras_attn.ops import sinusoidal
 from keras_attn.recipes import Recipe, TaskDescription
+from keras_attn.tasks._adaptation import effective_weights
 from keras_attn.tasks.compilation import compile_mode
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.sequence_loss import (
@@ -343,10 +344,7 @@ class Translator(SearchModel):
             "normalizer": dataclasses.asdict(self.tokenizer.normalizer),
             "pieces": list(self.tokenizer.pieces),
         }
-        weights = {
-            variable.path: keras.ops.convert_to_numpy(variable).astype("float32")
-            for variable in network.weights
-        }
+        weights = effective_weights(network)
         length = max(512, self.max_length + 2)
         positions = keras.ops.convert_to_numpy(sinusoidal(np.arange(length), config.model_dim))
         return write_ctranslate2(

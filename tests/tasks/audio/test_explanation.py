@@ -55,6 +55,21 @@ def test_occlusion_is_the_change_of_log_odds(model):
         assert explanation.gradient_times_input[index] == pytest.approx(slope, rel=0.05, abs=0.02)
 
 
+def test_the_gradient_is_of_the_calibrated_scores():
+    model = make(("a", "b", "c"))
+    model.temperature.assign(3.0)
+    waveform = chirp(1, 0.3)
+    explanation = model.explain(waveform, "b", segment_seconds=0.3)
+    features = model.spectrogram(waveform.samples[None]).numpy()
+
+    def log_odds(scale):
+        logits = model.network(features * np.float32(scale)).numpy()[0].astype("float64") / 3.0
+        return logits[1] - np.logaddexp(logits[0], logits[2])
+
+    slope = (log_odds(1.01) - log_odds(0.99)) / 0.02
+    np.testing.assert_allclose(explanation.gradient_times_input, [slope], rtol=0.05, atol=1e-3)
+
+
 def test_agreement_is_measured_over_the_segments(model):
     explanation = model.explain(chirp(1, 0.3), segment_seconds=0.1)  # 10, 10 and 9 frames
     weights = np.repeat(explanation.attention["block_1"] * 15, 2)

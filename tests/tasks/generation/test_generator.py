@@ -237,8 +237,8 @@ def test_effects_are_those_of_leaving_characters_out(generator):
     change = shorter.surprisal[3:] - explanation.surprisal[4:]
     np.testing.assert_allclose(explanation.leave_one_out[4:, 3], change, atol=1e-4)
     assert not np.triu(explanation.leave_one_out).any()
-    assert -1.0 <= explanation.agreement <= 1.0
-    assert generator.explain("t").agreement is None
+    assert -1.0 <= explanation.agreement["attention"] <= 1.0
+    assert generator.explain("t").agreement == {"attention": None}
 
 
 def test_html_escapes_what_it_shows(generator):

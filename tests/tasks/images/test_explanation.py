@@ -77,11 +77,12 @@ def test_attention_is_what_each_position_receives(model, image):
 
 
 def mean_then_dense(kernel):
-    """Return a network whose feature map is its input: `H * W` pixels, averaged."""
+    """Return a network whose feature map equals its input: `H * W` pixels, averaged."""
     images = keras.Input((4, 4, 3))
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Identity()(images))
+    same = keras.layers.Conv2D(3, 1, use_bias=False)
     head = keras.layers.Dense(kernel.shape[1], use_bias=False)
-    network = keras.Model(images, head(x))
+    network = keras.Model(images, head(keras.layers.GlobalAveragePooling2D()(same(images))))
+    same.set_weights([np.eye(3)[None, None]])
     head.set_weights([kernel])
     return network
 
@@ -131,6 +132,52 @@ def test_grad_cam_is_the_gradient_at_the_last_map(name, image):
         ].reshape(cam.shape)
     expected = rest + slope * values[0, ..., channel].reshape(cam.shape)
     np.testing.assert_allclose(cam, expected, atol=2e-3 * np.abs(expected).max() + 1e-5)
+
+
+def test_grad_cam_is_of_the_calibrated_logits(image):
+    keras.utils.set_random_seed(4)
+    network = models.build("small_attention_cnn", num_classes=3)
+    pixels = image[None].astype("float32") / 255
+    before = len(network.layers[-1]._inbound_nodes)
+    divided = keras.Model(network.input, network.output / 3.0)
+    expected = grad_cam(divided, pixels, index=1)
+    for _ in range(3):
+        np.testing.assert_allclose(grad_cam(network, pixels, 1, temperature=3.0), expected)
+    assert len(network.layers[-1]._inbound_nodes) <= before + 2  # one for each of both networks
+
+
+def test_there_is_no_feature_map_before_the_first_weights():
+    images = keras.Input((8, 8, 3))
+    nested = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    )
+    x = nested(keras.layers.Rescaling(1 / 255)(images))
+    network = keras.Model(images, keras.layers.Dense(2)(x))
+    assert models.last_feature_map(network) is None
+    sequence = keras.layers.Reshape((16, 16))(keras.layers.Conv2D(4, 3, padding="same")(images))
+    x = keras.layers.GRU(5, return_sequences=True)(sequence)
+    network = keras.Model(images, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    assert models.last_feature_map(network).tensor.shape == (None, 8, 8, 4)
+    assert grad_cam(network, np.ones((1, 8, 8, 3), "float32"), 0).shape == (8, 8)
+
+
+def test_a_branch_past_the_last_map_has_no_grad_cam():
+    images = keras.Input((8, 8, 3))
+    shallow = keras.layers.Conv2D(4, 3)(images)
+    deep = keras.layers.Conv2D(4, 3)(shallow)
+    pools = [keras.layers.GlobalAveragePooling2D()(x) for x in (deep, shallow)]
+    network = keras.Model(images, keras.layers.Dense(2)(keras.layers.Concatenate()(pools)))
+    assert grad_cam(network, np.ones((1, 8, 8, 3), "float32"), 0) is None
+
+
+def test_there_is_no_rollout_past_convolutions(image):
+    settings = {"stage_filters": (8, 8, 8), "stage_downsample": ("max", "max", "max")}
+    network = models.build("attention_net", num_classes=3, attention_stage=2, **settings)
+    pixels = image[None].astype("float32") / 255
+    assert tasks.attention_maps(network, pixels)
+    assert tasks.attention_rollout(network, pixels) is None
+    last = models.build("attention_net", num_classes=3, **settings)
+    assert tasks.attention_rollout(last, pixels).shape == (1, 4, 4)
 
 
 def test_rollout_multiplies_the_attention_of_all_layers(image):

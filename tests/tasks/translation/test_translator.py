@@ -193,7 +193,7 @@ def test_effects_are_those_of_leaving_words_out(fitted):
         change = fitted.score([SOURCES[0]], [TARGETS[0]]) - fitted.score([rest], [TARGETS[0]])
         effect = alignment.leave_one_out[:, column].sum()
         np.testing.assert_allclose(effect, change[0], atol=1e-4)
-    assert -1.0 <= alignment.agreement <= 1.0
+    assert -1.0 <= alignment.agreement["attention"] <= 1.0
     axes = alignment.plot("leave_one_out").axes[0]
     assert len(axes.get_xticklabels()) == len(words)
     with pytest.raises(ValueError, match="no layers and heads"):
