@@ -21,7 +21,7 @@ class Plotted(Displayed):
     def to_html(self) -> str:
         """Return an HTML snippet with the plot as an image; it needs matplotlib."""
         content = io.BytesIO()
-        self.plot().savefig(content, format="png", dpi=110)
+        self.plot().savefig(content, format="png", dpi=100)
         encoded = base64.b64encode(content.getvalue()).decode()
         return (
             f'<img alt="{markup.escape(self._heading())}" style="max-width:100%" '

@@ -125,7 +125,7 @@ class ImageExplanation(PlottedExplanation):
         panels = list(self._panels())
         columns = min(COLUMNS, 1 + len(panels))
         rows = -(-(1 + len(panels)) // columns)
-        figure = new_figure(3.6 * columns, 3.9 * rows)
+        figure = new_figure(3.2 * columns, 3.6 * rows)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         height, width = self.image.shape[:2]
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
