@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 ROOT = pathlib.Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MAX_BYTES = 500_000
+MAX_BYTES = 550_000
 TIMEOUT = 600  # seconds of a cell
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
