@@ -31,10 +31,15 @@ def build(name, digest):
     import numpy as np
 
     from keras_attn import zoo
+    from keras_attn.cli import models
 
-    model = zoo.build(name, sha256=digest)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
-    return {"logits": model.logits(images).tolist()}
+    task, load = models.locate(models.find_model(name))  # as a command does
+    assert task.name == "image_classification"
+    return {
+        "logits": zoo.build(name, sha256=digest).logits(images).tolist(),
+        "command": load().logits(images).tolist(),
+    }
 
 
 def result(function, name, digest=None):

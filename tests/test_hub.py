@@ -101,12 +101,12 @@ def test_the_cache_is_enough(commits, tmp_path):
         hub.requests.clear()
         assert run(hub, tmp_path, "download", pinned)[0] == online[1:]
         assert not hub.requests
+    assert run(hub, tmp_path, "download", NAME)[0] == online[:1]  # the server is gone
     models = (NAME, pinned, f"{NAME}@other")
-    for variables in ({"HF_HUB_OFFLINE": "1"}, {}):  # by choice, and because the server is gone
-        (*cached, missing), _ = run(hub, tmp_path, "download", *models, **variables)
-        assert cached == online
-        assert missing["error"] == "ConnectionError"
-        assert "is not in the cache" in missing["message"]
+    (*cached, missing), _ = run(hub, tmp_path, "download", *models, HF_HUB_OFFLINE="1")
+    assert cached == online
+    assert missing["error"] == "ConnectionError"
+    assert "is not in the cache" in missing["message"]
 
 
 @pytest.mark.slow
@@ -141,19 +141,7 @@ def test_models_of_a_hub_are_built(commits, tmp_path):
     pytest.importorskip("huggingface_hub")
     with serve(commits) as hub:
         (newest, old), _ = run(hub, tmp_path, "build", NAME, f"{NAME}@{OLD}")
-        command = [sys.executable, "-m", "keras_attn", "export", NAME, tmp_path / "exported"]
-        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
-        completed = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-    model = zoo.build("shapes_small_attention_cnn")
-    expected = model.logits(IMAGES)
+    expected = zoo.build("shapes_small_attention_cnn").logits(IMAGES)
     np.testing.assert_array_equal(np.float32(old["logits"]), expected)
     assert not np.allclose(np.float32(newest["logits"]), expected)
-    assert completed.returncode == 0, completed.stderr
-    assert (tmp_path / "exported" / "saved_model.pb").is_file()
+    assert old["logits"] == old["command"] and newest["logits"] == newest["command"]

@@ -45,7 +45,7 @@ def write_weights(model: keras.Model, folder: pathlib.Path, weights_format: str)
     """Write the weights of a model into a folder.
 
     The arrays of a safetensors file have the names that Keras gives them in an HDF5 file, such as
-    `network/layers/dense/vars/0`: places in the model, not names of layers.
+    `layers/functional/layers/dense/vars/0`: places in the model, not names of layers.
 
     Raises:
         ValueError: safetensors cannot hold the dtype of a weight.

@@ -55,10 +55,12 @@ def test_folders_hold_the_whole_model(task, tmp_path):
     loaded = keras_attn.load(model.save_to_preset(tmp_path / "h5"))
     assert type(loaded) is type(model)
     np.testing.assert_array_equal(answer(loaded), expected)
-    if pytest.importorskip("safetensors"):
-        path = model.save_to_preset(tmp_path / "safetensors", weights_format="safetensors")
-        assert not (path / "model.weights.h5").exists()
-        np.testing.assert_array_equal(answer(type(model).from_preset(path)), expected)
+    pytest.importorskip("safetensors")
+    path = model.save_to_preset(tmp_path / "safetensors", weights_format="safetensors")
+    assert not (path / "model.weights.h5").exists()
+    again = type(model).from_preset(path)
+    for own, weight in zip(model.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), own)
 
 
 @pytest.mark.slow
@@ -121,7 +123,7 @@ def test_what_is_not_part_of_a_folder(tmp_path):
     loaded = keras_attn.load(path)
     np.testing.assert_array_equal(loaded.logits(IMAGES), model.logits(IMAGES))
     assert loaded.initialized_from == model.initialized_from
-    assert loaded.compiled and loaded.optimizer.name == "adam"  # as a new model is
+    assert loaded.compiled and type(loaded.loss) is not type(model.loss)  # as a new model is
     assert "optimizer" in dir(model)  # `save` writes its state
 
 
