@@ -16,7 +16,7 @@ from keras_attn._folders import is_new
 from keras_attn.export import unwritten
 from keras_attn.tasks._preset_card import check_metadata, model_card
 from keras_attn.tasks._preset_weights import check_weights_format, write_weights
-from keras_attn.tasks._saving import without_compilation
+from keras_attn.tasks._saving import SaveableModel, without_compilation
 from keras_attn.tasks.finite import check_finite
 
 
@@ -35,6 +35,12 @@ def write_preset(
         raise FileExistsError(
             f"`save_to_preset` writes a new folder, and {str(path)!r} exists and is not an empty "
             "folder. Choose another path, or remove it first."
+        )
+    has_vocabulary = type(model)._vocabulary is not SaveableModel._vocabulary
+    if has_vocabulary and not model._is_adapted:
+        raise ValueError(
+            f"This {type(model).__name__} has no vocabulary, and a folder without one cannot be "
+            "used. Call `adapt` on your training examples, and `fit`, before `save_to_preset`."
         )
     check_finite(model, f"This {type(model).__name__}")
     try:

@@ -219,8 +219,8 @@ class Task(RawInputModel):
 
         Raises:
             FileExistsError: The folder exists and is not empty.
-            ValueError: The format is unknown, the license is not an identifier, or weights are NaN
-                or infinite.
+            ValueError: The format is unknown, the license is not an identifier, weights are NaN or
+                infinite, or a model of texts has no vocabulary yet.
             ImportError: safetensors is not installed.
             OSError: The folder cannot be written, for example because the disk is full. Nothing is
                 left of it.

@@ -150,6 +150,18 @@ def test_arguments_are_checked(saved, tmp_path, monkeypatch):
         zoo.build(ENTRY, sha256="0" * 64)
 
 
+@pytest.mark.tensorflow
+def test_models_that_could_not_be_used_are_refused(tmp_path):
+    model = tasks.from_architecture("ngram_attention", ("bad", "good"), vocabulary_sizes=(50, 50))
+    with pytest.raises(ValueError, match=r"no vocabulary.*Call `adapt`"):
+        model.save_to_preset(tmp_path / "new")
+    model = zoo.build(ENTRY)
+    model.network.layers[-1].bias.assign([np.nan] * 4)
+    with pytest.raises(ValueError, match="not finite"):
+        model.save_to_preset(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_left_on_a_full_disk(tmp_path):
     model = zoo.build(ENTRY)
     with full_disk(2**14), pytest.raises(OSError, match="nothing is left of it"):
