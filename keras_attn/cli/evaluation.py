@@ -18,7 +18,6 @@ from keras_attn.cli.data_options import (
     with_data_options,
 )
 from keras_attn.cli.models import (
-    SUFFIX,
     Model,
     Weights,
     check_plot,
@@ -56,7 +55,7 @@ def evaluate(
     if table["data"] is not None:
         check_without_table(split=split, data_dir=data_dir)
         _evaluate_on_table(name, weights, table, plot, as_json)
-    elif name.endswith(SUFFIX):
+    elif zoo.is_saved(name):
         raise ValueError(
             f"{name} has no data of its own. Give --data: a table of texts and labels, of "
             "sentences and translations, or of times and values; or a folder with a folder of "
@@ -103,7 +102,7 @@ def _evaluate_on_table(
     task, build = locate(name, weights)
     check_table_options(name, task, table)
     # An entry is built after its data is read, which then fails at once.
-    source = build() if name.endswith(SUFFIX) else zoo.describe(name).recipe
+    source = build() if zoo.is_saved(name) else zoo.describe(name).recipe
     # With --json the account of the rows is not part of the result.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         content = read_table(task, table, source)

@@ -1,4 +1,4 @@
-"""Locate the model of a command: an entry of the zoo, or a `.keras` file."""
+"""Locate the model of a command: an entry of the zoo, or a saved model."""
 
 import functools
 import importlib.util
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from keras_attn import datasets, loading, zoo
+from keras_attn import _hub, datasets, loading, zoo
 from keras_attn._folders import is_new
 from keras_attn._names import unknown
 from keras_attn.cli import framework
@@ -18,7 +18,6 @@ from keras_attn.recipes import TaskDescription, describe_task
 if TYPE_CHECKING:
     from keras_attn.tasks import Task
 
-SUFFIX = ".keras"
 MODEL_FILE = "model.keras"  # in the folder of a run on a user's own data
 WEIGHTS_SUFFIX = ".h5"
 _FLAGS = {"banned_words": "--banned-word"}  # options with another name than their argument
@@ -31,8 +30,9 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Entry of the zoo, a .keras file that `save` of a model wrote, or the folder of a run "
-        "of `train --data`.",
+        help="Entry of the zoo, a .keras file that `save` of a model wrote, a folder that "
+        "`save_to_preset` wrote, the folder of a run of `train --data`, or hf://OWNER/NAME of the "
+        "Hugging Face Hub, with @REVISION for a commit, a tag or a branch.",
     ),
 ]
 Weights = Annotated[
@@ -42,7 +42,9 @@ Weights = Annotated[
 
 
 def find_model(name: str) -> str:
-    """Return the name of an entry, or the path of a `.keras` file, also for the folder of a run.
+    """Return the name of an entry, or of a saved model, also for the folder of a run.
+
+    For a model of a hub, the name has the commit.
 
     Args:
         name: The argument MODEL of a command.
@@ -52,7 +54,9 @@ def find_model(name: str) -> str:
         ValueError: It is a file of weights.
     """
     path = pathlib.Path(name)
-    if name.endswith(SUFFIX) or _is_entry(name):
+    if zoo.is_saved(name):
+        return _hub.pin(name) if _hub.is_hub_name(name) else name
+    if _is_entry(name):
         return name
     if name.endswith(WEIGHTS_SUFFIX):
         raise ValueError(
@@ -62,13 +66,16 @@ def find_model(name: str) -> str:
     if not path.is_dir():
         if len(path.parts) > 1:
             raise FileNotFoundError(
-                f"There is no model {name!r}. Give an entry, a .keras file, or the folder of a run "
-                f"of `train --data`. The current folder is {str(pathlib.Path.cwd())!r}."
+                f"There is no model {name!r}. Give an entry, a .keras file, or a folder that "
+                "`save_to_preset` or `train --data` wrote. The current folder is "
+                f"{str(pathlib.Path.cwd())!r}."
             )
         return name
     if (path / MODEL_FILE).is_file():
         return str(path / MODEL_FILE)
-    remedy = "Give a .keras file, the folder of a run of `train --data`, or an entry."
+    remedy = (
+        "Give a .keras file, a folder that `save_to_preset` or `train --data` wrote, or an entry."
+    )
     if (weights := path / "model.weights.h5").is_file():
         remedy = (
             "Its run was on the data of an entry: give this entry, and use --weights with it: "
@@ -90,12 +97,12 @@ def locate(
 ) -> "tuple[TaskDescription, Callable[[], Task]]":
     """Return the task of a model, and a function that returns the model.
 
-    The task is known from the recipe of an entry, or from the configuration in a `.keras` file, so
-    that mistakes are reported before TensorFlow is imported. A file of a task that is not
+    The task is known from the recipe of an entry, or from the configuration of a saved model, so
+    that mistakes are reported before TensorFlow is imported. A model of a task that is not
     registered must be loaded first.
 
     Args:
-        name: An entry, or the path of a `.keras` file that `save` of a model wrote.
+        name: An entry, or what `keras_attn.load` reads.
         weights: Weights file to use instead of the entry's own.
 
     Raises:
@@ -103,7 +110,7 @@ def locate(
         ValueError: No entry has that name; the file holds no task model; or `weights` are passed
             for a file. The returned function raises the errors of `keras_attn.zoo.build`.
     """
-    if not name.endswith(SUFFIX):
+    if not zoo.is_saved(name):
         entry = zoo.describe(name)
         return describe_task(entry.recipe.task), lambda: _build(name, weights)
     if weights is not None:
@@ -134,7 +141,7 @@ def _load(name: str) -> "Task":
 
 def check_label(name: str, label: str | None) -> None:
     """Raise ValueError if an entry has labels, and `label` is not one of them."""
-    if label is None or name.endswith(SUFFIX):
+    if label is None or zoo.is_saved(name):
         return
     label_names = datasets.describe_dataset(zoo.describe(name).recipe.dataset).label_names
     if label_names and label not in label_names:

@@ -90,6 +90,8 @@ class TaskDescription:
         example_titles: Titles of what the data and the model say about an example, on cards.
         example_rule: Sentence that says which examples a card shows.
         usage: Python code after `model.` that returns an answer, for cards.
+        pipeline_tag: Name of the task on the Hugging Face Hub, such as `"image-classification"`,
+            for the cards of `Task.save_to_preset`; None if the Hub has no such task.
         prints_texts: Whether `keras-attn predict` prints the attribute `text` of answers as it is,
             rather than a table.
         draws_answers: Whether answers have the method `plot`, for `keras-attn predict --plots`.
@@ -124,6 +126,7 @@ class TaskDescription:
     example_titles: ClassVar[tuple[str, str]] = ("target", "answer")
     example_rule: ClassVar[str] = "The first examples of the validation split."
     usage: ClassVar[str]
+    pipeline_tag: ClassVar[str | None] = None
     prints_texts: ClassVar[bool] = False
     draws_answers: ClassVar[bool] = False
     reads: ClassVar[Literal["texts", "files"]] = "texts"

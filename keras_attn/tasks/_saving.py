@@ -1,11 +1,12 @@
 """Save tasks as `.keras` files."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import keras
@@ -39,6 +40,7 @@ class SaveableModel(keras.Model):
         self._has_loaded_weights = False
         self._has_loaded_weights_file = False  # which holds no vocabulary
         self._loads_optimizer = False
+        self._omits_compilation = False
 
     def get_config(self) -> dict[str, Any]:
         parts = {
@@ -159,6 +161,8 @@ class SaveableModel(keras.Model):
         self._loads_optimizer = False
 
     def get_compile_config(self) -> dict[str, Any]:
+        if self._omits_compilation:
+            return {}
         config = super().get_compile_config()
         return config if self._saves_optimizer or not config else {**config, UNUSED_OPTIMIZER: True}
 
@@ -173,6 +177,8 @@ class SaveableModel(keras.Model):
     def _saves_optimizer(self) -> bool:
         """Return whether the file that is written or read has the state of the optimizer."""
         # Keras calls `dir` before these attributes are set.
+        if getattr(self, "_omits_compilation", False):
+            return False
         if getattr(self, "_loads_optimizer", False):
             return True
         optimizer = getattr(self, "optimizer", None)
@@ -186,6 +192,16 @@ class SaveableModel(keras.Model):
         if not self._saves_optimizer:
             hidden.add("optimizer")
         return [name for name in super().__dir__() if name not in hidden]
+
+
+@contextlib.contextmanager
+def without_compilation(model: SaveableModel) -> Iterator[None]:
+    """Save a model without how it is compiled, and without the state of its optimizer."""
+    model._omits_compilation = True
+    try:
+        yield
+    finally:
+        model._omits_compilation = False
 
 
 def _digest(vocabulary: Iterable[str]) -> np.ndarray | None:

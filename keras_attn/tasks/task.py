@@ -23,6 +23,7 @@ from keras_attn.recipes import Recipe, Signature, TaskDescription
 from keras_attn.tasks import _adaptation
 from keras_attn.tasks._adaptation import TrainableParameters
 from keras_attn.tasks._fitting import RawInputModel
+from keras_attn.tasks._preset_writing import write_preset
 from keras_attn.tasks.example_answers import ExampleAnswer
 from keras_attn.tasks.published import Published, fingerprint
 from keras_attn.tasks.training_data import TrainingData
@@ -106,7 +107,8 @@ class Task(RawInputModel):
     - `finalize`: the last step of training, such as calibration, and
       `variables_set_after_training`.
     - `asset_files`, `write_assets`, `read_assets`: files that accompany a `.weights.h5` file,
-      such as a vocabulary. In a `.keras` file, Keras saves the assets of `parts` itself.
+      and are in the folder of `save_to_preset`, such as a vocabulary. In a `.keras` file, Keras
+      saves the assets of `parts` itself.
     - `further_serving_functions`: functions of further signatures to export.
     - `export_writers`: functions that write further formats.
     - `export_info`: what an exported model says of itself, such as label names.
@@ -152,11 +154,18 @@ class Task(RawInputModel):
         raise NotImplementedError
 
     @classmethod
-    def from_preset(cls, name: str, *args: Any, **kwargs: Any) -> Self:
-        """Return the model of a zoo entry, see `keras_attn.zoo.build`.
+    def from_preset(cls, name: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Self:
+        """Return the model of a zoo entry, of a folder, or of the Hugging Face Hub.
+
+        Args:
+            name: An entry; a folder that `save_to_preset` wrote, or a `.keras` file; or
+                `"hf://owner/name"`, with `@revision` for a commit, a tag or a branch.
+            *args: See `keras_attn.zoo.build`.
+            **kwargs: See `keras_attn.zoo.build`.
 
         Raises:
-            ValueError: The entry belongs to another task.
+            ValueError: The entry or the model belongs to another task. For other errors see
+                `keras_attn.zoo.build`.
 
         Example:
 
@@ -166,6 +175,14 @@ class Task(RawInputModel):
         """
         # Imported by name, because the zoo depends on the tasks.
         zoo = importlib.import_module("keras_attn.zoo")
+        if zoo.is_saved(name):
+            model = zoo.build(name, *args, **kwargs)
+            if not isinstance(model, cls):
+                raise ValueError(
+                    f"{str(name)!r} holds a {type(model).__name__}, and not a {cls.__name__}. Load "
+                    f"it by {type(model).__name__}.from_preset, or by keras_attn.load."
+                )
+            return model
         task = zoo.describe(name).recipe.task
         if cls.description.name != task:
             raise ValueError(
@@ -173,6 +190,53 @@ class Task(RawInputModel):
                 f"{cls.description.name}. Choose one of keras_attn.list_models(task=...)."
             )
         return zoo.build(name, *args, **kwargs)
+
+    def save_to_preset(
+        self,
+        preset_dir: str | os.PathLike[str],
+        *,
+        weights_format: str = "h5",
+        license: str | None = None,  # noqa: A002  # as model cards name it
+        tags: Sequence[str] = (),
+    ) -> pathlib.Path:
+        """Write the model into a folder that can be uploaded to a hub of models.
+
+        `keras_attn.load` and `from_preset` load the folder, or what was uploaded of it. It holds
+        `config.json`, `metadata.json`, the weights, assets such as `vocabulary.txt`, a card
+        (`README.md`) with the metadata that the Hugging Face Hub reads, and `manifest.json` with
+        the size and the SHA-256 of each file. It does not hold how the model is compiled.
+
+        Args:
+            preset_dir: Folder to write. It may exist if it is empty.
+            weights_format: `"h5"` for `model.weights.h5`, or `"safetensors"` for
+                `model.safetensors`, which needs safetensors.
+            license: Identifier of the license of the weights, such as `"cc-by-4.0"`. None leaves
+                it out of the card.
+            tags: Further tags of the card.
+
+        Returns:
+            The path of the folder.
+
+        Raises:
+            FileExistsError: The folder exists and is not empty.
+            ValueError: The format is unknown, the license is not an identifier, weights are NaN or
+                infinite, or a model of texts has no vocabulary yet.
+            ImportError: safetensors is not installed.
+            OSError: The folder cannot be written, for example because the disk is full. Nothing is
+                left of it.
+
+        Example:
+
+        >>> import pathlib, tempfile
+        >>> import keras_attn
+        >>> model = keras_attn.zoo.build("shapes_small_attention_cnn")
+        >>> folder = model.save_to_preset(pathlib.Path(tempfile.mkdtemp(), "shapes"))
+        >>> sorted(path.name for path in folder.iterdir())
+        ['README.md', 'config.json', 'manifest.json', 'metadata.json', 'model.weights.h5']
+        >>> keras_attn.load(folder).label_names
+        ('red', 'green', 'blue', 'yellow')
+        """
+        return write_preset(self, preset_dir, weights_format, license, tags)
 
     def write_assets(self, folder: str | os.PathLike[str]) -> None:
         """Write `asset_files` into a folder."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from keras_attn.zoo.registry import Entry, describe, list_models, register
+from keras_attn.zoo.registry import Entry, describe, is_saved, list_models, register
 
 list = list_models  # noqa: A001
 

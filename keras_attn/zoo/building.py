@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_attn import datasets
+from keras_attn import datasets, loading
 from keras_attn._files import sha256
 from keras_attn._names import refuse_renamed, unknown
 from keras_attn.recipes import Recipe, describe_task
@@ -25,7 +25,7 @@ class WeightsError(ValueError):
 
 
 def build(
-    name: str,
+    name: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = "zoo",
     *,
     label_names: Sequence[str] | None = None,
@@ -33,9 +33,13 @@ def build(
     preprocessing: Mapping[str, Any] | None = None,
     new_head: bool | None = None,
     multi_label: bool = False,
+    sha256: str | None = None,
     **overrides: Any,
 ) -> Task:
     """Build the model of an entry: a Keras model to fit, evaluate, save and export.
+
+    It also loads models of the Hugging Face Hub, as `keras_attn.load` does:
+    `build("hf://owner/name@revision")`.
 
     With your own labels and trained weights, the model keeps the trained backbone and its
     preprocessing, and gets a new head: fine-tune it with `fit`. The log names the new layers, and
@@ -44,7 +48,8 @@ def build(
     A model with fresh weights has no vocabulary or statistics: call `adapt` first.
 
     Args:
-        name: An entry, see `keras_attn.zoo.list`.
+        name: An entry, see `keras_attn.zoo.list`; or `"hf://owner/name"`, a folder or a file that
+            `keras_attn.load` reads, with no argument but `sha256`.
         weights: `"zoo"` for the weights of the entry; the path of a `.weights.h5` file, for texts
             with its `vocabulary.txt` beside it; or None for fresh weights.
         label_names: Your own labels; None for those of the data set. A translator has no labels.
@@ -57,6 +62,7 @@ def build(
             say their names: as many as `label_names`, or as the labels of the data set.
         multi_label: Whether a text may have several of your `label_names`, or none, see
             `keras_attn.tasks.MultiLabelTextClassifier`.
+        sha256: See `keras_attn.load`. The files of entries are always checked.
         **overrides: Settings of the architecture to change, such as `attention="none"`.
 
     Returns:
@@ -67,6 +73,7 @@ def build(
             passed for a task that has none.
         WeightsError: The weights are missing, damaged, not finite, or do not fit the overrides.
         MemoryError: There is not enough memory for the weights.
+        FileNotFoundError, OSError, ImportError: See `keras_attn.load`.
 
     Example:
 
@@ -78,6 +85,22 @@ def build(
     >>> mine.initialized_from["entry"], mine.initialized_from["new_layers"]
     ('cifar10_attention_net', ['head'])
     """
+    if registry.is_saved(name):
+        arguments = {
+            **({"weights": weights} if weights != "zoo" else {}),
+            **{"label_names": label_names, "num_classes": num_classes},
+            **{"preprocessing": preprocessing, "new_head": new_head},
+            **({"multi_label": multi_label} if multi_label else {}),
+            **overrides,
+        }
+        return _load_saved(name, sha256, arguments)
+    name = os.fspath(name)
+    if sha256 is not None:
+        raise ValueError(
+            "`sha256` is for models that are loaded from a folder or a hub; the files of entries "
+            f"are always checked against their results.json. Received: sha256={sha256!r} for "
+            f"{name!r}. Leave it out."
+        )
     if new_head is not None and weights in ("zoo", None):
         raise ValueError(
             "`new_head` says what to do with the head in a weights file. Received: "
@@ -113,6 +136,19 @@ def build(
     trained = _new(entry.recipe, dataset_labels, arguments)
     digest = _load(trained, entry, weights, overrides)
     return _with_new_head(trained, entry, digest, labels, own)
+
+
+def _load_saved(
+    name: str | os.PathLike[str], sha256: str | None, arguments: Mapping[str, Any]
+) -> Task:
+    """Return a saved model, and raise ValueError if arguments for entries are passed."""
+    if passed := [key for key, value in arguments.items() if value is not None]:
+        raise ValueError(
+            f"{str(name)!r} is a saved model, which is loaded as it is. Received: "
+            f"{', '.join(passed)}. Leave them out; they are for entries, see "
+            "keras_attn.list_models()."
+        )
+    return loading.load(name, sha256=sha256)
 
 
 def _with_own_head(

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from keras_attn import loading
 from keras_attn._names import unknown
 from keras_attn.recipes import Recipe, describe_task, find_task, load_recipe
 from keras_attn.zoo.results import read_results
@@ -122,6 +123,11 @@ def describe(name: str) -> Entry:
     if name not in folders:
         raise ValueError(unknown("entry", name, sorted(folders)))
     return Entry(name, folders[name])
+
+
+def is_saved(name: str | os.PathLike[str]) -> bool:
+    """Return whether a name is that of no entry, but of a model that `keras_attn.load` reads."""
+    return name not in _folders() and loading.is_saved(name)
 
 
 def register(path: str | os.PathLike[str]) -> list[str]:

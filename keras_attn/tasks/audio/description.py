@@ -147,6 +147,7 @@ class AudioClassification(cards.ClassificationDescription):
     }
     refused_formats: ClassVar[dict[str, str]] = {"ctranslate2": NO_CTRANSLATE2}
     usage = 'classify("seven.wav")  # label, score, probabilities'
+    pipeline_tag = "audio-classification"
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "seven.wav"
     prediction_options = ("errors",)

@@ -106,6 +106,7 @@ class ObjectDetection(TaskDescription):
         "ctranslate2": NO_CTRANSLATE2,
     }
     usage = 'detect("photo.png")  # boxes, labels, scores'
+    pipeline_tag = "object-detection"
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"
     draws_answers = True

@@ -48,6 +48,7 @@ class Forecasting(TaskDescription):
         "ctranslate2": NO_CTRANSLATE2,
     }
     usage = 'forecast("history.csv")  # mean, quantiles, times'
+    pipeline_tag = "time-series-forecasting"
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "history.csv"
     draws_answers = True

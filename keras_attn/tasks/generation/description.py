@@ -73,6 +73,7 @@ class TextGeneration(TaskDescription):
         ),
     )
     usage = 'generate("ROMEO:", seed=1)  # text, completion, score'
+    pipeline_tag = "text-generation"
     prints_texts: ClassVar[bool] = True
     example_rule = (
         "Beginnings of the first five validation documents, or of five equal parts if there are "

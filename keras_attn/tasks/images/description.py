@@ -160,6 +160,7 @@ class ImageClassification(cards.ClassificationDescription):
     }
     refused_formats: ClassVar[dict[str, str]] = {"ctranslate2": NO_CTRANSLATE2}
     usage = 'classify("photo.png")  # label, score, probabilities'
+    pipeline_tag = "image-classification"
     reads: ClassVar[Literal["texts", "files"]] = "files"
     example_input = "image.png"
     prediction_options = ("views", "views_threshold", "max_pixels", "errors")

@@ -96,6 +96,7 @@ class TextClassificationDescription(cards.ClassificationDescription):
         "ctranslate2": NO_CTRANSLATE2,
     }
     usage = 'classify("An hour too long, and I loved every minute.")  # label, score, probabilities'
+    pipeline_tag = "text-classification"
     table = TextTableReader()
     multi_label_task: ClassVar[str | None] = "multi_label_text_classification"
 
@@ -132,6 +133,7 @@ class MultiLabelDescription(TextClassificationDescription):
         ),
     )
     usage = 'classify("The match was rained off.")  # labels, probabilities'
+    pipeline_tag = "text-classification"
     multi_label_task = None
 
     def demonstration(self) -> None:

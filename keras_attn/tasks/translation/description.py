@@ -106,6 +106,7 @@ class TranslationDescription(TaskDescription):
         ),
     )
     usage = 'translate("Two dogs play in the snow.")  # text, score'
+    pipeline_tag = "translation"
     prediction_options = ("beam_size",)
     export_options = (
         "beam_size",
