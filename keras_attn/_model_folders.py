@@ -1,7 +1,7 @@
 """Folders that `save_to_preset` writes: their files, and the manifest that they are checked by.
 
 Such a folder can be uploaded to a hub of models as it is. It holds the configuration of the model
-as Keras writes it, what the library says of it, the weights, assets such as a vocabulary, a card,
+as Keras writes it, metadata of the library, the weights, assets such as a vocabulary, a card,
 and the manifest: the size and the SHA-256 of every other file.
 """
 

@@ -71,6 +71,7 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None) -> "Task":
 
     from keras_attn import layers, models, tasks
     from keras_attn.recipes import describe_task, list_tasks
+    from keras_attn.tasks._adaptation import restart_lora
     from keras_attn.tasks.finite import check_finite
     from keras_attn.tasks.preset_reading import read_preset
 
@@ -78,7 +79,9 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None) -> "Task":
     for name in list_tasks():
         describe_task(name).model_class()
     if folder is not None:
-        return read_preset(folder, sha256)
+        model = read_preset(folder, sha256)
+        restart_lora(model)
+        return model
     path = pathlib.Path(path)
     try:
         model = keras.saving.load_model(path)
@@ -91,6 +94,7 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None) -> "Task":
             "keras.saving.load_model."
         )
     check_finite(model, path)
+    restart_lora(model)
     return model
 
 

@@ -31,6 +31,7 @@ _LOG = (
     r"^WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR",
     r"^[IW]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ",
     r"^\d{4}-\d\d-\d\d [\d:.]+: [IW] ",
+    r"^fully_quantize: \d, inference_type: ",  # of the converter to LiteRT
 )
 # Errors that are logged whenever TensorFlow starts: libraries that register twice, and kernels of
 # which another one is used; and those of images that cannot be decoded, which are reported with the

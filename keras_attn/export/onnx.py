@@ -31,7 +31,7 @@ def write_onnx(
         path: File to write.
         function: Function from tensors to a dictionary of named tensors. Strings are left out.
         owner: The layer whose variables the function uses.
-        metadata: What the model says of itself: values that are no strings are written as JSON.
+        metadata: Metadata of the model; values that are not strings are written as JSON.
         **inputs: `tf.TensorSpec` of each argument, by name.
 
     Returns:

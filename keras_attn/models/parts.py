@@ -201,13 +201,13 @@ def last_feature_map(network: keras.Model) -> FeatureMap | None:
         The map; None if the network has none of fixed size that a layer with weights computes.
 
     Raises:
-        ValueError: The network is no functional or sequential model with one output.
+        ValueError: The network is not a functional or sequential model with one output.
 
     Example:
 
     >>> from keras_attn import models
-    >>> found = last_feature_map(models.build("compact_transformer", num_layers=1))
-    >>> found.tensor.shape, found.height, found.width
+    >>> feature_map = last_feature_map(models.build("compact_transformer", num_layers=1))
+    >>> feature_map.tensor.shape, feature_map.height, feature_map.width
     ((None, 64, 128), 8, 8)
     """
     _find_end(network)

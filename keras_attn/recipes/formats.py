@@ -61,6 +61,8 @@ def refusal(
         reasons: The reason, and the nearest format, for formats that other tasks have.
     """
     accepted = ", ".join(map(repr, formats))
+    if name == "tf_saved_model":  # as Keras names it
+        return f"Keras's format {name!r} is named 'saved_model' here. Accepted: {accepted}."
     reason = reasons.get(name, "")
     if reason:
         return f"Models for {task} have no format {name!r}: {reason} Accepted: {accepted}."

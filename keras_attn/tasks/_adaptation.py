@@ -1,7 +1,7 @@
 """Quantization and low-rank adaptation (LoRA) of the layers of a task."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -75,13 +75,20 @@ def quantize(model: keras.Model, mode: str, config: Any, filters: Any, options: 
 
 
 def enable_lora(
-    model: keras.Model, backbone: Iterable[Any], rank: int, lora_alpha: float | None, targets: str
+    model: keras.Model,
+    backbone: Iterable[Any],
+    rank: int,
+    lora_alpha: float | None,
+    targets: str | Sequence[str],
 ) -> TrainableParameters:
     """Enable LoRA in the layers of a backbone and freeze the rest of it, see `Task.enable_lora`."""
     owner = type(model).__name__
     check_lora_settings(owner, rank, lora_alpha)
-    if targets not in LORA_TARGETS:
-        raise ValueError(f"{owner}: {unknown('`targets`', targets, LORA_TARGETS)}")
+    if isinstance(targets, str) and targets not in LORA_TARGETS:
+        raise ValueError(
+            f"{owner}: {unknown('`targets`', targets, LORA_TARGETS)} A list names projections, "
+            'such as ["query", "value"].'
+        )
     layers = unique(inner for layer in backbone for inner in layer._flatten_layers())
     selected = list(_lora_candidates(layers, targets))
     if not selected:
@@ -237,13 +244,28 @@ def unique(layers: Iterable[Any]) -> list[Any]:
     return list({id(layer): layer for layer in layers}.values())
 
 
-def _lora_candidates(layers: Iterable[Any], targets: str) -> list[Any]:
-    """Return the layers that LoRA adapts."""
+def _lora_candidates(layers: Iterable[Any], targets: str | Sequence[str]) -> list[Any]:
+    """Return the layers that LoRA adapts.
+
+    Raises:
+        ValueError: A name is not that of a projection of any attention layer.
+    """
     if targets == "dense":
         return [layer for layer in layers if isinstance(layer, LORA_LAYERS)]
     attention = [layer for layer in layers if isinstance(layer, AttentionLayer)]
-    projections = (layer.lora_projections() for layer in attention if layer.projections())
-    return unique(projection for part in projections for projection in part)
+    with_projections = [layer for layer in attention if layer.projections()]
+    if isinstance(targets, str):
+        return unique(each for layer in with_projections for each in layer.lora_projections())
+    names = sorted({name for layer in with_projections for name in layer.projections()})
+    for name in targets:
+        if name not in names:
+            raise ValueError(unknown("`targets`", name, names))
+    return unique(
+        each
+        for layer in with_projections
+        for name, each in layer.projections().items()
+        if name in targets
+    )
 
 
 def _size(variables: Iterable[Any]) -> int:

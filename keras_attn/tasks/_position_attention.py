@@ -120,7 +120,7 @@ def attention_rollout(network: keras.Model, inputs: Any) -> np.ndarray | None:
     """Return how attention mixes the positions of the last map into the pooled features.
 
     Attention rollout of Abnar and Zuidema (arXiv:2005.00928): the weights of each layer, averaged
-    over heads, are mixed equally with the identity, which stands for the residual connection, and
+    over heads, are averaged with the identity, which represents the residual connection, and
     multiplied from the last layer to the first. Only layers on a map of the size of the last one
     count. The pooling weights, or equal ones without attention pooling, average the rows.
 

@@ -23,7 +23,7 @@ TITLES = {
 }
 
 
-class Case(NamedTuple):
+class ExplainedInput(NamedTuple):
     """An explained input.
 
     Attributes:
@@ -38,7 +38,7 @@ class Case(NamedTuple):
     agreement: Mapping[str, float | None]
 
 
-def curves(cases: Iterable[Case], seed: int = 0) -> dict[str, Any]:
+def deletion_insertion_curves(cases: Iterable[ExplainedInput], seed: int = 0) -> dict[str, Any]:
     """Return the mean deletion and insertion curves of each method over inputs.
 
     Args:
@@ -53,9 +53,9 @@ def curves(cases: Iterable[Case], seed: int = 0) -> dict[str, Any]:
     Example:
 
     >>> weights = np.array([0.7, 0.2, 0.1, 0.0])
-    >>> case = Case({"exact": weights}, lambda present: present @ weights, {})
-    >>> result = curves([case])["methods"]
-    >>> [round(mean_of(result["exact"][key]), 2) for key in ("deletion", "insertion")]
+    >>> case = ExplainedInput({"exact": weights}, lambda present: present @ weights, {})
+    >>> result = deletion_insertion_curves([case])["methods"]
+    >>> [round(area_under_curve(result["exact"][key]), 2) for key in ("deletion", "insertion")]
     [0.24, 0.76]
     """
     rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def curves(cases: Iterable[Case], seed: int = 0) -> dict[str, Any]:
     return {"examples": count, "fractions": list(FRACTIONS), "methods": methods}
 
 
-def mean_of(curve: list[float]) -> float:
+def area_under_curve(curve: list[float]) -> float:
     """Return the mean under a curve over `FRACTIONS`, by the trapezoidal rule."""
     return float(np.trapezoid(curve, FRACTIONS))
 

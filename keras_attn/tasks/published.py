@@ -1,4 +1,4 @@
-"""The entry of the zoo that a model came from, for what an exported model says of itself."""
+"""The entry of the zoo that a model came from, for the metadata of exported models."""
 
 import dataclasses
 import hashlib

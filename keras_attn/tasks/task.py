@@ -111,7 +111,7 @@ class Task(RawInputModel):
       saves the assets of `parts` itself.
     - `further_serving_functions`: functions of further signatures to export.
     - `export_writers`: functions that write further formats.
-    - `export_info`: what an exported model says of itself, such as label names.
+    - `export_info`: metadata of exported models, such as label names.
     - `warmup_requests`: example requests of the SavedModel.
     - `explain`: explain one answer.
     - `example_answers`: answers for a few examples, for cards.
@@ -392,8 +392,8 @@ class Task(RawInputModel):
             count: Number of examples, the first of the split.
 
         Returns:
-            Deletion and insertion curves, see `keras_attn.tasks.deletion_insertion.curves`; empty
-            if the task does not support it.
+            Deletion and insertion curves, see `keras_attn.tasks.deletion_insertion`; empty if the
+            task does not support it.
         """
         return {}
 
@@ -460,7 +460,7 @@ class Task(RawInputModel):
         _adaptation.quantize(self, mode or config.mode, config, filters, kwargs)
 
     def enable_lora(
-        self, rank: int, lora_alpha: float | None = None, targets: str = "attention"
+        self, rank: int, lora_alpha: float | None = None, targets: str | Sequence[str] = "attention"
     ) -> TrainableParameters:
         """Train low-rank updates of projections alone (Hu et al., arXiv:2106.09685).
 
@@ -473,7 +473,8 @@ class Task(RawInputModel):
             rank: Rank of the updates.
             lora_alpha: Scale of the updates, times `rank`; None is `rank`.
             targets: `"attention"` for the projections of query and value of attention layers, or
-                all projections where a layer has no such pair; `"dense"` for all dense layers.
+                all projections where a layer has no such pair; `"dense"` for all dense layers; or
+                names of projections, such as `["query", "key", "value"]`.
 
         Returns:
             The numbers of trainable parameters and of all parameters.

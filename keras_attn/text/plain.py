@@ -8,7 +8,7 @@ from keras_attn._token_ids import FIRST_BYTE_ID, FIRST_PIECE_ID
 from keras_attn.text import normalization
 from keras_attn.text._rules import FIRST
 
-MARKER = "\u2581"  # stands for the space before a word
+MARKER = "\u2581"  # represents the space before a word
 _ASCII_SPACES = " \t\n\v\f\r"
 
 
@@ -49,6 +49,26 @@ class PlainTokenizer:
         size = len(self._strings)
         joined = b"".join(self._strings[token] for token in ids if 0 <= token < size)
         return joined.strip(_ASCII_SPACES.encode()).decode("utf-8", "replace")
+
+    def count_characters(self, ids: Iterable[int]) -> tuple[int, int]:
+        """Return the number of characters of a text, and of those in pieces, without spaces.
+
+        Example:
+
+        >>> from keras_attn.text import Normalizer
+        >>> tokenizer = PlainTokenizer(["▁", "a", "bc"], Normalizer())
+        >>> tokenizer.count_characters(tokenizer.encode("abc é"))
+        (4, 3)
+        """
+        characters = known = 0
+        for token in ids:
+            if token >= FIRST_PIECE_ID:
+                length = len(self._strings[token].decode("utf-8").removeprefix(" "))
+                characters, known = characters + length, known + length
+            elif token >= FIRST_BYTE_ID:
+                octet = token - FIRST_BYTE_ID  # the first byte of a character counts
+                characters += octet & 0xC0 != 0x80 and octet != ord(" ")
+        return characters, known
 
     def _encode_word(self, word: str) -> list[int]:
         ids: list[int] = []

@@ -10,7 +10,7 @@ from keras_attn._files import write_text
 from keras_attn.recipes import describe_task
 from keras_attn.recipes.figures import Run, by_hardware, commits, hardware, minutes_by_hardware
 from keras_attn.recipes.recipe import WITHOUT_ATTENTION
-from keras_attn.tasks.deletion_insertion import mean_of, method_title
+from keras_attn.tasks.deletion_insertion import area_under_curve, method_title
 from keras_attn.zoo.registry import Entry
 
 MAX_CHARACTERS = 240  # of a text in a table of examples
@@ -247,7 +247,9 @@ def _explanations(entry: Entry) -> list[str]:
     examples = describe_task(entry.recipe.task).examples
     lines = ["| order | deletion | insertion | agreement |", "|---|---|---|---|"]
     for name, curves in results["methods"].items():
-        deletion, insertion = (f"{mean_of(curves[key]):.3f}" for key in ("deletion", "insertion"))
+        deletion, insertion = (
+            f"{area_under_curve(curves[key]):.3f}" for key in ("deletion", "insertion")
+        )
         agreement = f"{curves['agreement']:.2f}" if "agreement" in curves else "-"
         row = [method_title(name), deletion, insertion, agreement]
         lines.append(f"| {' | '.join(row)} |")

@@ -1,4 +1,4 @@
-"""What a SavedModel says of itself, and the requests that warm up TensorFlow Serving."""
+"""Metadata of SavedModels, and the requests that warm up TensorFlow Serving."""
 
 import json
 

@@ -89,6 +89,13 @@ def test_damaged_exif_is_no_orientation(orientation):
     content = encoded(exif=good)
     for cut in (0, 1, 3, 10, 20, 30):
         assert orientation(content[:cut]) == 1
+    # Bytes between segments, and the prefix of JPEG in a chunk of PNG.
+    assert orientation(content[:2] + bytes(5) + content[2:]) == 6
+    raw = good[6:]
+    for chunk in (raw, good):
+        data = b"eXIf" + chunk
+        png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + data + bytes(4)
+        assert orientation(png) == 6
     # A segment before that of EXIF, as of JFIF, and one that claims to be longer than the file.
     assert orientation(b"\xff\xd8\xff\xfe\0\x06abcd" + content[2:]) == 6
     assert orientation(b"\xff\xd8\xff\xe1\xff\xffExif\0\0" + good[6:16]) == 1

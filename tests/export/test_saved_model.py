@@ -143,3 +143,5 @@ def test_arguments_of_keras_are_refused_and_not_ignored(classifier, tmp_path):
         classifier.export(tmp_path / "model", verbose=False)
     with pytest.raises(ValueError, match=r"Received: 'openvino'\. Accepted: 'saved_model', 'onnx'"):
         classifier.export(tmp_path / "model", format="openvino")
+    with pytest.raises(ValueError, match="'tf_saved_model' is named 'saved_model' here"):
+        classifier.export(tmp_path / "model", format="tf_saved_model")

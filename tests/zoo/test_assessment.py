@@ -9,7 +9,7 @@ import pytest
 
 from keras_attn import datasets, training, zoo
 from keras_attn._files import sha256
-from keras_attn.tasks.deletion_insertion import mean_of
+from keras_attn.tasks.deletion_insertion import area_under_curve
 from keras_attn.training.weights_files import store_as_float16
 from keras_attn.zoo import assessment, cards, pictures, publishing, registry
 from tests.zoo.catalogues import registering
@@ -103,7 +103,9 @@ def test_explanations_are_measured_and_drawn(entry, drawn):
     starts = {curves[key][0] for curves in methods.values() for key in ("deletion",)}
     ends = {curves["insertion"][-1] for curves in methods.values()}
     assert starts == ends  # the complete image
-    faithful, chance = (mean_of(methods[name]["deletion"]) for name in ("occlusion", "random"))
+    faithful, chance = (
+        area_under_curve(methods[name]["deletion"]) for name in ("occlusion", "random")
+    )
     assert faithful < chance
     card = (assessed.folder / "README.md").read_text()
     assert f"| occlusion | {faithful:.3f} |" in card

@@ -30,7 +30,7 @@ from keras_attn.tasks._plotted import PlottedExplanation, log_odds
 from keras_attn.tasks.audio.plots import plot_explanation, spectrogram_picture
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
-from keras_attn.tasks.deletion_insertion import Case, curves
+from keras_attn.tasks.deletion_insertion import ExplainedInput, deletion_insertion_curves
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -81,7 +81,7 @@ class AudioExplanation(PlottedExplanation):
         `gradient_times_input` is compared with `occlusion`; the attention of each layer, which has
         no sign, with its absolute value. None if either is the same everywhere.
         """
-        values = self.over_segments()
+        values = self.value_per_segment()
         effect = values.pop("occlusion")
         return {
             name: rank_correlation(
@@ -90,7 +90,7 @@ class AudioExplanation(PlottedExplanation):
             for name, each in values.items()
         }
 
-    def over_segments(self) -> dict[str, np.ndarray]:
+    def value_per_segment(self) -> dict[str, np.ndarray]:
         """Return the value of each segment by each method, `(S,)`; the mean of attention."""
         frames = len(self.spectrogram)
         edges = cell_edges(round(self.segment_seconds / self.frame_seconds), frames)
@@ -206,7 +206,7 @@ def explanation_curves(
         sounds: The samples of each, `(n,)` at the classifier's rate.
     """
 
-    def explained(samples: np.ndarray) -> Case:
+    def explained(samples: np.ndarray) -> ExplainedInput:
         explanation = explain_waveform(classifier, samples)
         features = _features(classifier, samples)
         size = round(explanation.segment_seconds / explanation.frame_seconds)
@@ -216,9 +216,9 @@ def explanation_curves(
             logits = _logits_of_segments(classifier, features, size, present)
             return softmax(logits)[:, index]
 
-        return Case(explanation.over_segments(), probabilities, explanation.agreement)
+        return ExplainedInput(explanation.value_per_segment(), probabilities, explanation.agreement)
 
-    return curves(explained(samples) for samples in sounds)
+    return deletion_insertion_curves(explained(samples) for samples in sounds)
 
 
 def _features(classifier: "AudioClassifier", samples: np.ndarray) -> np.ndarray:

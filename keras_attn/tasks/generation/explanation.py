@@ -23,7 +23,7 @@ VISIBLE = {"\n": "⏎", " ": "␣", "\t": "⇥"}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GenerationExplanation(Displayed):
-    """How surprising each token is to a language model, where it attended, what it depends on.
+    """Surprisal, attention and leave-one-out effect of each token of a text.
 
     The surprisal of a token is its negative log-probability given the tokens before it. Attention
     shows where the model looked when it predicted a token; it does not prove that this determined
@@ -37,23 +37,23 @@ class GenerationExplanation(Displayed):
             predicts token `t`; column `s` is the token before token `s`, and column 0 the start
             token. None if the model has no attention.
         leave_one_out: Float32 `(T, T)`: decrease of the log-probability of token `t` (row) in the
-            text without the earlier token `s` (column). 0 for `s >= t`.
+            text without the earlier token `s` (column), 0 for `s >= t`. None if not measured.
     """
 
     tokens: tuple[str, ...]
     surprisal: np.ndarray
     most_likely: tuple[str, ...]
     attention: np.ndarray | None
-    leave_one_out: np.ndarray
+    leave_one_out: np.ndarray | None
 
     @property
     def agreement(self) -> dict[str, float | None]:
         """Spearman's rank correlation of `"attention"` to earlier tokens with the size of effects.
 
         Attention is the mean over layers and heads. None if either is the same everywhere; empty
-        without attention.
+        without attention, or if the effect was not measured.
         """
-        if self.attention is None:
+        if self.attention is None or self.leave_one_out is None:
             return {}
         later, earlier = np.tril_indices(len(self.tokens), -1)
         weights = self.attention.mean(axis=(0, 1))[later, earlier + 1]  # column 0: the start
@@ -73,7 +73,7 @@ class GenerationExplanation(Displayed):
             "most_likely": list(self.most_likely),
             "perplexity": self.perplexity,
             "attention": None if self.attention is None else self.attention.tolist(),
-            "leave_one_out": self.leave_one_out.tolist(),
+            "leave_one_out": None if self.leave_one_out is None else self.leave_one_out.tolist(),
             "agreement": self.agreement,
         }
 
@@ -92,8 +92,10 @@ class GenerationExplanation(Displayed):
         """
         shown = slice(max(0, len(self.tokens) - MAX_TOKENS), None)
         names = [_visible(token) for token in self.tokens[shown]]
-        earlier = ("earlier token", names, self.leave_one_out[shown, shown], "PuOr")
-        maps = [(*earlier, "decrease of log-probability if left out (nats)")]
+        maps = []
+        if self.leave_one_out is not None:
+            unit = "decrease of log-probability if left out (nats)"
+            maps.append(("earlier token", names, self.leave_one_out[shown, shown], "PuOr", unit))
         if self.attention is not None:
             if not -len(self.attention) <= layer < len(self.attention):
                 raise ValueError(
@@ -106,7 +108,7 @@ class GenerationExplanation(Displayed):
         size = max(4.0, 0.17 * len(names))
         figure = new_figure(size + 2.0, 2.4 + size * len(maps))
         ratios = (1.0, *[size / 1.4] * len(maps))
-        upper, *lower = figure.subplots(1 + len(maps), 1, height_ratios=ratios)
+        upper, *lower = figure.subplots(1 + len(maps), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for axis, (title, columns, values, colors, unit) in zip(lower, maps, strict=True):
             largest = float(np.abs(values).max()) or 1.0
             signed = colors == "PuOr"
@@ -178,13 +180,15 @@ class GenerationExplanation(Displayed):
                 Text(self._most_needed(int(index))),
             )
         summary = f"Perplexity {self.perplexity:.2f}; surprisal in nats."
-        if self.attention is not None:
+        if self.agreement:
             agreement = format_agreement(self.agreement["attention"])
             summary += f" Rank correlation of attention with leave-one-out: {agreement}."
         return Group(text, table, summary)
 
     def _most_needed(self, index: int) -> str:
         """Return the earlier token without which a token is least likely, with its effect."""
+        if self.leave_one_out is None:
+            return "-"
         effects = self.leave_one_out[index, :index]
         if not len(effects) or effects.max() <= 0.0:
             return "-"

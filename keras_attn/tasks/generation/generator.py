@@ -388,13 +388,13 @@ class TextGenerator(GenerationFitting):
             scores[rows] = -keras.ops.convert_to_numpy(losses).sum(axis=1)
         return scores
 
-    def explain(self, text: str) -> GenerationExplanation:
-        """Return how surprising each token of a text is, where it attended, what it depends on.
-
-        The effect of each token is measured by leaving it out: one more pass for each token.
+    def explain(self, text: str, *, leave_one_out: bool = True) -> GenerationExplanation:
+        """Return surprisal, attention and leave-one-out effect of each token of a text.
 
         Args:
             text: A text, read as the beginning of a document.
+            leave_one_out: Whether to measure the effect of each token by leaving it out: one more
+                pass over the text for each of its tokens.
 
         Raises:
             TypeError: `text` is not a single string.
@@ -418,7 +418,7 @@ class TextGenerator(GenerationFitting):
             surprisal=keras.ops.convert_to_numpy(losses)[0],
             most_likely=tuple(best),
             attention=np.stack(scores) if scores else None,
-            leave_one_out=self._leave_one_out(tokens),
+            leave_one_out=self._leave_one_out(tokens) if leave_one_out else None,
         )
 
     def _leave_one_out(self, tokens: np.ndarray) -> np.ndarray:

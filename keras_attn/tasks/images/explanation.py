@@ -33,7 +33,7 @@ from keras_attn.tasks._position_attention import (
 from keras_attn.tasks._report_tables import short_name
 from keras_attn.tasks.calibration import softmax
 from keras_attn.tasks.classification import Classification, classification_answers
-from keras_attn.tasks.deletion_insertion import Case, curves
+from keras_attn.tasks.deletion_insertion import ExplainedInput, deletion_insertion_curves
 from keras_attn.tasks.images.grad_cam import grad_cam
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ class ImageExplanation(PlottedExplanation):
         Grad-CAM is compared with `occlusion`; rollout and the attention of each layer, which have
         no sign, with its absolute value. None if either is the same everywhere.
         """
-        maps = self.over_squares()
+        maps = self.mean_per_square()
         effect = maps.pop("occlusion")
         return {
             name: rank_correlation(values, effect if name == "grad_cam" else np.abs(effect))
             for name, values in maps.items()
         }
 
-    def over_squares(self) -> dict[str, np.ndarray]:
+    def mean_per_square(self) -> dict[str, np.ndarray]:
         """Return the mean of each map in each square of `occlusion`, by name, as `(R * K,)`."""
         edges = [cell_edges(self.patch_size, side) for side in self.image.shape[:2]]
         maps = {"grad_cam": self.grad_cam, "rollout": self.rollout, **self.attention}
@@ -240,7 +240,7 @@ def explanation_curves(
     The parts are the squares of `occlusion`, and the label is that of the answer.
     """
 
-    def explained(image: np.ndarray) -> Case:
+    def explained(image: np.ndarray) -> ExplainedInput:
         explanation = explain_image(classifier, image)
         array = np.asarray(classifier.preprocess_inputs(image[None]))[0].astype("float32")
         size, index = explanation.patch_size, classifier.label_names.index(explanation.label)
@@ -249,9 +249,9 @@ def explanation_curves(
             logits = _logits_of_squares(classifier, array, size, present)
             return softmax(logits)[:, index]
 
-        return Case(explanation.over_squares(), probabilities, explanation.agreement)
+        return ExplainedInput(explanation.mean_per_square(), probabilities, explanation.agreement)
 
-    return curves(explained(image) for image in images)
+    return deletion_insertion_curves(explained(image) for image in images)
 
 
 def _logits_of_squares(

@@ -19,7 +19,7 @@ from keras_attn._types import Tensor
 from keras_attn.layers import NGramEmbedding
 from keras_attn.tasks._agreement import rank_correlation
 from keras_attn.tasks._display import Displayed
-from keras_attn.tasks.deletion_insertion import Case, curves
+from keras_attn.tasks.deletion_insertion import ExplainedInput, deletion_insertion_curves
 from keras_attn.tasks.texts import _rendering
 from keras_attn.tasks.texts.answers import MultiLabelTextClassification, TextClassification
 from keras_attn.tasks.texts.plots import plot_explanation
@@ -157,7 +157,7 @@ def explanation_curves(classifier: "TextClassifier", texts: Iterable[str]) -> di
     The parts are words, and the label is that of the answer. Texts without words are left out.
     """
 
-    def explained(text: str) -> Case:
+    def explained(text: str) -> ExplainedInput:
         explanation = explain_text(classifier, text)
         words = np.array([word.encode() for word in explanation.tokens], dtype=object)
         index = classifier.label_names.index(explanation.label)
@@ -171,9 +171,11 @@ def explanation_curves(classifier: "TextClassifier", texts: Iterable[str]) -> di
         }
         if explanation.attention is not None:
             scores["attention"] = explanation.attention
-        return Case(scores, probabilities, explanation.agreement)
+        return ExplainedInput(scores, probabilities, explanation.agreement)
 
-    return curves(explained(text) for text in texts if len(classifier.encoder.words([text]).values))
+    return deletion_insertion_curves(
+        explained(text) for text in texts if len(classifier.encoder.words([text]).values)
+    )
 
 
 def _probabilities(

@@ -15,6 +15,7 @@ from keras_attn.decoding import Automaton, Hypotheses
 from keras_attn.models import TranslationModel
 from keras_attn.tasks.compilation import compiled, needs_static_shapes
 from keras_attn.tasks.translation._banned_words import ban_words
+from keras_attn.tasks.translation._limits import EXTRA_TOKENS
 from keras_attn.text import Normalizer, SubwordTokenizer
 
 Search = Callable[..., Hypotheses]  # `keras_attn.decoding.beam_search` or `sample`
@@ -24,7 +25,6 @@ MULTIPLE = 8  # lengths are padded to multiples of it
 STATIC_MULTIPLE = 32  # the same, where functions are compiled for each shape
 MAX_COMPILED = 32  # compiled searches that are kept, one for each setting
 MAX_AUTOMATA = 4  # automata of banned words that are kept, of up to 256 MB each
-EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
 class Searches:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_attn._warnings import warn_user
-from keras_attn._wording import counted
 from keras_attn.batching import pad_rows
+from keras_attn.tasks.translation._limits import too_long
 from keras_attn.text import Normalizer, SubwordTokenizer
 
 BATCH = 256  # texts that are tokenized in one call
@@ -35,14 +35,9 @@ def sentence_ids(
         rows += np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
     if max_length is None:
         return rows
-    long = [row for row, ids in enumerate(rows) if len(ids) > max_length]
-    if consequence and long:
-        warn_user(
-            f"The first {max_length} subwords of a text are read. {len(long)} of "
-            f"{counted(len(rows), 'text')} {'has' if len(long) == 1 else 'have'} more, such as "
-            f"text {long[0] + 1} with {len(rows[long[0]])}: the rest of it is {consequence}. Split "
-            "long texts into sentences."
-        )
+    message = too_long(list(map(len, rows)), max_length, consequence)
+    if consequence and message:
+        warn_user(message)
     return [ids[:max_length] for ids in rows]
 
 

@@ -256,7 +256,8 @@ def source_words(tokens: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Return the first index and the index after the last of the subwords of each word.
 
     A word begins at a subword with the marker of a space, and at each subword of East Asian
-    letters, which have no spaces between words.
+    letters, which have no spaces between words. Punctuation before or after a word, but not within
+    it, is a word of its own.
 
     Args:
         tokens: Subwords, without the end token.
@@ -265,12 +266,27 @@ def source_words(tokens: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
     >>> source_words(["▁un", "like", "ly", "▁dogs", "你", "好"])
     ((0, 3), (3, 4), (4, 5), (5, 6))
+    >>> source_words(["▁don", "'", "t", "▁run", ".", "▁(", "a"])
+    ((0, 3), (3, 4), (4, 5), (5, 6), (6, 7))
     """
+    marks = [not any(map(str.isalnum, token)) for token in tokens]
     starts = [
         index
         for index, token in enumerate(tokens)
         if index == 0
         or token.startswith(MARKER)
         or any(map(is_east_asian, token + tokens[index - 1]))
+        or (marks[index] and not _continues(tokens, marks, index))
+        or (marks[index - 1] and tokens[index - 1].startswith(MARKER))
     ]
     return tuple(zip(starts, [*starts[1:], len(tokens)], strict=True)) if starts else ()
+
+
+def _continues(tokens: Sequence[str], marks: Sequence[bool], index: int) -> bool:
+    """Return whether a letter of the same word follows a subword, as in "don't"."""
+    following = index + 1
+    return (
+        following < len(tokens)
+        and not marks[following]
+        and not tokens[following].startswith(MARKER)
+    )

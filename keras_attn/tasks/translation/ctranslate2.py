@@ -3,16 +3,18 @@
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from keras_attn._files import read_json_object
 from keras_attn._token_ids import END_ID, START_ID
 from keras_attn._validation import check_positive_integer
+from keras_attn._warnings import warn_user
+from keras_attn.tasks.coverage import coverage_warnings
+from keras_attn.tasks.translation._limits import EXTRA_TOKENS, too_long
 from keras_attn.text.normalization import Normalizer
 from keras_attn.text.plain import PlainTokenizer
 
 INFO_FILE = "model.json"  # beside the files of CTranslate2
-EXTRA_TOKENS = 8  # a translation has at most twice the tokens of its source plus this number
 
 
 class CTranslate2Translator:
@@ -80,6 +82,10 @@ class CTranslate2Translator:
 
         Returns:
             The translation, or a list of them; of a text without words the empty string.
+
+        Warns:
+            UserWarning: A text has more than `max_length` subwords, or the model knows few of its
+                characters.
         """
         check_positive_integer("beam_size", beam_size)
         check_positive_integer("batch_size", batch_size)
@@ -89,7 +95,9 @@ class CTranslate2Translator:
             raise TypeError(
                 f"`texts` must be a string or a list of strings. Received: {texts!r:.80}."
             )
-        sources = [self.tokenizer.encode(text)[: self.max_length] for text in texts]
+        sources = [self.tokenizer.encode(text) for text in texts]
+        self._warn(sources)
+        sources = [ids[: self.max_length] for ids in sources]
         results = [""] * len(sources)
         order = sorted(
             (row for row, ids in enumerate(sources) if ids), key=lambda r: len(sources[r])
@@ -110,3 +118,22 @@ class CTranslate2Translator:
                 # The limit of CTranslate2 is one for all rows.
                 results[row] = self.tokenizer.decode(map(int, answer.hypotheses[0][:limit]))
         return results
+
+    def _warn(self, sources: Sequence[Sequence[int]]) -> None:
+        """Warn of sources that are not read whole, or of which the model knows little."""
+        if message := too_long(list(map(len, sources)), self.max_length, "not read"):
+            warn_user(message)
+        counts = [self.tokenizer.count_characters(ids) for ids in sources]
+        for message in coverage_warnings([_Coverage(*count) for count in counts if count[0]]):
+            warn_user(message)
+
+
+class _Coverage(NamedTuple):
+    """The characters of a source, and those that the model knows."""
+
+    characters: int
+    known_characters: int
+
+    @property
+    def coverage(self) -> tuple[int, int, str]:
+        return self.known_characters, self.characters, "characters"

@@ -239,6 +239,11 @@ def test_effects_are_those_of_leaving_characters_out(generator):
     assert not np.triu(explanation.leave_one_out).any()
     assert -1.0 <= explanation.agreement["attention"] <= 1.0
     assert generator.explain("t").agreement == {"attention": None}
+    quick = generator.explain("the cat", leave_one_out=False)
+    assert quick.leave_one_out is quick.to_dict()["leave_one_out"] is None
+    assert quick.agreement == {}
+    assert len(quick.plot().axes) == 2 + 1  # with the color bar
+    assert "Perplexity" in str(quick)
 
 
 def test_html_escapes_what_it_shows(generator):

@@ -207,6 +207,19 @@ def test_rollout_splits_a_downsampled_key_over_its_positions(image):
     np.testing.assert_allclose(rollout, 0.5 / 64 + 0.5 * received, atol=1e-6)
 
 
+def test_rollout_has_no_weight_where_no_key_is(image):
+    keras.utils.set_random_seed(5)
+    images = keras.Input((9, 9, 3))
+    layer = SelfAttention2D(num_heads=1, downsample=2)
+    network = keras.Model(images, keras.layers.GlobalAveragePooling2D()(layer(images)))
+    pixels = image[None, :9, :9].astype("float32")
+    (layer_map,) = tasks.attention_maps(network, pixels)
+    expected = np.zeros((9, 9))  # the last row and column are in no key
+    expected[:8, :8] = np.repeat(np.repeat(layer_map.received(), 2, axis=0), 2, axis=1) / 4
+    rollout = tasks.attention_rollout(network, pixels)[0]
+    np.testing.assert_allclose(rollout, 0.5 / 81 + 0.5 * expected, atol=1e-6)
+
+
 def test_agreement_is_measured_over_the_occluded_squares(model, image):
     explanation = model.explain(image, patch_size=16)
     halves = [each.reshape(2, 4, 2, 4).mean((1, 3)) for each in (explanation.grad_cam,)]

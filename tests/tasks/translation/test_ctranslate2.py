@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from keras_attn import tasks
 from keras_attn.batching.padding import pad_rows
+from keras_attn.tasks._adaptation import lora_layers
 from keras_attn.tasks.translation._sentences import sentence_ids
 from keras_attn.text import Normalizer, SubwordTokenizer
 from keras_attn.text.plain import PlainTokenizer, normalize
@@ -73,6 +75,30 @@ def test_it_translates_as_the_model_without_tensorflow(tmp_path):
         translator.export(tmp_path / "2", format="ctranslate2", quantization="int4")
     with pytest.raises(FileNotFoundError, match=r"it has no model\.json"):
         tasks.CTranslate2Translator(tmp_path)
+
+
+@pytest.mark.slow
+def test_updates_of_lora_are_exported(tmp_path):
+    pytest.importorskip("ctranslate2")
+    translator = _new()
+    translator.adapt(SOURCES, TARGETS)
+    before = [each.text for each in translator.translate(SOURCES, 1)]
+    translator.enable_lora(2, targets="dense")
+    for layer in lora_layers(translator):
+        noise = np.random.default_rng(0).normal(0, 1, layer.lora_kernel_b.shape)
+        layer.lora_kernel_b.assign(noise)
+    expected = [each.text for each in translator.translate(SOURCES, 1)]
+    assert expected != before
+    path = translator.export(tmp_path / "1", format="ctranslate2")
+    exported = tasks.CTranslate2Translator(path)
+    assert exported.translate(SOURCES, 1) == expected
+    with pytest.warns(UserWarning, match="knows 0 of 2 characters"):
+        exported.translate("你好", 1)
+    with pytest.warns(UserWarning, match="of a text are read. 1 of 1 text has more"):
+        exported.translate("a dog runs . " * 100, 1)
+    (path / "model.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="is of another format: it lacks max_length"):
+        tasks.CTranslate2Translator(path)
 
 
 @pytest.mark.slow
