@@ -16,9 +16,6 @@ def connect_here(self, address):
     return connect(self, address)
 
 
-socket.socket.connect = connect_here
-
-
 def download(name, digest):
     from keras_attn import _hub
 
@@ -49,5 +46,11 @@ def result(function, name, digest=None):
         return {"error": type(error).__name__, "message": str(error)}
 
 
-function = {"download": download, "build": build}[sys.argv[1]]
-print(json.dumps([result(function, *words.split()) for words in sys.argv[2:]]))
+def main(mode, models):
+    socket.socket.connect = connect_here
+    function = {"download": download, "build": build}[mode]
+    print(json.dumps([result(function, *words.split()) for words in models]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

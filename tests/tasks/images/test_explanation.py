@@ -200,7 +200,7 @@ def test_rollout_splits_a_downsampled_key_over_its_positions(image):
     images = keras.Input((8, 8, 3))
     layer = SelfAttention2D(num_heads=1, downsample=2)
     network = keras.Model(images, keras.layers.GlobalAveragePooling2D()(layer(images)))
-    pixels = image[None, :8, :8].astype("float32")
+    pixels = image[None, :8, :8].astype("float32") / 255  # each key has some weight
     (layer_map,) = tasks.attention_maps(network, pixels)
     rollout = tasks.attention_rollout(network, pixels)[0]
     received = np.repeat(np.repeat(layer_map.received(), 2, axis=0), 2, axis=1) / 4
@@ -212,7 +212,7 @@ def test_rollout_has_no_weight_where_no_key_is(image):
     images = keras.Input((9, 9, 3))
     layer = SelfAttention2D(num_heads=1, downsample=2)
     network = keras.Model(images, keras.layers.GlobalAveragePooling2D()(layer(images)))
-    pixels = image[None, :9, :9].astype("float32")
+    pixels = image[None, :9, :9].astype("float32") / 255  # each key has some weight
     (layer_map,) = tasks.attention_maps(network, pixels)
     expected = np.zeros((9, 9))  # the last row and column are in no key
     expected[:8, :8] = np.repeat(np.repeat(layer_map.received(), 2, axis=0), 2, axis=1) / 4
