@@ -19,7 +19,6 @@ import os
 import pathlib
 import re
 import time
-from typing import Any
 
 import rich
 from _attention_candidates import Case, describe, measure_memory, measure_time
@@ -165,7 +164,7 @@ def run(arguments: argparse.Namespace) -> None:
     report = {"device": device, "alone": names, "parts": {}}
     if arguments.resume and path.exists():
         report = json.loads(path.read_text())
-        changed = [name for name in origin if _clean(report[name]) != _clean(origin[name])]
+        changed = [name for name in origin if report[name] != origin[name]]
         if changed:
             raise SystemExit(
                 f"{path} was measured with another {', '.join(changed)}. Leave out --resume."
@@ -195,11 +194,6 @@ def run(arguments: argparse.Namespace) -> None:
             partial.replace(path)
         rows = report["parts"][key]["rows"]
         failed |= {(case, row["pass"], row["candidate"]) for row in rows if "failure" in row}
-
-
-def _clean(value: Any) -> Any:
-    """A commit without its `+changes`: what an interrupted run has written is one."""
-    return value.removesuffix("+changes") if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ from typing import Any
 
 import keras
 
+DETERMINING = (":(top,glob)**/*.py", ":(top,glob)**/*.toml")  # files that determine a result
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "tensorflow-datasets")
 
 
 def provenance() -> dict[str, Any]:
     """Return commit, versions and hardware of this process, for a results file.
 
-    The commit ends in `+changes` if tracked files of the checkout have uncommitted changes, and
-    is None outside a checkout. The environment variable `KERAS_ATTN_COMMIT` overrides it, for
+    The commit ends in `+changes` if Python files or recipes that git tracks have uncommitted
+    changes, and is None outside a checkout. Other files, such as the results of an earlier run,
+    do not change what a run does. The environment variable `KERAS_ATTN_COMMIT` overrides it, for
     machines to which the files of a commit were copied without the repository.
 
     Raises:
@@ -41,7 +43,8 @@ def _commit() -> str | None:
         # Fails if git does not track this file, although a checkout contains its folder.
         _run(["git", "ls-files", "--error-unmatch", pathlib.Path(__file__).name], folder)
         head = _run(["git", "rev-parse", "HEAD"], folder)
-        changed = _run(["git", "status", "--porcelain", "--untracked-files=no"], folder)
+        status = ["git", "status", "--porcelain", "--untracked-files=no", "--", *DETERMINING]
+        changed = _run(status, folder)
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{head}+changes" if changed else head

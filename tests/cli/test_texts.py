@@ -143,7 +143,8 @@ def test_the_folder_of_a_run_stands_for_its_model(own, run, tmp_path):
     message = run("predict", tmp_path, "soup", code=1)
     assert "holds no model.keras. Its run was on the data of an entry" in message
     assert f"ENTRY --weights {tmp_path / 'model.weights.h5'}." in message
-    assert "Give a .keras file, the folder of a" in run("predict", folder.parent, "x", code=1)
+    message = run("predict", folder.parent, "x", code=1)
+    assert "Give a .keras file, a folder that `save_to_preset` or `train --data` wrote" in message
 
 
 def test_an_empty_text_is_called_empty(own, run):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import keras
 import numpy as np
@@ -252,6 +253,29 @@ def test_where_the_code_came_from_must_be_a_commit(monkeypatch):
         provenance()
     monkeypatch.setenv("KERAS_ATTN_COMMIT", "a" * 40)
     assert provenance()["commit"] == "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [("results.json", False), ("code.py", True), ("zoo/entry/recipe.toml", True)],
+)
+def test_changes_of_code_and_recipes_are_recorded(tmp_path, monkeypatch, changed, expected):
+    from keras_attn.training import provenance
+
+    def git(*arguments):
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    for name in ("results.json", "code.py", "zoo/entry/recipe.toml", "package/provenance.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.delenv("KERAS_ATTN_COMMIT", raising=False)
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "package/provenance.py"))
+    (tmp_path / changed).write_text("x = 1")
+    assert provenance.provenance()["commit"].endswith("+changes") is expected
 
 
 def test_a_missing_data_set_leaves_no_folder(small_recipe, tmp_path):
