@@ -1,8 +1,10 @@
 """Which tests can run here."""
 
+import argparse
 import functools
 import os
 import pathlib
+import re
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background
@@ -27,16 +29,38 @@ PUBLISHED = pathlib.Path(os.environ.get("KERAS_ATTN_DATA") or "~/keras_attn_data
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="Also run the tests marked slow.")
+    parser.addoption(
+        "--exhaustive", action="store_true", help="Also run the tests marked exhaustive."
+    )
+    parser.addoption(
+        "--part",
+        type=_part,
+        default=(1, 1),
+        metavar="K/N",
+        help="Of the exhaustive tests run the K-th of N parts.",
+    )
+
+
+def _part(text):
+    """Read `2/5` as (2, 5)."""
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not match or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"must be K/N, such as 2/5. Received: {text!r}")
+    return int(match[1]), int(match[2])
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("keyword"):  # which may name any case
         _mark_further_cases(items)
-    if not config.getoption("--slow"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    left_out = set() if config.getoption("--slow") else set(_marked(items, "slow"))
+    exhaustive = _marked(items, "exhaustive")
+    left_out |= set(exhaustive)
+    if config.getoption("--exhaustive"):
+        number, count = config.getoption("--part")
+        left_out -= set(exhaustive[number - 1 :: count])
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     import keras  # only here: the process that starts the others collects no tests
 
@@ -57,8 +81,12 @@ def _mark_further_cases(items):
         name = item.nodeid.partition("[")[0]
         if name in names:
             item.add_marker(pytest.mark.slow)
-        elif not item.get_closest_marker("slow"):
+        elif not item.get_closest_marker("slow") and not item.get_closest_marker("exhaustive"):
             names.add(name)
+
+
+def _marked(items, name):
+    return [item for item in items if item.get_closest_marker(name)]
 
 
 @functools.cache

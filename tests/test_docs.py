@@ -205,10 +205,16 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
         assert not re.search(r'href="[^"]*\.ipynb"', text.replace(f'href="{notebook.name}"', ""))
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=[] if page == "masks.md" else pytest.mark.slow) for page in PAGES],
-)
+def mark(page):
+    if page == "masks.md":
+        return []
+    # These two compile a dozen searches each.
+    return (
+        pytest.mark.exhaustive if page in ("translation.md", "generation.md") else pytest.mark.slow
+    )
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=mark(page)) for page in PAGES])
 def test_the_python_of_a_guide_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     if page == "sharing.md":

@@ -116,7 +116,7 @@ def test_texts_are_compared_with_a_tolerance_for_numbers():
     assert not same_text("red 0.5", "green 0.5")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.tensorflow
 @all_notebooks
 # The kernel's client polls a socket with a deprecated call of its own.

@@ -101,7 +101,7 @@ def check_equal(folder, whole):
     assert names == {path.name for path in whole.iterdir()}, "something was left behind"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_runs_that_are_killed_at_random_moments_end_as_one_that_was_not(tmp_path):
     (tmp_path / "zoo" / "shapes_tiny").mkdir(parents=True)
     (tmp_path / "zoo" / "shapes_tiny" / "recipe.toml").write_text(RECIPE)

@@ -135,7 +135,7 @@ def test_hostile_inputs_are_answered_or_refused_in_python(kind, hostile):
     assert counts.answered > 100
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["small_attention_cnn", "ngram_attention"])
 def test_memory_is_flat_over_thousands_of_calls(kind, hostile):
     model = small_model(kind)

@@ -81,7 +81,7 @@ np.testing.assert_allclose(two[1], one[1], rtol=1e-4, atol=1e-5)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["classifier", "translator", "learner"])
 def test_two_replicas_regularize_as_one_device(kind):
     done = subprocess.run(

@@ -56,7 +56,7 @@ def check_equal(run, weights):
         np.testing.assert_array_equal(received, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_resumed_run_keeps_the_best_epoch(small_recipe, shapes, tmp_path, monkeypatch, ema):
     # The epoch with the worst accuracy counts as the best, which is not the last one.

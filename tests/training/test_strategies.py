@@ -83,7 +83,7 @@ def alone(tmp_path_factory):
     return get
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "spread"),
     [
@@ -111,7 +111,7 @@ def test_a_strategy_trains_what_one_device_trains(kind, spread, alone, tmp_path)
         np.testing.assert_allclose(received, expected, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_mixed_precision_is_mirrored(tmp_path):
     options = ("--precision", "mixed_float16")  # the losses are scaled
     done = run("images", tmp_path / "run", *SPREADS["mirrored-2"], *options)
@@ -119,7 +119,7 @@ def test_mixed_precision_is_mirrored(tmp_path):
     assert all(np.isfinite(value).all() for value in weights_in(tmp_path / "run"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_job_that_lost_a_worker_reports_it_and_resumes_from_the_checkpoint(alone, tmp_path):
     folder = tmp_path / "run"
     started = time.monotonic()
@@ -241,7 +241,7 @@ def test_copies_for_r_drop_stay_on_one_replica(monkeypatch, tmp_path):
         training.train(recipe, tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("options", "failure"),
     [([], "convert a value (PerReplica"), (["--built"], "Invalid reduction dimension 0")],

@@ -57,7 +57,7 @@ def check_as_whole(folder, small_whole):
     assert record["weights_sha256"] == whole["weights_sha256"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path, small_whole):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "tests.training.train_small", str(folder), "--every", "2"]
@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole
     check_as_whole(folder, small_whole)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_stopped_run_writes_a_checkpoint_within_the_epoch(tmp_path, small_whole):
     folder = tmp_path / "run"
     done = small_run(folder, "--stop-at", "15")  # six steps an epoch

@@ -42,7 +42,7 @@ def with_data():
         yield pytest.param(name, folder, marks=pytest.mark.data(folder))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "folder"), list(with_data()))
 def test_weights_translate_as_well_as_is_recorded(name, folder):
     entry = zoo.describe(name)

@@ -46,7 +46,7 @@ print(json.dumps(peak() - before))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_11_000_texts_of_up_to_10_000_words_take_less_than_2_gib():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps({"max_length": 10_000})],

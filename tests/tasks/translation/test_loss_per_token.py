@@ -164,7 +164,7 @@ def test_a_loaded_model_reports_the_same(model, tmp_path):
     assert loaded.evaluate(batched(2), verbose=0) == model.evaluate(batched(2), verbose=0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_replicas_train_and_evaluate_as_one_device():
     script = """
 import numpy as np

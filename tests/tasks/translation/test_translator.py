@@ -471,7 +471,7 @@ def test_an_answer_says_how_many_characters_are_known(fitted):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.parametrize("change", ["lora", "int8"])
 def test_a_translation_is_that_of_the_changed_network(change):
