@@ -14,6 +14,7 @@ BEGIN, END = (
 )
 PURPOSES = {
     "cli": "commands; no policy",
+    "app": "the page of `keras-attn app`",
     "demonstration": "the run of `keras-attn demo`",
     "loading": "loads saved models",
     "zoo": "registry: recipe + results + weights -> a task model",

@@ -1,8 +1,9 @@
 """The commands of `keras-attn`.
 
 `keras-attn list` and `show` are defined in `keras_attn.cli.listing`, `train` in
-`keras_attn.cli.training`, `evaluate` in `keras_attn.cli.evaluation`, and `translate` in
-`keras_attn.cli.translation`. The entry point is in `keras_attn.cli.entry_point`.
+`keras_attn.cli.training`, `evaluate` in `keras_attn.cli.evaluation`, `translate` in
+`keras_attn.cli.translation`, and `app` in `keras_attn.cli.page`. The entry point is in
+`keras_attn.cli.entry_point`.
 """
 
 import functools
@@ -19,6 +20,7 @@ from keras_attn.cli import (
     generation,
     listing,
     output,
+    page,
     training,
     translation,
 )
@@ -429,6 +431,15 @@ def export(
     model = build()
     written = model.export(path, format=format_, **options)
     output.echo(export_options.describe(model, format_, written))
+
+
+app.command(
+    "app",
+    epilog=examples(
+        "keras-attn app",
+        "keras-attn app imdb_ngram_attention runs/mine model.keras --open",
+    ),
+)(page.show_page)
 
 
 @app.command(epilog=examples("keras-attn demo", "keras-attn demo --task forecasting --out demo"))
