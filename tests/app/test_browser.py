@@ -15,7 +15,7 @@ from tests.app.test_tabs import write_tone
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 WAIT = 60_000  # milliseconds, for a model to load and to explain

@@ -14,7 +14,7 @@ from keras_attn.app import server
 from tests.app.served import served
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.fixture(scope="module")

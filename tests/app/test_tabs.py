@@ -178,7 +178,7 @@ INPUTS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", INPUTS)
 def test_the_default_models_answer_and_explain(name, tmp_path):
     (model,) = page_models([name])
