@@ -540,6 +540,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="repeat what has been measured")
     parser.add_argument("--data-dir", help="folder of Multi30k, see keras_attn.datasets.load")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     parts = PARTS if options.part is None else (options.part,)
     if parts == ("page",):
@@ -549,6 +550,7 @@ def main() -> None:
         same = part and all(part[name] == value for name, value in settings.items())
         return options.again or not same
 
+    commit = provenance()  # before the page is written, which changes the checkout
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         models = [model for model in ENTRIES if any(model in MODELS[part] for part in parts)]
@@ -563,19 +565,19 @@ def main() -> None:
                         measured = measure_load(
                             model, batching, folder, bodies[model], options.seconds
                         )
-                        saved[key] = {**asyncio.run(measured), **provenance()}
+                        saved[key] = {**asyncio.run(measured), **commit}
                         write(results)
         texts = bodies.get("sentiment", [])
         if "kill" in parts and missing(results.get("kill")):
             measured = measure_kill(folder, texts, options.seconds)
-            results["kill"] = {**asyncio.run(measured), **provenance()}
+            results["kill"] = {**asyncio.run(measured), **commit}
             write(results)
         if "hostile" in parts and missing(results.get("hostile")):
-            results["hostile"] = {**asyncio.run(measure_hostile(folder, bodies)), **provenance()}
+            results["hostile"] = {**asyncio.run(measure_hostile(folder, bodies)), **commit}
             write(results)
         if "soak" in parts and missing(results.get("soak"), minutes=options.minutes):
             measured = measure_soak(folder, texts, options.minutes)
-            results["soak"] = {**asyncio.run(measured), **provenance()}
+            results["soak"] = {**asyncio.run(measured), **commit}
             write(results)
     return None
 
