@@ -15,10 +15,20 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from starlette.requests import ClientDisconnect
 
-from served_model import Limits, Outputs, Predict, Request, RequestError, ServedModel, find_version
+from served_model import (
+    IMAGES,
+    WAVS,
+    Limits,
+    Outputs,
+    Predict,
+    Request,
+    RequestError,
+    ServedModel,
+    find_version,
+)
 
 JSON_TYPES = ("application/json", "application/x-www-form-urlencoded")  # `curl -d` sends the other
-IMAGE_TYPES = ("image/jpeg", "image/png")
+FILE_TYPES = {"image/jpeg": IMAGES, "image/png": IMAGES, "audio/wav": WAVS}  # and their input
 Positive = Annotated[int, pydantic.Field(ge=1)]
 
 
@@ -121,16 +131,16 @@ class Server:
 
     @api.post("/v1/models/{name}:predict", openapi_extra={"requestBody": BODY})
     async def predict(self, name: str, http: fastapi.Request) -> Response:
-        """Answer a request in JSON, one file of an image, or one text."""
+        """Answer a request in JSON, one file of an image or sound, or one text."""
         self.check_name(name)
         kind = http.headers.get("content-type", JSON_TYPES[0]).partition(";")[0].strip().lower()
-        if kind not in (*JSON_TYPES, *IMAGE_TYPES, "text/plain"):
-            raise RequestError(f"Content-Type must be JSON, JPEG, PNG or text, not {kind!r}.", 415)
+        if kind not in (accepted := (*JSON_TYPES, *FILE_TYPES, "text/plain")):
+            raise RequestError(f"Content-Type must be one of {accepted}. Received: {kind!r}.", 415)
         if http.headers.get("content-encoding", "identity").lower() != "identity":
             raise RequestError("Send the body without Content-Encoding.", 415)
         body = await self.read_body(http)
-        if kind in IMAGE_TYPES:
-            request = self.model.parse_file(body)
+        if kind in FILE_TYPES:
+            request = self.model.parse_file(body, FILE_TYPES[kind])
         elif kind == "text/plain":
             request = self.model.parse_text(body)
         else:

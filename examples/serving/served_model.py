@@ -6,6 +6,7 @@ is that of TensorFlow Serving's `:predict`.
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -21,9 +22,11 @@ import pydantic_core
 import tensorflow as tf
 
 DEFAULT = "serving_default"
+IMAGES, WAVS = "image_bytes", "files"  # inputs of files
 Outputs = dict[str, np.ndarray]
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PROBE_SIZES = (1, 8, 32, 128, 512, 2_048)  # of axes whose length a signature leaves open
+PROBE_NUMBERS = (1, 8_000)  # rates of sound among them
 
 
 class RequestError(ValueError):
@@ -82,6 +85,7 @@ class ServedModel:
 
     Raises:
         FileNotFoundError: There is no SavedModel at `path`.
+        ValueError: The SavedModel has no signatures.
     """
 
     def __init__(self, path: str, limits: Limits | None = None) -> None:
@@ -95,6 +99,10 @@ class ServedModel:
         )
         self._loaded = tf.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
+        if not self._signatures:
+            raise ValueError(
+                f"The SavedModel at {str(folder)!r} has no signatures. Export it again."
+            )
         # The search also executes each signature for the first time, before a client does.
         self._probes = {name: self._probe(name) for name in self._signatures}
 
@@ -143,17 +151,22 @@ class ServedModel:
         inputs = {name: self._array(name, columns[name], spec) for name, spec in specs.items()}
         return self._request(predict.signature_name, inputs, rows=predict.instances is not None)
 
-    def parse_file(self, content: bytes) -> Request:
-        """Return the request of one file of an image, for the signature with an input of files.
+    def parse_file(self, content: bytes, name: str) -> Request:
+        """Return the request of one file, for the signature whose only input is `name`.
+
+        Args:
+            content: The file.
+            name: `"image_bytes"` or `"files"` (WAV), as the exported tasks name them.
 
         Raises:
-            RequestError: The model reads no files, or the file exceeds a limit.
+            RequestError: The model reads no such files, or the file exceeds a limit.
         """
         for signature in self._signatures:
-            specs = self._specs(signature)
-            if len(specs) == 1 and next(iter(specs)).endswith("_bytes"):
+            if list(self._specs(signature)) == [name]:
                 return self._single(signature, content)
-        raise RequestError(f"The model {self.name!r} reads no files. Send JSON.", 415)
+        raise RequestError(
+            f"No signature of the model {self.name!r} has the one input {name!r}. Send JSON.", 415
+        )
 
     def parse_text(self, content: bytes) -> Request:
         """Return the request of one text in UTF-8, for models with one input of texts.
@@ -164,7 +177,7 @@ class ServedModel:
         for signature in (DEFAULT, *self._signatures):
             specs = self._specs(signature) if signature in self._signatures else {}
             strings = [name for name, spec in specs.items() if spec.dtype == tf.string]
-            if len(specs) == len(strings) == 1 and not strings[0].endswith("_bytes"):
+            if len(specs) == len(strings) == 1 and not _holds_files(strings[0]):
                 return self._single(signature, content)
         raise RequestError(
             f"The model {self.name!r} does not read single texts. Send JSON with its inputs.", 415
@@ -209,13 +222,15 @@ class ServedModel:
         return pydantic_core.to_json(content, inf_nan_mode="null")
 
     def check(self) -> None:
-        """Execute the smallest request of the signature `serving_default`.
+        """Execute the smallest request of the signature `serving_default`, or of the first one.
+
+        Where no small request is accepted, that the model refuses one shows that it runs.
 
         Raises:
             tf.errors.OpError: The model cannot be executed.
         """
-        request = self._probes.get(DEFAULT)
-        if request is not None:
+        request = self._probes.get(DEFAULT) or next(iter(self._probes.values()))
+        with contextlib.suppress(tf.errors.InvalidArgumentError):
             self._execute(request.signature, request.inputs)
 
     def _run_group(self, requests: list[Request]) -> list[Outputs | Exception]:
@@ -297,7 +312,9 @@ class ServedModel:
         return array.reshape(shape)
 
     def _check_strings(self, name: str, values: np.ndarray) -> None:
-        if name.endswith("_bytes"):
+        if _holds_files(name):
+            if name != IMAGES:
+                return
             pixels = sum(count_pixels(value) for value in values)
             if pixels > self.limits.max_pixels:
                 raise RequestError(
@@ -334,22 +351,25 @@ class ServedModel:
         return Request(signature, inputs, examples, rows)
 
     def _probe(self, signature: str) -> Request | None:
-        """Return the smallest request that the signature accepts, or None if none is known."""
-        files = (tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy(), b"a")
-        for size, text in itertools.product(PROBE_SIZES, (b"a", *files[:1])):
+        """Return the smallest request that the signature accepts, or the smallest one tried."""
+        smallest = None
+        specs = self._specs(signature)
+        file = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
+        for size, text, number in itertools.product(PROBE_SIZES, (b"a", file), PROBE_NUMBERS):
             inputs = {}
-            for name, spec in self._specs(signature).items():
-                sizes = (spec.shape.as_list() if spec.shape.rank else []) or []
+            for name, spec in specs.items():
+                sizes = spec.shape.as_list() if spec.shape.rank else []
                 shape = [1 if axis == 0 else (n or size) for axis, n in enumerate(sizes)]
-                filling = text if spec.dtype == tf.string else 1
-                dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
+                dtype = spec.dtype.as_numpy_dtype
+                filling = number if spec.shape.rank == 0 else 1
+                if spec.dtype == tf.string:
+                    filling, dtype = text, object
                 inputs[name] = np.full(shape, filling, dtype)
-            try:
+            smallest = smallest or Request(signature, inputs, 1)
+            with contextlib.suppress(tf.errors.InvalidArgumentError):
                 self._execute(signature, inputs)
-            except tf.errors.InvalidArgumentError:
-                continue
-            return Request(signature, inputs, 1)
-        return None
+                return Request(signature, inputs, 1)
+        return smallest
 
 
 def find_version(path: str) -> pathlib.Path:
@@ -391,6 +411,11 @@ def count_pixels(content: bytes) -> int:
         f"{content[:8]!r}.",
         415,
     )
+
+
+def _holds_files(name: str) -> bool:
+    """Return whether an input holds files, which need not be UTF-8."""
+    return name.endswith("_bytes") or name == WAVS
 
 
 def _flatten(name: str, value: Any, expected: tf.TensorShape) -> tuple[list[int], list[Any]]:

@@ -55,6 +55,10 @@ class Small(tf.Module):
 
         return {"sum": tf.map_fn(total, image_bytes, fn_output_signature=tf.int32)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "files")])
+    def sounds(self, files):
+        return {"length": tf.strings.length(files)}
+
     @tf.function(input_signature=[tf.TensorSpec((None, None, 2), tf.float32, "values")])
     def forecast(self, values):
         return {"mean": tf.reduce_mean(values, 1), "missing": tf.math.is_nan(values)}
@@ -78,6 +82,7 @@ def folder(tmp_path_factory):
         "serving_default": module.classify,
         "pixels": module.pixels,
         "bytes": module.files,
+        "wav": module.sounds,
         "forecast": module.forecast,
         "generate": module.generate,
     }
@@ -134,9 +139,10 @@ def test_columns_and_rows_are_answered_as_tensorflow_serving_does(model):
         model.parse(body(inputs={"texts": [{"b64": base64.b64encode(b"ab").decode()}]})),
         model.parse(body(signature_name="pixels", instances=[[[[1, 2, 255]]]])),
         model.parse_text("電影".encode()),
-        model.parse_file(png()),
+        model.parse_file(png(), "image_bytes"),
+        model.parse_file(b"RIFF\xff\xfe" + bytes(20), "files"),
     ]
-    columns, same, rows, bare, encoded, single, text, file = answer(model, *requests)
+    columns, same, rows, bare, encoded, single, text, file, sound = answer(model, *requests)
     assert columns == same
     assert columns["outputs"]["label"] == ["AB", "電影"]
     assert rows == bare
@@ -145,6 +151,7 @@ def test_columns_and_rows_are_answered_as_tensorflow_serving_does(model):
     assert single == {"predictions": [258]}  # a single output has no name
     assert text["outputs"]["label"] == ["電影"]
     assert file == {"outputs": [12]}
+    assert sound == {"outputs": [26]}  # not UTF-8, and longer than a text may be
 
 
 def test_missing_values_are_null_in_both_directions(model):
@@ -187,10 +194,19 @@ def test_requests_with_a_seed_are_not_answered_together(model):
     assert answer(model, draw, draw) == [{"outputs": ["a7"]}] * 2
 
 
-def test_the_smallest_request_of_each_signature_is_known_and_runs(model):
+def test_the_smallest_request_of_each_signature_is_known_and_runs(model, monkeypatch):
     assert set(model._probes) == set(model.describe()["signatures"])
-    assert None not in model._probes.values()
+    for request in model._probes.values():
+        (outputs,) = model.run([request])
+        assert isinstance(outputs, dict), request.signature
     model.check()
+
+    def fail(*_):
+        raise tf.errors.InternalError(None, None, "lost")
+
+    monkeypatch.setattr(model, "_execute", fail)
+    with pytest.raises(tf.errors.InternalError):
+        model.check()
 
 
 @pytest.mark.parametrize(
@@ -255,10 +271,10 @@ def test_files_are_refused_by_their_headers(model):
         (tf.io.encode_jpeg(np.zeros((11, 10, 3), np.uint8)).numpy(), "100 pixels at most", 413),
     ):
         with pytest.raises(served_model.RequestError, match=message) as error:
-            model.parse_file(content)
+            model.parse_file(content, "image_bytes")
         assert error.value.status == status
-    damaged = model.parse_file(png()[:-20])
-    fine = model.parse_file(png())
+    damaged = model.parse_file(png()[:-20], "image_bytes")
+    fine = model.parse_file(png(), "image_bytes")
     refused, kept = answer(model, damaged, fine)
     assert isinstance(refused, served_model.RequestError)
     assert kept == {"outputs": [12]}
