@@ -16,7 +16,16 @@ from mkdocs.structure.files import File, Files
 from keras_attn import zoo
 
 ROOT = pathlib.Path(__file__).parent.parent
-REPOSITORY_FOLDERS = ("zoo", "notebooks", "tests", "keras_attn", "benchmarks", "docs", ".github")
+REPOSITORY_FOLDERS = (
+    "zoo",
+    "notebooks",
+    "tests",
+    "keras_attn",
+    "benchmarks",
+    "docs",
+    "examples",
+    ".github",
+)
 # Packages of the reference in the order of the navigation, with the title of their page.
 PACKAGES = {
     "": "keras_attn",

@@ -24,6 +24,7 @@ PAGES = [
     "masks.md",
     "quantization.md",
     "sentiment.md",
+    "serving.md",
     "sharing.md",
     "tasks.md",
     "translation.md",
@@ -110,6 +111,23 @@ def test_the_tables_of_formats_are_those_of_the_results(monkeypatch):
     for name, content in formats.tables(results).items():
         begin, end = formats.MARKERS[name]
         assert page.partition(begin)[2].partition(end)[0].strip() == content, name
+
+
+def test_the_tables_of_serving_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import serving
+
+    page = serving.PAGE.read_text(encoding="utf-8")
+    results = json.loads(serving.RESULTS.read_text(encoding="utf-8"))
+    contents = serving.tables(results)
+    assert set(contents) == set(serving.MARKERS)
+    for name, content in contents.items():
+        begin, end = serving.MARKERS[name]
+        assert page.partition(begin)[2].partition(end)[0].strip() == content, name
+    assert results["kill"]["lost"] == 0
+    assert results["hostile"]["not_refused"] == []
+    assert results["hostile"]["good_requests_failed"] == 0
+    assert results["hostile"]["replicas_replaced"] == 0
 
 
 def test_the_figure_of_the_zoo_has_all_trained_entries_and_their_accuracies():
