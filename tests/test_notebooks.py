@@ -1,6 +1,7 @@
 """The stored outputs of the notebooks, and the notebooks run from top to bottom, offline."""
 
 import copy
+import importlib.util
 import re
 
 import nbformat
@@ -116,9 +117,17 @@ def test_texts_are_compared_with_a_tolerance_for_numbers():
     assert not same_text("red 0.5", "green 0.5")
 
 
+def with_requirements(path):
+    """Return a notebook as a case of a test, which is skipped without what it requires."""
+    marks = [pytest.mark.data("cifar10")] if path.stem == "08_fine_tuning" else []
+    if path.stem == "09_deploying" and not importlib.util.find_spec("ray"):
+        marks.append(pytest.mark.skip(reason="Ray is not installed"))
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.tensorflow
-@all_notebooks
+@pytest.mark.parametrize("path", [with_requirements(path) for path in NOTEBOOKS])
 # The kernel's client polls a socket with a deprecated call of its own.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebooks_run_and_print_what_is_stored(path, runner):
