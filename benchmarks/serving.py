@@ -504,7 +504,8 @@ def hostile_line(part: dict[str, Any]) -> str:
 
 def origin(part: dict[str, Any]) -> str:
     hardware = part["hardware"]
-    commit = (part["commit"] or "unknown")[:10]
+    head, _, changes = (part["commit"] or "unknown").partition("+")
+    commit = f"{head[:10]}+{changes}" if changes else head[:10]
     return f"{hardware['cores']} cores, {hardware['processor']}; commit {commit}."
 
 
@@ -568,7 +569,7 @@ def main() -> None:
                         saved[key] = {**asyncio.run(measured), **commit}
                         write(results)
         texts = bodies.get("sentiment", [])
-        if "kill" in parts and missing(results.get("kill")):
+        if "kill" in parts and missing(results.get("kill"), seconds=options.seconds):
             measured = measure_kill(folder, texts, options.seconds)
             results["kill"] = {**asyncio.run(measured), **commit}
             write(results)

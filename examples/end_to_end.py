@@ -1,10 +1,10 @@
-"""From a folder of pictures to a server: fine-tune, explain, export, quantize, serve and ask.
+"""From a folder of images to a server: fine-tune, explain, export, quantize, serve and ask.
 
     pip install 'keras-attn[train,plots,onnx,app]' onnxruntime ai-edge-litert
     pip install -r examples/serving/requirements.txt
     python examples/end_to_end.py pets --entry cifar10_attention_net_quick
 
-`pets` holds a folder of pictures for each label. Without a folder, pictures are drawn. The files
+`pets` holds a folder of images for each label. Without a folder, images are drawn. The files
 are written to `end_to_end/`. The server and the page run until Ctrl-C; with `--once` they end
 after their first answer.
 """
@@ -31,6 +31,7 @@ from PIL import Image
 
 from keras_attn import datasets, tasks, training, zoo
 
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # straight to 127.0.0.1
 SERVER = pathlib.Path(__file__).resolve().parent / "serving" / "run.py"
 
 
@@ -40,15 +41,15 @@ def main() -> None:
     logging.getLogger("keras_attn").setLevel(logging.ERROR)  # no note on the new head
     output = arguments.output
     output.mkdir(parents=True)
-    folder = arguments.folder or draw_pictures(output / "pictures")
+    folder = arguments.folder or draw_images(output / "images")
 
-    title("Read the pictures")
+    title("Read the images")
     pretrained = zoo.build(arguments.entry)
     table = datasets.read_images(folder, image_size=pretrained.image_shape[:2])
     splits = datasets.split_images(table, validation=0.2, test=0.2, seed=0)
     print(table.account)
-    picture = output / "picture.jpg"
-    Image.fromarray(splits["test"].images[0]).resize((256, 256)).save(picture, quality=95)
+    image_file = output / "image.jpg"
+    Image.fromarray(splits["test"].images[0]).resize((256, 256)).save(image_file, quality=95)
 
     title("Fine-tune")
     model, accuracy = fine_tune(arguments.entry, pretrained, splits, output / "run")
@@ -56,7 +57,7 @@ def main() -> None:
     print(f"{megabytes(output / 'model.keras')}, test accuracy {accuracy:.1%}")
 
     title("Explain an answer")
-    explanation = model.explain(picture)
+    explanation = model.explain(image_file)
     explanation.plot().savefig(output / "explanation.png", bbox_inches="tight")
     answer = explanation.answer
     print(f"{answer.label} ({answer.score:.3f}), drawn in {output / 'explanation.png'}")
@@ -66,7 +67,7 @@ def main() -> None:
     title("Export")
     served = output / "mine" / "1"
     model.export(served)
-    export_files(model, picture, splits["train"].images[:200])
+    export_files(model, image_file, splits["train"].images[:200])
 
     title("Quantize")
     model.quantize("int8")
@@ -80,7 +81,7 @@ def main() -> None:
         server(served.parent, arguments.port) as address,
         page(output / "model.keras", arguments.page_port) as page_address,
     ):
-        reply = ask(f"{address}/v1/models/mine:predict", picture)
+        reply = ask(f"{address}/v1/models/mine:predict", image_file)
         print(f"{address} answers {reply['label'][0]} ({reply['score'][0]:.3f})")
         print(f"The page is at {page_address}. Ctrl-C ends both.")
         if not arguments.once:
@@ -108,8 +109,8 @@ def title(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
-def draw_pictures(folder: pathlib.Path) -> pathlib.Path:
-    """Write drawn pictures with two labels, the warmth of a color, and return their folder."""
+def draw_images(folder: pathlib.Path) -> pathlib.Path:
+    """Write drawn images with two labels, the warmth of a color, and return their folder."""
     shapes = datasets.load("shapes")
     validation = shapes["validation"]
     for index, (image, label) in enumerate(zip(validation.images, validation.labels, strict=True)):
@@ -135,17 +136,19 @@ def megabytes(path: pathlib.Path) -> str:
     return f"{path.stat().st_size / 1e6:.2f} MB"
 
 
-def export_files(model: tasks.ImageClassifier, picture: pathlib.Path, images: np.ndarray) -> None:
+def export_files(
+    model: tasks.ImageClassifier, image_file: pathlib.Path, images: np.ndarray
+) -> None:
     """Export to ONNX and to LiteRT with 8-bit integers, and print the answers of both."""
     import onnxruntime
     from ai_edge_litert.interpreter import Interpreter
 
-    onnx, litert = picture.with_name("model.onnx"), picture.with_name("model.tflite")
+    onnx, litert = image_file.with_name("model.onnx"), image_file.with_name("model.tflite")
     model.export(onnx, format="onnx")
     model.export(litert, format="litert", quantization="int8", calibration=images)
 
     height, width, _ = model.image_shape
-    resized = Image.open(picture).resize((width, height), Image.Resampling.BILINEAR)
+    resized = Image.open(image_file).resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(resized)[None]  # as the SavedModel resizes
     session = onnxruntime.InferenceSession(onnx)
     runner = Interpreter(model_path=str(litert)).get_signature_runner()
@@ -179,6 +182,8 @@ def page(path: pathlib.Path, port: int) -> Iterator[str]:
 @contextlib.contextmanager
 def running(command: list[str], address: str, seconds: float = 120.0) -> Iterator[None]:
     """Run a command that serves an address, from when it answers until the end of the block."""
+    if is_served(address):
+        raise RuntimeError(f"{address} is served already. End that, or give another port.")
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as process,
@@ -199,17 +204,17 @@ def running(command: list[str], address: str, seconds: float = 120.0) -> Iterato
 def is_served(address: str) -> bool:
     """Return whether an address is served."""
     try:
-        with urllib.request.urlopen(address, timeout=5) as reply:
+        with OPENER.open(address, timeout=5) as reply:
             return reply.status == 200
     except (urllib.error.URLError, OSError):
         return False
 
 
-def ask(address: str, picture: pathlib.Path) -> Mapping:
+def ask(address: str, image_file: pathlib.Path) -> Mapping:
     """Return what a server answers to the bytes of a JPEG file."""
     headers = {"Content-Type": "image/jpeg"}
-    request = urllib.request.Request(address, picture.read_bytes(), headers)
-    with urllib.request.urlopen(request, timeout=60) as reply:
+    request = urllib.request.Request(address, image_file.read_bytes(), headers)
+    with OPENER.open(request, timeout=60) as reply:
         return json.load(reply)["outputs"]
 
 

@@ -35,9 +35,8 @@ def pytest_addoption(parser):
     parser.addoption(
         "--part",
         type=_part,
-        default=(1, 1),
         metavar="K/N",
-        help="Of the exhaustive tests run the K-th of N parts.",
+        help="With --exhaustive: run the K-th of N parts of those tests.",
     )
 
 
@@ -53,11 +52,13 @@ def _part(text):
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("keyword"):  # which may name any case
         _mark_further_cases(items)
+    if config.getoption("--part") and not config.getoption("--exhaustive"):
+        raise pytest.UsageError("--part is of the exhaustive tests: give --exhaustive as well.")
     left_out = set() if config.getoption("--slow") else set(_marked(items, "slow"))
     exhaustive = _marked(items, "exhaustive")
     left_out |= set(exhaustive)
     if config.getoption("--exhaustive"):
-        number, count = config.getoption("--part")
+        number, count = config.getoption("--part") or (1, 1)
         left_out -= set(exhaustive[number - 1 :: count])
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]

@@ -139,12 +139,8 @@ class Server:
         if http.headers.get("content-encoding", "identity").lower() != "identity":
             raise RequestError("Send the body without Content-Encoding.", 415)
         body = await self.read_body(http)
-        if kind in FILE_TYPES:
-            request = self.model.parse_file(body, FILE_TYPES[kind])
-        elif kind == "text/plain":
-            request = self.model.parse_text(body)
-        else:
-            request = self.model.parse(body)
+        # In a thread: other requests and the health check go on meanwhile.
+        request = await asyncio.to_thread(self.parse, kind, body)
         try:
             async with asyncio.timeout(self.options.predict_seconds):
                 answer = await self.run(request)
@@ -156,7 +152,16 @@ class Server:
             ) from None
         if isinstance(answer, Exception):
             raise answer
-        return Response(self.model.reply(request, answer), media_type="application/json")
+        content = await asyncio.to_thread(self.model.reply, request, answer)
+        return Response(content, media_type="application/json")
+
+    def parse(self, kind: str, body: bytes) -> Request:
+        """Return the request of a body by its Content-Type."""
+        if kind in FILE_TYPES:
+            return self.model.parse_file(body, FILE_TYPES[kind])
+        if kind == "text/plain":
+            return self.model.parse_text(body)
+        return self.model.parse(body)
 
     def check_name(self, name: str) -> None:
         """Raise a RequestError unless the model has this name."""

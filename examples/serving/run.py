@@ -48,7 +48,7 @@ def main() -> None:
         application = build(Options(**arguments.model_dump(include=set(Options.model_fields))))
     except FileNotFoundError as error:
         sys.exit(str(error))
-    ray.init()
+    ray.init(address="local")  # a cluster of its own: `serve.shutdown` ends all applications
     # Longer than the application's own limit, which has the clearer message.
     timeout = arguments.body_seconds + arguments.predict_seconds + 5
     serve.start(

@@ -211,9 +211,17 @@ class ServedModel:
         """Return outputs as JSON: `{"outputs": ...}`, or `{"predictions": [...]}` for rows.
 
         NaN and infinity become `null`, and outputs of bytes (`*_bytes`) `{"b64": "..."}`.
+
+        Raises:
+            RequestError: Rows are asked for, and the model does not answer in rows.
         """
         values = {name: _to_json(name, value) for name, value in outputs.items()}
         if request.rows:
+            if any(np.shape(value)[:1] != (request.examples,) for value in outputs.values()):
+                raise RequestError(
+                    "The outputs are not one row for each example. Send 'inputs' instead of "
+                    "'instances'."
+                )
             rows = zip(*values.values(), strict=True)
             named = [dict(zip(values, row, strict=True)) for row in rows]
             content = {"predictions": [_unnamed(row) for row in named]}
@@ -250,6 +258,9 @@ class ServedModel:
         except Exception as error:  # every request must have an answer
             return [error] * len(requests)
         ends = list(itertools.accumulate(request.examples for request in requests))
+        if any(len(value) != ends[-1] for value in outputs.values()):
+            # An output is not one row for each example, whatever its shape says.
+            return [self._run_group([request])[0] for request in requests]
         return [
             {name: value[end - request.examples : end] for name, value in outputs.items()}
             for request, end in zip(requests, ends, strict=True)
@@ -366,7 +377,7 @@ class ServedModel:
                     filling, dtype = text, object
                 inputs[name] = np.full(shape, filling, dtype)
             smallest = smallest or Request(signature, inputs, 1)
-            with contextlib.suppress(tf.errors.InvalidArgumentError):
+            with contextlib.suppress(tf.errors.OpError):
                 self._execute(signature, inputs)
                 return Request(signature, inputs, 1)
         return smallest
@@ -397,8 +408,8 @@ def count_pixels(content: bytes) -> int:
         RequestError: The content is neither, or ends within the header.
     """
     if content.startswith(PNG_START):
-        if len(content) < 24:
-            raise RequestError("The PNG file ends within its header.")
+        if len(content) < 24 or content[12:16] != b"IHDR":
+            raise RequestError("The PNG file does not begin with a whole header (IHDR).")
         width, height = struct.unpack(">II", content[16:24])
         return width * height
     if content.startswith(b"\xff\xd8\xff"):
@@ -445,7 +456,7 @@ def _flatten(name: str, value: Any, expected: tf.TensorShape) -> tuple[list[int]
 
 
 def _numbers(name: str, values: list[Any], dtype: tf.DType) -> np.ndarray:
-    """Return numbers in `dtype`, and refuse those that it would change."""
+    """Return numbers in `dtype`: floats are rounded, and what it cannot hold is refused."""
     types = set(map(type, values))
     accepted = {bool} if dtype.is_bool else {int} if dtype.is_integer else {int, float, type(None)}
     if not types <= accepted:
@@ -490,7 +501,8 @@ def _to_bytes(name: str, value: Any) -> bytes:
     raise RequestError(f'{name} must hold strings, or {{"b64": "..."}}. Received: {_short(value)}.')
 
 
-def _to_json(name: str, array: np.ndarray) -> Any:
+def _to_json(name: str, value: np.ndarray | bytes) -> Any:
+    array = np.asarray(value, object if isinstance(value, bytes) else None)
     if array.dtype != object:
         return array.tolist()
     if name.endswith("_bytes"):

@@ -189,14 +189,14 @@ def runner(
         yield outputs(_waiting(doing), None, "")
         try:
             answered = tab.answer(model, value, options)
-            account = [_with_name(answered.account, value)] if answered.account else []
+            account = [_with_name(tab, answered.account, value)] if answered.account else []
             shown = (
                 tab.show(answered.answer)
                 + results.notes_html(answered.warnings)
                 + results.notes_html(account, "account")
             )
         except EXPECTED as error:
-            message = _message(error, value)
+            message = _message(tab, error, value)
             yield outputs(results.notes_html([message]), None, "")
             raise _as_notice(gr, message) from error
         probabilities = getattr(answered.answer, "probabilities", None)
@@ -206,7 +206,7 @@ def runner(
         except NotImplementedError:
             explained = results.notes_html(["The task has no explanations."])
         except EXPECTED as error:
-            explained = results.notes_html([f"No explanation: {_message(error, value)}"])
+            explained = results.notes_html([f"No explanation: {_message(tab, error, value)}"])
         yield outputs(shown, probabilities, explained)
 
     return run
@@ -217,16 +217,17 @@ def _as_notice(gr: Any, message: str) -> Any:
     return gr.Error(markup.escape(message), print_exception=False)
 
 
-def _message(error: BaseException, value: Any) -> str:
+def _message(tab: Tab, error: BaseException, value: Any) -> str:
     message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    return _with_name(message or f"{type(error).__name__}.", value)
+    return _with_name(tab, message or f"{type(error).__name__}.", value)
 
 
-def _with_name(message: str, value: Any) -> str:
+def _with_name(tab: Tab, message: str, value: Any) -> str:
     """Return a message with the name of an uploaded file in place of its path."""
-    if not isinstance(value, str) or not pathlib.PurePath(value).is_absolute():
+    if tab.task.reads != "files" or not isinstance(value, str):
         return message
-    return message.replace(value, pathlib.PurePath(value).name)
+    name = pathlib.PurePath(value).name
+    return message.replace(value, name).replace(repr(value)[1:-1], name)  # as in a message
 
 
 def _draw(gr: Any, tab: Tab, model: PageModel, folder: pathlib.Path) -> str:
@@ -234,7 +235,7 @@ def _draw(gr: Any, tab: Tab, model: PageModel, folder: pathlib.Path) -> str:
         with LOCK:
             return str(tab.draw(model.model, folder))
     except EXPECTED as error:
-        raise _as_notice(gr, _message(error, None)) from error
+        raise _as_notice(gr, _message(tab, error, None)) from error
 
 
 def _about(model: PageModel) -> str:

@@ -99,16 +99,24 @@ def address(listening: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
+def names_of(listening: socket.socket) -> list[str]:
+    """Return the names by which a socket is reached: any, unless only this machine connects."""
+    if not is_local(listening):
+        return ["*"]
+    host = listening.getsockname()[0]
+    return [*LOCAL_NAMES, host, socket.gethostname()]
+
+
 @contextlib.contextmanager
-def web_app(models: Sequence[PageModel], local: bool = True) -> Iterator[Any]:
+def web_app(models: Sequence[PageModel], names: Sequence[str] = ("*",)) -> Iterator[Any]:
     """Return the page as an ASGI application, until the end of the block.
 
     Uploaded files are in a folder of their own, which is removed at the end.
 
     Args:
         models: The models, with different titles.
-        local: Whether only requests to names of this machine are answered, so that no other page
-            in the browser can reach it by a name of its own.
+        names: Names of this machine by which requests are answered; "*" for any. A page of another
+            site could otherwise reach this one by a name of its own (DNS rebinding).
 
     Raises:
         ImportError: gradio is not installed.
@@ -124,8 +132,8 @@ def web_app(models: Sequence[PageModel], local: bool = True) -> Iterator[Any]:
 
             outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
             outer.add_middleware(_Headers)
-            if local:
-                outer.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
+            outer.add_middleware(_SameOrigin)
+            outer.add_middleware(TrustedHostMiddleware, allowed_hosts=list(names))
             yield gr.mount_gradio_app(
                 outer,
                 build_page(models, folder),
@@ -165,7 +173,7 @@ def serve(
     Raises:
         ImportError: gradio is not installed.
     """
-    with web_app(models, is_local(listening)) as application:
+    with web_app(models, names_of(listening)) as application:
         import uvicorn
 
         class Server(uvicorn.Server):
@@ -185,6 +193,27 @@ def serve(
 
 def _terminate(number: int, frame: Any) -> None:
     raise SystemExit(TERMINATED)
+
+
+class _SameOrigin:
+    """Refuses what pages of other sites send, such as uploads, in an ASGI application."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            headers = dict(scope["headers"])
+            # A page of another site cannot set X-Forwarded-Host without asking first.
+            own = (headers.get(b"host"), headers.get(b"x-forwarded-host"))
+            origin = headers.get(b"origin", b"").partition(b"://")[2]
+            if b"origin" in headers and origin not in own:
+                refusal = PlainTextResponse("Requests of other sites are refused.", 403)
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 class _Headers:

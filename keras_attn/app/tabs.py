@@ -34,42 +34,49 @@ class Field:
 
     Attributes:
         label: Its title.
-        info: What an empty field means.
+        info: What it does; an empty field stands for the default of the model.
         kind: `"text"`, `"integer"` or `"number"`.
+        maximum: The largest number that the page accepts, so that no request takes hours.
     """
 
     label: str
-    info: str
+    info: str = ""
     kind: str = "text"
+    maximum: float | None = None
 
     def component(self, gr: Any) -> Any:
         """Return the empty field."""
         if self.kind == "text":
-            return gr.Textbox(label=self.label, info=self.info, max_lines=1)
+            return gr.Textbox(label=self.label, info=self.info, max_lines=1, max_length=1_000)
         precision = 0 if self.kind == "integer" else None
-        return gr.Number(value=None, label=self.label, info=self.info, precision=precision)
+        return gr.Number(
+            value=None,
+            label=self.label,
+            info=self.info,
+            precision=precision,
+            maximum=self.maximum,
+        )
 
 
 # By the name of the option. Options of a task that are not here have no field.
 FIELDS = {
-    "beam_size": Field("Beam size", "Default: 4; for text generation none, it samples", "integer"),
-    "horizon": Field(
-        "Horizon", "Number of steps; default: all that the model forecasts", "integer"
+    "beam_size": Field("Beam size", "Text generation samples if it is empty", "integer", 16),
+    "horizon": Field("Horizon", "Number of steps", "integer"),
+    "label": Field("Label to explain", "The label of the answer if it is empty"),
+    "max_boxes": Field("Maximum number of boxes", "", "integer", 1_000),
+    "max_length": Field("Maximum length", "Number of tokens", "integer", 500),
+    "no_repeat_ngram_size": Field("No-repeat n-gram size", "Number of tokens", "integer", 20),
+    "seed": Field("Seed", "Another one every time if it is empty", "integer"),
+    "temperature": Field("Temperature", "Lower values give more likely text", "number", 100),
+    "threshold": Field("Score threshold", "Boxes with a lower score are left out", "number"),
+    "top_k": Field("Top k", "Sample from the k most likely tokens", "integer"),
+    "top_p": Field(
+        "Top p", "Sample from the most likely tokens of this total probability", "number"
     ),
-    "label": Field("Label to explain", "Default: that of the answer"),
-    "max_boxes": Field("Largest number of boxes", "Default: 100", "integer"),
-    "max_length": Field("Largest number of tokens", "Default: 200", "integer"),
-    "no_repeat_ngram_size": Field(
-        "No repeated n-gram of", "Number of tokens; default: repetition is allowed", "integer"
-    ),
-    "seed": Field("Seed", "Default: another every time", "integer"),
-    "temperature": Field("Temperature", "Lower is more likely text; default: 1", "number"),
-    "threshold": Field("Least score of a box", "Default: of the model", "number"),
-    "top_k": Field("Draw from the likeliest", "Number of tokens; default: all", "integer"),
-    "top_p": Field("Draw from the probability", "In (0, 1]; default: 1", "number"),
-    "variable": Field("Variable to explain", "Default: the first one that is forecast"),
-    "views": Field("Views of the image", "1, 2 or 6; default: 1", "integer"),
+    "variable": Field("Variable to explain", "The first one that is forecast if it is empty"),
+    "views": Field("Test-time augmentation", "1, 2 or 6 views of the image", "integer", 6),
 }
+MAX_CHARACTERS = 20_000  # of a text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,8 +142,13 @@ class Tab:
     def input(self, gr: Any) -> Any:
         """Return the component of the input, whose value is a text, or the path of a file."""
         if self.task.reads == "files":
-            return gr.File(label=self.task.example.capitalize())
-        return gr.Textbox(label=self.task.example.capitalize(), lines=self.lines, max_lines=12)
+            return _uploads_alone(gr.File(label=self.task.example.capitalize()))
+        return gr.Textbox(
+            label=self.task.example.capitalize(),
+            lines=self.lines,
+            max_lines=12,
+            max_length=MAX_CHARACTERS,
+        )
 
     def examples(self, models: Sequence[PageModel], folder: pathlib.Path) -> list[tuple[str, Any]]:
         """Return examples: the title of a model with an input that it knows.
@@ -169,6 +181,11 @@ class Tab:
         if self.task.reads == "texts":
             if not self.accepts_empty and not (value or "").strip():
                 raise ValueError(f"The {self.task.example} is empty. Type one.")
+            if len(value or "") > MAX_CHARACTERS:
+                raise ValueError(
+                    f"A {self.task.example} may have {MAX_CHARACTERS:,} characters on this page. "
+                    f"Received: {len(value):,}. Split it, or call `keras-attn predict`."
+                )
             return value or "", ""
         if value is None:
             raise ValueError(f"There is no {self.task.example}. Drop a file, or choose one.")
@@ -232,18 +249,18 @@ class Tab:
         table = results.table_html(answer.to_columns(3))
         if not self.task.draws_answers:
             return table
-        return table + results.wide(results.figure_html(answer.plot(), "The answer as a picture"))
+        return table + results.wide(results.figure_html(answer.plot(), "The answer as an image"))
 
 
 class ImageTab(Tab):
-    """A tab for pictures, with examples that the library draws."""
+    """A tab for images, with examples that the library draws."""
 
     title = "Images"
     button = "Classify"
     entries: ClassVar[tuple[str, ...]] = ("cifar10_attention_net", "shapes_small_attention_cnn")
 
     def input(self, gr: Any) -> Any:
-        picture = gr.Image(
+        image = gr.Image(
             label=self.task.example.capitalize(),
             sources=["upload", "clipboard"],
             type="filepath",
@@ -252,47 +269,47 @@ class ImageTab(Tab):
             elem_classes="ka-picture",
         )
         # The library decodes the file, or says why it cannot. A subclass would write a stub file.
-        picture.preprocess = lambda payload: None if payload is None else payload.path
-        return picture
+        image.preprocess = lambda payload: None if payload is None else payload.path
+        return _uploads_alone(image)
 
     def examples(self, models: Sequence[PageModel], folder: pathlib.Path) -> list[tuple[str, Any]]:
         return [
             (model.title, str(path))
             for model in models
             if not zoo.is_saved(model.name)
-            for path in self.pictures(zoo.describe(model.name).recipe.dataset, folder)
+            for path in self.images(zoo.describe(model.name).recipe.dataset, folder)
         ]
 
-    def pictures(self, dataset: str, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Draw pictures that a model of a data set knows, and write them into a folder.
+    def images(self, dataset: str, folder: pathlib.Path) -> list[pathlib.Path]:
+        """Draw images that a model of a data set knows, and write them into a folder.
 
         Args:
             dataset: Name of the data set.
             folder: The folder.
 
         Returns:
-            The paths; none if the library draws no such pictures.
+            The paths; none if the library draws no such images.
         """
         if dataset != "shapes":
             return []
         from keras_attn.datasets.shapes import draw_shapes
 
-        return _write_pictures(draw_shapes(sizes={"test": PICTURES})["test"].images, folder)
+        return _write_images(draw_shapes(sizes={"test": PICTURES})["test"].images, folder)
 
 
 class DetectionTab(ImageTab):
-    """A tab for pictures with objects."""
+    """A tab for images with objects."""
 
     title = "Object detection"
     button = "Detect"
     entries: ClassVar[tuple[str, ...]] = ("bccd_attention_detector",)
 
-    def pictures(self, dataset: str, folder: pathlib.Path) -> list[pathlib.Path]:
+    def images(self, dataset: str, folder: pathlib.Path) -> list[pathlib.Path]:
         if dataset not in ("bccd", "discs"):  # red discs look to its model like blood cells
             return []
         from keras_attn import datasets
 
-        return _write_pictures(datasets.load("discs")["test"].images[:PICTURES], folder)
+        return _write_images(datasets.load("discs")["test"].images[:PICTURES], folder)
 
 
 class TextTab(Tab):
@@ -316,7 +333,7 @@ class TextTab(Tab):
 class MultiLabelTab(Tab):
     """A tab for texts that may have several labels, or none."""
 
-    title = "Several labels"
+    title = "Multi-label"
     button = "Classify"
 
 
@@ -344,7 +361,7 @@ class TranslationTab(Tab):
 
 
 class GenerationTab(Tab):
-    """A tab for beginnings of texts. The text with its completion is explained."""
+    """A tab for prompts. The text with its completion is explained."""
 
     title = "Text generation"
     button = "Continue"
@@ -361,7 +378,7 @@ class GenerationTab(Tab):
 
     def show(self, answer: Any) -> str:
         prompt, completion = map(markup.escape, (answer.prompt, answer.completion))
-        end = "ended by itself" if answer.finished else "reached the largest number of tokens"
+        end = "ended by itself" if answer.finished else "reached the maximum length"
         detail = f"Log-probability {answer.score:.1f}; the completion {end}."
         return (
             f'<div class="ka-text"><span class="ka-prompt">{prompt}</span>{completion}</div>'
@@ -379,34 +396,37 @@ class ForecastingTab(Tab):
 
     def draw(self, model: Any, folder: pathlib.Path) -> pathlib.Path:
         """Draw a series with a daily rhythm, and the means and variances of the training data."""
-        return draw_series(model, folder / "drawn_series.csv")
+        descriptor, name = tempfile.mkstemp(".csv", "drawn_", folder)
+        os.close(descriptor)
+        return draw_series(model, pathlib.Path(name))
 
     def show(self, answer: Any) -> str:
         end = f"of {counted(len(answer), 'step')}"
         if answer.times is not None:
             end += f", until {answer.times[-1]}".replace("T", " ").removesuffix(":00")
-        picture = results.figure_html(answer.plot(), "The history and the forecast")
-        return results.heading_html(f"Forecast {end}") + results.wide(picture)
+        image = results.figure_html(answer.plot(), "The history and the forecast")
+        return results.heading_html(f"Forecast {end}") + results.wide(image)
 
 
 class AudioTab(Tab):
     """A tab for sounds."""
 
-    title = "Sounds"
+    title = "Audio"
     button = "Classify"
     entries = ("fsdd_keyword_attention",)
 
     def input(self, gr: Any) -> Any:
-        return gr.Audio(
+        sound = gr.Audio(
             label=f"{self.task.example.capitalize()}: a WAV file, or a recording",
             sources=["upload", "microphone"],
             type="filepath",
             editable=False,
             buttons=[],
         )
+        return _uploads_alone(sound)
 
 
-def _write_pictures(images: Any, folder: pathlib.Path) -> list[pathlib.Path]:
+def _write_images(images: Any, folder: pathlib.Path) -> list[pathlib.Path]:
     from PIL import Image
 
     paths = []
@@ -416,6 +436,24 @@ def _write_pictures(images: Any, folder: pathlib.Path) -> list[pathlib.Path]:
         Image.fromarray(pixels).save(name)
         paths.append(pathlib.Path(name))
     return paths
+
+
+def _uploads_alone(component: Any) -> Any:
+    """Let a component take files of the folder of uploads alone.
+
+    A forged request can name any path or URL. gradio reads files below the working folder, and
+    downloads URLs.
+    """
+    move = component.async_move_resource_to_block_cache
+    folder = pathlib.Path(component.GRADIO_CACHE).resolve()
+
+    async def move_path(path: Any) -> Any:
+        if path is not None and not pathlib.Path(path).resolve().is_relative_to(folder):
+            raise ValueError("Upload the file: paths and addresses are not read.")
+        return await move(path)
+
+    component.async_move_resource_to_block_cache = move_path
+    return component
 
 
 def _messages(caught: Sequence[warnings.WarningMessage]) -> list[str]:
@@ -512,4 +550,8 @@ def group(models: Sequence[PageModel]) -> list[tuple[Tab, list[PageModel]]]:
     """
     names = dict.fromkeys((*TABS, *(model.task.name for model in models)))
     groups = {name: [model for model in models if model.task.name == name] for name in names}
-    return [(TABS.get(name, Tab)(found[0].task), found) for name, found in groups.items() if found]
+    return [
+        (TABS.get(name, Tab)(members[0].task), members)
+        for name, members in groups.items()
+        if members
+    ]

@@ -140,7 +140,9 @@ def _is_jpeg(number: Number) -> Any:
 
 
 def _is_png(number: Number) -> Any:
-    return (number(0, 4) == 0x89504E47) & (number(4, 4) == 0x0D0A1A0A)
+    # The header must come first, because the limit on pixels reads height and width there.
+    signature = (number(0, 4) == 0x89504E47) & (number(4, 4) == 0x0D0A1A0A)
+    return signature & (number(12, 4) == int.from_bytes(b"IHDR", "big"))
 
 
 def _find_in_jpeg(number: Number, size: Tensor) -> tuple[Any, Any]:

@@ -17,9 +17,9 @@ PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "tensorflow-datasets
 def provenance() -> dict[str, Any]:
     """Return commit, versions and hardware of this process, for a results file.
 
-    The commit ends in `+changes` if Python files or recipes that git tracks have uncommitted
+    The commit ends in `+changes` if Python or TOML files that git tracks have uncommitted
     changes, and is None outside a checkout. Other files, such as the results of an earlier run,
-    do not change what a run does. The environment variable `KERAS_ATTN_COMMIT` overrides it, for
+    are not compared. The environment variable `KERAS_ATTN_COMMIT` overrides it, for
     machines to which the files of a commit were copied without the repository.
 
     Raises:

@@ -1,5 +1,6 @@
 """The web server of the page: what it refuses, and what it does not hand out."""
 
+import io
 import json
 import pathlib
 import signal
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("gradio")
 
 import httpx
+from PIL import Image
 
 from keras_attn.app import server
 from tests.app.served import served
@@ -73,11 +75,36 @@ def test_uploads_are_limited(client, folder):
     assert path.is_relative_to(folder / "temporary")
 
 
+def test_uploads_of_other_sites_are_refused(client):
+    files = {"files": ("a.png", b"0")}
+    for origin, status in (("https://attacker.example", 403), (str(client.base_url), 200)):
+        headers = {"Origin": origin.rstrip("/")}
+        response = client.post("/gradio_api/upload", files=files, headers=headers)
+        assert response.status_code == status
+    headers = {"Origin": "https://models.example", "X-Forwarded-Host": "models.example"}
+    assert client.post("/gradio_api/upload", files=files, headers=headers).status_code == 200
+
+
+def png():
+    image = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(image, "PNG")
+    return image.getvalue()
+
+
 def test_a_path_in_place_of_an_upload_is_refused(client):
+    (uploaded,) = client.post("/gradio_api/upload", files={"files": ("a.png", png())}).json()
+    assert client.get(f"/gradio_api/file={uploaded}").content == png()
     config = client.get("/config").json()
     component = next(each for each in config["components"] if each["type"] == "image")
     events = [each for each in config["dependencies"] if component["id"] in each["inputs"]]
-    for number, path in enumerate([ROOT / "notebooks", ROOT / "pyproject.toml", "/etc/passwd"]):
+    refused = (
+        ROOT / "notebooks",
+        ROOT / "pyproject.toml",
+        ROOT / "docs/pages/app.png",
+        "/etc/passwd",
+        f"{client.base_url}a.png",
+    )
+    for number, path in enumerate([uploaded, *refused]):
         (event, *_) = events
         data = [None] * len(event["inputs"])
         data[0] = "shapes_small_attention_cnn"
@@ -85,12 +112,12 @@ def test_a_path_in_place_of_an_upload_is_refused(client):
         session = f"session{number}"
         body = {"data": data, "fn_index": event["id"], "session_hash": session}
         joined = client.post("/gradio_api/queue/join", json=body)
-        assert joined.status_code in (200, 400, 403, 422)
-        if joined.status_code == 200:
-            messages = client.get(f"/gradio_api/queue/data?session_hash={session}").text
-            assert '"success":false' in messages.replace(" ", "")
-            assert "cannot be read as an image" not in messages  # it was not opened
-            assert "root:" not in messages
+        assert joined.status_code == 200
+        messages = client.get(f"/gradio_api/queue/data?session_hash={session}").text
+        succeeded = '"success":true' in messages.replace(" ", "")
+        assert succeeded == (path == uploaded), messages[-2000:]
+        assert "image that can be read" not in messages  # it was not opened
+        assert "root:" not in messages
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from keras_attn import cli, zoo
+from keras_attn import zoo
 from keras_attn.app import page, tabs
 from keras_attn.app.models import PageModel
 from keras_attn.app.server import address, bind, is_local
@@ -163,13 +163,12 @@ def test_saved_models_have_the_name_of_their_file(shapes_model, tmp_path):
 
 
 def test_the_command_is_listed(run):  # noqa: F811
-    assert "app" in run("--help")
-    assert cli.app is not None
+    assert "Show models on a page in the browser" in run("--help")
 
 
 INPUTS = {
     "imdb_ngram_attention": ("I loved every minute of it.", "positive"),
-    "chnsenticorp_ngram_attention": ("房间很干净,服务员也很热情,下次还会再来。", "known"),
+    "chnsenticorp_ngram_attention": ("房间很干净,服务员也很热情,下次还会再来。", "positive"),
     "multi30k_en_de_transformer": ("Two dogs play in the snow.", "Hunde"),
     "tang_quatrain_transformer": ("明月", "明月"),
     "fsdd_keyword_attention": (None, "("),
@@ -192,7 +191,7 @@ def test_the_default_models_answer_and_explain(name, tmp_path):
         value = str(write_tone(tmp_path / "tone.wav"))
     options = {"max_length": 8, "seed": 1} if "max_length" in tab.fields else {}
     *_, last = outputs_of(model, value, **options)
-    assert expected.replace("known", "(") in last[0]
+    assert expected in last[0]
     assert "rank correlation" in last[-1]
     assert "No explanation" not in last[-1]
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -59,6 +60,14 @@ class Small(tf.Module):
     def sounds(self, files):
         return {"length": tf.strings.length(files)}
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, "counts")])
+    def flat(self, counts):
+        return {"numbers": tf.repeat(counts, counts)}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, "counts")])
+    def note(self, counts):
+        return {"note": tf.strings.as_string(tf.size(counts))}
+
     @tf.function(input_signature=[tf.TensorSpec((None, None, 2), tf.float32, "values")])
     def forecast(self, values):
         return {"mean": tf.reduce_mean(values, 1), "missing": tf.math.is_nan(values)}
@@ -83,6 +92,8 @@ def folder(tmp_path_factory):
         "pixels": module.pixels,
         "bytes": module.files,
         "wav": module.sounds,
+        "flat": module.flat,
+        "note": module.note,
         "forecast": module.forecast,
         "generate": module.generate,
     }
@@ -174,12 +185,12 @@ def test_requests_share_a_batch_and_a_wrong_one_fails_alone(model, monkeypatch):
     monkeypatch.setattr(model, "_execute", record)
     good = [model.parse(body(inputs=[text])) for text in ("a", "b")]
     pixels = [
-        model.parse(body(signature_name="pixels", inputs=np.ones(shape, int).tolist()))
-        for shape in ((1, 1, 1, 3), (1, 2, 1, 3), (2, 1, 1, 3))
+        model.parse(body(signature_name="pixels", inputs=np.full(shape, value).tolist()))
+        for value, shape in ((1, (1, 1, 1, 3)), (2, (1, 2, 1, 3)), (3, (2, 1, 1, 3)))
     ]
     replies = answer(model, good[0], *pixels, good[1])
     assert executed == [("serving_default", 2), ("pixels", 3), ("pixels", 1)]
-    assert [reply["outputs"] for reply in replies[1:4]] == [[3], [6], [3, 3]]
+    assert [reply["outputs"] for reply in replies[1:4]] == [[3], [12], [9, 9]]
     assert replies[4]["outputs"]["label"] == ["B"]
 
     first, wrong, last = answer(model, good[0], model.parse(body(inputs=["bad"])), good[1])
@@ -187,6 +198,27 @@ def test_requests_share_a_batch_and_a_wrong_one_fails_alone(model, monkeypatch):
     assert isinstance(wrong, served_model.RequestError)
     assert "the text bad" in str(wrong)
     assert wrong.status == 400
+
+
+def test_outputs_without_a_row_for_each_example_are_not_cut(model):
+    requests = [model.parse(body(signature_name="flat", inputs=counts)) for counts in ([2], [1, 3])]
+    assert answer(model, *requests) == [
+        {"outputs": [2, 2]},
+        {"outputs": [1, 3, 3, 3]},
+    ]
+    (request,) = rows = [model.parse(body(signature_name="flat", instances=[1, 3]))]
+    with pytest.raises(served_model.RequestError, match="not one row for each example"):
+        model.reply(request, *model.run(rows))
+    assert answer(model, model.parse(body(signature_name="note", inputs=[4, 4]))) == [
+        {"outputs": "2"}
+    ]
+
+
+def test_a_header_that_is_not_the_first_chunk_is_refused(model):
+    file = png((20, 20))
+    hidden = file[:8] + struct.pack(">I4sIII", 8, b"zzZz", 1, 1, 0) + file[8:]
+    with pytest.raises(served_model.RequestError, match="header"):
+        model.parse_file(hidden, "image_bytes")
 
 
 def test_requests_with_a_seed_are_not_answered_together(model):
@@ -265,7 +297,7 @@ def test_files_are_refused_by_their_headers(model):
     for content, message, status in (
         (b"", "JPEG or PNG", 415),
         (b"GIF89a", "JPEG or PNG", 415),
-        (png()[:20], "within its header", 400),
+        (png()[:20], "does not begin with a whole header", 400),
         (png((11, 10)), "100 pixels at most", 413),
         (b"\xff\xd8\xff\xe0", "damaged", 400),
         (tf.io.encode_jpeg(np.zeros((11, 10, 3), np.uint8)).numpy(), "100 pixels at most", 413),
@@ -332,7 +364,8 @@ def test_the_server_answers_refuses_and_ends(folder, tmp_path):
         url = f"http://127.0.0.1:8017{path}"
         request = urllib.request.Request(url, content, {"Content-Type": kind})
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=60) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -94,7 +94,8 @@ def test_damaged_exif_is_no_orientation(orientation):
     raw = good[6:]
     for chunk in (raw, good):
         data = b"eXIf" + chunk
-        png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + data + bytes(4)
+        header = struct.pack(">I4s", 13, b"IHDR") + bytes(17)
+        png = b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", len(chunk)) + data + bytes(4)
         assert orientation(png) == 6
     # A segment before that of EXIF, as of JFIF, and one that claims to be longer than the file.
     assert orientation(b"\xff\xd8\xff\xfe\0\x06abcd" + content[2:]) == 6
@@ -114,6 +115,8 @@ def test_what_is_no_image_is_refused(decode):
         whole[:60]: ".",
         encoded()[:200]: ".",
         large.getvalue(): "at most 10,000 pixels",
+        # A chunk before the header, where the limit on pixels would read a small size.
+        whole[:8] + struct.pack(">I4sIII", 8, b"zzZz", 1, 1, 0) + whole[8:]: "neither JPEG nor PNG",
     }
     for content, message in wrong.items():
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
