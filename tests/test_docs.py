@@ -191,6 +191,12 @@ def test_the_page_of_the_zoo_has_each_entry_once_and_says_which_are_not_trained(
     assert not re.search(r"^\|.*(BLEU.* % |% .*BLEU)", page, flags=re.M)  # sorted by one unit
 
 
+def test_the_page_of_the_example_has_its_script():
+    builder = script("docs", "end_to_end_page")
+    page = builder.PAGE.read_text(encoding="utf-8")
+    assert builder.with_script(page) == page, "run docs/end_to_end_page.py --script-only"
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("material")
