@@ -197,7 +197,7 @@ def test_the_page_of_the_example_has_its_script():
     assert builder.with_script(page) == page, "run docs/end_to_end_page.py --script-only"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp_path):
     pytest.importorskip("material")
     command = ["mkdocs", "build", "--quiet", "-f", "docs/mkdocs.yml", "-d", str(tmp_path)]
@@ -230,12 +230,8 @@ def test_the_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(tmp
 
 
 def mark(page):
-    if page == "masks.md":
-        return []
-    # These two compile a dozen searches each.
-    return (
-        pytest.mark.exhaustive if page in ("translation.md", "generation.md") else pytest.mark.slow
-    )
+    """Return the mark of a guide: most train models or compile searches."""
+    return [] if page == "masks.md" else pytest.mark.exhaustive
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=mark(page)) for page in PAGES])

@@ -30,7 +30,7 @@ def test_the_version_is_stated_once_more_and_the_same():
     assert f"## [{keras_attn.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_python_examples_of_the_readme_run(tmp_path):
     from PIL import Image
 

@@ -159,7 +159,7 @@ def test_auto_resume_starts_again_where_the_first_checkpoint_was_not_whole(
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path, small_whole):
     folder = tmp_path / "run"
     done = small_run(folder, "--full-after", "2")

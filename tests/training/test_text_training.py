@@ -123,7 +123,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_another_seed_or_variant_is_another_run(
     finished, small_text_recipe, small_remarks, tmp_path
 ):

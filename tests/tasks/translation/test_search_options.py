@@ -24,7 +24,7 @@ def random_translator():
     return model
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_restrictions_hold_in_python_and_in_a_graph(translator):
     import tensorflow as tf
 
