@@ -265,7 +265,7 @@ def test_what_the_learner_overrides_is_there():
         assert callable(getattr(keras.Model, name))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_one_device_trains_and_exports(small_recipe, shapes, tmp_path):
     import tensorflow as tf
 

@@ -267,7 +267,7 @@ def test_the_baseline_without_attention_sees_no_other_position():
     assert "pool" in [layer.name for layer in model.network.layers]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_it_trains_on_another_backend_as_well():
     # `keras.ops` alone computes features and augmentation; only the export needs TensorFlow.
     import os

@@ -48,7 +48,7 @@ def per_token(model, weights=1.0):
     return -(weights * model.score(SOURCES, TARGETS)).sum() / (weights * tokens).sum()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("size", [2, 5])
 def test_it_is_the_same_for_every_batching(model, size):
     expected = pytest.approx(per_token(model), rel=1e-5)

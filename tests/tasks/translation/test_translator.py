@@ -409,7 +409,7 @@ def test_a_row_that_never_ends_is_ended_by_its_own_limit_and_its_prefix_has_room
     assert lengths(np.full((2, 20), 9, "int32")) == [21, 21]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_is_written_is_spelled_as_targets_are(tmp_path):
     import tensorflow as tf
 
