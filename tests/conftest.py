@@ -48,18 +48,17 @@ def _part(text):
     return int(match[1]), int(match[2])
 
 
+def pytest_configure(config):
+    if config.getoption("--part") and not config.getoption("--exhaustive"):
+        raise pytest.UsageError("--part is of the exhaustive tests: give --exhaustive as well.")
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("keyword"):  # which may name any case
         _mark_further_cases(items)
-    if config.getoption("--part") and not config.getoption("--exhaustive"):
-        raise pytest.UsageError("--part is of the exhaustive tests: give --exhaustive as well.")
-    left_out = set() if config.getoption("--slow") else set(_marked(items, "slow"))
-    exhaustive = _marked(items, "exhaustive")
-    left_out |= set(exhaustive)
-    if config.getoption("--exhaustive"):
-        number, count = config.getoption("--part") or (1, 1)
-        left_out -= set(exhaustive[number - 1 :: count])
+    part = config.getoption("--part") or (1, 1) if config.getoption("--exhaustive") else None
+    left_out = items_left_out(items, config.getoption("--slow"), part)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
     folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
@@ -86,8 +85,12 @@ def _mark_further_cases(items):
             names.add(name)
 
 
-def _marked(items, name):
-    return [item for item in items if item.get_closest_marker(name)]
+def items_left_out(items, slow, part):
+    """The tests that do not run, with `--slow` or not, and with `--part` or None."""
+    left_out = {item for item in items if not slow and item.get_closest_marker("slow")}
+    exhaustive = [item for item in items if item.get_closest_marker("exhaustive")]
+    chosen = exhaustive[part[0] - 1 :: part[1]] if part else []
+    return (left_out | set(exhaustive)) - set(chosen)
 
 
 @functools.cache
