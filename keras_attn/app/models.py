@@ -41,12 +41,12 @@ class PageModel:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the model is loaded already."""
+        """Whether the model is loaded."""
         return "model" in self.__dict__
 
     @property
     def about(self) -> str:
-        """What is known of the model without loading it, as sentences.
+        """Description, test figure and labels of an entry, without loading it.
 
         Example:
 

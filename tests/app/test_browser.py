@@ -26,7 +26,7 @@ TABS = {
     "Translation": ("Translate", "gare"),
     "Text generation": ("Continue", "ROMEO"),
     "Forecasting": ("Forecast a drawn series", "Forecast of 720 steps"),
-    "Sounds": ("Classify", r"(zero|one|two|three|four|five|six|seven|eight|nine) \("),
+    "Audio": ("Classify", r"(zero|one|two|three|four|five|six|seven|eight|nine) \("),
     "Object detection": ("Detect", "RBC"),
 }
 TEXTS = {
@@ -113,7 +113,7 @@ def test_each_tab_answers_and_explains(browser, address, width, tmp_path):
         page.page.screenshot(path=tmp_path / f"{title}_{width}_before.png", full_page=True)
         if title in TEXTS:
             page.visible("textarea").first.fill(TEXTS[title])
-        elif title == "Sounds":
+        elif title == "Audio":
             sound = write_tone(tmp_path / "tone.wav")
             page.page.locator("[role=tabpanel]").locator("visible=true").locator(
                 "input[type=file]"
@@ -121,7 +121,7 @@ def test_each_tab_answers_and_explains(browser, address, width, tmp_path):
         elif title != "Forecasting":
             page.visible(".gallery-item").first.click()
             page.visible(".ka-picture img").first.wait_for()
-        if title == "Sounds":
+        if title == "Audio":
             page.page.wait_for_timeout(1_500)  # until it is uploaded
         page.press(button)
         page.finish()
@@ -160,7 +160,7 @@ def test_bad_input_is_reported_on_the_page(browser, address, tmp_path):
     for title, path, message in (
         ("Object detection", damaged, "照片.png"),
         ("Forecasting", tables, "HUFL"),
-        ("Sounds", sound, "a.wav"),
+        ("Audio", sound, "a.wav"),
     ):
         page.open(title)
         panel = page.page.locator("[role=tabpanel]").locator("visible=true")

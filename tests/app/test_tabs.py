@@ -1,4 +1,4 @@
-"""What the page shows, without gradio."""
+"""Answers and explanations of the tabs, without gradio."""
 
 import sys
 import types
@@ -8,7 +8,8 @@ import pytest
 from keras_attn import zoo
 from keras_attn.app import page, tabs
 from keras_attn.app.models import PageModel
-from keras_attn.app.server import address, bind, is_local
+from keras_attn.app.server import address, bind, is_local, names_of
+from keras_attn.app.tab import FIELDS, MAX_CHARACTERS
 from keras_attn.cli.page import page_models
 from keras_attn.recipes import tasks as registry
 from tests.cli.command_line import run  # noqa: F401
@@ -37,7 +38,7 @@ def shapes_model():
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image_file(tmp_path):
     ((_, path), *_) = tabs.ImageTab(registry.describe_task("image_classification")).examples(
         page_models(["shapes_small_attention_cnn"]), tmp_path
     )
@@ -81,7 +82,13 @@ def test_ports_and_hosts_that_cannot_be_used_are_explained():
         assert address(listening) == f"http://127.0.0.1:{port}"
         with pytest.raises(OSError, match=rf"The port {port} of 127\.0\.0\.1 is in use.*--port"):
             bind("127.0.0.1", port)
+        assert "127.0.0.1" in names_of(listening)
+        assert "*" not in names_of(listening)
+    with bind("127.0.0.2", 0) as other:
+        assert is_local(other)
+        assert "127.0.0.2" in names_of(other)
     with bind("0.0.0.0", 0) as everywhere:
+        assert names_of(everywhere) == ["*"]
         assert not is_local(everywhere)
         assert address(everywhere).startswith("http://127.0.0.1:")
     for host in ("no such host", "192.0.2.1"):
@@ -89,24 +96,24 @@ def test_ports_and_hosts_that_cannot_be_used_are_explained():
             bind(host, 0)
 
 
-def test_a_picture_is_answered_and_then_explained(shapes_model, picture):
-    waiting, answered, explained = outputs_of(shapes_model, picture, views=None, label="")
+def test_an_image_is_answered_and_then_explained(shapes_model, image_file):
+    waiting, answered, explained = outputs_of(shapes_model, image_file, views=None, label="")
     assert "shapes_small_attention_cnn" in waiting[0] or "Working" in waiting[0]
     assert waiting[1:] == (None, "")
     model = shapes_model.model
-    expected = model.classify(picture)
+    expected = model.classify(image_file)
     assert f"{expected.label} ({expected.score:.3f})" in answered[0]
     assert answered[1] == expected.probabilities
     assert explained[:2] == answered[:2]
-    assert model.explain(picture).to_html() in explained[2]
+    assert model.explain(image_file).to_html() in explained[2]
     assert "Attention rollout" in explained[2]
-    other = outputs_of(shapes_model, picture, label="red", views=2)[-1]
-    assert model.explain(picture, "red").to_html() in other[2]
+    other = outputs_of(shapes_model, image_file, label="red", views=2)[-1]
+    assert model.explain(image_file, "red").to_html() in other[2]
 
 
 def test_bad_input_gives_the_message_of_the_library(shapes_model, tmp_path):
     damaged = tmp_path / "照片<b>.png"
-    damaged.write_bytes(b"no picture")
+    damaged.write_bytes(b"no image")
     with pytest.raises(Shown, match=r"照片&lt;b&gt;\.png") as caught:
         outputs_of(shapes_model, str(damaged))
     assert str(tmp_path) not in str(caught.value)
@@ -116,8 +123,18 @@ def test_bad_input_gives_the_message_of_the_library(shapes_model, tmp_path):
         outputs_of(shapes_model, None, views=3)
 
 
-def test_an_explanation_that_fails_is_a_note(shapes_model, picture):
-    *_, (answer, _, explanation) = outputs_of(shapes_model, picture, label="purple")
+def test_texts_and_numbers_are_limited():
+    (model,) = page_models(["imdb_ngram_attention"])
+    with pytest.raises(Shown, match=r"may have 20,000 characters on this page\. Received: 20,001"):
+        outputs_of(model, "好" * (MAX_CHARACTERS + 1))
+    message = page._message(tabs.TextTab(model.task), OSError("and/or"), "/")
+    assert message == "and/or"  # a text is not taken for a path
+    for name in ("beam_size", "max_boxes", "max_length", "no_repeat_ngram_size", "views"):
+        assert FIELDS[name].maximum <= 1_000
+
+
+def test_an_explanation_that_fails_is_a_note(shapes_model, image_file):
+    *_, (answer, _, explanation) = outputs_of(shapes_model, image_file, label="purple")
     assert "(" in answer
     assert "No explanation: Unknown label: received &#x27;purple&#x27;" in explanation
 
