@@ -89,6 +89,9 @@ def to_images() -> Iterator[Request]:
     yield "truncated PNG", png(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))[:200], PNG
     yield "PNG of 900 million pixels", png_file(30_000, 30_000, b"\0" * 10**6), PNG
     yield "PNG of 2 ** 62 pixels", png_file(2**31 - 1, 2**31 - 1, b""), PNG
+    hidden = struct.pack(">I4sIII", 8, b"zzZz", 1, 1, 0)
+    image = png_file(30_000, 30_000, b"\0" * 10**6)
+    yield "PNG with a chunk before its header", image[:8] + hidden + image[8:], PNG
     yield "PNG with too few rows", png_file(64, 64, b"\0" * 193), PNG
     yield "GIF", b"GIF89a" + bytes(100), {"Content-Type": "image/gif"}
     yield "text to a model of images", b"a cat", TEXT

@@ -40,14 +40,14 @@ def main() -> None:
     arguments = parse_arguments()
     logging.getLogger("keras_attn").setLevel(logging.ERROR)  # no note on the new head
     output = arguments.output
-    output.mkdir(parents=True)
-    folder = arguments.folder or draw_images(output / "images")
 
     title("Read the images")
     pretrained = zoo.build(arguments.entry)
+    folder = arguments.folder or draw_images(output / "images")
     table = datasets.read_images(folder, image_size=pretrained.image_shape[:2])
     splits = datasets.split_images(table, validation=0.2, test=0.2, seed=0)
     print(table.account)
+    output.mkdir(parents=True, exist_ok=True)
     image_file = output / "image.jpg"
     Image.fromarray(splits["test"].images[0]).resize((256, 256)).save(image_file, quality=95)
 
@@ -99,6 +99,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--page-port", type=int, default=7860)
     parser.add_argument("--once", action="store_true", help="end after the first answer")
     arguments = parser.parse_args()
+    entries = zoo.list(task="image_classification", pretrained=True)
+    if arguments.entry not in entries:
+        parser.error(f"--entry must be one of {', '.join(entries)}. Received: {arguments.entry}")
+    if arguments.folder and not arguments.folder.is_dir():
+        parser.error(f"{arguments.folder} is no folder. Give one with a folder for each label.")
     if arguments.output.exists():
         parser.error(f"{arguments.output} exists. Remove it, or give another --output.")
     return arguments

@@ -342,7 +342,7 @@ def test_the_page_and_the_readme_state_the_limits_of_the_code():
             assert number in text
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_server_answers_refuses_and_ends(folder, tmp_path):
     pytest.importorskip("ray.serve")
     log = tmp_path / "log"
