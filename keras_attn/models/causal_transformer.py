@@ -109,6 +109,13 @@ class CausalTransformer(keras.Model):
             layer.build((None, None, dim))
         self.built = True
 
+    @property
+    def receptive_field(self) -> int | None:
+        """Number of tokens up to the last that the logits after it depend on; None for all."""
+        if self.config.attention == "none":
+            return None
+        return self.config.num_layers * (self.config.context_length - 1) + 1
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = self.embedding_dropout(self.embed(inputs), training=training)  # (B, T, D)
         for block in self.blocks:

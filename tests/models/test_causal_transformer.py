@@ -50,6 +50,20 @@ def test_later_tokens_change_no_earlier_logits(attention):
     assert np.abs(after[0, 5:] - before[0, 5:]).max() > 1e-3
 
 
+@attentions
+def test_logits_depend_on_the_receptive_field_alone(attention):
+    model = make(attention, num_layers=2, context_length=4)
+    assert model.receptive_field == (None if attention == "none" else 7)
+    last = IDS.shape[1] - 1
+    first = last - 6
+    before = numpy(model(IDS))[0, last]
+    for place, depends in ((first - 1, attention == "none"), (first, True)):
+        changed = IDS.copy()
+        changed[:, place] = 20
+        difference = np.abs(numpy(model(changed))[0, last] - before).max()
+        assert (difference > 1e-5) == depends, difference
+
+
 def test_a_token_attends_to_the_context_alone():
     model = make(num_layers=1)  # with several layers information comes from farther away
     changed = IDS.copy()

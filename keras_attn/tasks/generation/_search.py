@@ -84,6 +84,8 @@ class GenerationSearch:
         settings: dict[str, Any] = {"no_repeat_ngram_size": no_repeat_ngram_size}
         if beam_size is None:
             settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        relevant = _relevant(self.network, settings)
+        prompts = [ids[relevant] for ids in prompts]
         run = self._function(n, max_length, beam_size, banned, settings)
         results: list[Any] = [None] * len(prompts)
         order = np.argsort([len(ids) for ids in prompts], kind="stable")
@@ -142,6 +144,13 @@ def ban(ids: Sequence[int], vocabulary_size: int) -> Automaton | None:
     banned = np.zeros((1, vocabulary_size), bool)
     banned[0, list(ids)] = True
     return Automaton(np.zeros((1, vocabulary_size), "int32"), banned)
+
+
+def _relevant(network: CausalTransformer, settings: dict[str, Any]) -> slice:
+    """Return the tokens of a prompt that its completions depend on."""
+    if network.receptive_field is None or settings.get("no_repeat_ngram_size") is not None:
+        return slice(None)
+    return slice(-network.receptive_field, None)
 
 
 def continue_batch(
@@ -246,7 +255,7 @@ def generate_in_graph(
     import tensorflow as tf
 
     texts = tf.ensure_shape(texts, (None,))  # a signature does not check it
-    ragged = tokenizer.tokenize(texts)
+    ragged = tokenizer.tokenize(texts)[:, _relevant(network, settings)]
     prefix = ragged.to_tensor()
     prefix = tf.pad(prefix, [[0, 0], [0, tf.cast(tf.shape(prefix)[1] == 0, tf.int32)]])
     lengths = tf.cast(ragged.row_lengths(), tf.int32)

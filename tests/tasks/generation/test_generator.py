@@ -1,5 +1,6 @@
 """Text generation: fitting, generation, its options, scores, explanation, saving and export."""
 
+import math
 import pathlib
 import subprocess
 import sys
@@ -422,6 +423,34 @@ def test_the_graph_draws_stops_and_scores_as_python_does(tokens, generator):
         assert texts == [answer.completion for answer in answers]
         scores = [answer.score for answer in answers]
         np.testing.assert_allclose(outputs["score"].numpy(), scores, atol=1e-3)
+
+
+def test_long_prompts_cost_no_more_than_the_receptive_field(generator, monkeypatch):
+    import tensorflow as tf
+
+    prompts = ["".join(LINES * 4) + "the cat", "the dog"]
+    options = {"seed": 2, "max_length": 20}
+    searched = []
+    function = generator._search._function
+
+    def recording(*arguments):
+        run = function(*arguments)
+        return lambda prefix, numbers: searched.append(prefix.shape) or run(prefix, numbers)
+
+    monkeypatch.setattr(generator._search, "_function", recording)
+    answers = generator.generate(prompts, **options)
+    generator.generate(prompts, no_repeat_ngram_size=8, **options)
+    field = generator.network.receptive_field
+    assert searched[0][1] <= 16 * math.ceil(field / 16)
+    assert searched[1][1] > len(prompts[0])  # all of the prompt counts
+    serve = generator.serving_function(max_length=20)
+    served = serve(tf.constant(prompts), tf.constant(2, tf.int64))
+    network = type(generator.network)
+    monkeypatch.setattr(network, "receptive_field", 10**9)
+    whole = generator.generate(prompts, **options)
+    assert [x.text for x in answers] == [x.text for x in whole]
+    assert [x.decode() for x in served["text"].numpy()] == [x.text for x in whole]
+    np.testing.assert_allclose([x.score for x in answers], [x.score for x in whole], atol=1e-3)
 
 
 def test_random_numbers_are_uniform_and_independent():
