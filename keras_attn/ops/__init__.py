@@ -5,6 +5,7 @@ Nothing here is a layer, has a variable, or reads a file.
 
 from keras_attn.ops.beams import gather_beams
 from keras_attn.ops.boxes import box_iou, generalized_iou, select_boxes
+from keras_attn.ops.crossentropy import linear_crossentropy
 from keras_attn.ops.dispatch import IMPLEMENTATIONS, attention
 from keras_attn.ops.full import attend
 from keras_attn.ops.layout import swap_heads
@@ -42,6 +43,7 @@ __all__ = [
     "gather_beams",
     "generalized_iou",
     "length_mask",
+    "linear_crossentropy",
     "normalized_sigmoid",
     "padding_mask",
     "register_normalizer",

@@ -1,0 +1,239 @@
+"""Cross-entropy of linear logits in blocks of rows, without all logits in memory.
+
+With a vocabulary of `V` tokens the logits of `R` tokens have `R * V` elements, which is often
+most of the memory of a language model in training, and of its time on a CPU. Here a block of rows
+is computed, used for the loss and both gradients, and dropped.
+"""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_attn.ops._blocks import Axis
+from keras_attn.ops._gradients import with_gradient
+from keras_attn.ops._loops import Stack, fori_loop
+from keras_attn.ops._matmul import matmul
+from keras_attn.ops._types import Size, Tensor
+
+# Logits of a block, and the fewest rows, as measured by benchmarks/crossentropy.py.
+MAX_LOGITS, MIN_ROWS = 5 * 2**20, 64
+
+
+def linear_crossentropy(
+    states: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    divergence_weight: float = 0.0,
+    max_rows: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Compute the summed cross-entropy of the logits `states @ table.T`.
+
+    Products are computed in the dtype of the states, all else in float32. The gradients are
+    computed along with the loss, so that logits are computed once.
+
+    Args:
+        states: float tensor `(R, D)`.
+        table: float tensor `(V, D)`, a row for each class, such as a table of embeddings.
+        targets: int tensor `(R,)`, indices of classes.
+        weights: float tensor `(R,)`, the weight of each row in the sum; None is 1. It has no
+            gradient.
+        label_smoothing: share of the target probability that is distributed over all classes
+            (Szegedy et al., arXiv:1512.00567), in [0, 1).
+        divergence_weight: if it is not 0, rows `2 n` and `2 n + 1` are copies of one example, and
+            with this weight the loss of each has in addition the mean of the two Kullback-Leibler
+            divergences between the predictions for both (R-Drop, Liang et al., arXiv:2106.14448).
+        max_rows: maximum rows of a block; None suits them to a cache.
+
+    Returns:
+        A pair: the sum over rows of the weighted losses in nats, a float32 scalar; and the index of
+        the greatest logit of each row, int32 `(R,)`.
+
+    Raises:
+        ValueError: a shape does not fit, or an argument is out of range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> table = np.eye(3, dtype="float32")
+    >>> total, predicted = linear_crossentropy(4 * table[[0, 2]], table, np.array([0, 1]))
+    >>> round(float(total), 3), np.asarray(predicted).tolist()
+    (4.072, [0, 2])
+    """
+    states, table = ops.convert_to_tensor(states), ops.convert_to_tensor(table)
+    targets = ops.cast(targets, "int32")
+    if len(states.shape) != 2 or len(table.shape) != 2 or states.shape[1] != table.shape[1]:
+        raise ValueError(
+            "`states` must have shape (rows, features) and `table` (classes, features). Received: "
+            f"{tuple(states.shape)} and {tuple(table.shape)}."
+        )
+    if len(targets.shape) != 1:
+        raise ValueError(
+            f"`targets` must have shape (rows,). Received: shape {tuple(targets.shape)}."
+        )
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
+    if max_rows is not None and max_rows < 1:
+        raise ValueError(f"`max_rows` must be at least 1. Received: {max_rows!r}.")
+    if divergence_weight < 0.0:
+        raise ValueError(
+            f"`divergence_weight` must not be negative. Received: {divergence_weight!r}."
+        )
+    copies = 2 if divergence_weight else 1
+    rows = ops.shape(states)[0]
+    if isinstance(rows, int) and rows % copies:
+        raise ValueError(
+            f"With `divergence_weight` the number of rows must be even. Received: {rows} rows."
+        )
+    if weights is None:
+        weights = ops.ones((rows,), "float32")
+    classes = ops.shape(table)[0]
+    if max_rows is None:
+        max_rows = max(MIN_ROWS, MAX_LOGITS // classes) if isinstance(classes, int) else MIN_ROWS
+    computation = _Computation(
+        groups=Axis.split(rows // copies, max(1, max_rows // copies)),
+        copies=copies,
+        label_smoothing=label_smoothing,
+        divergence_weight=divergence_weight,
+    )
+    constants = targets, ops.cast(weights, "float32")
+    packed = with_gradient(computation.forward, computation.backward, (states, table), constants)
+    return packed[0], ops.cast(packed[1:], "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Computation:
+    """The static arguments of a call. `with_gradient` passes the tensors to its methods.
+
+    Rows come in groups of copies. A block of `C` rows holds the first copies of its groups, then
+    the second ones.
+    """
+
+    groups: Axis
+    copies: int
+    label_smoothing: float
+    divergence_weight: float
+
+    def forward(self, inputs: tuple, constants: tuple) -> tuple[Tensor, tuple]:
+        """Return the loss and the predictions in one tensor, and the gradients to save."""
+        states, table = inputs
+        targets, weights = constants
+        matrix = ops.cast(table, states.dtype)
+        # Smoothing needs the mean logit alone, which is the product with the mean row.
+        mean_row = ops.mean(ops.cast(table, "float32"), axis=0)
+        blocks = [self._split(x) for x in (states, targets, weights)]
+        block_rows = self.copies * self.groups.size
+        carry = (
+            ops.zeros((), "float32"),
+            ops.zeros(ops.shape(table), "float32"),
+            Stack.empty(self.groups.count, (block_rows, states.shape[1])),
+            Stack.empty(self.groups.count, (block_rows,)),
+        )
+
+        def visit(i: Size, carry: tuple) -> tuple:
+            total, dtable, dstates, predictions = carry
+            x, target, weight = (block[i] for block in blocks)
+            loss, predicted, dlogits = self._visit_rows(x, matrix, mean_row, target, weight)
+            dx = ops.cast(matmul(dlogits, matrix), "float32")
+            dx = dx - self.label_smoothing * weight[:, None] * mean_row
+            return (
+                total + loss,
+                dtable + ops.cast(matmul(dlogits, x, transpose_a=True), "float32"),
+                dstates.write(i, dx),
+                predictions.write(i, ops.cast(predicted, "float32")),
+            )
+
+        total, dtable, dstates, predictions = fori_loop(0, self.groups.count, visit, carry)
+        if self.label_smoothing:
+            share = self.label_smoothing / ops.cast(ops.shape(table)[0], "float32")
+            dtable = dtable - share * ops.matmul(weights[None], ops.cast(states, "float32"))
+        packed = ops.concatenate([total[None], self._merge(predictions)])
+        return packed, (self._merge(dstates), dtable)
+
+    def backward(self, inputs: tuple, constants: tuple, saved: tuple, dpacked: Tensor) -> tuple:
+        """Return the gradient with respect to each input, in its dtype."""
+        return tuple(
+            ops.cast(gradient * dpacked[0], x.dtype)
+            for gradient, x in zip(saved, inputs, strict=True)
+        )
+
+    def _visit_rows(
+        self, x: Tensor, matrix: Tensor, mean_row: Tensor, target: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss of a block of rows, its predictions, and the gradient of its logits.
+
+        The gradient is in the dtype of the states, without the part of smoothing that is the same
+        for all classes.
+        """
+        logits = ops.cast(matmul(x, matrix, transpose_b=True), "float32")  # (C, V)
+        predicted, place, weight = _argmax(logits), target[:, None], weight[:, None]
+        greatest = ops.take_along_axis(logits, predicted[:, None], axis=1)
+        target_logit = ops.take_along_axis(logits, place, axis=1)
+        exponentials = ops.exp(logits - greatest)
+        total = ops.sum(exponentials, axis=1, keepdims=True)
+        log_total = ops.log(total) + greatest
+        mean_logit = ops.matmul(ops.cast(x, "float32"), mean_row[:, None])
+        hard = 1.0 - self.label_smoothing
+        losses = log_total - hard * target_logit - self.label_smoothing * mean_logit
+        loss = ops.sum(weight * losses)
+        scale = weight / total
+        at_target = ops.exp(target_logit - greatest) * scale - hard * weight
+        indices = ops.stack([ops.arange(ops.shape(x)[0], dtype="int32"), target], axis=1)
+        dlogits = ops.scatter_update(exponentials * scale, indices, at_target[:, 0])
+        if self.divergence_weight:
+            divergence, gradient = self._divergence(logits - log_total, weight)
+            loss, dlogits = loss + divergence, dlogits + gradient
+        return loss, predicted, ops.cast(dlogits, x.dtype)
+
+    def _divergence(self, log_probabilities: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted divergence between copies, and its gradient `(C, V)`.
+
+        With `d` for the difference of the logarithms of two distributions `p` and `q`, the mean of
+        their two divergences is `sum((p - q) d) / 2`, and its gradient with respect to the logits
+        of `p` is `(p (d - sum(p d)) + p - q) / 2`.
+        """
+        first, second = ops.split(log_probabilities, 2)
+        p, q, d = ops.exp(first), ops.exp(second), first - second
+        p_d, q_d = (ops.sum(x * d, axis=1, keepdims=True) for x in (p, q))
+        weights = sum(ops.split(weight, 2)) * (self.divergence_weight / 2)
+        gradient = weights * (p * (d - p_d) + p - q), weights * (q * (q_d - d) + q - p)
+        return ops.sum(weights * (p_d - q_d)), ops.concatenate(gradient)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """Return the rows in blocks `(count, C, ...)`, padded with zeros."""
+        sizes, copies = x.shape[1:], self.copies
+        x = ops.reshape(x, (self.groups.length, copies, *sizes))
+        x = ops.pad(x, [[0, self.groups.padding], *([0, 0] for _ in x.shape[1:])])
+        x = ops.reshape(x, (self.groups.count, self.groups.size, copies, *sizes))
+        return ops.reshape(
+            _swap(x) if copies > 1 else x, (self.groups.count, copies * self.groups.size, *sizes)
+        )
+
+    def _merge(self, stack: Stack) -> Tensor:
+        """Return all blocks as rows in their order, without the padding."""
+        x, copies = stack.to_tensor(), self.copies
+        sizes = x.shape[2:]
+        x = ops.reshape(x, (self.groups.count, copies, self.groups.size, *sizes))
+        x = _swap(x) if copies > 1 else x
+        x = ops.reshape(x, (self.groups.count * self.groups.size * copies, *sizes))
+        return x[: self.groups.length * copies]
+
+
+def _swap(x: Tensor) -> Tensor:
+    """Swap axes 1 and 2."""
+    return ops.transpose(x, (0, 2, 1, *range(3, len(x.shape))))
+
+
+def _argmax(x: Tensor) -> Tensor:
+    """Return the first index of the greatest element of each row, int32.
+
+    `keras.ops.argmax` on TensorFlow makes several passes, to order the two zeros.
+    """
+    if keras.backend.backend() == "tensorflow" and not isinstance(x, keras.KerasTensor):
+        import tensorflow as tf
+
+        return tf.argmax(x, axis=-1, output_type="int32")
+    return ops.cast(ops.argmax(x, axis=-1), "int32")
