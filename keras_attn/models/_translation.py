@@ -38,9 +38,11 @@ class TranslationModel(keras.Model):
     Call arguments:
         inputs: `{"source": (B, S), "target": (B, T)}`, integers. The target is the decoder's
             input: it begins with the start token.
+        return_states: Whether to return the states that `logits` maps to logits.
 
     Returns:
-        float32 logits `(B, T, V)` of the token after each target position.
+        float32 logits `(B, T, V)` of the token after each target position; with `return_states`
+        the states `(B, T, D)`.
     """
 
     config_class: ClassVar[type]
@@ -63,9 +65,15 @@ class TranslationModel(keras.Model):
             config.dropout, name="embedding_dropout", dtype=self.dtype_policy
         )
 
-    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
+    def call(
+        self,
+        inputs: dict[str, Tensor],
+        training: bool | None = None,
+        return_states: bool = False,
+    ) -> Tensor:
         memory, memory_padding_mask = self.encode(inputs["source"], training)
-        return self.decode(inputs["target"], memory, memory_padding_mask, training)
+        states = self.decode(inputs["target"], memory, memory_padding_mask, training)
+        return states if return_states else self.logits(states)
 
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """Return the memory `(B, S, F)` of a source `(B, S)`, and its padding mask `(B, S)`."""
@@ -78,7 +86,7 @@ class TranslationModel(keras.Model):
         memory_padding_mask: Tensor,
         training: bool | None = None,
     ) -> Tensor:
-        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
+        """Return states `(B, T, D)` after each position of a target `(B, T)`."""
         raise NotImplementedError
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -89,9 +97,13 @@ class TranslationModel(keras.Model):
         """Return float32 logits `(..., V)` of states `(..., D)`."""
         return self.embedding.logits(states)
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        shape = (*inputs["target"].shape, self.config.vocabulary_size)
-        return keras.KerasTensor(shape, "float32")
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, return_states: bool = False
+    ) -> Any:
+        shape = inputs["target"].shape
+        if return_states:
+            return keras.KerasTensor((*shape, self.config.model_dim), self.compute_dtype)
+        return keras.KerasTensor((*shape, self.config.vocabulary_size), "float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "config": dataclasses.asdict(self.config)}

@@ -150,14 +150,14 @@ class RecurrentTranslator(TranslationModel):
         memory_padding_mask: Tensor,
         training: bool | None = None,
     ) -> Tensor:
-        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
+        """Return states `(B, T, D)` after each position of a target `(B, T)`."""
         outputs = self.decoder(
             self._embed(target, training),  # (B, T, D)
             memory,
             padding_mask=memory_padding_mask,
             training=training,
         )
-        return self._output_logits(outputs)
+        return self._output_states(outputs)
 
     def attention_scores(self, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
         """Return the attention weights.
@@ -208,7 +208,7 @@ class RecurrentTranslator(TranslationModel):
             {name: merge_beams(x) for name, x in state["memory"].items()},
         )
         states = {name: split_beams(x) for name, x in states.items()}
-        return self._output_logits(split_beams(output)), {**state, "states": states}
+        return self.logits(self._output_states(split_beams(output))), {**state, "states": states}
 
     def reorder(self, state: State, parents: Tensor) -> State:
         """Return the state of beams that continue the beams `parents` `(B, K)` of their row."""
@@ -245,9 +245,9 @@ class RecurrentTranslator(TranslationModel):
         """Return embeddings `(B, T, D)` of ids `(B, T)` after dropout."""
         return self.embedding_dropout(self.embed(ids), training=training)
 
-    def _output_logits(self, outputs: Tensor) -> Tensor:
-        """Return logits `(..., V)` of the decoder's outputs `(..., units)`."""
-        return self.logits(outputs if self.output_dense is None else self.output_dense(outputs))
+    def _output_states(self, outputs: Tensor) -> Tensor:
+        """Return states `(..., D)` of the decoder's outputs `(..., units)`."""
+        return outputs if self.output_dense is None else self.output_dense(outputs)
 
 
 @register_architecture("recurrent_translator", task="translation")

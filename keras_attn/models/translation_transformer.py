@@ -118,7 +118,7 @@ class TranslationTransformer(TranslationModel):
         memory_padding_mask: Tensor,
         training: bool | None = None,
     ) -> Tensor:
-        """Return logits `(B, T, V)` after each position of a target `(B, T)`."""
+        """Return states `(B, T, D)` after each position of a target `(B, T)`."""
         padding_mask = self.padding_mask(target)
         x = self._embed(target, training)  # (B, T, D)
         for block in self.decoder:
@@ -129,7 +129,7 @@ class TranslationTransformer(TranslationModel):
                 memory_padding_mask=memory_padding_mask,
                 training=training,
             )
-        return self.logits(self.decoder_norm(x))
+        return self.decoder_norm(x)
 
     def attention_scores(self, inputs: dict[str, Tensor]) -> dict[str, list[Tensor]]:
         """Return the weights of every attention.

@@ -1,5 +1,6 @@
 """Loss and accuracy of predicted tokens, with padding masked out."""
 
+import threading
 from typing import Any
 
 import keras
@@ -7,6 +8,8 @@ from keras import ops
 
 from keras_attn._token_ids import PADDING_ID
 from keras_attn._types import Tensor
+from keras_attn.layers._tied_embedding import TiedEmbedding
+from keras_attn.ops.layout import reshape
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -76,9 +79,62 @@ class SequenceCrossentropy(keras.losses.Loss):
         return {"label_smoothing": self.label_smoothing, "name": self.name}
 
 
+class TiedCrossentropy(SequenceCrossentropy):
+    """`SequenceCrossentropy` of the states that a `TiedEmbedding` maps to logits.
+
+    The logits are never all in memory. Training uses it; it is not serialized.
+
+    Args:
+        embedding: The `TiedEmbedding`.
+        label_smoothing: See `SequenceCrossentropy`.
+        r_drop: Weight of `divergence_of_copies`, which joins the loss if `compares_copies` was
+            set to True in this thread.
+
+    Call arguments:
+        y_true: Ids `(B, T)`. Id 0 is padding, and is ignored.
+        y_pred: States `(B, T, D)`.
+        sample_weight: See `SequenceCrossentropy`.
+    """
+
+    def __init__(
+        self, embedding: TiedEmbedding, label_smoothing: float = 0.0, r_drop: float = 0.0
+    ) -> None:
+        super().__init__(label_smoothing)
+        self.embedding, self.r_drop = embedding, r_drop
+        # TensorFlow traces replicas in threads that alternate in a step.
+        self._traced = threading.local()
+
+    @property
+    def compares_copies(self) -> bool:
+        """Whether rows `2 * n` and `2 * n + 1` are copies, and their divergence counts."""
+        return getattr(self._traced, "compares_copies", False)
+
+    @compares_copies.setter
+    def compares_copies(self, value: bool) -> None:
+        self._traced.compares_copies = value
+
+    def call(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
+        weights = token_weights(y_true, sample_weight)
+        total_weight = ops.sum(weights)
+        r_drop = self.r_drop if self.compares_copies else 0.0
+        if r_drop:  # (2 B, T, ...) to (B, T, 2, ...): the copies of a token are adjacent
+            y_pred, y_true, weights = map(_pair_copies, (y_pred, y_true, weights))
+        total, predicted = self.embedding.crossentropy(
+            y_pred, y_true, weights, label_smoothing=self.label_smoothing, divergence_weight=r_drop
+        )
+        self._traced.predicted = _part_copies(predicted) if r_drop else predicted
+        return _divide(total, total_weight)
+
+    def take_predicted(self) -> Tensor:
+        """Return the likeliest ids `(B, T)` of the last call in this thread, once."""
+        return vars(self._traced).pop("predicted")
+
+
 @keras.saving.register_keras_serializable(package="keras_attn")
 class TokenAccuracy(keras.metrics.Mean):
     """Share of tokens whose id has the greatest logit, with padding masked out.
+
+    Instead of logits `(B, T, V)` it also takes the ids with the greatest logits, `(B, T)`.
 
     Example:
 
@@ -95,9 +151,8 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
         weights = token_weights(y_true, sample_weight)
-        correct = ops.equal(
-            ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32")
-        )
+        predicted = y_pred if len(y_pred.shape) == 2 else ops.argmax(y_pred, axis=-1)
+        correct = ops.equal(ops.cast(predicted, "int32"), ops.cast(y_true, "int32"))
         # Flatten, because Keras averages over the other axes of each row first, which would give
         # tokens of long rows less weight.
         correct, weights = (ops.cast(ops.reshape(x, (-1,)), "float32") for x in (correct, weights))
@@ -160,6 +215,17 @@ def token_weights(y_true: Tensor, sample_weight: Any = None) -> Tensor:
 def _divide(total: Tensor, size: Tensor) -> Tensor:
     """Return `total / size`, or 0 where the size is 0. Weights may be small, and sum to below 1."""
     return ops.where(size > 0.0, total / ops.where(size > 0.0, size, 1.0), 0.0)
+
+
+def _pair_copies(x: Tensor) -> Tensor:
+    """Return `(B, T, 2, ...)` of `(2 * B, T, ...)`, whose rows alternate between two copies."""
+    x = reshape(x, (-1, 2, *ops.shape(x)[1:]))
+    return ops.transpose(x, (0, 2, 1, *range(3, len(x.shape))))
+
+
+def _part_copies(x: Tensor) -> Tensor:
+    """Return `(2 * B, T)` of `(B, T, 2)`."""
+    return ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, ops.shape(x)[1]))
 
 
 def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:

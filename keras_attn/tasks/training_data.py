@@ -1,6 +1,7 @@
 """Training data of a run: batches, the objective, and the cost of an example."""
 
 import abc
+from typing import Any
 
 import keras
 import numpy as np
@@ -46,6 +47,14 @@ class Objective:
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` logs."""
         return [self.metric] if self.selection is self.metric else [self.metric, self.selection]
+
+    def outputs(self, task: keras.Model, inputs: Any, training: bool) -> Tensor:
+        """Return the outputs of a task that the loss takes: by default those of a call."""
+        return task(inputs, training=training)
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return what the metrics take, after the loss of the outputs was computed."""
+        return outputs
 
     def example_weights(self, targets: Tensor) -> Tensor | None:
         """Return the float32 weight of each example in training, or None if all count alike.

@@ -26,7 +26,8 @@ class Learner(ItemLossModel):
     whole batch: the loss of each replica is weighted by its share of the rows, or of the tokens.
 
     Args:
-        task: A built model from the inputs of a batch to logits.
+        task: A built model from the inputs of a batch to logits. How it is called is up to the
+            objective.
         objective: The loss and the metric, and how targets are prepared for them.
         augmentations: Layers applied to float inputs in training, in order. Where a layer has the
             method `augment_targets`, it changes the targets of the loss and of the metrics
@@ -75,14 +76,14 @@ class Learner(ItemLossModel):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training:
-            return self.task(inputs, training=False)
+            return self.objective.outputs(self.task, inputs, training=False)
         if self.ema_decay:
             self._update_ema()
         if self.augmentations:
             inputs = ops.cast(inputs, "float32")
         for layer in self.augmentations:
             inputs = layer(inputs, training=True)
-        return self.task(inputs, training=True)
+        return self.objective.outputs(self.task, inputs, training=True)
 
     def exchange(self) -> None:
         """Swap the weights with their averages, without rounding; a second call undoes it."""
@@ -127,6 +128,7 @@ class Learner(ItemLossModel):
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
         y = vars(self._augmented).pop("targets", y)
+        y_pred = self.objective.predictions(y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:

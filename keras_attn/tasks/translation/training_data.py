@@ -10,11 +10,13 @@ from keras import ops
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
+from keras_attn.models import TranslationModel
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
+    TiedCrossentropy,
     TokenAccuracy,
     divergence_of_copies,
     token_weights,
@@ -35,11 +37,27 @@ class TranslationObjective(Objective):
         label_smoothing: Share of the target probability that is distributed over all tokens.
         r_drop: Weight of the divergence between the predictions for the two copies of each pair
             in a batch. With 0, batches have one copy of each pair.
+        network: The network that is trained. With it the loss is computed from the states before
+            the logits, unless these are quantized.
     """
 
-    def __init__(self, label_smoothing: float, r_drop: float) -> None:
-        super().__init__(SequenceCrossentropy(label_smoothing), TokenAccuracy())
+    def __init__(
+        self, label_smoothing: float, r_drop: float, network: TranslationModel | None = None
+    ) -> None:
+        loss = SequenceCrossentropy(label_smoothing)
+        if network is not None and not network.embedding.is_quantized:
+            loss = TiedCrossentropy(network.embedding, label_smoothing, r_drop)
+        super().__init__(loss, TokenAccuracy())
         self.r_drop = r_drop
+
+    def outputs(self, task: Any, inputs: Any, training: bool) -> Tensor:
+        if isinstance(self.loss, TiedCrossentropy):
+            self.loss.compares_copies = training
+            return task.network(inputs, training=training, return_states=True)
+        return task(inputs, training=training)
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        return self.loss.take_predicted() if isinstance(self.loss, TiedCrossentropy) else outputs
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of tokens that are not padding."""
@@ -47,7 +65,7 @@ class TranslationObjective(Objective):
 
     def penalty(self, targets: Tensor, predictions: Tensor) -> Tensor | float:
         """Return the weighted divergence of R-Drop (Liang et al., arXiv:2106.14448)."""
-        if not self.r_drop:
+        if not self.r_drop or isinstance(self.loss, TiedCrossentropy):  # it is in the loss
             return 0.0
         return self.r_drop * divergence_of_copies(targets, predictions)
 
@@ -86,7 +104,9 @@ class TranslationTrainingData(TrainingData):
         ]
         training = recipe.training
         self.bleu_epochs, self.epochs = training.bleu_epochs, training.epochs
-        self.objective = TranslationObjective(training.label_smoothing, training.r_drop)
+        self.objective = TranslationObjective(
+            training.label_smoothing, training.r_drop, translator.network
+        )
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         def pairs_of_epoch(epoch: int) -> EncodedPairs:
