@@ -286,6 +286,37 @@ def test_subwords_are_learnt_of_training_pairs_alone(dataset, tmp_path):
     assert not any("q" in piece for piece in model.tokenizer.pieces)
 
 
+@pytest.mark.parametrize("r_drop", [0.0, 2.0])
+@pytest.mark.parametrize("architecture", ["translation_transformer", "recurrent_translator"])
+def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(architecture, r_drop):
+    sizes = {"vocabulary_size": 300, "model_dim": 16, "dropout": 0.3}
+    if architecture == "translation_transformer":
+        sizes |= {"encoder_layers": 1, "decoder_layers": 1, "num_heads": 2, "intermediate_dim": 16}
+    else:
+        sizes |= {"units": 12}  # the states are mapped to 16 features before the logits
+    ids = np.random.default_rng(0).integers(3, 300, (6, 7)).astype("int32")
+    ids[1::2] = ids[::2]  # copies
+    ids[2:4, 5:] = 0
+    inputs, targets = {"source": ids, "target": ids}, np.roll(ids, -1, axis=1)
+    logs, weights = [], []
+    for in_blocks in (True, False):
+        keras.utils.set_random_seed(0)
+        task = tasks.from_architecture(architecture, **sizes)
+        network = task.network if in_blocks else None
+        objective = TranslationObjective(0.1, r_drop, network)
+        learner = Learner(task, objective, [])
+        optimizer = keras.optimizers.SGD(0.5)
+        learner.compile(optimizer, loss=objective.loss, metrics=objective.metrics)
+        logs.append([learner.train_on_batch(inputs, targets, return_dict=True) for _ in range(3)])
+        logs[-1].append(learner.test_on_batch(inputs, targets, return_dict=True))
+        weights.append(task.get_weights())
+    assert isinstance(objective.loss, tasks.SequenceCrossentropy)
+    for ours, theirs in zip(*logs, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
 def test_the_divergence_of_copies_joins_the_loss_by_its_weight():
     targets = np.repeat([[3, 4, 0]], 2, axis=0)
     logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
