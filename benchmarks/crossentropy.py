@@ -106,7 +106,7 @@ def on_pytorch(states: Any, table: Any, targets: Any, dtype: str) -> Callable[[]
             logits = torch.nn.functional.linear(*leaves)
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
         torch.autograd.grad(loss, leaves)
-        return float(loss)
+        return float(loss.detach())
 
     return run
 

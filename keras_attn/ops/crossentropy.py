@@ -17,7 +17,7 @@ from keras_attn.ops._matmul import matmul
 from keras_attn.ops._types import Size, Tensor
 
 # Logits of a block, and the fewest rows, as measured by benchmarks/crossentropy.py.
-MAX_LOGITS, MIN_ROWS = 5 * 2**20, 64
+MAX_LOGITS, MIN_ROWS = 5 * 2**20, 256
 
 
 def linear_crossentropy(
