@@ -1,4 +1,4 @@
-"""Matrix products and softmax, with faster operations for the few rows of a decoding step."""
+"""Matrix products, softmax and argmax, with the faster of equal operations."""
 
 import math
 from collections.abc import Callable
@@ -67,6 +67,18 @@ def softmax_few_rows(scores: Tensor) -> Tensor:
         return small_softmax()
     size = math.prod(ops.shape(scores))
     return _cond(size <= MAX_SMALL_SIZE, small_softmax, lambda: tf.nn.softmax(scores))
+
+
+def argmax(x: Tensor) -> Tensor:
+    """Return the first index of the greatest element of each row, int32.
+
+    `keras.ops.argmax` on TensorFlow makes several passes, to order the two zeros.
+    """
+    if keras.backend.backend() == "tensorflow" and not isinstance(x, keras.KerasTensor):
+        import tensorflow as tf
+
+        return tf.argmax(x, axis=-1, output_type="int32")
+    return ops.cast(ops.argmax(x, axis=-1), "int32")
 
 
 def _has_few_rows(rows: int | None, x: Tensor) -> bool:

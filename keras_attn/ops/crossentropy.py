@@ -7,13 +7,12 @@ is computed, used for the loss and both gradients, and dropped.
 
 import dataclasses
 
-import keras
 from keras import ops
 
 from keras_attn.ops._blocks import Axis
 from keras_attn.ops._gradients import with_gradient
 from keras_attn.ops._loops import Stack, fori_loop
-from keras_attn.ops._matmul import matmul
+from keras_attn.ops._matmul import argmax, matmul
 from keras_attn.ops._types import Size, Tensor
 
 # Logits of a block, and the fewest rows, as measured by benchmarks/crossentropy.py.
@@ -88,8 +87,11 @@ def linear_crossentropy(
         raise ValueError(
             f"With `divergence_weight` the number of rows must be even. Received: {rows} rows."
         )
-    if weights is None:
-        weights = ops.ones((rows,), "float32")
+    weights = ops.ones((rows,), "float32") if weights is None else ops.cast(weights, "float32")
+    if len(weights.shape) != 1:
+        raise ValueError(
+            f"`weights` must have shape (rows,). Received: shape {tuple(weights.shape)}."
+        )
     classes = ops.shape(table)[0]
     if max_rows is None:
         max_rows = max(MIN_ROWS, MAX_LOGITS // classes) if isinstance(classes, int) else MIN_ROWS
@@ -99,8 +101,9 @@ def linear_crossentropy(
         label_smoothing=label_smoothing,
         divergence_weight=divergence_weight,
     )
-    constants = targets, ops.cast(weights, "float32")
-    packed = with_gradient(computation.forward, computation.backward, (states, table), constants)
+    packed = with_gradient(
+        computation.forward, computation.backward, (states, table), (targets, weights)
+    )
     return packed[0], ops.cast(packed[1:], "int32")
 
 
@@ -169,7 +172,7 @@ class _Computation:
         for all classes.
         """
         logits = ops.cast(matmul(x, matrix, transpose_b=True), "float32")  # (C, V)
-        predicted, place, weight = _argmax(logits), target[:, None], weight[:, None]
+        predicted, place, weight = argmax(logits), target[:, None], weight[:, None]
         greatest = ops.take_along_axis(logits, predicted[:, None], axis=1)
         target_logit = ops.take_along_axis(logits, place, axis=1)
         exponentials = ops.exp(logits - greatest)
@@ -225,15 +228,3 @@ class _Computation:
 def _swap(x: Tensor) -> Tensor:
     """Swap axes 1 and 2."""
     return ops.transpose(x, (0, 2, 1, *range(3, len(x.shape))))
-
-
-def _argmax(x: Tensor) -> Tensor:
-    """Return the first index of the greatest element of each row, int32.
-
-    `keras.ops.argmax` on TensorFlow makes several passes, to order the two zeros.
-    """
-    if keras.backend.backend() == "tensorflow" and not isinstance(x, keras.KerasTensor):
-        import tensorflow as tf
-
-        return tf.argmax(x, axis=-1, output_type="int32")
-    return ops.cast(ops.argmax(x, axis=-1), "int32")

@@ -9,6 +9,7 @@ from keras import ops
 from keras_attn._token_ids import PADDING_ID
 from keras_attn._types import Tensor
 from keras_attn.layers._tied_embedding import TiedEmbedding
+from keras_attn.ops._matmul import argmax
 from keras_attn.ops.layout import reshape
 
 
@@ -151,7 +152,7 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
         weights = token_weights(y_true, sample_weight)
-        predicted = y_pred if len(y_pred.shape) == 2 else ops.argmax(y_pred, axis=-1)
+        predicted = y_pred if len(y_pred.shape) == 2 else argmax(y_pred)
         correct = ops.equal(ops.cast(predicted, "int32"), ops.cast(y_true, "int32"))
         # Flatten, because Keras averages over the other axes of each row first, which would give
         # tokens of long rows less weight.

@@ -171,6 +171,7 @@ def test_a_graph_of_unknown_length_gives_the_same():
         ({"table": np.zeros((V, D + 1))}, r"`table` .*and \(11, 7\)"),
         ({"targets": np.zeros((R, 1), int)}, r"`targets` must .*\(23, 1\)"),
         ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)\. Received: 1\.0"),
+        ({"weights": np.ones((R, 1))}, r"`weights` must .*\(23, 1\)"),
         ({"divergence_weight": -1.0}, "`divergence_weight` must not be negative. Received: -1.0"),
         ({"divergence_weight": 1.0}, "the number of rows must be even. Received: 23 rows"),
         ({"max_rows": 0}, "`max_rows` must be at least 1. Received: 0"),
