@@ -213,7 +213,8 @@ def _without_cache(network: Any) -> Any:
             memory = ops.reshape(state["memory"], (-1, *ops.shape(state["memory"])[2:]))
             padding_mask = state["padding_mask"]
             padding_mask = ops.reshape(padding_mask, (-1, ops.shape(padding_mask)[2]))
-            logits = network.decode(target, memory, padding_mask, training=False)[:, -1]
+            states = network.decode(target, memory, padding_mask, training=False)[:, -1]
+            logits = network.logits(states)
             shape = (-1, ids.shape[1], logits.shape[-1])
             return ops.reshape(logits, shape), {**state, "ids": written}
 

@@ -5,7 +5,7 @@
 
 Loss with label smoothing of 0.1, and its gradients with respect to states and table. Every
 contender has a process of its own, which is stopped between its turns, and must give the loss of
-the others. The peak memory is that of a first call in a fresh process, over what the process had
+the others. The peak memory is that of two calls in a fresh process, over what the process had
 before. Writes `benchmarks/results/crossentropy.json`, and the table in `docs/pages/training.md`.
 """
 
@@ -156,7 +156,7 @@ def measure(case: tuple[int, int, int], dtype: str, seconds: float) -> list[dict
 def table_of(report: dict[str, Any]) -> str:
     """Return the Markdown table of the page."""
     lines = [
-        "| rows, features, classes | dtype | | time | of keras_attn | peak memory |",
+        "| rows, features, classes | dtype | | time | relative to keras_attn | peak memory |",
         "|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:

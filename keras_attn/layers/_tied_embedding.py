@@ -31,13 +31,13 @@ class TiedEmbedding(keras.layers.Embedding):
 
     @property
     def is_quantized(self) -> bool:
-        """Whether logits are no products with a table of floats, which `crossentropy` needs."""
+        """Whether the table is quantized."""
         return self.quantization_mode is not None
 
     def crossentropy(
         self, states: Tensor, targets: Tensor, weights: Tensor, **options: Any
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy of the logits of states, and the likeliest ids.
+        """Return the summed cross-entropy of the logits of states, and the most probable ids.
 
         It is that of `logits`, with less memory and time, see `keras_attn.ops.linear_crossentropy`.
 
@@ -49,7 +49,15 @@ class TiedEmbedding(keras.layers.Embedding):
 
         Returns:
             A float32 scalar, and int32 ids `(...)`.
+
+        Raises:
+            ValueError: The table is quantized.
         """
+        if self.is_quantized:
+            raise ValueError(
+                "`crossentropy` takes a table of floats, and this one is quantized. Compute the "
+                "loss from `logits`."
+            )
         total, predicted = linear_crossentropy(
             ops.reshape(states, (-1, states.shape[-1])),
             self.embeddings,

@@ -73,6 +73,11 @@ class TranslationModel(keras.Model):
     ) -> Tensor:
         memory, memory_padding_mask = self.encode(inputs["source"], training)
         states = self.decode(inputs["target"], memory, memory_padding_mask, training)
+        if states.shape[-1] != self.config.model_dim:
+            raise ValueError(
+                f"`decode` of {type(self).__name__} must return states of {self.config.model_dim} "
+                f"features, which `logits` maps to logits. Received: shape {tuple(states.shape)}."
+            )
         return states if return_states else self.logits(states)
 
     def encode(self, source: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:

@@ -111,8 +111,11 @@ class CausalTransformer(keras.Model):
 
     @property
     def receptive_field(self) -> int | None:
-        """Number of tokens up to the last that the logits after it depend on; None for all."""
-        if self.config.attention == "none":
+        """Number of most recent tokens that the next logits depend on; None if on all of them.
+
+        A subclass with other blocks overrides it: prompts are cut to that many tokens.
+        """
+        if any(getattr(b, "window", None) != self.config.context_length for b in self.blocks):
             return None
         return self.config.num_layers * (self.config.context_length - 1) + 1
 

@@ -77,7 +77,7 @@ def _first_order_only(function: Callable[..., tuple], *arguments: Tensor) -> tup
 
 def _raise_second_order(*_: Any, **__: Any) -> Any:
     raise RuntimeError(
-        "What is computed in blocks has no second derivative. Where gradients of gradients are "
-        "taken, pass implementation='full' to keras_attn.ops.attention, and compute losses from "
-        "logits."
+        "Streaming attention and linear_crossentropy have no second derivative. Where gradients of "
+        "gradients are taken, pass implementation='full' to keras_attn.ops.attention, and compute "
+        "losses from logits."
     )

@@ -70,7 +70,7 @@ def softmax_few_rows(scores: Tensor) -> Tensor:
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Return the first index of the greatest element of each row, int32.
+    """Return an index of a greatest element of each row, int32.
 
     `keras.ops.argmax` on TensorFlow makes several passes, to order the two zeros.
     """

@@ -1,7 +1,6 @@
 """Cross-entropy of linear logits in blocks of rows, without all logits in memory.
 
-With a vocabulary of `V` tokens the logits of `R` tokens have `R * V` elements, which is often
-most of the memory of a language model in training, and of its time on a CPU. Here a block of rows
+With a vocabulary of `V` tokens the logits of `R` tokens have `R * V` elements. Here a block of rows
 is computed, used for the loss and both gradients, and dropped.
 """
 
@@ -9,13 +8,14 @@ import dataclasses
 
 from keras import ops
 
+from keras_attn.ops._arguments import sizes_match
 from keras_attn.ops._blocks import Axis
 from keras_attn.ops._gradients import with_gradient
 from keras_attn.ops._loops import Stack, fori_loop
 from keras_attn.ops._matmul import argmax, matmul
 from keras_attn.ops._types import Size, Tensor
 
-# Logits of a block, and the fewest rows, as measured by benchmarks/crossentropy.py.
+# Logits of a block, and the fewest rows: the fastest of those tried on two cores of a CPU.
 MAX_LOGITS, MIN_ROWS = 5 * 2**20, 256
 
 
@@ -27,17 +27,19 @@ def linear_crossentropy(
     *,
     label_smoothing: float = 0.0,
     divergence_weight: float = 0.0,
+    differentiable: bool = True,
     max_rows: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the summed cross-entropy of the logits `states @ table.T`.
 
     Products are computed in the dtype of the states, all else in float32. The gradients are
-    computed along with the loss, so that logits are computed once.
+    computed along with the loss, so that logits are computed once. There is no second derivative.
 
     Args:
         states: float tensor `(R, D)`.
         table: float tensor `(V, D)`, a row for each class, such as a table of embeddings.
-        targets: int tensor `(R,)`, indices of classes.
+        targets: int tensor `(R,)`, indices of classes in `[0, V)`, which are not checked. Rows to
+            ignore have any index and the weight 0.
         weights: float tensor `(R,)`, the weight of each row in the sum; None is 1. It has no
             gradient.
         label_smoothing: share of the target probability that is distributed over all classes
@@ -45,11 +47,12 @@ def linear_crossentropy(
         divergence_weight: if it is not 0, rows `2 n` and `2 n + 1` are copies of one example, and
             with this weight the loss of each has in addition the mean of the two Kullback-Leibler
             divergences between the predictions for both (R-Drop, Liang et al., arXiv:2106.14448).
-        max_rows: maximum rows of a block; None suits them to a cache.
+        differentiable: whether to compute gradients; without them a call takes less time.
+        max_rows: maximum rows of a block; None chooses about 5 million logits.
 
     Returns:
         A pair: the sum over rows of the weighted losses in nats, a float32 scalar; and the index of
-        the greatest logit of each row, int32 `(R,)`.
+        a greatest logit of each row, int32 `(R,)`.
 
     Raises:
         ValueError: a shape does not fit, or an argument is out of range.
@@ -69,10 +72,6 @@ def linear_crossentropy(
             "`states` must have shape (rows, features) and `table` (classes, features). Received: "
             f"{tuple(states.shape)} and {tuple(table.shape)}."
         )
-    if len(targets.shape) != 1:
-        raise ValueError(
-            f"`targets` must have shape (rows,). Received: shape {tuple(targets.shape)}."
-        )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
     if max_rows is not None and max_rows < 1:
@@ -88,10 +87,15 @@ def linear_crossentropy(
             f"With `divergence_weight` the number of rows must be even. Received: {rows} rows."
         )
     weights = ops.ones((rows,), "float32") if weights is None else ops.cast(weights, "float32")
-    if len(weights.shape) != 1:
-        raise ValueError(
-            f"`weights` must have shape (rows,). Received: shape {tuple(weights.shape)}."
-        )
+    for name, x in (("targets", targets), ("weights", weights)):
+        if len(x.shape) != 1 or not sizes_match(x.shape[0], states.shape[0]):
+            raise ValueError(
+                f"`{name}` must have shape (rows,), with the rows of `states`, "
+                f"{tuple(states.shape)}. Received: shape {tuple(x.shape)}."
+            )
+    # Gradients of logits are products with the weights, and must be in the range of float16.
+    largest = ops.max(ops.abs(weights), initial=0.0)
+    largest = ops.stop_gradient(ops.where(largest > 0.0, largest, 1.0))
     classes = ops.shape(table)[0]
     if max_rows is None:
         max_rows = max(MIN_ROWS, MAX_LOGITS // classes) if isinstance(classes, int) else MIN_ROWS
@@ -100,11 +104,14 @@ def linear_crossentropy(
         copies=copies,
         label_smoothing=label_smoothing,
         divergence_weight=divergence_weight,
+        differentiable=differentiable,
     )
-    packed = with_gradient(
-        computation.forward, computation.backward, (states, table), (targets, weights)
-    )
-    return packed[0], ops.cast(packed[1:], "int32")
+    inputs, constants = (states, table), (targets, weights / largest)
+    if differentiable:
+        packed = with_gradient(computation.forward, computation.backward, inputs, constants)
+    else:
+        packed = ops.stop_gradient(computation.forward(inputs, constants)[0])
+    return packed[0] * largest, ops.cast(packed[1:], "int32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +126,10 @@ class _Computation:
     copies: int
     label_smoothing: float
     divergence_weight: float
+    differentiable: bool
 
     def forward(self, inputs: tuple, constants: tuple) -> tuple[Tensor, tuple]:
-        """Return the loss and the predictions in one tensor, and the gradients to save."""
+        """Return the loss and the predictions in one tensor, and the gradients to save, if any."""
         states, table = inputs
         targets, weights = constants
         matrix = ops.cast(table, states.dtype)
@@ -129,31 +137,38 @@ class _Computation:
         mean_row = ops.mean(ops.cast(table, "float32"), axis=0)
         blocks = [self._split(x) for x in (states, targets, weights)]
         block_rows = self.copies * self.groups.size
-        carry = (
+        carry: tuple = (
             ops.zeros((), "float32"),
-            ops.zeros(ops.shape(table), "float32"),
-            Stack.empty(self.groups.count, (block_rows, states.shape[1])),
             Stack.empty(self.groups.count, (block_rows,)),
         )
-
-        def visit(i: Size, carry: tuple) -> tuple:
-            total, dtable, dstates, predictions = carry
-            x, target, weight = (block[i] for block in blocks)
-            loss, predicted, dlogits = self._visit_rows(x, matrix, mean_row, target, weight)
-            dx = ops.cast(matmul(dlogits, matrix), "float32")
-            dx = dx - self.label_smoothing * weight[:, None] * mean_row
-            return (
-                total + loss,
-                dtable + ops.cast(matmul(dlogits, x, transpose_a=True), "float32"),
-                dstates.write(i, dx),
-                predictions.write(i, ops.cast(predicted, "float32")),
+        if self.differentiable:
+            carry += (
+                Stack.empty(self.groups.count, (block_rows, states.shape[1])),
+                ops.zeros(ops.shape(table), "float32"),
             )
 
-        total, dtable, dstates, predictions = fori_loop(0, self.groups.count, visit, carry)
+        def visit(i: Size, carry: tuple) -> tuple:
+            total, predictions, *gradients = carry
+            x, target, weight = (block[i] for block in blocks)
+            loss, predicted, dlogits = self._visit_rows(x, matrix, mean_row, target, weight)
+            carry = total + loss, predictions.write(i, ops.cast(predicted, "float32"))
+            if not self.differentiable:
+                return carry
+            dstates, dtable = gradients
+            dx = ops.cast(matmul(dlogits, matrix), "float32")
+            if self.label_smoothing:
+                dx = dx - self.label_smoothing * weight[:, None] * mean_row
+            dtable = dtable + ops.cast(matmul(dlogits, x, transpose_a=True), "float32")
+            return *carry, dstates.write(i, dx), dtable
+
+        total, predictions, *gradients = fori_loop(0, self.groups.count, visit, carry)
+        packed = ops.concatenate([total[None], self._merge(predictions)])
+        if not self.differentiable:
+            return packed, ()
+        dstates, dtable = gradients
         if self.label_smoothing:
             share = self.label_smoothing / ops.cast(ops.shape(table)[0], "float32")
             dtable = dtable - share * ops.matmul(weights[None], ops.cast(states, "float32"))
-        packed = ops.concatenate([total[None], self._merge(predictions)])
         return packed, (self._merge(dstates), dtable)
 
     def backward(self, inputs: tuple, constants: tuple, saved: tuple, dpacked: Tensor) -> tuple:
@@ -165,11 +180,11 @@ class _Computation:
 
     def _visit_rows(
         self, x: Tensor, matrix: Tensor, mean_row: Tensor, target: Tensor, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the loss of a block of rows, its predictions, and the gradient of its logits.
 
-        The gradient is in the dtype of the states, without the part of smoothing that is the same
-        for all classes.
+        The gradient, None if it is not needed, is in the dtype of the states, without the part of
+        smoothing that is the same for all classes.
         """
         logits = ops.cast(matmul(x, matrix, transpose_b=True), "float32")  # (C, V)
         predicted, place, weight = argmax(logits), target[:, None], weight[:, None]
@@ -178,10 +193,16 @@ class _Computation:
         exponentials = ops.exp(logits - greatest)
         total = ops.sum(exponentials, axis=1, keepdims=True)
         log_total = ops.log(total) + greatest
-        mean_logit = ops.matmul(ops.cast(x, "float32"), mean_row[:, None])
         hard = 1.0 - self.label_smoothing
-        losses = log_total - hard * target_logit - self.label_smoothing * mean_logit
+        losses = log_total - hard * target_logit
+        if self.label_smoothing:
+            mean_logit = ops.matmul(ops.cast(x, "float32"), mean_row[:, None])
+            losses = losses - self.label_smoothing * mean_logit
         loss = ops.sum(weight * losses)
+        if not self.differentiable:
+            if self.divergence_weight:
+                loss = loss + self._divergence(logits - log_total, weight)[0]
+            return loss, predicted, None
         scale = weight / total
         at_target = ops.exp(target_logit - greatest) * scale - hard * weight
         indices = ops.stack([ops.arange(ops.shape(x)[0], dtype="int32"), target], axis=1)

@@ -87,9 +87,9 @@ class TiedCrossentropy(SequenceCrossentropy):
 
     Args:
         embedding: The `TiedEmbedding`.
+        accuracy: Metric that each call updates, because nothing else has the predictions.
         label_smoothing: See `SequenceCrossentropy`.
-        r_drop: Weight of `divergence_of_copies`, which joins the loss if `compares_copies` was
-            set to True in this thread.
+        r_drop: Weight of `divergence_of_copies`, which is added to the loss in training.
 
     Call arguments:
         y_true: Ids `(B, T)`. Id 0 is padding, and is ignored.
@@ -98,44 +98,46 @@ class TiedCrossentropy(SequenceCrossentropy):
     """
 
     def __init__(
-        self, embedding: TiedEmbedding, label_smoothing: float = 0.0, r_drop: float = 0.0
+        self,
+        embedding: TiedEmbedding,
+        accuracy: "TokenAccuracy",
+        label_smoothing: float = 0.0,
+        r_drop: float = 0.0,
     ) -> None:
         super().__init__(label_smoothing)
-        self.embedding, self.r_drop = embedding, r_drop
+        self.embedding, self.accuracy, self.r_drop = embedding, accuracy, r_drop
         # TensorFlow traces replicas in threads that alternate in a step.
         self._traced = threading.local()
 
     @property
-    def compares_copies(self) -> bool:
-        """Whether rows `2 * n` and `2 * n + 1` are copies, and their divergence counts."""
-        return getattr(self._traced, "compares_copies", False)
+    def training(self) -> bool:
+        """Whether the next call in this thread is that of a training step."""
+        return getattr(self._traced, "training", True)
 
-    @compares_copies.setter
-    def compares_copies(self, value: bool) -> None:
-        self._traced.compares_copies = value
+    @training.setter
+    def training(self, value: bool) -> None:
+        self._traced.training = value
 
     def call(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> Tensor:
         weights = token_weights(y_true, sample_weight)
-        total_weight = ops.sum(weights)
-        r_drop = self.r_drop if self.compares_copies else 0.0
+        r_drop = self.r_drop if self.training else 0.0
         if r_drop:  # (2 B, T, ...) to (B, T, 2, ...): the copies of a token are adjacent
             y_pred, y_true, weights = map(_pair_copies, (y_pred, y_true, weights))
         total, predicted = self.embedding.crossentropy(
-            y_pred, y_true, weights, label_smoothing=self.label_smoothing, divergence_weight=r_drop
+            y_pred,
+            y_true,
+            weights,
+            label_smoothing=self.label_smoothing,
+            divergence_weight=r_drop,
+            differentiable=self.training,
         )
-        self._traced.predicted = _part_copies(predicted) if r_drop else predicted
-        return _divide(total, total_weight)
-
-    def take_predicted(self) -> Tensor:
-        """Return the likeliest ids `(B, T)` of the last call in this thread, once."""
-        return vars(self._traced).pop("predicted")
+        self.accuracy.update_predicted(predicted, y_true, weights)
+        return _divide(total, ops.sum(weights))
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
 class TokenAccuracy(keras.metrics.Mean):
     """Share of tokens whose id has the greatest logit, with padding masked out.
-
-    Instead of logits `(B, T, V)` it also takes the ids with the greatest logits, `(B, T)`.
 
     Example:
 
@@ -151,8 +153,10 @@ class TokenAccuracy(keras.metrics.Mean):
         self._direction = "up"
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        weights = token_weights(y_true, sample_weight)
-        predicted = y_pred if len(y_pred.shape) == 2 else argmax(y_pred)
+        self.update_predicted(argmax(y_pred), y_true, token_weights(y_true, sample_weight))
+
+    def update_predicted(self, predicted: Tensor, y_true: Tensor, weights: Tensor) -> None:
+        """Update the state by predicted ids, ids and weights of one shape."""
         correct = ops.equal(ops.cast(predicted, "int32"), ops.cast(y_true, "int32"))
         # Flatten, because Keras averages over the other axes of each row first, which would give
         # tokens of long rows less weight.
@@ -222,11 +226,6 @@ def _pair_copies(x: Tensor) -> Tensor:
     """Return `(B, T, 2, ...)` of `(2 * B, T, ...)`, whose rows alternate between two copies."""
     x = reshape(x, (-1, 2, *ops.shape(x)[1:]))
     return ops.transpose(x, (0, 2, 1, *range(3, len(x.shape))))
-
-
-def _part_copies(x: Tensor) -> Tensor:
-    """Return `(2 * B, T)` of `(B, T, 2)`."""
-    return ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, ops.shape(x)[1]))
 
 
 def divergence_of_copies(y_true: Tensor, y_pred: Tensor) -> Tensor:

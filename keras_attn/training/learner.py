@@ -26,8 +26,8 @@ class Learner(ItemLossModel):
     whole batch: the loss of each replica is weighted by its share of the rows, or of the tokens.
 
     Args:
-        task: A built model from the inputs of a batch to logits. How it is called is up to the
-            objective.
+        task: A built model from the inputs of a batch to logits. It is called by
+            `objective.outputs`.
         objective: The loss and the metric, and how targets are prepared for them.
         augmentations: Layers applied to float inputs in training, in order. Where a layer has the
             method `augment_targets`, it changes the targets of the loss and of the metrics
@@ -128,7 +128,10 @@ class Learner(ItemLossModel):
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
         y = vars(self._augmented).pop("targets", y)
-        y_pred = self.objective.predictions(y_pred)
+        if self.objective.updates_metrics:
+            if not self._compile_metrics.built:
+                self._compile_metrics.build(y, y)
+            return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def loss_size(self, y: Tensor, sample_weight: Any = None) -> Tensor:

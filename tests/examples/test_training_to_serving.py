@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,6 @@ import pytest
 from keras_attn import datasets, zoo
 from tests.conftest import ROOT
 
-PORT = 8021
 ENTRY = "shapes_small_attention_cnn"
 
 
@@ -45,19 +45,23 @@ def test_a_server_answers_with_what_two_workers_trained(tmp_path):
     Image.fromarray(image).save(tmp_path / "image.png")
     model = zoo.build(ENTRY, weights=tmp_path / "run" / "model.weights.h5")
     expected = model.classify(image)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "log"
     server = subprocess.Popen(
-        [sys.executable, "run.py", f"model={tmp_path / 'served'}", "replicas=1", f"port={PORT}"],
+        [sys.executable, "run.py", f"model={tmp_path / 'served'}", "replicas=1", f"port={port}"],
         cwd=ROOT / "examples" / "serving",
-        stdout=(tmp_path / "log").open("w"),
+        stdout=log.open("w"),
         stderr=subprocess.STDOUT,
     )
     try:
         end = time.monotonic() + 240
-        while "is ready at" not in (log := (tmp_path / "log").read_text()):
-            assert server.poll() is None, log
-            assert time.monotonic() < end, log
+        while "is ready at" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
             time.sleep(0.5)
-        url = f"http://127.0.0.1:{PORT}/v1/models/served:predict"
+        url = f"http://127.0.0.1:{port}/v1/models/served:predict"
         content = (tmp_path / "image.png").read_bytes()
         request = urllib.request.Request(url, content, {"Content-Type": "image/png"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -65,6 +69,9 @@ def test_a_server_answers_with_what_two_workers_trained(tmp_path):
             outputs = json.load(response)["outputs"]
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        try:
+            server.wait(60)
+        finally:
+            server.kill()
     assert outputs["label"] == [expected.label]
     assert outputs["score"] == pytest.approx([expected.score], abs=1e-4)

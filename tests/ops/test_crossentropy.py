@@ -114,6 +114,34 @@ def test_the_divergence_of_copies_joins_loss_and_gradients(max_rows):
         assert slope == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_weights_of_any_size_are_in_the_range_of_float16(scale):
+    (states, table), targets, weights = inputs()
+    states = ops.convert_to_numpy(ops.cast(ops.cast(states, "float16"), "float32"))
+    loss, dstates, dtable = expected(states, table, targets, weights, 0.1)
+
+    def total(states, table):
+        values = linear_crossentropy(
+            ops.cast(states, "float16"), table, targets, scale * weights, label_smoothing=0.1
+        )
+        return values[0] / scale
+
+    check(total(states, table), loss, BOUNDS["float16"])
+    check(oracles.gradient(lambda x: total(x, table), states), dstates, BOUNDS["float16"])
+    check(oracles.gradient(lambda x: total(states, x), table), dtable, BOUNDS["float16"])
+
+
+@pytest.mark.parametrize("divergence_weight", [0.0, 5.0])
+def test_without_gradients_loss_and_predictions_are_the_same(divergence_weight):
+    (states, table), targets, weights = inputs()
+    arguments = states[:22], table, targets[:22], weights[:22]
+    options = {"divergence_weight": divergence_weight, "label_smoothing": 0.1, "max_rows": 6}
+    total, predicted = linear_crossentropy(*arguments, **options)
+    again, same = linear_crossentropy(*arguments, differentiable=False, **options)
+    assert float(again) == pytest.approx(float(total), rel=1e-6)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (same, predicted)))
+
+
 def test_great_logits_do_not_overflow():
     (states, table), targets, weights = inputs()
     loss, dstates, _ = expected(100 * states, table, targets, weights, 0.1)
@@ -152,13 +180,20 @@ def test_a_graph_of_unknown_length_gives_the_same():
     def run(states, table, targets, weights):
         with tf.GradientTape() as tape:
             tape.watch([states, table])
-            total, predicted = linear_crossentropy(states, table, targets, weights, max_rows=5)
+            total, predicted = linear_crossentropy(
+                states, table, targets, weights, label_smoothing=0.1, max_rows=5
+            )
         return total, predicted, *tape.gradient(total, [states, table])
 
-    for rows in (R, 3, 1):
+    for rows in (R, 3, 1, 0):
         arguments = states[:rows], table, targets[:rows], weights[:rows].astype("float32")
-        total, _, *gradients = run(*arguments)
-        loss, *wanted = expected(*arguments, 0.0)
+        total, predicted, *gradients = run(*arguments)
+        if not rows:
+            assert float(total) == 0.0
+            assert not np.any(gradients[1])
+            continue
+        np.testing.assert_array_equal(predicted, (states[:rows] @ table.T).argmax(1))
+        loss, *wanted = expected(*arguments, 0.1)
         check(total, loss, 1e-5)
         for received, value in zip(gradients, wanted, strict=True):
             check(received, value, 1e-5)
@@ -171,6 +206,7 @@ def test_a_graph_of_unknown_length_gives_the_same():
         ({"table": np.zeros((V, D + 1))}, r"`table` .*and \(11, 7\)"),
         ({"targets": np.zeros((R, 1), int)}, r"`targets` must .*\(23, 1\)"),
         ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)\. Received: 1\.0"),
+        ({"targets": np.zeros(R - 1, int)}, r"`targets` must .*\(23, 6\)\. .*\(22,\)"),
         ({"weights": np.ones((R, 1))}, r"`weights` must .*\(23, 1\)"),
         ({"divergence_weight": -1.0}, "`divergence_weight` must not be negative. Received: -1.0"),
         ({"divergence_weight": 1.0}, "the number of rows must be even. Received: 23 rows"),

@@ -8,8 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import datasets, tasks, training
+from keras_attn import datasets, models, tasks, training
+from keras_attn.layers._tied_embedding import TiedEmbedding
+from keras_attn.ops import crossentropy
 from keras_attn.recipes import Recipe, RecipeError, parse_recipe
+from keras_attn.tasks.sequence_loss import TiedCrossentropy
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation.training_data import TranslationObjective, ValidationBleu
 from keras_attn.training.learner import Learner
@@ -288,7 +291,11 @@ def test_subwords_are_learnt_of_training_pairs_alone(dataset, tmp_path):
 
 @pytest.mark.parametrize("r_drop", [0.0, 2.0])
 @pytest.mark.parametrize("architecture", ["translation_transformer", "recurrent_translator"])
-def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(architecture, r_drop):
+def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(architecture, r_drop, monkeypatch):
+    monkeypatch.setattr(crossentropy, "MIN_ROWS", 16)  # three blocks, the last one padded
+    monkeypatch.setattr(crossentropy, "MAX_LOGITS", 16 * 300)
+    logits, computed = TiedEmbedding.logits, []
+    monkeypatch.setattr(TiedEmbedding, "logits", lambda *a: computed.append(a) or logits(*a))
     sizes = {"vocabulary_size": 300, "model_dim": 16, "dropout": 0.3}
     if architecture == "translation_transformer":
         sizes |= {"encoder_layers": 1, "decoder_layers": 1, "num_heads": 2, "intermediate_dim": 16}
@@ -298,23 +305,54 @@ def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(architecture, r_dro
     ids[1::2] = ids[::2]  # copies
     ids[2:4, 5:] = 0
     inputs, targets = {"source": ids, "target": ids}, np.roll(ids, -1, axis=1)
-    logs, weights = [], []
+    logs, weights, counts = [], [], []
     for in_blocks in (True, False):
         keras.utils.set_random_seed(0)
         task = tasks.from_architecture(architecture, **sizes)
-        network = task.network if in_blocks else None
-        objective = TranslationObjective(0.1, r_drop, network)
+        objective = TranslationObjective(0.1, r_drop, task if in_blocks else None)
+        assert isinstance(objective.loss, TiedCrossentropy) == in_blocks
         learner = Learner(task, objective, [])
         optimizer = keras.optimizers.SGD(0.5)
         learner.compile(optimizer, loss=objective.loss, metrics=objective.metrics)
         logs.append([learner.train_on_batch(inputs, targets, return_dict=True) for _ in range(3)])
         logs[-1].append(learner.test_on_batch(inputs, targets, return_dict=True))
         weights.append(task.get_weights())
-    assert isinstance(objective.loss, tasks.SequenceCrossentropy)
+        counts.append(len(computed))
+        computed.clear()
+    assert counts[0] == 0 < counts[1]
     for ours, theirs in zip(*logs, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5)
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+class WithBias(models.TranslationTransformer):
+    """A network whose logits are not those of the table alone."""
+
+    def logits(self, states):
+        return super().logits(states) + 1.0
+
+
+class OfLogits(models.TranslationTransformer):
+    """A network written for version 0.1, where `decode` returned logits."""
+
+    def decode(self, *arguments):
+        return self.logits(super().decode(*arguments))
+
+
+def test_networks_with_other_logits_are_trained_on_these():
+    settings = {"vocabulary_size": 300, "model_dim": 16, "num_heads": 2}
+    task = tasks.from_architecture("translation_transformer", **settings)
+    assert isinstance(TranslationObjective(0.0, 0.0, task).loss, TiedCrossentropy)
+    other = tasks.Translator(WithBias(settings), task.tokenizer)
+    assert type(TranslationObjective(0.0, 0.0, other).loss) is tasks.SequenceCrossentropy
+    ids = {"source": np.array([[5, 2]]), "target": np.array([[1, 7]])}
+    with pytest.raises(ValueError, match=r"`decode` of OfLogits must return states of 16.*300"):
+        OfLogits(settings)(ids)
+    task.quantize("int8")
+    assert type(TranslationObjective(0.0, 0.0, task).loss) is tasks.SequenceCrossentropy
+    with pytest.raises(ValueError, match="this one is quantized"):
+        task.network.embedding.crossentropy(np.ones((1, 16)), np.ones(1), np.ones(1))
 
 
 def test_the_divergence_of_copies_joins_the_loss_by_its_weight():

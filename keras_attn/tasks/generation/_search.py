@@ -84,7 +84,7 @@ class GenerationSearch:
         settings: dict[str, Any] = {"no_repeat_ngram_size": no_repeat_ngram_size}
         if beam_size is None:
             settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        relevant = _relevant(self.network, settings)
+        relevant = _receptive_slice(self.network, settings)
         prompts = [ids[relevant] for ids in prompts]
         run = self._function(n, max_length, beam_size, banned, settings)
         results: list[Any] = [None] * len(prompts)
@@ -146,11 +146,12 @@ def ban(ids: Sequence[int], vocabulary_size: int) -> Automaton | None:
     return Automaton(np.zeros((1, vocabulary_size), "int32"), banned)
 
 
-def _relevant(network: CausalTransformer, settings: dict[str, Any]) -> slice:
+def _receptive_slice(network: CausalTransformer, settings: dict[str, Any]) -> slice:
     """Return the tokens of a prompt that its completions depend on."""
-    if network.receptive_field is None or settings.get("no_repeat_ngram_size") is not None:
+    field = getattr(network, "receptive_field", None)
+    if field is None or settings.get("no_repeat_ngram_size") is not None:
         return slice(None)
-    return slice(-network.receptive_field, None)
+    return slice(-field, None)
 
 
 def continue_batch(
@@ -255,7 +256,7 @@ def generate_in_graph(
     import tensorflow as tf
 
     texts = tf.ensure_shape(texts, (None,))  # a signature does not check it
-    ragged = tokenizer.tokenize(texts)[:, _relevant(network, settings)]
+    ragged = tokenizer.tokenize(texts)[:, _receptive_slice(network, settings)]
     prefix = ragged.to_tensor()
     prefix = tf.pad(prefix, [[0, 0], [0, tf.cast(tf.shape(prefix)[1] == 0, tf.int32)]])
     lengths = tf.cast(ragged.row_lengths(), tf.int32)

@@ -10,6 +10,7 @@ from keras import ops
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
+from keras_attn.layers._tied_embedding import TiedEmbedding
 from keras_attn.models import TranslationModel
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
@@ -23,6 +24,7 @@ from keras_attn.tasks.sequence_loss import (
 )
 from keras_attn.tasks.training_data import Objective, TrainingData
 from keras_attn.tasks.translation import quality
+from keras_attn.tasks.translation._pair_model import PairModel
 from keras_attn.tasks.translation.description import TranslationRecipe
 from keras_attn.text import SubwordDropout
 
@@ -37,27 +39,26 @@ class TranslationObjective(Objective):
         label_smoothing: Share of the target probability that is distributed over all tokens.
         r_drop: Weight of the divergence between the predictions for the two copies of each pair
             in a batch. With 0, batches have one copy of each pair.
-        network: The network that is trained. With it the loss is computed from the states before
-            the logits, unless these are quantized.
+        translator: The model that is trained. With it the loss is computed from the states before
+            the logits, unless the logits are quantized, or its class or that of its network
+            computes logits in another way.
     """
 
     def __init__(
-        self, label_smoothing: float, r_drop: float, network: TranslationModel | None = None
+        self, label_smoothing: float, r_drop: float, translator: PairModel | None = None
     ) -> None:
-        loss = SequenceCrossentropy(label_smoothing)
-        if network is not None and not network.embedding.is_quantized:
-            loss = TiedCrossentropy(network.embedding, label_smoothing, r_drop)
-        super().__init__(loss, TokenAccuracy())
+        loss, accuracy = SequenceCrossentropy(label_smoothing), TokenAccuracy()
+        if translator is not None and _has_tied_logits(translator):
+            embedding = translator.network.embedding
+            loss = TiedCrossentropy(embedding, accuracy, label_smoothing, r_drop)
+        super().__init__(loss, accuracy, updates_metrics=isinstance(loss, TiedCrossentropy))
         self.r_drop = r_drop
 
     def outputs(self, task: Any, inputs: Any, training: bool) -> Tensor:
         if isinstance(self.loss, TiedCrossentropy):
-            self.loss.compares_copies = training
+            self.loss.training = training
             return task.network(inputs, training=training, return_states=True)
         return task(inputs, training=training)
-
-    def predictions(self, outputs: Tensor) -> Tensor:
-        return self.loss.take_predicted() if isinstance(self.loss, TiedCrossentropy) else outputs
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of tokens that are not padding."""
@@ -68,6 +69,18 @@ class TranslationObjective(Objective):
         if not self.r_drop or isinstance(self.loss, TiedCrossentropy):  # it is in the loss
             return 0.0
         return self.r_drop * divergence_of_copies(targets, predictions)
+
+
+def _has_tied_logits(translator: PairModel) -> bool:
+    """Return whether logits are products of states and the table of embeddings, and floats."""
+    network = translator.network
+    return (
+        type(translator).call is PairModel.call
+        and type(network).call is TranslationModel.call
+        and type(network).logits is TranslationModel.logits
+        and isinstance(network.embedding, TiedEmbedding)
+        and not network.embedding.is_quantized
+    )
 
 
 class TranslationTrainingData(TrainingData):
@@ -104,9 +117,7 @@ class TranslationTrainingData(TrainingData):
         ]
         training = recipe.training
         self.bleu_epochs, self.epochs = training.bleu_epochs, training.epochs
-        self.objective = TranslationObjective(
-            training.label_smoothing, training.r_drop, translator.network
-        )
+        self.objective = TranslationObjective(training.label_smoothing, training.r_drop, translator)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         def pairs_of_epoch(epoch: int) -> EncodedPairs:
