@@ -213,7 +213,7 @@ def test_training_words_are_cut_otherwise_in_each_epoch_and_the_same_again(whole
     assert [side.rate for side in data.subword_dropout] == [0.1, 0.1]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("without_bleu")
 @pytest.mark.parametrize("epochs", [1, 20])
 def test_an_epoch_has_as_many_batches_as_the_schedule_counts(dataset, tmp_path, epochs):

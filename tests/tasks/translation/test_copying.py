@@ -164,7 +164,7 @@ ITEMS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("names", "least"), [(True, 0.95), (ITEMS["n"], 0.8)])
 def test_most_of_a_few_hundred_sentences_are_copied_from(translator, names, least):
     draw = random.Random(0)
