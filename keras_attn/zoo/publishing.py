@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -146,10 +147,10 @@ def _best(runs: Sequence[Run], entry: registry.Entry) -> Run | None:
 
 
 def stale_pages(*, write: bool) -> list[pathlib.Path]:
-    """Return the paths of the generated pages that are out of date.
+    """Return the paths of the generated pages that are out of date, or show a missing picture.
 
     Args:
-        write: Also update these pages.
+        write: Also update these pages, and draw the missing pictures.
 
     Raises:
         RuntimeError: The package is not in a checkout, so that there is no README to update.
@@ -164,11 +165,30 @@ def stale_pages(*, write: bool) -> list[pathlib.Path]:
     entries = [entry for entry in registry.entries() if entry.folder.parent == catalogue]
     pages = {entry.folder / "README.md": cards.card(entry) for entry in entries}
     pages[readme] = cards.in_page(readme.read_text(encoding="utf-8"), cards.table(entries))
-    stale = [path for path, text in pages.items() if not _has_content(path, text)]
+    without_pictures = [path for path, text in pages.items() if missing_pictures(path, text)]
+    stale = [
+        path
+        for path, text in pages.items()
+        if path in without_pictures or not _has_content(path, text)
+    ]
     if write:
         for path in stale:
             write_text(path, pages[path])
+        for entry in entries:
+            if entry.folder / "README.md" in without_pictures:
+                cards.write(entry)
     return stale
+
+
+def missing_pictures(path: pathlib.Path, page: str) -> list[str]:
+    """Return the relative addresses of pictures that a Markdown page shows and that are no files.
+
+    Args:
+        path: Path of the page.
+        page: Its text.
+    """
+    shown = re.findall(r"!\[[^]]*\]\(([^):]+)\)", page)
+    return [address for address in shown if not (path.parent / address).is_file()]
 
 
 def _record(folder: pathlib.Path, entry: registry.Entry) -> dict[str, Any]:

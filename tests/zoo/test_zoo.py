@@ -288,6 +288,21 @@ def test_generated_pages_are_up_to_date():
     assert publishing.stale_pages(write=False) == [], "run `keras-attn cards`"
 
 
+def test_pages_that_show_a_missing_picture_are_stale(monkeypatch, tmp_path):
+    page = "![Curves](curves.svg) ![Badge](https://example.org/a.svg) [text](none.md)"
+    assert publishing.missing_pictures(tmp_path / "README.md", page) == ["curves.svg"]
+    (tmp_path / "curves.svg").touch()
+    assert publishing.missing_pictures(tmp_path / "README.md", page) == []
+    missing = publishing.missing_pictures
+    card = zoo.describe("imdb_transformer").folder / "README.md"
+    monkeypatch.setattr(
+        publishing,
+        "missing_pictures",
+        lambda path, page: ["curves.svg"] if path == card else missing(path, page),
+    )
+    assert publishing.stale_pages(write=False) == [card]
+
+
 def test_listing_filters():
     assert zoo.list("imdb_t*") == ["imdb_transformer"]
     images, texts, sounds = (
