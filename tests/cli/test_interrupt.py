@@ -48,7 +48,7 @@ with mock.patch.object(owner, method, interrupted):
 """
 STEP = ("keras_attn.training.callbacks", "SaveCheckpoints", "on_train_batch_begin")
 
-pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.tensorflow]
 
 
 @pytest.fixture

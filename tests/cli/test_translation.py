@@ -152,7 +152,7 @@ def test_one_translation_a_line(own, run, tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_translations_with_their_scores_in_lines_and_in_json(own, run):
     path = own[0] / "model.keras"
     texts = [ONE, "", "the two men sing now"]
@@ -258,7 +258,7 @@ def test_a_picture_of_an_alignment(own, run, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     path = own[0] / "model.keras"
     (first, *_) = run("translate", path, ONE, "--beam-size", "2").split()
@@ -281,7 +281,7 @@ def test_searches_are_restricted_and_items_are_copied(own, run, tmp_path):
     assert "is not for" in run("export", IMAGES, "serving", "--min-length", "2", code=1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_column_is_translated_row_by_row(own, run, tmp_path):
     path, file = own[0] / "model.keras", tmp_path / "mine.csv"
     file.write_text(f"id,en\n1,{ONE}\n2\n3,\n")
