@@ -70,6 +70,14 @@ def test_the_table_of_the_training_step_is_that_of_the_results(monkeypatch):
     assert step.table(json.loads(step.RESULTS.read_text())) in step.PAGE.read_text(encoding="utf-8")
 
 
+def test_the_table_of_the_loss_in_blocks_is_that_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    loss = script("benchmarks", "crossentropy")
+    report = json.loads(loss.RESULTS.read_text(encoding="utf-8"))
+    assert loss.table_of(report) in loss.PAGE.read_text(encoding="utf-8")
+    assert len(report["rows"]) == len(loss.CASES) * len(loss.DTYPES) * len(loss.CONTENDERS)
+
+
 def test_the_table_of_reliability_is_that_of_the_results(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     reliability = script("benchmarks", "reliability")
