@@ -4,19 +4,14 @@ import ast
 import base64
 import importlib.util
 import json
-import os
-import signal
 import struct
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.examples.servers import ask, serving
 
 tf = pytest.importorskip("tensorflow")
 
@@ -345,37 +340,15 @@ def test_the_page_and_the_readme_state_the_limits_of_the_code():
 @pytest.mark.exhaustive
 def test_the_server_answers_refuses_and_ends(folder, tmp_path):
     pytest.importorskip("ray.serve")
-    log = tmp_path / "log"
-    options = [f"model={folder}", "name=small", "replicas=1", "port=8017", "max_body_bytes=1000"]
     blocked = tmp_path / "keras_attn"  # cannot be imported by the server
     blocked.mkdir()
     (blocked / "__init__.py").write_text("raise ImportError('not installed here')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [sys.executable, "run.py", *options],
-            cwd=EXAMPLE,
-            env=environment,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+    options = (f"model={folder}", "name=small", "replicas=1", "max_body_bytes=1000")
+    with serving(tmp_path / "log", *options, environment={"PYTHONPATH": str(tmp_path)}) as address:
 
-    def send(path, content=None, kind="application/json"):
-        url = f"http://127.0.0.1:8017{path}"
-        request = urllib.request.Request(url, content, {"Content-Type": kind})
-        try:
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(request, timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+        def send(path, *content):
+            return ask(f"{address}{path}", *content)
 
-    try:
-        end = time.monotonic() + 240
-        while "is ready at" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.5)
         path = "/v1/models/small:predict"
         assert send("/")[1]["model"] == {"label_names": ["好"]}
         assert send("/v1/models/small")[1]["model_version_status"][0]["state"] == "AVAILABLE"
@@ -392,7 +365,3 @@ def test_the_server_answers_refuses_and_ends(folder, tmp_path):
             assert received == status
             assert reply["error"]
         assert send("/v1/models/other:predict", body(inputs=["a"]))[0] == 404
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
-    assert server.returncode == 0, log.read_text()

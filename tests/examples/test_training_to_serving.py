@@ -1,19 +1,15 @@
 """Two workers train a model, and a server answers with it."""
 
-import json
 import os
 import pathlib
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 
 from keras_attn import datasets, zoo
 from tests.conftest import ROOT
+from tests.examples.servers import ask, serving
 
 ENTRY = "shapes_small_attention_cnn"
 
@@ -45,33 +41,11 @@ def test_a_server_answers_with_what_two_workers_trained(tmp_path):
     Image.fromarray(image).save(tmp_path / "image.png")
     model = zoo.build(ENTRY, weights=tmp_path / "run" / "model.weights.h5")
     expected = model.classify(image)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path / "log"
-    server = subprocess.Popen(
-        [sys.executable, "run.py", f"model={tmp_path / 'served'}", "replicas=1", f"port={port}"],
-        cwd=ROOT / "examples" / "serving",
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        end = time.monotonic() + 240
-        while "is ready at" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.5)
-        url = f"http://127.0.0.1:{port}/v1/models/served:predict"
+    options = (f"model={tmp_path / 'served'}", "replicas=1")
+    with serving(tmp_path / "log", *options) as address:
         content = (tmp_path / "image.png").read_bytes()
-        request = urllib.request.Request(url, content, {"Content-Type": "image/png"})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as response:
-            outputs = json.load(response)["outputs"]
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(60)
-        finally:
-            server.kill()
+        status, reply = ask(f"{address}/v1/models/served:predict", content, "image/png")
+    assert status == 200
+    outputs = reply["outputs"]
     assert outputs["label"] == [expected.label]
     assert outputs["score"] == pytest.approx([expected.score], abs=1e-4)
