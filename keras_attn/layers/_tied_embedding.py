@@ -29,11 +29,6 @@ class TiedEmbedding(keras.layers.Embedding):
             logits = ops.matmul(rows, ops.transpose(ops.cast(self.embeddings, rows.dtype)))
         return reshape(ops.cast(logits, "float32"), (*ops.shape(states)[:-1], self.input_dim))
 
-    @property
-    def is_quantized(self) -> bool:
-        """Whether the table is quantized."""
-        return self.quantization_mode is not None
-
     def crossentropy(
         self, states: Tensor, targets: Tensor, weights: Tensor, **options: Any
     ) -> tuple[Tensor, Tensor]:
@@ -53,10 +48,10 @@ class TiedEmbedding(keras.layers.Embedding):
         Raises:
             ValueError: The table is quantized.
         """
-        if self.is_quantized:
+        if self.quantization_mode is not None:
             raise ValueError(
-                "`crossentropy` takes a table of floats, and this one is quantized. Compute the "
-                "loss from `logits`."
+                f"`crossentropy` takes a table of floats. That of {self.name!r} is quantized, in "
+                f"mode {self.quantization_mode!r}. Compute the loss from `logits`."
             )
         total, predicted = linear_crossentropy(
             ops.reshape(states, (-1, states.shape[-1])),

@@ -6,6 +6,7 @@ is computed, used for the loss and both gradients, and dropped.
 
 import dataclasses
 
+import keras
 from keras import ops
 
 from keras_attn.ops._arguments import sizes_match
@@ -72,6 +73,12 @@ def linear_crossentropy(
             "`states` must have shape (rows, features) and `table` (classes, features). Received: "
             f"{tuple(states.shape)} and {tuple(table.shape)}."
         )
+    for name, x in (("states", states), ("table", table)):
+        if not keras.backend.is_float_dtype(x.dtype):
+            raise ValueError(
+                f"`{name}` must have a float dtype. Received: "
+                f"{keras.backend.standardize_dtype(x.dtype)}."
+            )
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing!r}.")
     if max_rows is not None and max_rows < 1:

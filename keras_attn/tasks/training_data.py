@@ -24,7 +24,6 @@ class Objective:
         greater_is_better: Whether greater values of the metric that compares epochs are better.
         one_hot: Whether the loss takes labels as distributions over the classes, which
             augmentation may mix, rather than as class indices.
-        updates_metrics: Whether the loss updates the metrics, which then do not take the outputs.
         class_weights: Float array `(C,)`, the weight of each class in training, or None. It needs
             `one_hot`, and a loss with the reduction `"mean_with_sample_weight"`.
     """
@@ -38,18 +37,21 @@ class Objective:
         one_hot: bool = False,
         class_weights: np.ndarray | None = None,
         selection: keras.metrics.Metric | None = None,
-        updates_metrics: bool = False,
     ) -> None:
         self.loss, self.metric, self.one_hot = loss, metric, one_hot
         self.selection = metric if selection is None else selection
         self.greater_is_better = greater_is_better
-        self.updates_metrics = updates_metrics
         self.class_weights = class_weights
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `fit` logs."""
         return [self.metric] if self.selection is self.metric else [self.metric, self.selection]
+
+    @property
+    def loss_updates_metrics(self) -> bool:
+        """Whether the loss updates the metrics, which then do not take the outputs."""
+        return False
 
     def outputs(self, task: keras.Model, inputs: Any, training: bool) -> Tensor:
         """Return the outputs of a task that the loss takes: by default those of a call."""

@@ -128,8 +128,8 @@ class Learner(ItemLossModel):
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
         y = vars(self._augmented).pop("targets", y)
-        if self.objective.updates_metrics:
-            if not self._compile_metrics.built:
+        if self.objective.loss_updates_metrics:
+            if not self._compile_metrics.built:  # its metrics need no shapes, but Keras asks
                 self._compile_metrics.build(y, y)
             return self.get_metrics_result()
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)

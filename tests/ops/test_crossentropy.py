@@ -203,6 +203,8 @@ def test_a_graph_of_unknown_length_gives_the_same():
     ("changes", "match"),
     [
         ({"states": np.zeros((2, 3, D))}, r"`states` must have .*Received: \(2, 3, 6\)"),
+        ({"states": np.zeros((R, D), int)}, "`states` must have a float dtype. Received: int"),
+        ({"table": np.zeros((V, D), "int8")}, "`table` must have a float dtype. Received: int8"),
         ({"table": np.zeros((V, D + 1))}, r"`table` .*and \(11, 7\)"),
         ({"targets": np.zeros((R, 1), int)}, r"`targets` must .*\(23, 1\)"),
         ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)\. Received: 1\.0"),

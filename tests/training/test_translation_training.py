@@ -351,7 +351,7 @@ def test_networks_with_other_logits_are_trained_on_these():
         OfLogits(settings)(ids)
     task.quantize("int8")
     assert type(TranslationObjective(0.0, 0.0, task).loss) is tasks.SequenceCrossentropy
-    with pytest.raises(ValueError, match="this one is quantized"):
+    with pytest.raises(ValueError, match="quantized, in mode 'int8'"):
         task.network.embedding.crossentropy(np.ones((1, 16)), np.ones(1), np.ones(1))
 
 

@@ -51,14 +51,18 @@ class TranslationObjective(Objective):
         if translator is not None and _has_tied_logits(translator):
             embedding = translator.network.embedding
             loss = TiedCrossentropy(embedding, accuracy, label_smoothing, r_drop)
-        super().__init__(loss, accuracy, updates_metrics=isinstance(loss, TiedCrossentropy))
+        super().__init__(loss, accuracy)
         self.r_drop = r_drop
 
+    @property
+    def loss_updates_metrics(self) -> bool:
+        return isinstance(self.loss, TiedCrossentropy)
+
     def outputs(self, task: Any, inputs: Any, training: bool) -> Tensor:
-        if isinstance(self.loss, TiedCrossentropy):
-            self.loss.training = training
-            return task.network(inputs, training=training, return_states=True)
-        return task(inputs, training=training)
+        if not isinstance(self.loss, TiedCrossentropy):
+            return super().outputs(task, inputs, training)
+        self.loss.training = training
+        return task.network(inputs, training=training, return_states=True)
 
     def size(self, targets: Tensor) -> Tensor:
         """Return the number of tokens that are not padding."""
@@ -79,7 +83,7 @@ def _has_tied_logits(translator: PairModel) -> bool:
         and type(network).call is TranslationModel.call
         and type(network).logits is TranslationModel.logits
         and isinstance(network.embedding, TiedEmbedding)
-        and not network.embedding.is_quantized
+        and network.embedding.quantization_mode is None
     )
 
 
