@@ -315,7 +315,8 @@ def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(architecture, r_dro
         optimizer = keras.optimizers.SGD(0.5)
         learner.compile(optimizer, loss=objective.loss, metrics=objective.metrics)
         logs.append([learner.train_on_batch(inputs, targets, return_dict=True) for _ in range(3)])
-        logs[-1].append(learner.test_on_batch(inputs, targets, return_dict=True))
+        distinct = {name: np.roll(value, 1, axis=0)[:4] for name, value in inputs.items()}
+        logs[-1].append(learner.test_on_batch(distinct, targets[:4], return_dict=True))
         weights.append(task.get_weights())
         counts.append(len(computed))
         computed.clear()
