@@ -170,7 +170,7 @@ def test_a_second_derivative_is_refused_and_not_wrong(graph):
     second = tf.function(second) if graph else second
     x = tf.constant(oracles.inputs()[0])
     assert np.isfinite(second(x, implementation="full")).all()
-    with pytest.raises(RuntimeError, match="has no second derivative"):
+    with pytest.raises(RuntimeError, match="no second derivative"):
         second(x, chunk_size=2)
 
 
@@ -180,7 +180,7 @@ def test_a_second_derivative_is_refused_on_torch():
 
     x = torch.tensor(oracles.inputs()[0], requires_grad=True)
     loss = torch.sum(attention(x, x, x, implementation="chunked", chunk_size=2) ** 2)
-    with pytest.raises(RuntimeError, match="has no second derivative"):
+    with pytest.raises(RuntimeError, match="no second derivative"):
         torch.autograd.grad(loss, x, create_graph=True)
 
 
