@@ -20,6 +20,7 @@ from keras_attn.layers._sublayers import (
 )
 from keras_attn.layers._types import Tensors
 from keras_attn.layers.multi_head_attention import MultiHeadAttention
+from keras_attn.ops._activations import apply_activation
 
 NORMALIZATIONS = {
     "layer": SequenceLayerNormalization,
@@ -119,8 +120,14 @@ class TransformerBlock(AttentionLayer):
         self.feed_forward_in.build(shape)
         self.feed_forward_out.build((*shape[:-1], self.intermediate_dim))
 
-    def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.feed_forward_out(self.activation(self.feed_forward_in(x)))
+    def _add_feed_forward(self, x: Tensor, training: bool | None) -> Tensor:
+        """Return `x` plus the feed-forward network of it."""
+
+        def feed_forward(x: Tensor) -> Tensor:
+            hidden = apply_activation(self.activation, self.feed_forward_in(x), training)
+            return self.feed_forward_out(hidden)
+
+        return self._residual(x, self.feed_forward_norm, feed_forward, training)[0]
 
     def _residual(
         self, x: Tensor, norm: Any, function: Callable[[Tensor], Any], training: bool | None

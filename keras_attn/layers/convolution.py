@@ -6,6 +6,7 @@ import keras
 from keras import initializers
 
 from keras_attn._types import Tensor
+from keras_attn.layers._fast_layers import FastConv2D, FusedBatchNormalization
 from keras_attn.layers._sublayers import (
     PACKAGE,
     check_choice,
@@ -14,6 +15,7 @@ from keras_attn.layers._sublayers import (
     clone_initializer,
     is_replicated,
 )
+from keras_attn.ops._activations import apply_activation
 
 POOLS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
 
@@ -90,18 +92,16 @@ class ConvBlock(keras.layers.Layer):
                 f"{self.kernel_size}, padding={self.padding!r} and pool={self.pool!r}. Use "
                 "larger maps, or pool less often."
             )
-        self.convolution = keras.layers.Conv2D(
+        self.convolution = FastConv2D(
             self.filters,
             self.kernel_size,
             strides=self.strides,
             padding=self.padding,
-            use_bias=False,
             kernel_initializer=clone_initializer(self.kernel_initializer),
-            data_format="channels_last",
             name="convolution",
             dtype=self.dtype_policy,
         )
-        self.normalization = keras.layers.BatchNormalization(
+        self.normalization = FusedBatchNormalization(
             momentum=self.momentum,
             epsilon=self.epsilon,
             scale=self.scale,
@@ -114,10 +114,11 @@ class ConvBlock(keras.layers.Layer):
         self.normalization.build((None, None, None, self.filters))
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        x = self.convolution(inputs)
+        x = self.convolution(inputs, training=training)
         if self.pooling is not None:
             x = self.pooling(x)
-        return self.activation(self.normalization(x, training=training))
+        x = self.normalization(x, training=training)
+        return apply_activation(self.activation, x, training)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         spatial = [
@@ -245,7 +246,7 @@ class ResidualBlock(keras.layers.Layer):
         shortcut = inputs if self.pooling is None else self.pooling(inputs)
         if self.projection is not None:
             shortcut = self.projection(shortcut, training=training)
-        return self.activation(residual + shortcut)
+        return apply_activation(self.activation, residual + shortcut, training)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *spatial, _ = input_shape

@@ -105,7 +105,7 @@ class TransformerEncoderBlock(TransformerBlock):
             )
 
         x, *more = self._residual(inputs, self.attention_norm, attend, training)
-        (x,) = self._residual(x, self.feed_forward_norm, self._feed_forward, training)
+        x = self._add_feed_forward(x, training)
         return (x, *more) if more else x
 
     def compute_output_spec(
@@ -250,7 +250,7 @@ class TransformerDecoderBlock(TransformerBlock):
 
         x, *more = self._residual(inputs, self.attention_norm, attend, training)
         x, *scores = self._residual(x, self.cross_attention_norm, attend_to_memory, training)
-        (x,) = self._residual(x, self.feed_forward_norm, self._feed_forward, training)
+        x = self._add_feed_forward(x, training)
         if return_attention_scores:
             more = [(more[0], *scores), *more[1:]]
         return (x, *more) if more else x

@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, MinLen
 
 from keras_attn._types import Tensor
 from keras_attn.layers import ConvBlock, PatchWhitening, ResidualBlock
+from keras_attn.layers._fast_layers import FastActivation
 from keras_attn.layers.initializers import Dirac
 from keras_attn.models._config import GLOBAL_POOLS, NumClasses, Positive, Rate, frozen_config
 from keras_attn.models._mechanisms import ImageAttentionKind, apply_attention
@@ -119,7 +120,7 @@ def build_attention_net(config: AttentionNetConfig) -> keras.Model:
     images = keras.Input((config.image_size, config.image_size, 3), name="images")  # (B, H, W, 3)
     if config.stem == "whitening":
         x = PatchWhitening(name="whitening")(images)
-        x = keras.layers.Activation(config.activation, name="stem")(x)
+        x = FastActivation(config.activation, name="stem")(x)
     else:
         x = ConvBlock(config.stem_filters, name="stem", **_block_settings(config))(images)
     stages = zip(config.stage_filters, config.stage_downsample, strict=True)

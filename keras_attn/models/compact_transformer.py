@@ -12,6 +12,7 @@ from keras_attn.layers import (
     PositionEmbedding,
     TransformerEncoderBlock,
 )
+from keras_attn.layers._fast_layers import FastActivation
 from keras_attn.layers.initializers import Dirac
 from keras_attn.models._blocks import feed_forward_block, make_pooling
 from keras_attn.models._config import AttentionKind, NumClasses, Positive, Rate, frozen_config
@@ -100,7 +101,7 @@ def build_compact_transformer(config: CompactTransformerConfig) -> keras.Model:
     x = images
     if config.stem == "whitening":
         x = PatchWhitening(name="whitening")(x)
-        x = keras.layers.Activation("gelu", name="stem")(x)
+        x = FastActivation("gelu", name="stem")(x)
     convolutions = zip(config.tokenizer_filters, config.tokenizer_pools, strict=True)
     for index, (filters, pool) in enumerate(convolutions, start=1):
         x = ConvBlock(

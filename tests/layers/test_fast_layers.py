@@ -6,7 +6,14 @@ import pytest
 from keras import layers
 
 from keras_attn.layers import TransformerEncoderBlock
-from keras_attn.layers._fast_layers import HeadsDense, SequenceDense, SequenceLayerNormalization
+from keras_attn.layers._fast_layers import (
+    FastActivation,
+    FastConv2D,
+    FusedBatchNormalization,
+    HeadsDense,
+    SequenceDense,
+    SequenceLayerNormalization,
+)
 
 RANDOM = np.random.default_rng(0)
 DTYPES = ["float32", "mixed_float16"]
@@ -89,6 +96,169 @@ def test_its_gradients_are_those_of_keras_own(case):
         gradients.append(tape.gradient(y, [x, *(w.value for w in layer.weights)]))
     for a, b in zip(*gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+TRAINING_CASES = {
+    "batch normalization": (
+        lambda **x: FusedBatchNormalization(momentum=0.6, epsilon=1e-2, **x),
+        lambda **x: layers.BatchNormalization(momentum=0.6, epsilon=1e-2, **x),
+        (3, 4, 5, 6),
+    ),
+    "batch normalization without scale": (
+        lambda **x: FusedBatchNormalization(scale=False, **x),
+        lambda **x: layers.BatchNormalization(scale=False, **x),
+        (2, 3, 2, 4),
+    ),
+    "batch normalization of one position": (
+        FusedBatchNormalization,
+        layers.BatchNormalization,
+        (1, 1, 1, 4),
+    ),
+    "convolution": (
+        lambda **x: FastConv2D(5, 3, padding="same", **x),
+        lambda **x: layers.Conv2D(5, 3, padding="same", use_bias=False, **x),
+        (3, 7, 5, 4),
+    ),
+    "convolution of one row": (
+        lambda **x: FastConv2D(5, (1, 5), padding="same", **x),
+        lambda **x: layers.Conv2D(5, (1, 5), padding="same", use_bias=False, **x),
+        (3, 2, 8, 4),
+    ),
+    "GELU": (
+        lambda **x: FastActivation("gelu", **x),
+        lambda **x: layers.Activation("gelu", **x),
+        (2, 16, 16, 16),
+    ),
+}
+TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "mixed_float16": 1e-2, "mixed_bfloat16": 3e-2}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("case", TRAINING_CASES)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("graph", [False, True])
+def test_it_trains_as_keras_own_layer(case, dtype, graph):
+    import tensorflow as tf
+
+    ours, theirs, shape = TRAINING_CASES[case]
+    layers = ours(dtype=dtype), theirs(dtype=dtype)
+    # Inputs of a layer in half precision are in half precision.
+    x = tf.cast(RANDOM.normal(size=shape) * 2.0 + 1.0, layers[0].compute_dtype)
+    upstream = tf.cast(RANDOM.normal(size=layers[0].compute_output_shape(shape)), x.dtype)
+    for layer in layers:
+        layer.build((None, None, None, shape[-1]) if case != "GELU" else shape)
+    values = [RANDOM.uniform(0.5, 1.5, size=w.shape) for w in layers[0].weights]
+    results = []
+    for layer in layers:
+        layer.set_weights(values)
+
+        def step(x, upstream, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True) if hasattr(layer, "momentum") else call(layer, x)
+            trained = [w.value for w in layer.trainable_weights]
+            return [y, *tape.gradient(y, [x, *trained], upstream)]
+
+        if graph:
+            specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in (x, upstream)]
+            step = tf.function(step, input_signature=specs)
+        results.append([*step(x, upstream), *(w.value for w in layer.weights)])
+    for received, expected in zip(*results, strict=True):
+        assert received.dtype == expected.dtype
+        received, expected = (np.asarray(tf.cast(t, "float64")) for t in (received, expected))
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(received, expected, atol=TOLERANCES[dtype] * scale, rtol=0)
+
+
+def call(layer, x):
+    """Call a layer in training, with the argument where it has one."""
+    is_ours = isinstance(layer, FastConv2D | FastActivation)
+    return layer(x, training=True) if is_ours else layer(x)
+
+
+def operations_of_a_step(layer, shape, dtype, training=True):
+    """Return the types of the operations of a gradient, and whether XLA compiles some."""
+    import tensorflow as tf
+
+    layer.build(shape)
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+        return tape.gradient(y, [x, *(w.value for w in layer.trainable_weights)])
+
+    graph = step.get_concrete_function(tf.TensorSpec((None, *shape[1:]), dtype)).graph
+    types = {operation.type for operation in graph.get_operations()}
+    compiled = any(
+        function.attr["_XlaMustCompile"].b for function in graph.as_graph_def().library.function
+    )
+    return types, compiled
+
+
+@pytest.mark.tensorflow
+def test_the_fast_operations_are_used():
+    fused = FusedBatchNormalization()
+    types, _ = operations_of_a_step(fused, (2, 3, 3, 4), "float32")
+    assert "FusedBatchNormV3" in types
+    narrow = FastConv2D(4, 3, padding="same", dtype="mixed_bfloat16")
+    types, _ = operations_of_a_step(narrow, (2, 8, 8, 4), "bfloat16")
+    assert "Conv2DBackpropFilter" not in types and "MatMul" in types
+    wide = FastConv2D(4, 3, padding="same", dtype="mixed_bfloat16")
+    types, _ = operations_of_a_step(wide, (2, 8, 9, 4), "bfloat16")
+    assert "Conv2DBackpropFilter" in types
+    _, compiled = operations_of_a_step(FastActivation("gelu"), (2, 16, 16, 16), "float32")
+    assert compiled
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("settings", [{"strides": 2}, {"padding": "valid"}, {"kernel_size": 2}])
+def test_other_convolutions_keep_the_gradient_of_keras(settings):
+    settings = {"kernel_size": 3, "padding": "same", **settings}
+    layer = FastConv2D(4, dtype="mixed_bfloat16", **settings)
+    types, _ = operations_of_a_step(layer, (2, 8, 8, 4), "bfloat16")
+    assert "Conv2DBackpropFilter" in types
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("shape", [(2, 16, 16, 16), (2, None, 16, 16), (2, 4, 4, 16)])
+def test_nothing_is_compiled_to_predict_or_for_many_shapes_or_small_ones(shape):
+    large = shape[1] == 16
+    _, compiled = operations_of_a_step(FastActivation("gelu"), shape, "float32", not large)
+    assert not compiled
+
+
+@pytest.mark.tensorflow
+def test_gelu_of_extreme_values_and_its_second_derivative_are_those_of_keras():
+    import tensorflow as tf
+
+    ends = np.array([-np.inf, -1e4, -6.0, -0.0, 0.0, 6.0, 1e4, np.inf, np.nan], "float32")
+    x = tf.constant(np.resize(ends, (1, 16, 16, 16)))
+    results = []
+    for layer in (FastActivation("gelu"), layers.Activation("gelu")):
+        y = call(layer, x)
+        with tf.GradientTape() as outer:
+            normal = tf.clip_by_value(x, -3.0, 3.0)
+            outer.watch(normal)
+            with tf.GradientTape() as inner:
+                inner.watch(normal)
+                loss = tf.reduce_sum(call(layer, normal) ** 2)
+            slope = inner.gradient(loss, normal)
+        results.append([y, slope, outer.gradient(slope, normal)])
+    for received, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_a_frozen_normalization_keeps_its_averages():
+    layer = FusedBatchNormalization()
+    layer.build((None, 2, 2, 3))
+    layer.trainable = False
+    x = RANDOM.normal(size=(4, 2, 2, 3)).astype("float32") + 5.0
+    y = layer(x, training=True)
+    np.testing.assert_allclose(y, x / np.sqrt(1.0 + layer.epsilon), rtol=1e-6)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), 0.0)
 
 
 @pytest.mark.slow
