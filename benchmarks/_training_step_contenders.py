@@ -15,14 +15,22 @@ class OnTensorFlow:
 
     Args:
         entry: name in the zoo.
-        variant: of its recipe, or None.
         batch_size: images a step.
+        variant: of its recipe, or None.
         xla: whether XLA compiles the step.
         plain: train by SGD with momentum, as the peer does.
+        precision: a Keras dtype policy.
     """
 
     def __init__(
-        self, entry: str, variant: str | None, batch_size: int, xla: bool, plain: bool
+        self,
+        entry: str,
+        batch_size: int,
+        *,
+        variant: str | None = None,
+        xla: bool = False,
+        plain: bool = True,
+        precision: str = "float32",
     ) -> None:
         import keras
 
@@ -31,6 +39,7 @@ class OnTensorFlow:
         from keras_attn.training.optimizer import build_optimizer
 
         keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(precision)
         recipe = zoo.describe(entry).recipe
         self.images, self.labels = examples(recipe, batch_size)
         self.model = from_architecture(
@@ -65,9 +74,16 @@ class OnTensorFlow:
 
 
 class OnPyTorch:
-    """The same network written in PyTorch, eager, channels last, with SGD."""
+    """The same network written in PyTorch, eager, channels last, with SGD.
 
-    def __init__(self, entry: str, batch_size: int, threads: int) -> None:
+    Args:
+        entry: name in the zoo.
+        batch_size: images a step.
+        threads: threads of an operation.
+        autocast: whether the forward pass is autocast to bfloat16.
+    """
+
+    def __init__(self, entry: str, batch_size: int, threads: int, autocast: bool = False) -> None:
         import torch
         from _training_step_peer import AttentionNet
 
@@ -75,7 +91,7 @@ class OnPyTorch:
         torch.manual_seed(0)
         recipe = zoo.describe(entry).recipe
         images, labels = examples(recipe, batch_size)
-        self.torch = torch
+        self.torch, self.autocast = torch, autocast
         self.uint8 = torch.from_numpy(images)
         self.labels = torch.from_numpy(labels.astype("int64"))
         self.model = AttentionNet(
@@ -91,8 +107,9 @@ class OnPyTorch:
     def step(self) -> float:
         started = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(self.normalized(self.uint8))
-        self.torch.nn.functional.cross_entropy(logits, self.labels).backward()
+        with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.autocast):
+            logits = self.model(self.normalized(self.uint8))
+        self.torch.nn.functional.cross_entropy(logits.float(), self.labels).backward()
         self.optimizer.step()
         return time.perf_counter() - started
 

@@ -1,4 +1,4 @@
-"""Time of a training step beside PyTorch, with and without XLA, attention and Muon.
+"""Time of a training step beside PyTorch, in float32 and bfloat16, with and without XLA and Muon.
 
     pip install torch
     python benchmarks/training_step.py [--batch-size 500] [--rounds 15]
@@ -13,6 +13,7 @@ the table alone, from results that are there.
 
 import contextlib
 import datetime
+import functools
 import json
 import pathlib
 import statistics
@@ -33,6 +34,7 @@ END = "<!-- training step: end -->"
 RESULTS = pathlib.Path(__file__).parent / "results" / "training_step.json"
 WARM_UP = 6  # steps; PyTorch's first ones take up to twice as long
 OURS, PEER, PRODUCTS = "SGD", "PyTorch, SGD", "matrix products"
+OURS_BFLOAT16, PEER_BFLOAT16 = "SGD, mixed_bfloat16", "PyTorch, SGD, autocast to bfloat16"
 
 
 def main(
@@ -55,17 +57,24 @@ def main(
 
 def measured(entry: str, batch_size: int, rounds: int) -> dict[str, Any]:
     """The report."""
+
+    def ours(**settings: Any) -> functools.partial:
+        return functools.partial(OnTensorFlow, entry, batch_size, **settings)
+
     contenders = {
-        OURS: (OnTensorFlow, entry, None, batch_size, False, True),
-        PEER: (OnPyTorch, entry, batch_size, cores()),
-        "the recipe's optimizer": (OnTensorFlow, entry, None, batch_size, False, False),
-        "SGD, XLA": (OnTensorFlow, entry, None, batch_size, True, True),
-        PRODUCTS: (MatrixProducts,),
+        OURS: ours(),
+        PEER: functools.partial(OnPyTorch, entry, batch_size, cores()),
+        OURS_BFLOAT16: ours(precision="mixed_bfloat16"),
+        PEER_BFLOAT16: functools.partial(OnPyTorch, entry, batch_size, cores(), autocast=True),
+        "the recipe's optimizer": ours(plain=False),
+        "the recipe's optimizer, mixed_bfloat16": ours(plain=False, precision="mixed_bfloat16"),
+        "SGD, XLA": ours(xla=True),
+        PRODUCTS: MatrixProducts,
     }
     for variant in zoo.describe(entry).recipe.variants:
-        contenders[f"SGD, {variant}"] = (OnTensorFlow, entry, variant, batch_size, False, True)
+        contenders[f"SGD, {variant}"] = ours(variant=variant)
     with contextlib.ExitStack() as stack:
-        served = {name: stack.enter_context(Served(*it)) for name, it in contenders.items()}
+        served = {name: stack.enter_context(Served(it)) for name, it in contenders.items()}
         difference = served[PEER].call("difference", *served[OURS].call("weights_and_logits"))
         if difference > 1e-3:
             raise SystemExit(f"PyTorch's network is another: its logits differ by {difference}.")
@@ -78,8 +87,13 @@ def measured(entry: str, batch_size: int, rounds: int) -> dict[str, Any]:
             first = number % len(names)
             for name in names[first:] + names[:first]:
                 seconds[name].append(served[name].call("step"))
-        operations = {name: served[name].call("operations") for name in served if name != PEER}
-    operations[PEER] = operations[OURS]
+        peers = PEER, PEER_BFLOAT16
+        operations = {name: served[name].call("operations") for name in served if name not in peers}
+    operations |= dict.fromkeys(peers, operations[OURS])
+
+    def seconds_of_peer(name: str) -> list[float]:
+        return seconds[PEER_BFLOAT16 if "bfloat16" in name else PEER]
+
     rate = {name: operations[name] / statistics.median(seconds[name]) for name in served}
     rows = [
         {
@@ -88,7 +102,7 @@ def measured(entry: str, batch_size: int, rounds: int) -> dict[str, Any]:
             "gflops_per_second": round(rate[name] / 1e9, 1),
             "of_matrix_rate": round(rate[name] / rate[PRODUCTS], 3),
             "images_per_second": round(batch_size / statistics.median(times), 1),
-            "throughput_to_pytorch": round(median_ratio(seconds[PEER], times), 3),
+            "throughput_to_pytorch": round(median_ratio(seconds_of_peer(name), times), 3),
             "seconds": [round(value, 4) for value in times],
         }
         for name, times in seconds.items()
@@ -120,7 +134,8 @@ def table(report: dict[str, Any]) -> str:
         f"A step of `{report['entry']}` on {report['batch_size']} images, by "
         "`python benchmarks/training_step.py`: contenders in processes of their own take turns, "
         "and the network in PyTorch (eager, channels last) gives the same logits for the same "
-        "weights. A step counts as three forward passes of `keras_attn.profiling.cost`.",
+        "weights. A step is compared with that of PyTorch in the same precision, and counts as "
+        "three forward passes of `keras_attn.profiling.cost`.",
         "",
         "| step | median | all rounds | images/s | against PyTorch | GFLOP/s | of the rate of "
         "matrix products |",
@@ -141,7 +156,7 @@ def table(report: dict[str, Any]) -> str:
     used, versions = report["hardware"], report["versions"]
     lines += [
         "",
-        f"{report['threads']} threads of {used['processor']}, float32; tensorflow "
+        f"{report['threads']} threads of {used['processor']}; tensorflow "
         f"{versions['tensorflow']}, keras {versions['keras']}, torch {versions['torch']}; medians "
         f"of {len(report['rows'][0]['seconds'])} rounds; commit `{(report['commit'] or '')[:10]}`.",
     ]
