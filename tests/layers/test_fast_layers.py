@@ -163,9 +163,9 @@ def test_it_trains_as_keras_own_layer(case, dtype, graph):
             specs = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in (x, upstream)]
             step = tf.function(step, input_signature=specs)
         results.append([*step(x, upstream), *(w.value for w in layer.weights)])
-    for received, expected in zip(*results, strict=True):
-        assert received.dtype == expected.dtype
-        received, expected = (np.asarray(tf.cast(t, "float64")) for t in (received, expected))
+    for pair in zip(*results, strict=True):
+        assert pair[0].dtype == pair[1].dtype
+        received, expected = (np.asarray(tf.cast(t, "float64")) for t in pair)
         scale = max(1.0, np.abs(expected).max())
         np.testing.assert_allclose(received, expected, atol=TOLERANCES[dtype] * scale, rtol=0)
 
