@@ -121,7 +121,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         gamma, beta = (
-            tf.fill(self.moving_mean.shape, value) if weight is None else tf.convert_to_tensor(weight)
+            tf.fill(self.moving_mean.shape, value)
+            if weight is None
+            else tf.convert_to_tensor(weight)
             for weight, value in ((self.gamma, 1.0), (self.beta, 0.0))
         )
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

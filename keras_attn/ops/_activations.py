@@ -16,6 +16,7 @@ from keras_attn.ops._types import Tensor
 
 MIN_COMPILED_SIZE = 2**12  # elements of one example; compiling takes 0.15 s for each shape
 
+
 def apply_activation(
     activation: Callable[[Tensor], Tensor], x: Tensor, training: bool | None
 ) -> Tensor:

@@ -144,7 +144,8 @@ class Training(Section):
         label_smoothing: Share of the target probability that is distributed over all classes.
         ema: Decay per step of the exponential moving average of the weights, or 0 for none.
             The averaged weights are evaluated and saved.
-        precision: A Keras dtype policy.
+        precision: A Keras dtype policy; or `"auto"`, `"mixed_bfloat16"` where the hardware
+            computes faster in bfloat16, which is measured when a run starts.
         keep: The epoch whose weights a run ends with: the last one, or the best one by the
             metric of the validation split, and by its loss where the metric is equal.
         patience: Number of epochs without improvement, in the same order, after which training
@@ -156,7 +157,7 @@ class Training(Section):
     batch_size: Count
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     keep: Literal["last", "best"] = "last"
     patience: Count | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0]

@@ -69,13 +69,17 @@ def _hardware() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        text = cpuinfo.read_text()
+        names = [line for line in text.splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
+        if "amx_bf16" in text.split():  # processors with and without it share a name
+            model += " with AMX"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": model, "cores": cores, "accelerators": _accelerators()}
+    return {"processor": model, "cores": cores, "accelerators": accelerators()}
 
 
-def _accelerators() -> list[str]:
+def accelerators() -> list[str]:
+    """Return the names of the GPUs and TPUs that the backend sees."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -29,6 +29,7 @@ from keras_attn.training.folder_lock import check_folder, owning
 from keras_attn.training.interruption import StopRequest, handling_signals
 from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
+from keras_attn.training.precision import resolve_precision
 from keras_attn.training.provenance import provenance
 from keras_attn.training.request import Request, check_options, check_recipe, checked_seed
 from keras_attn.training.selection import Selection, StopEarly
@@ -161,6 +162,11 @@ class _Session:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # likewise
 
     @property
+    def precision(self) -> str:
+        """The dtype policy of the model that is trained."""
+        return self.state.segments[-1]["precision"]
+
+    @property
     def selection(self) -> Selection:
         """The order of epochs by their validation metrics."""
         return Selection(self.data.objective)
@@ -197,12 +203,13 @@ def _train(
 def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Session:
     """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
     state, values = checkpoints.latest() if resumes else (State(), None)
-    state = state.continued(provenance())
+    precision = resolve_precision(request.recipe.training.precision)
+    state = state.continued({**provenance(), "precision": precision})
     distribution = request.distribution
     keras.utils.set_random_seed(request.seed)
     with strategies.lost_workers_named(distribution), distribution.scope():
         distribution.check_together(state.epoch, state.step)
-        with dtype_policy(request.recipe.training.precision):
+        with dtype_policy(precision):
             model = request.new_model()
         if request.initial_model is None:
             model.adapt_to_split(request.dataset["train"])
@@ -211,7 +218,7 @@ def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Sess
         data = model.training_data(request.dataset, request.recipe)
         training = request.recipe.training
         batches = data.batches(training.batch_size, request.seed, training.epochs)
-        learner = _compiled_learner(request, model, data, batches)
+        learner = _compiled_learner(request, model, data, batches, precision)
         if values is not None:
             checkpoint.restore(learner, values)
     return _Session(
@@ -225,13 +232,17 @@ def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Sess
 
 
 def _compiled_learner(
-    request: Request, model: Task, data: TrainingData, batches: keras.utils.PyDataset
+    request: Request,
+    model: Task,
+    data: TrainingData,
+    batches: keras.utils.PyDataset,
+    precision: str,
 ) -> Learner:
     """Return the model that `fit` trains, with its optimizer built."""
     training = request.recipe.training
     learner = Learner(model, data.objective, data.augmentations(request.seed), training.ema)
     optimizer = build_optimizer(request.recipe, len(batches) // training.epochs)
-    if training.precision == "mixed_float16":
+    if precision == "mixed_float16":
         # Keras wraps it by the policy of the model that is compiled, and the learner's own
         # is float32, for the sake of the averaged weights.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -308,7 +319,7 @@ def _record(session: _Session) -> Run:
     """Finalize and save the trained model, evaluate it, and write `record.json`."""
     request, data, model = session.request, session.data, session.learner.task
     recipe, folder = request.recipe, request.folder
-    if request.distribution.strategy is not None or recipe.training.precision != "float32":
+    if request.distribution.strategy is not None or session.precision != "float32":
         # Saved models compute in float32, on one device, wherever they are loaded; their figures
         # must be of that.
         model = artifacts.copy_into(request.new_model(), model, folder)
@@ -342,6 +353,7 @@ def _record(session: _Session) -> Run:
         **digests,
         "data": {"name": request.dataset.name, **request.identity.data_record},
         "strategy": request.distribution.summary,
+        "precision": session.precision,
         **provenance(),
         "earlier_pieces": session.state.segments[:-1],
         "history": _curves(session.history),

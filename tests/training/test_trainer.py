@@ -83,7 +83,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     assert resumed.record["metrics"] == finished.record["metrics"]
     assert resumed.record["commit"] == of_here["commit"]
     (piece,) = resumed.record["earlier_pieces"]
-    assert piece == {"epoch": 0, **of_here, "commit": "earlier"}
+    assert piece == {"epoch": 0, **of_here, "commit": "earlier", "precision": "float32"}
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 4
 
 
@@ -164,6 +164,35 @@ def test_a_model_is_evaluated_however_it_is_compiled(finished, shapes, metrics):
     probabilities = keras.ops.softmax(classifier.predict(shapes["test"].images, verbose=0))
     right = np.array(probabilities)[np.arange(len(shapes["test"])), shapes["test"].labels]
     assert told["loss"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("speedup", "expected"), [(3.0, "mixed_bfloat16"), (1.2, "float32")])
+def test_the_precision_of_the_hardware_is_chosen_and_recorded(
+    small_recipe, shapes, tmp_path, monkeypatch, speedup, expected
+):
+    from keras_attn.training import precision
+
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: speedup)
+    settings = {"epochs": 1, "precision": "auto"}
+    recipe = small_recipe.model_copy(
+        update={"training": small_recipe.training.model_copy(update=settings)}
+    )
+    trained_in = set()
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            trained_in.add(self.model.task.network.dtype_policy.name)
+
+    run = training.train(recipe, tmp_path / "run", dataset=shapes, callbacks=[Look()], verbose=0)
+    assert trained_in == {expected}
+    assert run.record["precision"] == expected
+    assert run.record["earlier_pieces"] == []
+
+
+def test_the_speed_of_the_hardware_in_bfloat16_is_measured():
+    from keras_attn.training.precision import bfloat16_speedup
+
+    assert 0.001 < bfloat16_speedup() < 1000.0
 
 
 @pytest.mark.slow
