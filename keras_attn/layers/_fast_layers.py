@@ -143,10 +143,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return output
 
     def _can_fuse(self, inputs: Tensor) -> bool:
+        if keras.backend.backend() != "tensorflow" or isinstance(inputs, keras.KerasTensor):
+            return False
         has_kernel = inputs.dtype in ("float32", "bfloat16", "float16")
-        is_symbolic = isinstance(inputs, keras.KerasTensor)
-        is_tensorflow = keras.backend.backend() == "tensorflow"
-        return is_tensorflow and has_kernel and len(inputs.shape) == 4 and not is_symbolic
+        return has_kernel and self.variable_dtype == "float32" and len(inputs.shape) == 4
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -1,7 +1,7 @@
-"""GELU as one compiled function, for training on CPUs with TensorFlow.
+"""GELU compiled by XLA, for training on CPUs with TensorFlow.
 
-In a graph that XLA does not compile, each operation of GELU and of its gradient passes over the
-whole tensor, in half precision with rounding between them. Compiled, each is one pass.
+In other graphs every operation of GELU and of its gradient passes over the whole tensor, and
+rounds in half precision. The compiled functions make one pass each, and round once.
 """
 
 import functools

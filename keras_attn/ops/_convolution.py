@@ -8,7 +8,8 @@ import keras
 from keras_attn.ops._devices import only_cpus
 from keras_attn.ops._types import Tensor
 
-# oneDNN's gradient with respect to a kernel multiplies rows of maps, and pads them to 16 or 32.
+# Above it, oneDNN's gradient with respect to the kernel is as fast. It multiplies rows of maps,
+# padded to a multiple of 32 positions.
 MAX_WIDTH = 8
 
 
