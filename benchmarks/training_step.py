@@ -138,7 +138,7 @@ def table(report: dict[str, Any]) -> str:
         "three forward passes of `keras_attn.profiling.cost`.",
         "",
         "| step | median | all rounds | images/s | against PyTorch | GFLOP/s | of the rate of "
-        "matrix products |",
+        "float32 products |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:

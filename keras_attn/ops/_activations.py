@@ -1,7 +1,7 @@
 """GELU compiled by XLA, for training on CPUs with TensorFlow.
 
-In other graphs every operation of GELU and of its gradient passes over the whole tensor, and
-rounds in half precision. The compiled functions make one pass each, and round once.
+Without XLA, every operation of GELU and of its gradient passes over the whole tensor, and rounds
+in half precision. The compiled functions make one pass each, and round once.
 """
 
 import functools
@@ -37,6 +37,10 @@ def apply_activation(
 def _is_compiled_faster(x: Tensor) -> bool:
     if keras.backend.backend() != "tensorflow" or isinstance(x, keras.KerasTensor):
         return False
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False  # every shape is static there, and a new length would be compiled each time
     if x.dtype not in ("float32", "bfloat16", "float16"):
         return False  # XLA's float64 is less precise than that of TensorFlow
     example = x.shape[1:]

@@ -5,7 +5,7 @@ import functools
 
 @functools.cache
 def only_cpus() -> bool:
-    """Return whether TensorFlow sees no accelerator. It initializes no device."""
+    """Return whether no accelerator is visible to TensorFlow. It initializes no device."""
     import tensorflow as tf
 
-    return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
+    return all(device.device_type == "CPU" for device in tf.config.get_visible_devices())

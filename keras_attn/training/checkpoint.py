@@ -55,8 +55,8 @@ class State:
         seconds: Wall time of training so far.
         metrics: Values of the metrics' variables, if an epoch is in progress.
         history: Logs of each completed epoch.
-        segments: Code and machine of each segment of the run, see `provenance`, and the `epoch`
-            in which the segment began. A run that was never interrupted has one segment.
+        segments: Code and machine of each segment of the run, see `provenance`, its `precision`,
+            and the `epoch` in which it began. A run that was never interrupted has one segment.
     """
 
     epoch: Annotated[int, Ge(0)] = 0
@@ -66,11 +66,16 @@ class State:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     segments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
+    @property
+    def precision(self) -> str:
+        """The dtype policy of the last segment; empty for a new run, or one of version 0.1."""
+        return self.segments[-1].get("precision", "") if self.segments else ""
+
     def continued(self, origin: dict[str, Any]) -> "State":
         """Return the state with a further segment, if code or machine have changed.
 
         Args:
-            origin: The current code and machine, see `provenance`.
+            origin: The current code and machine, see `provenance`, and the `precision`.
         """
         last = self.segments[-1] if self.segments else {}
         if origin.items() <= last.items():

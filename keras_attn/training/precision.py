@@ -3,14 +3,14 @@
 import functools
 import time
 
-import keras
 from keras import ops
 
+from keras_attn._types import Tensor
 from keras_attn.training.provenance import accelerators
 
-MIN_SPEEDUP = 1.5  # of a product in bfloat16, from which mixed precision is worth its casts
+MIN_SPEEDUP = 1.5  # of products in bfloat16, from which mixed precision is worth its casts
 _SIDE, _SIDE_ON_ACCELERATORS = 1024, 4096
-_ROUNDS = 5
+_PRODUCTS, _ROUNDS = 10, 3
 
 
 def resolve_precision(precision: str) -> str:
@@ -31,20 +31,30 @@ def resolve_precision(precision: str) -> str:
     return "mixed_bfloat16" if bfloat16_speedup() >= MIN_SPEEDUP else "float32"
 
 
+def check_precision(precision: str, workers: int) -> None:
+    """Raise ValueError if several workers would choose the precision each for itself."""
+    if precision == "auto" and workers > 1:
+        raise ValueError(
+            f"training.precision must name a dtype policy for {workers} workers, which may have "
+            "different hardware. Received: 'auto'. Use 'float32' or 'mixed_bfloat16'."
+        )
+
+
 @functools.cache
 def bfloat16_speedup() -> float:
-    """Measure the time of a float32 product of matrices over that of a bfloat16 one."""
+    """Measure the time of float32 products of matrices over that of bfloat16 ones."""
     side = _SIDE_ON_ACCELERATORS if accelerators() else _SIDE
-    matrices = {dtype: ops.ones((side, side), dtype) for dtype in ("float32", "bfloat16")}
-    seconds = {
-        dtype: [_seconds_of_product(matrix) for _ in range(_ROUNDS)]
-        for dtype, matrix in matrices.items()
-    }
-    return min(seconds["float32"]) / min(seconds["bfloat16"])
+    seconds = {}
+    for dtype in ("float32", "bfloat16"):
+        matrix = ops.full((side, side), 1.0 / side, dtype)  # of which a power is itself
+        seconds[dtype] = min(_seconds_of_products(matrix) for _ in range(_ROUNDS))
+    return seconds["float32"] / seconds["bfloat16"]
 
 
-def _seconds_of_product(matrix: keras.KerasTensor) -> float:
+def _seconds_of_products(matrix: Tensor) -> float:
     started = time.perf_counter()
-    product = ops.matmul(matrix, matrix)
-    ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))  # waits for the product
+    product = matrix
+    for _ in range(_PRODUCTS):
+        product = ops.matmul(product, matrix)
+    ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))  # waits for the last product
     return time.perf_counter() - started

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 DETERMINING = (":(top,glob)**/*.py", ":(top,glob)**/*.toml")  # files that determine a result
+CPUINFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras", "numpy", "tensorflow", "jax", "torch", "tensorflow-datasets")
 
 
@@ -67,9 +68,8 @@ def _versions() -> dict[str, str]:
 
 def _hardware() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        text = cpuinfo.read_text()
+    if CPUINFO.is_file():
+        text = CPUINFO.read_text()
         names = [line for line in text.splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
         if "amx_bf16" in text.split():  # processors with and without it share a name

@@ -29,7 +29,7 @@ from keras_attn.training.folder_lock import check_folder, owning
 from keras_attn.training.interruption import StopRequest, handling_signals
 from keras_attn.training.learner import Learner, SwapEMAWeights
 from keras_attn.training.optimizer import build_optimizer
-from keras_attn.training.precision import resolve_precision
+from keras_attn.training.precision import check_precision, resolve_precision
 from keras_attn.training.provenance import provenance
 from keras_attn.training.request import Request, check_options, check_recipe, checked_seed
 from keras_attn.training.selection import Selection, StopEarly
@@ -115,7 +115,8 @@ def train(
         MemoryError: There is not enough memory for the model or a batch.
         DatasetNotFoundError: The data set is not on disk.
         RecipeError: The recipe has no such variant, or needs an `initial_model`.
-        ValueError: No strategy has that name, or the replicas cannot share a batch equally.
+        ValueError: No strategy has that name, the replicas cannot share a batch equally, or
+            several workers would choose the precision each.
     """
     check_options(resume, checkpoint_steps)
     seed = recipe.training.seeds[0] if seed is None else checked_seed(seed)
@@ -125,6 +126,7 @@ def train(
         check_folder(folder, new=distribution.chief and not resume)
         check_recipe(recipe, variant, initial_model)
         recipe.check_replicas(distribution.replicas)
+        check_precision(recipe.training.precision, distribution.workers)
         request = Request(
             recipe=recipe,
             variant=variant,
@@ -164,7 +166,7 @@ class _Session:
     @property
     def precision(self) -> str:
         """The dtype policy of the model that is trained."""
-        return self.state.segments[-1]["precision"]
+        return self.state.precision
 
     @property
     def selection(self) -> Selection:
@@ -203,7 +205,7 @@ def _train(
 def _prepare(request: Request, checkpoints: Checkpoints, resumes: bool) -> _Session:
     """Build, adapt and compile the model, and restore the last checkpoint of a resumed run."""
     state, values = checkpoints.latest() if resumes else (State(), None)
-    precision = resolve_precision(request.recipe.training.precision)
+    precision = state.precision or resolve_precision(request.recipe.training.precision)
     state = state.continued({**provenance(), "precision": precision})
     distribution = request.distribution
     keras.utils.set_random_seed(request.seed)

@@ -201,10 +201,35 @@ def operations_of_a_step(layer, shape, dtype, training=True):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"dtype": "float32"}, True),
+        ({"dtype": "mixed_bfloat16"}, True),
+        ({"dtype": "mixed_float16"}, True),
+        ({"dtype": "float32", "synchronized": True}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"dtype": "float64"}, False),
+    ],
+)
+def test_normalization_is_fused_with_float32_statistics_of_one_replica(settings, expected):
+    layer = FusedBatchNormalization(**settings)
+    types, _ = operations_of_a_step(layer, (2, 3, 3, 4), layer.compute_dtype)
+    assert ("FusedBatchNormV3" in types) is expected
+
+
+@pytest.mark.tensorflow
+def test_a_mask_of_normalization_is_heeded():
+    inputs = RANDOM.normal(size=(3, 2, 4, 5)).astype("float32")
+    mask = RANDOM.random((3, 2, 4)) < 0.5
+    ours, theirs = FusedBatchNormalization(), layers.BatchNormalization()
+    received = [layer(inputs, training=True, mask=mask) for layer in (ours, theirs)]
+    np.testing.assert_allclose(*received, atol=1e-6)
+    np.testing.assert_allclose(ours.moving_mean.numpy(), theirs.moving_mean.numpy(), atol=1e-6)
+
+
+@pytest.mark.tensorflow
 def test_the_fast_operations_are_used():
-    fused = FusedBatchNormalization()
-    types, _ = operations_of_a_step(fused, (2, 3, 3, 4), "float32")
-    assert "FusedBatchNormV3" in types
     narrow = FastConv2D(4, 3, padding="same", dtype="mixed_bfloat16")
     types, _ = operations_of_a_step(narrow, (2, 8, 8, 4), "bfloat16")
     assert "Conv2DBackpropFilter" not in types and "MatMul" in types
@@ -216,11 +241,14 @@ def test_the_fast_operations_are_used():
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("settings", [{"strides": 2}, {"padding": "valid"}, {"kernel_size": 2}])
-def test_other_convolutions_keep_the_gradient_of_keras(settings):
+@pytest.mark.parametrize(
+    ("settings", "training"),
+    [({"strides": 2}, True), ({"padding": "valid"}, True), ({"kernel_size": 2}, True), ({}, False)],
+)
+def test_other_convolutions_keep_the_gradient_of_keras(settings, training):
     settings = {"kernel_size": 3, "padding": "same", **settings}
     layer = FastConv2D(4, dtype="mixed_bfloat16", **settings)
-    types, _ = operations_of_a_step(layer, (2, 8, 8, 4), "bfloat16")
+    types, _ = operations_of_a_step(layer, (2, 8, 8, 4), "bfloat16", training)
     assert "Conv2DBackpropFilter" in types
 
 
@@ -233,6 +261,28 @@ def test_nothing_is_compiled_to_predict_or_for_many_shapes_or_small_ones(shape):
 
 
 @pytest.mark.tensorflow
+def test_nothing_is_compiled_eagerly_beside_accelerators_or_without_xla(monkeypatch):
+    import tensorflow as tf
+
+    from keras_attn.ops import _activations, _convolution
+
+    def fail(*_, **__):
+        raise tf.errors.UnimplementedError(None, None, "no XLA")
+
+    x = tf.ones((2, 16, 16, 16))
+    with monkeypatch.context() as patch:
+        patch.setattr(_activations, "_compiled_gelu", fail)
+        FastActivation("gelu")(x, training=True)  # eager
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "function", fail)
+        assert _activations._compiles_for_cpu.__wrapped__() is False
+    for module in (_activations, _convolution):
+        monkeypatch.setattr(module, "only_cpus", lambda: False)
+    assert _activations._compiles_for_cpu.__wrapped__() is False
+    assert not _convolution.gradient_is_faster(tf.ones((2, 8, 8, 4), "bfloat16"))
+
+
+@pytest.mark.tensorflow
 def test_gelu_of_extreme_values_and_its_second_derivative_are_those_of_keras():
     import tensorflow as tf
 
@@ -240,15 +290,19 @@ def test_gelu_of_extreme_values_and_its_second_derivative_are_those_of_keras():
     x = tf.constant(np.resize(ends, (1, 16, 16, 16)))
     results = []
     for layer in (FastActivation("gelu"), layers.Activation("gelu")):
-        y = call(layer, x)
-        with tf.GradientTape() as outer:
-            normal = tf.clip_by_value(x, -3.0, 3.0)
-            outer.watch(normal)
-            with tf.GradientTape() as inner:
-                inner.watch(normal)
-                loss = tf.reduce_sum(call(layer, normal) ** 2)
-            slope = inner.gradient(loss, normal)
-        results.append([y, slope, outer.gradient(slope, normal)])
+
+        @tf.function
+        def derivatives(x, layer=layer):
+            with tf.GradientTape() as outer:
+                normal = tf.clip_by_value(x, -3.0, 3.0)
+                outer.watch(normal)
+                with tf.GradientTape() as inner:
+                    inner.watch(normal)
+                    loss = tf.reduce_sum(call(layer, normal) ** 2)
+                slope = inner.gradient(loss, normal)
+            return call(layer, x), slope, outer.gradient(slope, normal)
+
+        results.append(derivatives(x))
     for received, expected in zip(*results, strict=True):
         np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
 

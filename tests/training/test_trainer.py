@@ -189,10 +189,61 @@ def test_the_precision_of_the_hardware_is_chosen_and_recorded(
     assert run.record["earlier_pieces"] == []
 
 
-def test_the_speed_of_the_hardware_in_bfloat16_is_measured():
-    from keras_attn.training.precision import bfloat16_speedup
+def test_a_resumed_run_keeps_its_precision(small_recipe, shapes, tmp_path, monkeypatch):
+    from keras_attn.training import precision
 
-    assert 0.001 < bfloat16_speedup() < 1000.0
+    class Interrupt(Exception):
+        pass
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise Interrupt
+
+    settings = {"epochs": 2, "precision": "auto"}
+    recipe = small_recipe.model_copy(
+        update={"training": small_recipe.training.model_copy(update=settings)}
+    )
+    settings = {"dataset": shapes, "verbose": 0}
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: 3.0)
+    with pytest.raises(Interrupt):
+        training.train(recipe, tmp_path / "run", callbacks=[Stop()], **settings)
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda: 1.0)
+    run = training.train(recipe, tmp_path / "run", resume=True, **settings)
+    assert run.record["precision"] == "mixed_bfloat16"
+
+
+def test_the_speed_of_the_hardware_in_bfloat16_is_measured(monkeypatch):
+    from keras_attn.training import precision
+
+    speedup = precision.bfloat16_speedup.__wrapped__
+    assert speedup() > 0.0
+    seconds = {"float32": 6.0, "bfloat16": 2.0}
+    monkeypatch.setattr(
+        precision,
+        "_seconds_of_products",
+        lambda matrix: seconds[keras.backend.standardize_dtype(matrix.dtype)],
+    )
+    assert speedup() == 3.0
+
+
+def test_several_workers_need_a_precision_by_name():
+    from keras_attn.training.precision import check_precision
+
+    check_precision("auto", 1)
+    check_precision("mixed_bfloat16", 2)
+    with pytest.raises(ValueError, match=r"2 workers.*Received: 'auto'. Use 'float32'"):
+        check_precision("auto", 2)
+
+
+def test_processors_with_amx_are_named_so(tmp_path, monkeypatch):
+    from keras_attn.training import provenance
+
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(provenance, "CPUINFO", cpuinfo)
+    for flags, expected in (("avx2 amx_bf16", "A processor with AMX"), ("avx2", "A processor")):
+        cpuinfo.write_text(f"model name\t: A processor\nflags\t\t: {flags}\n")
+        assert provenance.provenance()["hardware"]["processor"] == expected
 
 
 @pytest.mark.slow
