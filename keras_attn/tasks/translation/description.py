@@ -94,7 +94,7 @@ class TranslationDescription(TaskDescription):
     keywords = ("translate",)
     primary_metric = BLEU
     example_titles = ("reference", "translation")
-    example_rule = "The first five sentences of the validation split."
+    example_rule = "Five sentences at equal distances in the validation split."
     recipe: ClassVar[type[Recipe]] = TranslationRecipe
     signature = Signature(
         (TensorInfo("texts", "string", ("B",), "sentences in UTF-8"),),

@@ -151,12 +151,17 @@ class Translator(SearchModel):
         return quality.evaluate_translations(self, split)
 
     def example_answers(self, split: PairSplit, count: int = 5) -> list[ExampleAnswer]:
-        """Return the first sentences with their translations, see `Task.example_answers`."""
-        first = split.take(slice(0, count))
+        """Return sentences at equal distances with their translations, see `Task.example_answers`.
+
+        The first ones of a split that is sorted by length would be the shortest.
+        """
+        sources = split.sources
+        indices = np.linspace(0, len(sources) - 1, min(count, len(sources))).astype(int)
+        chosen = split.take(indices)
         return [
             ExampleAnswer(source, target, answer.text, answer.score)
             for source, target, answer in zip(
-                first.sources, first.targets, self.translate(first.sources), strict=True
+                chosen.sources, chosen.targets, self.translate(chosen.sources), strict=True
             )
         ]
 

@@ -224,6 +224,17 @@ def test_explanations_hold_every_attention(fitted):
         fitted.explain(SOURCES)
 
 
+@pytest.mark.parametrize(("count", "rows"), [(3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])])
+def test_examples_are_at_equal_distances(fitted, count, rows):
+    sources = ["a dog", "a cat", "a dog runs", "a cat runs", "two dogs run here"]
+    targets = [str(number) for number in range(5)]
+    split = PairSplit(np.array(sources, object), np.array(targets, object))
+    examples = fitted.example_answers(split, count)
+    assert [example.target for example in examples] == [targets[row] for row in rows]
+    answers = fitted.translate([sources[row] for row in rows])
+    assert [example.answer for example in examples] == [answer.text for answer in answers]
+
+
 def test_pairs_of_unequal_number_are_refused(fitted):
     with pytest.raises(ValueError, match="5 sources, 2 targets"):
         fitted.fit(SOURCES, TARGETS[:2])
