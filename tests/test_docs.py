@@ -70,6 +70,13 @@ def test_the_table_of_the_training_step_is_that_of_the_results(monkeypatch):
     assert step.table(json.loads(step.RESULTS.read_text())) in step.PAGE.read_text(encoding="utf-8")
 
 
+def test_the_table_of_precisions_is_that_of_the_results():
+    precision = script("benchmarks", "precision")
+    report = json.loads(precision.RESULTS.read_text(encoding="utf-8"))
+    assert precision.table(report) in precision.PAGE.read_text(encoding="utf-8")
+    assert len(report["runs"]) >= 2 * len(precision.PRECISIONS)
+
+
 def test_the_table_of_the_loss_in_blocks_is_that_of_the_results(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     loss = script("benchmarks", "crossentropy")
