@@ -74,9 +74,11 @@ class CausalTransformer(keras.Model):
 
     Call arguments:
         inputs: Ids `(B, T)`, integers, which begin with the start token.
+        return_states: Whether to return the states that `logits` maps to logits.
 
     Returns:
-        float32 logits `(B, T, V)` of the token after each position.
+        float32 logits `(B, T, V)` of the token after each position; with `return_states` states
+        `(B, T, D)`.
 
     Example:
 
@@ -119,11 +121,14 @@ class CausalTransformer(keras.Model):
             return None
         return self.config.num_layers * (self.config.context_length - 1) + 1
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, return_states: bool = False
+    ) -> Tensor:
         x = self.embedding_dropout(self.embed(inputs), training=training)  # (B, T, D)
         for block in self.blocks:
             x = block(x, use_causal_mask=True, training=training)
-        return self.logits(self.final_norm(x))
+        states = self.final_norm(x)
+        return states if return_states else self.logits(states)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return embeddings `(..., D)` of ids, scaled to a mean square of 1 at initialization."""
@@ -186,7 +191,11 @@ class CausalTransformer(keras.Model):
         block = t * (projections * d * d + 2 * d * ff) + scores
         return round(2 * (settings.num_layers * block + t * d * settings.vocabulary_size))
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None, return_states: bool = False
+    ) -> Any:
+        if return_states:
+            return keras.KerasTensor((*inputs.shape, self.config.model_dim), self.compute_dtype)
         return keras.KerasTensor((*inputs.shape, self.config.vocabulary_size), "float32")
 
     def get_config(self) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class TiedCrossentropy(SequenceCrossentropy):
     Args:
         embedding: The `TiedEmbedding`.
         accuracy: Metric that each call updates, because nothing else has the predictions.
+        crossentropy: Another one, without label smoothing; it needs `label_smoothing` 0.
         label_smoothing: See `SequenceCrossentropy`.
         r_drop: Weight of `divergence_of_copies`, which is added to the loss in training.
 
@@ -103,8 +104,12 @@ class TiedCrossentropy(SequenceCrossentropy):
         accuracy: "TokenAccuracy",
         label_smoothing: float = 0.0,
         r_drop: float = 0.0,
+        crossentropy: "TokenCrossentropy | None" = None,
     ) -> None:
         super().__init__(label_smoothing)
+        if crossentropy is not None and (label_smoothing or r_drop):
+            raise ValueError("`crossentropy` needs `label_smoothing` and `r_drop` of 0.")
+        self.crossentropy = crossentropy
         self.embedding, self.accuracy, self.r_drop = embedding, accuracy, r_drop
         # TensorFlow traces replicas in threads that alternate in a step.
         self._traced = threading.local()
@@ -132,7 +137,11 @@ class TiedCrossentropy(SequenceCrossentropy):
             differentiable=self.training,
         )
         self.accuracy.update_predicted(predicted, y_true, weights)
-        return _divide(total, ops.sum(weights))
+        size = ops.sum(weights)
+        mean = _divide(total, size)
+        if self.crossentropy is not None:
+            self.crossentropy.update_mean(mean, size)
+        return mean
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -188,6 +197,10 @@ class TokenCrossentropy(keras.metrics.Mean):
         _, losses = token_losses(y_true, y_pred)
         weights = token_weights(y_true, sample_weight)
         super().update_state(ops.reshape(losses, (-1,)), sample_weight=ops.reshape(weights, (-1,)))
+
+    def update_mean(self, mean: Tensor, size: Tensor) -> None:
+        """Update the state by the mean of the cross-entropies of tokens, and their number."""
+        super().update_state(mean, sample_weight=size)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

@@ -3,21 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 import keras
-from keras import ops
 
-from keras_attn._types import Tensor
 from keras_attn.batching import DocumentBatches, EncodedDocuments, WindowBatches, limit_batch_size
 from keras_attn.datasets import Dataset
+from keras_attn.models import CausalTransformer
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
+from keras_attn.tasks._token_objective import TokenObjective, has_tied_logits
 from keras_attn.tasks.compilation import needs_static_shapes
+from keras_attn.tasks.generation._fitting import GenerationFitting
 from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
+    TiedCrossentropy,
     TokenAccuracy,
     TokenCrossentropy,
-    token_weights,
 )
-from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.tasks.training_data import TrainingData
 
 if TYPE_CHECKING:
     from keras_attn.tasks.generation.generator import TextGenerator
@@ -25,24 +26,27 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 32  # windows
 
 
-class GenerationObjective(Objective):
+class GenerationObjective(TokenObjective):
     """Cross-entropy per token.
 
     Args:
         label_smoothing: Share of the target probability that is distributed over all tokens.
+        generator: The model that is trained. With it and without label smoothing, the loss is
+            computed from the states before the logits, unless the logits are quantized, or its
+            class or that of its network computes logits in another way.
     """
 
-    def __init__(self, label_smoothing: float) -> None:
-        super().__init__(
-            SequenceCrossentropy(label_smoothing),
-            TokenAccuracy(),
-            selection=TokenCrossentropy(),
-            greater_is_better=False,
-        )
-
-    def size(self, targets: Tensor) -> Tensor:
-        """Return the number of tokens that are not padding."""
-        return ops.sum(token_weights(targets))
+    def __init__(self, label_smoothing: float, generator: GenerationFitting | None = None) -> None:
+        loss, accuracy = SequenceCrossentropy(label_smoothing), TokenAccuracy()
+        crossentropy = TokenCrossentropy()
+        if (
+            generator is not None
+            and not label_smoothing
+            and has_tied_logits(generator, GenerationFitting, CausalTransformer)
+        ):
+            embedding = generator.network.embedding
+            loss = TiedCrossentropy(embedding, accuracy, crossentropy=crossentropy)
+        super().__init__(loss, accuracy, selection=crossentropy, greater_is_better=False)
 
 
 class GenerationTrainingData(TrainingData):
@@ -59,7 +63,7 @@ class GenerationTrainingData(TrainingData):
         self.length = generator.network.config.context_length
         self.train = generator.encode(dataset["train"].documents)
         self.validation = generator.encode(dataset["validation"].documents)
-        self.objective = GenerationObjective(recipe.training.label_smoothing)
+        self.objective = GenerationObjective(recipe.training.label_smoothing, generator)
 
     def batches(self, batch_size: int, seed: int, epochs: int) -> keras.utils.PyDataset:
         return WindowBatches(

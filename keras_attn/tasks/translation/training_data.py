@@ -5,24 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_attn._types import Tensor
 from keras_attn.batching import EncodedPairs, EvaluationBatches, PairBatches, limit_batch_size
 from keras_attn.datasets import Dataset, PairSplit
-from keras_attn.layers._tied_embedding import TiedEmbedding
 from keras_attn.models import TranslationModel
 from keras_attn.profiling import Cost
 from keras_attn.recipes import Recipe
+from keras_attn.tasks._token_objective import TokenObjective, has_tied_logits
 from keras_attn.tasks.compilation import needs_static_shapes
 from keras_attn.tasks.sequence_loss import (
     SequenceCrossentropy,
     TiedCrossentropy,
     TokenAccuracy,
     divergence_of_copies,
-    token_weights,
 )
-from keras_attn.tasks.training_data import Objective, TrainingData
+from keras_attn.tasks.training_data import TrainingData
 from keras_attn.tasks.translation import quality
 from keras_attn.tasks.translation._pair_model import PairModel
 from keras_attn.tasks.translation.description import TranslationRecipe
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from keras_attn.tasks.translation.translator import Translator
 
 
-class TranslationObjective(Objective):
+class TranslationObjective(TokenObjective):
     """Cross-entropy per token, with the divergence of R-Drop if its weight is not 0.
 
     Args:
@@ -48,43 +46,17 @@ class TranslationObjective(Objective):
         self, label_smoothing: float, r_drop: float, translator: PairModel | None = None
     ) -> None:
         loss, accuracy = SequenceCrossentropy(label_smoothing), TokenAccuracy()
-        if translator is not None and _has_tied_logits(translator):
+        if translator is not None and has_tied_logits(translator, PairModel, TranslationModel):
             embedding = translator.network.embedding
             loss = TiedCrossentropy(embedding, accuracy, label_smoothing, r_drop)
         super().__init__(loss, accuracy)
         self.r_drop = r_drop
-
-    @property
-    def loss_updates_metrics(self) -> bool:
-        return isinstance(self.loss, TiedCrossentropy)
-
-    def outputs(self, task: Any, inputs: Any, training: bool) -> Tensor:
-        if not isinstance(self.loss, TiedCrossentropy):
-            return super().outputs(task, inputs, training)
-        self.loss.training = training
-        return task.network(inputs, training=training, return_states=True)
-
-    def size(self, targets: Tensor) -> Tensor:
-        """Return the number of tokens that are not padding."""
-        return ops.sum(token_weights(targets))
 
     def penalty(self, targets: Tensor, predictions: Tensor) -> Tensor | float:
         """Return the weighted divergence of R-Drop (Liang et al., arXiv:2106.14448)."""
         if not self.r_drop or isinstance(self.loss, TiedCrossentropy):  # it is in the loss
             return 0.0
         return self.r_drop * divergence_of_copies(targets, predictions)
-
-
-def _has_tied_logits(translator: PairModel) -> bool:
-    """Return whether logits are products of states and the table of embeddings, and floats."""
-    network = translator.network
-    return (
-        type(translator).call is PairModel.call
-        and type(network).call is TranslationModel.call
-        and type(network).logits is TranslationModel.logits
-        and isinstance(network.embedding, TiedEmbedding)
-        and network.embedding.quantization_mode is None
-    )
 
 
 class TranslationTrainingData(TrainingData):
