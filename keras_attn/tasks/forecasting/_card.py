@@ -38,7 +38,9 @@ def metric_columns(metrics: Mapping[str, Any]) -> dict[str, str]:
     if len(steps) > 1:
         shown |= {f"at {step}": f"{metrics[f'mse_{step}']:.3f}" for step in steps}
     shown["mean absolute error"] = f"{metrics['mae']:.3f}"
-    shown |= _coverage(metrics)
+    if "coverage" in metrics:
+        level = f" ({100 * metrics['interval']:g} %)" if "interval" in metrics else ""
+        shown[f"coverage{level}"] = _percent(metrics["coverage"])
     return {**shown, "windows": f"{metrics['examples']:,}"}
 
 
@@ -50,15 +52,13 @@ def run_columns(run: Run) -> dict[str, str]:
     test = run["metrics"]["test"]
     for step in horizons(test):
         cells[f"test at {step}"] = f"{test[f'mse_{step}']:.4f}"
-    return {**cells, **_coverage(test)}
+    if "coverage" in test:  # of the interval that "Results" names
+        cells["coverage"] = _percent(test["coverage"])
+    return cells
 
 
-def _coverage(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return the coverage by its title, with the level of the interval if it is recorded."""
-    if "coverage" not in metrics:
-        return {}
-    level = f" ({100 * metrics['interval']:g} %)" if "interval" in metrics else ""
-    return {f"coverage{level}": f"{100 * metrics['coverage']:.1f} %"}
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def results(recipe: Recipe, runs: Mapping[str, Sequence[Run]]) -> list[str]:

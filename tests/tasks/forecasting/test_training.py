@@ -7,6 +7,7 @@ import pytest
 
 from keras_attn import datasets, recipes, training, zoo
 from keras_attn.recipes import RecipeError, parse_recipe
+from keras_attn.tasks.forecasting import _card
 from keras_attn.tasks.forecasting.own_data import fit_to_series
 from keras_attn.tasks.forecasting.training_data import WindowBatches
 from keras_attn.zoo import publishing, registry
@@ -224,3 +225,14 @@ def test_recipes_are_fitted_to_shorter_series():
     unchanged, notes = fit_to_series(parse_recipe(RECIPE), make_split(5000))
     assert unchanged.model == parse_recipe(RECIPE).model
     assert notes == []
+
+
+def test_runs_before_the_interval_was_recorded_have_the_same_columns():
+    test = {"mse": 0.5, "mse_8": 0.4, "coverage": 0.791}
+    runs = [
+        {"metrics": {"validation": {"mse": 0.5}, "test": {**test, **further}}}
+        for further in ({}, {"interval": 0.8})
+    ]
+    before, after = map(_card.run_columns, runs)
+    assert before == after
+    assert before["coverage"] == "79.1 %"
