@@ -34,7 +34,8 @@ def test_the_loss_in_blocks_trains_as_the_loss_of_all_logits(attention, monkeypa
         optimizer = keras.optimizers.SGD(0.5)
         learner.compile(optimizer, loss=objective.loss, metrics=objective.metrics)
         logs.append([learner.train_on_batch(ids, targets, return_dict=True) for _ in range(3)])
-        logs[-1].append(learner.test_on_batch(ids[:3], targets[:3], return_dict=True))
+        # Batches of 24 and 14 tokens, whose means do not count alike.
+        logs[-1].append(learner.evaluate(ids, targets, 4, verbose=0, return_dict=True))
         weights.append(task.get_weights())
         counts.append(len(computed))
         computed.clear()
