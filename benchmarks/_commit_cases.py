@@ -1,4 +1,4 @@
-"""What `benchmarks/compare_commits.py` times, each case in a process of its own.
+"""The cases of `benchmarks/compare_commits.py`, each for a process of its own.
 
 Only names that older commits have as well are used, and `keras_attn` is imported after its
 checkout was put on the path.
@@ -56,13 +56,12 @@ def image_training(entry: str, precision: str, batch_size: int = 250) -> Call:
     return lambda: model.train_on_batch(images, targets)
 
 
-def text_training(entry: str, precision: str) -> Call:
+def text_training(entry: str) -> Call:
     """Return an epoch of a text classifier on 64 texts of random words."""
     import keras
 
     import keras_attn
 
-    keras.config.set_dtype_policy(precision)
     model = keras_attn.build(entry)
     model.compile(keras.optimizers.SGD(0.01), model.loss)
     texts, targets = _texts(64, 200), _random().integers(0, 2, 64)
@@ -84,9 +83,9 @@ def served_texts(entry: str, count: int, words: int) -> Call:
 
     import keras_attn
 
-    folder = tempfile.mkdtemp()
-    keras_attn.zoo.build(entry).export(folder)
-    served = tf.saved_model.load(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        keras_attn.zoo.build(entry).export(folder)
+        served = tf.saved_model.load(folder)
     signature = served.signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
     texts = tf.constant(_texts(count, words))
@@ -114,8 +113,8 @@ CASES: dict[str, Callable[[], Call]] = {
     "training/compact_transformer/bfloat16": lambda: image_training(
         "cifar10_compact_transformer", "mixed_bfloat16"
     ),
-    "training/imdb_transformer": lambda: text_training("imdb_transformer", "float32"),
-    "training/imdb_recurrent": lambda: text_training("imdb_recurrent_attention", "float32"),
+    "training/imdb_transformer": lambda: text_training("imdb_transformer"),
+    "training/imdb_recurrent": lambda: text_training("imdb_recurrent_attention"),
     "classify/attention_net/64": lambda: image_answers("cifar10_attention_net", 64),
     "served/imdb_ngram/1": lambda: served_texts("imdb_ngram_attention", 1, 200),
     "served/imdb_ngram/64": lambda: served_texts("imdb_ngram_attention", 64, 200),
