@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Iterator
 from typing import Annotated
 
-import rich
 import typer
 from _commit_cases import CASES, CommitCase
 from _measure import Served
@@ -69,18 +68,18 @@ def main(
             f"no case matches {cases!r}. The cases are {', '.join(CASES)}.", param_hint="--cases"
         )
     slower = []
-    rich.print("case | before | after | after / before, median and quartiles")
+    typer.echo("case | before | after | after / before, median and quartiles")
     with checkout(before) as old, checkout(after) as new:
         for name in names:
             comparison = compare(name, old, new, rounds)
-            rich.print(comparison, flush=True)
+            typer.echo(comparison)
             if comparison.is_slower(threshold):
                 comparison = compare(name, old, new, rounds)
                 is_slower = comparison.is_slower(threshold)
-                rich.print(f"{comparison} | {'slower again' if is_slower else 'not slower'}")
+                typer.echo(f"{comparison} | {'slower again' if is_slower else 'not slower'}")
                 slower += [name] if is_slower else []
     if slower:
-        rich.print(f"Slower than {before} by more than {threshold - 1:.0%}: {', '.join(slower)}.")
+        typer.echo(f"Slower than {before} by more than {threshold - 1:.0%}: {', '.join(slower)}.")
         raise typer.Exit(1)
 
 
